@@ -1,0 +1,165 @@
+//! What agents say to the backend. Every call names its attempt; a stale one is answered with 409 `stale_attempt`.
+
+use crate::{ChatMessage, CreateJob, Decision, EventBody, JobResult, ToolSpec, Usage};
+use domain::{ApprovalId, Cursor, FailureReason, JobId, WorkerId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Ask for work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LeaseRequest {
+    #[schema(value_type = uuid::Uuid)]
+    pub worker_id: WorkerId,
+    /// Shown to people. At most 128 bytes.
+    pub worker_name: String,
+    /// Wait this long for a job, in milliseconds, at most 30,000. Default 0.
+    #[serde(default)]
+    pub wait_ms: u64,
+}
+
+/// A job to work on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Lease {
+    #[schema(value_type = uuid::Uuid)]
+    pub job_id: JobId,
+    /// The fencing token: goes with every write for this job.
+    pub attempt: u32,
+    pub spec: CreateJob,
+    /// The lease is lost without a heartbeat within this many milliseconds.
+    pub lease_ms: u64,
+    /// What earlier attempts used; limits count it.
+    pub usage: Usage,
+    /// Milliseconds left of the job's total time.
+    pub time_left_ms: u64,
+    #[schema(value_type = String)]
+    pub head: Cursor,
+}
+
+/// Keep the lease, and hear what changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Heartbeat {
+    pub attempt: u32,
+    /// Answer when there is something to say, or after this many milliseconds; at most a third of the lease. Default 0.
+    #[serde(default)]
+    pub wait_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HeartbeatAnswer {
+    pub lease_ms: u64,
+    pub control: Control,
+}
+
+/// What the backend wants of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Control {
+    Continue,
+    /// Stop the tool and the model call, then finish as `cancelled`.
+    Cancel,
+    /// A time limit passed: stop, then finish as `failed` with reason `timed_out`.
+    TimeOut,
+}
+
+/// Append events under an attempt. A repeat of a batch already stored is harmless.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AppendEvents {
+    pub attempt: u32,
+    /// 1, 2, 3 … per attempt, one per batch.
+    pub producer_seq: u64,
+    /// 1 to 256 events of the kinds an agent writes.
+    pub events: Vec<EventBody>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Appended {
+    /// The durable end of the log.
+    #[schema(value_type = String)]
+    pub head: Cursor,
+    /// This batch was stored by an earlier try.
+    pub repeated: bool,
+}
+
+/// Ask a person. The attempt ends with this: the job waits without a worker and is leased again once decided.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RequestApproval {
+    pub attempt: u32,
+    pub call_id: String,
+    pub tool: String,
+    pub arguments: serde_json::Value,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ApprovalRequestedAnswer {
+    #[schema(value_type = uuid::Uuid)]
+    pub approval_id: ApprovalId,
+    /// Present when this very call was decided before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// The attempt is over and so is the job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FinishJob {
+    pub attempt: u32,
+    pub outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Outcome {
+    Succeeded {
+        result: JobResult,
+    },
+    Failed {
+        #[schema(value_type = String)]
+        reason: FailureReason,
+        message: String,
+        #[serde(default)]
+        result: JobResult,
+    },
+    Cancelled {
+        #[serde(default)]
+        result: JobResult,
+    },
+}
+
+/// The attempt is over and the job is not: somebody else goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseJob {
+    pub attempt: u32,
+    /// What to tell people. At most 2 KiB.
+    pub message: String,
+    /// `true`: the attempt failed and counts against `limits.attempts`, with backoff. `false`: a plain hand-back.
+    pub failed: bool,
+}
+
+/// One model call made for an attempt. The answer streams as SSE of [`crate::ModelStreamItem`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModelCall {
+    pub attempt: u32,
+    /// Chosen by the agent, unique in the job. 1 to 64 of `A-Z a-z 0-9 . _ -`.
+    pub call_id: String,
+    pub messages: Vec<ChatMessage>,
+    /// Tools the model may call natively.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<ToolSpec>,
+    /// The answer must be JSON of this schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_schema: Option<serde_json::Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_output_tokens: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+}

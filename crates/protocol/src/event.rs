@@ -1,0 +1,383 @@
+//! The typed events of a job's log.
+
+use crate::{Decision, JobResult, Limits, ToolCall, Usage};
+use domain::{ApprovalId, Cursor, EventHash, FailureReason, JobId, JobState, Timestamp, WorkerId};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+/// One entry of a job's log as it travels: the type stays text and the payload stays JSON, so a reader passes on types
+/// it has never heard of. [`Event::body`] is the typed view.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    pub cursor: Cursor,
+    pub job_id: JobId,
+    pub seq: u64,
+    pub at: Timestamp,
+    pub actor: Actor,
+    /// The attempt it was written for; 0 for what happened outside any attempt.
+    pub attempt: u32,
+    #[serde(rename = "type")]
+    pub event_type: String,
+    pub payload: serde_json::Value,
+    /// The hash of the event before this one.
+    pub previous: EventHash,
+    pub hash: EventHash,
+}
+
+impl Event {
+    /// The typed payload; `None` for a type or shape this build does not know.
+    pub fn body(&self) -> Option<EventBody> {
+        serde_json::from_value(serde_json::json!({"type": self.event_type, "payload": self.payload})).ok()
+    }
+}
+
+/// How [`Event`] is described in the OpenAPI file: the same object with its type and payload spelled out.
+#[derive(ToSchema)]
+#[schema(as = Event)]
+#[expect(dead_code, reason = "exists for its schema")]
+pub struct EventSchema {
+    /// `epoch.seq` of this event: read on after it.
+    #[schema(example = "5f0c21ab.17")]
+    cursor: String,
+    job_id: uuid::Uuid,
+    /// 1, 2, 3 … without gaps.
+    seq: u64,
+    #[schema(format = DateTime)]
+    at: String,
+    #[schema(inline)]
+    actor: Actor,
+    attempt: u32,
+    /// SHA-256 of the event before, 64 hex digits; zeros for the first.
+    previous: String,
+    /// SHA-256 over the RFC 8785 form of all other stored fields.
+    hash: String,
+    #[schema(inline)]
+    #[serde(flatten)]
+    body: EventBody,
+}
+
+/// Who wrote an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Actor {
+    /// A person or their program, through the API.
+    User,
+    /// The agent that holds the attempt.
+    Agent,
+    /// The backend itself.
+    System,
+}
+
+impl Actor {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Agent => "agent",
+            Self::System => "system",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::User, Self::Agent, Self::System].into_iter().find(|actor| actor.as_str() == text)
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", content = "payload")]
+pub enum EventBody {
+    /// A user asked for a job. Its specification is in the job itself.
+    #[serde(rename = "job.created")]
+    JobCreated { kind: String, task: String, priority: u8, limits: Limits, retry_of: Option<String> },
+    /// A worker took the job: a new attempt begins.
+    #[serde(rename = "job.leased")]
+    JobLeased {
+        #[schema(value_type = uuid::Uuid)]
+        worker_id: WorkerId,
+        worker_name: String,
+        /// How long the lease holds without a heartbeat, in milliseconds.
+        lease_ms: u64,
+    },
+    /// The attempt ended without a result and the job waits again.
+    #[serde(rename = "job.requeued")]
+    JobRequeued {
+        cause: RequeueCause,
+        message: String,
+        /// Not before this many milliseconds have passed.
+        delay_ms: u64,
+    },
+    /// Somebody wants the job to end. The agent stops what it is doing; `closed` follows.
+    #[serde(rename = "job.cancel_requested")]
+    JobCancelRequested { message: Option<String> },
+    /// What protects the machine from this attempt's tool calls, and what does not.
+    #[serde(rename = "sandbox.ready")]
+    SandboxReady { kind: String, protections: Vec<Protection> },
+    /// The working copy is there.
+    #[serde(rename = "workspace.prepared")]
+    WorkspacePrepared {
+        /// Commit the patch will apply to.
+        base_commit: String,
+        /// Step commit of an earlier attempt this one goes on from.
+        resumed_from: Option<String>,
+        branch: String,
+        files: u64,
+        /// Where the step commits of this attempt live, on the agent's machine.
+        location: String,
+    },
+    /// The workspace after a tool call, kept under a hidden ref: a crash loses no more than the step after it.
+    #[serde(rename = "workspace.checkpoint")]
+    WorkspaceCheckpoint { commit: String, step: u32 },
+    /// A model call begins.
+    #[serde(rename = "model.started")]
+    ModelStarted {
+        call_id: String,
+        route: String,
+        provider: String,
+        model: String,
+        /// Why this target: the rule that decided, in words.
+        why: String,
+        /// Said of a model that is not meant for real work.
+        notice: Option<String>,
+    },
+    /// More of the answer: 20–50 ms or 1 KiB of it.
+    #[serde(rename = "model.delta")]
+    ModelDelta { call_id: String, text: String },
+    /// The whole answer and what it took.
+    #[serde(rename = "model.finished")]
+    ModelFinished {
+        call_id: String,
+        route: String,
+        provider: String,
+        model: String,
+        content: String,
+        tool_calls: Vec<ToolCall>,
+        finish_reason: String,
+        input_tokens: u64,
+        output_tokens: u64,
+        cost_microusd: u64,
+        first_token_ms: u64,
+        total_ms: u64,
+        fallbacks: Vec<Fallback>,
+    },
+    /// The call gave no whole answer. Nothing partial is ever reported as finished.
+    #[serde(rename = "model.failed")]
+    ModelFailed { call_id: String, code: String, message: String, fallbacks: Vec<Fallback> },
+    /// A tool call begins. The arguments are what was approved and what is run.
+    #[serde(rename = "tool.started")]
+    ToolStarted { call_id: String, tool: String, arguments: serde_json::Value },
+    /// What the tool printed.
+    #[serde(rename = "tool.output")]
+    ToolOutput { call_id: String, stream: OutputStream, text: String },
+    /// A tool call ended.
+    #[serde(rename = "tool.finished")]
+    ToolFinished {
+        call_id: String,
+        outcome: ToolOutcome,
+        /// Exit code of the command, when it ended by itself.
+        exit_code: Option<i32>,
+        duration_ms: u64,
+        /// What the model is shown: head and tail past 10,000 characters.
+        output: String,
+        /// Bytes the model is not shown.
+        omitted_bytes: u64,
+        /// The artifact with all of it, when something was left out.
+        artifact: Option<String>,
+    },
+    /// The job waits for a person.
+    #[serde(rename = "approval.requested")]
+    ApprovalRequested {
+        #[schema(value_type = uuid::Uuid)]
+        approval_id: ApprovalId,
+        call_id: String,
+        tool: String,
+        arguments: serde_json::Value,
+        /// SHA-256 over the RFC 8785 form of `{"arguments", "tool"}`: the decision holds for exactly these.
+        arguments_sha256: String,
+    },
+    /// A person decided.
+    #[serde(rename = "approval.decided")]
+    ApprovalDecided {
+        #[schema(value_type = uuid::Uuid)]
+        approval_id: ApprovalId,
+        call_id: String,
+        decision: Decision,
+        message: Option<String>,
+        arguments_sha256: String,
+    },
+    /// A file the job produced.
+    #[serde(rename = "artifact.created")]
+    ArtifactCreated { name: String, media_type: String, bytes: u64, sha256: String },
+    /// What the job used so far.
+    #[serde(rename = "budget.updated")]
+    BudgetUpdated { usage: Usage },
+    /// The agent tells what it does beyond model and tools: a nudge to the model, an interrupted call, a retry.
+    #[serde(rename = "agent.note")]
+    AgentNote { message: String },
+    /// The last event of every log.
+    #[serde(rename = "closed")]
+    Closed {
+        #[schema(value_type = String)]
+        state: JobState,
+        #[schema(value_type = Option<String>)]
+        reason: Option<FailureReason>,
+        message: Option<String>,
+        result: Option<JobResult>,
+    },
+}
+
+impl EventBody {
+    /// The type name and the payload apart, as the log stores them.
+    pub fn into_parts(self) -> Result<(String, serde_json::Value), serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Parts {
+            r#type: String,
+            payload: serde_json::Value,
+        }
+        let Parts { r#type, payload } = serde_json::from_value(serde_json::to_value(self)?)?;
+        Ok((r#type, payload))
+    }
+
+    /// Whether an agent may append this. Everything else is written by the backend as part of what it decided.
+    pub fn is_agents_to_write(&self) -> bool {
+        matches!(
+            self,
+            Self::SandboxReady { .. }
+                | Self::WorkspacePrepared { .. }
+                | Self::WorkspaceCheckpoint { .. }
+                | Self::ToolStarted { .. }
+                | Self::ToolOutput { .. }
+                | Self::ToolFinished { .. }
+                | Self::BudgetUpdated { .. }
+                | Self::AgentNote { .. }
+        )
+    }
+}
+
+/// Why a job waits again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RequeueCause {
+    /// No heartbeat within the lease.
+    LeaseLost,
+    /// The worker is going away and handed the job back.
+    Released,
+    /// The attempt failed in a way that another one may not.
+    AttemptFailed,
+    /// A person decided; the job can go on.
+    Decided,
+}
+
+/// One layer of the sandbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Protection {
+    /// `landlock`, `seccomp`, `network`, `rlimits`, `environment`, `user`, `processes`.
+    pub name: String,
+    pub active: bool,
+    /// What it holds back, or why it is not active here.
+    pub detail: String,
+}
+
+/// A target that was tried and did not answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Fallback {
+    pub provider: String,
+    pub model: String,
+    pub error: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputStream {
+    Stdout,
+    Stderr,
+}
+
+/// How a tool call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolOutcome {
+    Succeeded,
+    Failed,
+    TimedOut,
+    Cancelled,
+    /// A person or the policy said no.
+    Denied,
+    /// The agent died while it ran; whether it had an effect is not known.
+    Interrupted,
+}
+
+/// Which events to read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListEvents {
+    /// Everything after this cursor. Default: from the start. `Last-Event-ID` says the same for SSE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>, example = "5f0c21ab.17")]
+    pub after: Option<String>,
+    /// JSON pages only: at most this many events, 1 to 1,000. Default 200.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// JSON pages only: with nothing to read yet, wait this long for something, in milliseconds, at most 30,000. Default 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u64>,
+}
+
+/// A stretch of a job's log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EventPage {
+    #[schema(value_type = Vec<EventSchema>)]
+    pub events: Vec<Event>,
+    /// Read on from here.
+    #[schema(value_type = String)]
+    pub next_cursor: Cursor,
+    /// Where the log ended when this page was read.
+    #[schema(value_type = String)]
+    pub head: Cursor,
+    /// `events` ends with the `closed` event: there will never be more.
+    pub closed: bool,
+}
+
+/// The reader's cursor cannot be honoured. Nothing was skipped silently: begin again from `resume_from`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Reset {
+    pub reason: ResetReason,
+    /// The oldest position that can be read from.
+    #[schema(value_type = String)]
+    pub resume_from: Cursor,
+    #[schema(value_type = String)]
+    pub head: Cursor,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ResetReason {
+    /// The data was restored from a backup since the cursor was handed out.
+    EpochChanged,
+    /// Retention removed the events after the cursor.
+    PastRetention,
+}
+
+/// The chain of one job, recomputed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct VerifyReport {
+    #[schema(value_type = uuid::Uuid)]
+    pub job_id: JobId,
+    pub intact: bool,
+    /// How many events were recomputed.
+    pub events: u64,
+    #[schema(value_type = String)]
+    pub head: Cursor,
+    /// Hash of the last event.
+    #[schema(value_type = String)]
+    pub head_hash: EventHash,
+    /// The first event that does not fit, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub broken_at: Option<BrokenLink>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BrokenLink {
+    pub seq: u64,
+    pub detail: String,
+}

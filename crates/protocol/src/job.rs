@@ -1,0 +1,223 @@
+//! Jobs as clients see them.
+
+use domain::{Cursor, FailureReason, JobId, JobKind, JobState, PrincipalId, Priority, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+/// What a user asks for. Only `kind` and `task` are required.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateJob {
+    #[schema(value_type = String, example = "ask")]
+    pub kind: JobKind,
+    /// What to do, in the user's words. At most 2 MiB of UTF-8.
+    pub task: String,
+    /// The source tree to work on. Without one the job starts in an empty workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<Repository>,
+    /// `ask` only: write the answer to this file of the workspace (relative, inside it) and hand back the patch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write_file: Option<String>,
+    /// Logical model name (`default`, `code`, …) or `provider/model`. Default: `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// 0 to 9, higher first; one level is worth a minute of waiting. Default: 4.
+    #[serde(default)]
+    #[schema(value_type = u8, minimum = 0, maximum = 9, default = 4)]
+    pub priority: Priority,
+    #[serde(default)]
+    pub limits: Limits,
+    #[serde(default)]
+    pub approvals: ApprovalPolicies,
+    /// May this job's prompts leave the machine? May only tighten what the route allows. Default: `local_only`.
+    #[serde(default)]
+    pub egress: Egress,
+}
+
+/// Where the work comes from. The agent clones or copies it and never writes to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Repository {
+    /// Absolute path, on the agent's machine, of a git repository or a plain folder.
+    pub path: String,
+    /// Branch, tag or commit to start from. Default: what is checked out (`HEAD`). Not allowed for a plain folder.
+    #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+}
+
+/// Where one job stops. Every limit has a default and a maximum.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Model turns over all attempts. Default 50, at most 1,000.
+    pub steps: u32,
+    /// Input plus output tokens over all attempts. Default 1,000,000.
+    pub tokens: u64,
+    /// Money over all attempts, in millionths of a US dollar. Default 0: nothing that costs money.
+    pub cost_microusd: u64,
+    /// From lease to end, over all attempts, in milliseconds. Default one hour, at most seven days.
+    pub total_timeout_ms: u64,
+    /// Longest silence of a running job (no event), in milliseconds. Default 10 minutes.
+    pub idle_timeout_ms: u64,
+    /// Longest run of one tool call, in milliseconds. Default 2 minutes.
+    pub tool_timeout_ms: u64,
+    /// How often the job may be started, the first time included. Default 5, at most 20.
+    pub attempts: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            steps: 50,
+            tokens: 1_000_000,
+            cost_microusd: 0,
+            total_timeout_ms: 3_600_000,
+            idle_timeout_ms: 600_000,
+            tool_timeout_ms: 120_000,
+            attempts: 5,
+        }
+    }
+}
+
+/// Who decides on a tool call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalPolicy {
+    /// The sandbox is enough; go ahead.
+    #[default]
+    Auto,
+    /// A person decides on each call.
+    Ask,
+    /// The tool is not offered.
+    Never,
+}
+
+/// One policy per tool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApprovalPolicies {
+    /// Shell commands.
+    pub run: ApprovalPolicy,
+    /// Writing a file of the workspace.
+    pub write_file: ApprovalPolicy,
+}
+
+/// May prompts leave the machine?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Egress {
+    /// Only models on this machine or the private network.
+    #[default]
+    LocalOnly,
+    /// Cloud models too, where the route allows them.
+    Allowed,
+}
+
+/// One job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Job {
+    #[schema(value_type = uuid::Uuid)]
+    pub id: JobId,
+    #[schema(value_type = String, example = "running")]
+    pub state: JobState,
+    /// Why it failed; only in state `failed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub reason: Option<FailureReason>,
+    /// What to tell a person about the state it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    #[schema(value_type = uuid::Uuid)]
+    pub principal: PrincipalId,
+    pub spec: CreateJob,
+    /// How often it was started so far; the number of the latest attempt.
+    pub attempt: u32,
+    pub cancel_requested: bool,
+    /// Where its log ends now.
+    #[schema(value_type = String, example = "5f0c21ab.17")]
+    pub head: Cursor,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<JobResult>,
+    /// The job this one repeats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub retry_of: Option<JobId>,
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub started_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub finished_at: Option<Timestamp>,
+}
+
+/// What a job hands back.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct JobResult {
+    /// The answer of an `ask`, or the closing words of a `code` job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// Name of the artifact that holds the patch, when the workspace changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patch_artifact: Option<String>,
+    /// Commit the patch applies to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_commit: Option<String>,
+    /// The branch name proposed for the patch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// `provider/model` of every model that answered.
+    pub models: Vec<String>,
+    pub usage: Usage,
+}
+
+/// What a job used, over all attempts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Usage {
+    pub steps: u32,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub cost_microusd: u64,
+    /// Time spent waiting for models, in milliseconds.
+    pub model_ms: u64,
+    /// Time spent in tool calls, in milliseconds.
+    pub tool_ms: u64,
+}
+
+/// Filters of the job list.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListJobs {
+    /// Only jobs in this state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>)]
+    pub state: Option<JobState>,
+    /// Only jobs of this kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>)]
+    pub kind: Option<JobKind>,
+    /// Only jobs whose id begins with this (hex digits and dashes).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_prefix: Option<String>,
+    /// At most this many, 1 to 200. Default 50.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Go on after an earlier page's `next_cursor`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// Why a job is being cancelled.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CancelJob {
+    /// Shown with the job. At most 2 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}

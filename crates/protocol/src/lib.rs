@@ -1,0 +1,26 @@
+//! The wire: what REST, the event streams and the agents' calls carry. `api` serves these types, `client` speaks them,
+//! and `openapi.json` is generated from them.
+
+mod agent;
+mod approval;
+mod artifact;
+mod event;
+mod health;
+mod job;
+mod live;
+mod model;
+mod page;
+mod problem;
+mod token;
+
+pub use agent::*;
+pub use approval::*;
+pub use artifact::*;
+pub use event::*;
+pub use health::*;
+pub use job::*;
+pub use live::*;
+pub use model::*;
+pub use page::*;
+pub use problem::*;
+pub use token::*;

@@ -1,0 +1,36 @@
+//! API tokens.
+
+use domain::{PrincipalId, Scope, Timestamp, TokenId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A token without its secret, which exists only in the answer that made it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Token {
+    #[schema(value_type = uuid::Uuid)]
+    pub id: TokenId,
+    #[schema(value_type = uuid::Uuid)]
+    pub principal: PrincipalId,
+    pub name: String,
+    #[schema(value_type = String, example = "user")]
+    pub scope: Scope,
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateToken {
+    /// 1 to 64 characters.
+    pub name: String,
+    #[schema(value_type = String, example = "user")]
+    pub scope: Scope,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CreatedToken {
+    #[serde(flatten)]
+    pub token: Token,
+    /// Shown this once.
+    pub secret: String,
+}
