@@ -1,1 +1,45 @@
-fn main() {}
+//! Every chore of this repository. `cargo xtask` alone lists them; CONTRIBUTING.md has a line for each.
+
+mod bench;
+mod house_rules;
+mod layers;
+mod openapi;
+mod shell;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Chores of the devmesh repository")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Everything that has to hold: formatting, lints, layers, house rules, and every test there is
+    Test {
+        /// Only these crates' tests, without the lints
+        crates: Vec<String>,
+    },
+    /// The long forms of the survival tests: hundreds of kills and reconnects, on a release build
+    Torture,
+    /// Fail on any dependency between our crates that points sideways or up
+    Layers,
+    /// Write docs/openapi.json anew
+    Openapi,
+    /// Run the benchmarks on a release build: all of them, or the named ones
+    Bench { names: Vec<String> },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().chore {
+        Chore::Test { crates } if crates.is_empty() => test::everything(),
+        Chore::Test { crates } => test::crates(&crates),
+        Chore::Torture => test::torture(),
+        Chore::Layers => layers::check(),
+        Chore::Openapi => openapi::write(),
+        Chore::Bench { names } => bench::benchmarks(&names),
+    }
+}
