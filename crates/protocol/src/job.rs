@@ -34,6 +34,23 @@ pub struct CreateJob {
     pub egress: Egress,
 }
 
+impl CreateJob {
+    /// A job with every default.
+    pub fn new(kind: JobKind, task: impl Into<String>) -> Self {
+        Self {
+            kind,
+            task: task.into(),
+            repository: None,
+            write_file: None,
+            route: None,
+            priority: Priority::DEFAULT,
+            limits: Limits::default(),
+            approvals: ApprovalPolicies::default(),
+            egress: Egress::default(),
+        }
+    }
+}
+
 /// Where the work comes from. The agent clones or copies it and never writes to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
