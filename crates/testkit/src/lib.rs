@@ -1,1 +1,23 @@
-//! testkit
+//! What tests of every crate need and nothing that ships may use.
+//!
+//! - [`ScriptedModel`]: a model server that says what the test tells it to, in the dialects of OpenAI and Ollama.
+//! - [`FaultProxy`]: stands before any TCP server and delays, stalls, cuts, resets, refuses or throttles.
+//! - [`TestClock`]: wall-clock time that moves when the test says so.
+//! - [`sample_repository`]: a real git repository with a failing test and the edit that makes it pass.
+//! - [`eventually`]: waits for something another task does, up to a deadline.
+//!
+//! Everything here panics with a sentence when it cannot do its part, because a test has nobody to hand an error to.
+
+mod clock;
+mod eventually;
+mod fault_proxy;
+mod gate;
+mod repository;
+mod scripted_model;
+
+pub use clock::TestClock;
+pub use eventually::{DEADLINE, eventually, eventually_within};
+pub use fault_proxy::{Fault, FaultProxy};
+pub use gate::Gate;
+pub use repository::{SampleRepository, sample_repository};
+pub use scripted_model::{Dialect, Received, Script, ScriptedModel, ServedModel, Turn};
