@@ -1,0 +1,147 @@
+//! What people do: each call is made once.
+
+use crate::{
+    ByteStream, EventStream, Result,
+    http::{Client, with_query},
+};
+use domain::{ApprovalId, Cursor, JobId, TokenId};
+use protocol::{
+    Approval, ApprovalPage, ArtifactPage, CancelJob, CreateJob, CreateToken, CreatedToken, DecideApproval, EventPage,
+    Health, Job, JobPage, ListApprovals, ListEvents, ListJobs, Models, Route, TokenPage, VerifyReport, Version,
+    WebSocketTicket,
+};
+use reqwest::{Method, RequestBuilder, Url};
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+
+/// Repeats of a request with the same key make one job.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+impl Client {
+    pub async fn create_job(&self, job: &CreateJob, idempotency_key: Option<&str>) -> Result<Job> {
+        let request = self.request(Method::POST, self.api(&["jobs"])).json(job);
+        self.ask(keyed(request, idempotency_key)).await
+    }
+
+    pub async fn job(&self, id: JobId) -> Result<Job> {
+        self.get(self.api(&["jobs", &id.to_string()])).await
+    }
+
+    pub async fn jobs(&self, list: &ListJobs) -> Result<JobPage> {
+        self.get(with_query(self.api(&["jobs"]), list)?).await
+    }
+
+    pub async fn cancel_job(&self, id: JobId, cancel: &CancelJob) -> Result<Job> {
+        self.ask(self.request(Method::POST, self.api(&["jobs", &id.to_string(), "cancel"])).json(cancel)).await
+    }
+
+    /// A new job with the same specification.
+    pub async fn retry_job(&self, id: JobId, idempotency_key: Option<&str>) -> Result<Job> {
+        let request = self.request(Method::POST, self.api(&["jobs", &id.to_string(), "retry"]));
+        self.ask(keyed(request, idempotency_key)).await
+    }
+
+    pub async fn delete_job(&self, id: JobId) -> Result<()> {
+        self.tell(self.request(Method::DELETE, self.api(&["jobs", &id.to_string()]))).await
+    }
+
+    /// One stretch of the log.
+    pub async fn events_page(&self, id: JobId, list: &ListEvents) -> Result<EventPage> {
+        let url = with_query(self.api(&["jobs", &id.to_string(), "events"]), list)?;
+        let within = self.options.answer_timeout + Duration::from_millis(list.wait_ms.unwrap_or(0));
+        Ok(self.json(self.request(Method::GET, url), within).await?)
+    }
+
+    /// The log after `after` (or all of it) and then as it grows, until `closed`.
+    pub fn events(&self, id: JobId, after: Option<Cursor>) -> EventStream {
+        EventStream::new(self.clone(), id, after)
+    }
+
+    pub async fn verify(&self, id: JobId) -> Result<VerifyReport> {
+        self.get(self.api(&["jobs", &id.to_string(), "verify"])).await
+    }
+
+    pub async fn artifacts(&self, id: JobId) -> Result<ArtifactPage> {
+        self.get(self.api(&["jobs", &id.to_string(), "artifacts"])).await
+    }
+
+    pub async fn artifact(&self, id: JobId, name: &str) -> Result<ByteStream> {
+        self.download(self.api(&["jobs", &id.to_string(), "artifacts", name])).await
+    }
+
+    pub async fn approvals(&self, list: &ListApprovals) -> Result<ApprovalPage> {
+        self.get(with_query(self.api(&["approvals"]), list)?).await
+    }
+
+    pub async fn decide(&self, id: ApprovalId, decision: &DecideApproval) -> Result<Approval> {
+        self.ask(self.request(Method::POST, self.api(&["approvals", &id.to_string(), "decision"])).json(decision)).await
+    }
+
+    pub async fn models(&self) -> Result<Models> {
+        self.get(self.api(&["models"])).await
+    }
+
+    pub async fn route(&self, name: &str) -> Result<Route> {
+        self.get(self.api(&["routes", name])).await
+    }
+
+    pub async fn tokens(&self) -> Result<TokenPage> {
+        self.get(self.api(&["tokens"])).await
+    }
+
+    pub async fn create_token(&self, token: &CreateToken) -> Result<CreatedToken> {
+        self.ask(self.request(Method::POST, self.api(&["tokens"])).json(token)).await
+    }
+
+    pub async fn delete_token(&self, id: TokenId) -> Result<()> {
+        self.tell(self.request(Method::DELETE, self.api(&["tokens", &id.to_string()]))).await
+    }
+
+    /// A tar archive of everything the backend keeps, consistent while it goes on working.
+    pub async fn backup(&self) -> Result<ByteStream> {
+        self.download(self.api(&["backup"])).await
+    }
+
+    /// Opens one WebSocket at `/api/v1/ws?ticket=…`, once and soon.
+    pub async fn websocket_ticket(&self) -> Result<WebSocketTicket> {
+        self.ask(self.request(Method::POST, self.api(&["websocket-tickets"]))).await
+    }
+
+    pub async fn version(&self) -> Result<Version> {
+        self.get(self.url(&["version"])).await
+    }
+
+    /// Whether the process answers at all; needs no token.
+    pub async fn health(&self) -> Result<Health> {
+        self.get(self.url(&["healthz"])).await
+    }
+
+    /// Whether it can work; needs no token.
+    pub async fn ready(&self) -> Result<Health> {
+        self.get(self.url(&["readyz"])).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, url: Url) -> Result<T> {
+        self.ask(self.request(Method::GET, url)).await
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T> {
+        Ok(self.json(request, self.options.answer_timeout).await?)
+    }
+
+    async fn tell(&self, request: RequestBuilder) -> Result<()> {
+        Ok(self.empty(request, self.options.answer_timeout).await?)
+    }
+
+    async fn download(&self, url: Url) -> Result<ByteStream> {
+        let response = self.send(self.request(Method::GET, url), self.options.silence).await?;
+        Ok(self.stream(response))
+    }
+}
+
+fn keyed(request: RequestBuilder, key: Option<&str>) -> RequestBuilder {
+    match key {
+        Some(key) => request.header(IDEMPOTENCY_KEY, key),
+        None => request,
+    }
+}
