@@ -1,0 +1,130 @@
+//! What the agent tells the guard, and what it hears back: one line of JSON each way over the control socket.
+
+use super::{Limits, Owner};
+use serde::{Deserialize, Serialize};
+
+/// Everything the guard needs. It reads nothing else: no arguments, no environment, no configuration.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Policy {
+    pub layers: Layers,
+    pub limits: Limits,
+    /// Processes the user runs already, where they count towards the same limit.
+    pub other_processes: u64,
+    pub identity: Owner,
+    pub shell: String,
+    pub script: String,
+    /// Absolute; inside the tree.
+    pub folder: String,
+    pub timeout_ms: u64,
+    pub environment: Vec<(String, String)>,
+    pub files: Files,
+    /// Set by the probe: try to break out, and refuse to run when that works.
+    pub verify: Option<Verify>,
+}
+
+/// Which files the command sees. Everything else does not exist for it or cannot be opened.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Files {
+    /// Read and execute.
+    pub readable: Vec<String>,
+    /// Symbolic links on the way to `readable`, shown as they are.
+    pub links: Vec<String>,
+    pub tree: String,
+    pub home: String,
+    pub temporary: String,
+    pub root: String,
+}
+
+impl Files {
+    /// The three folders the command may change.
+    pub fn writable(&self) -> [&str; 3] {
+        [&self.tree, &self.home, &self.temporary]
+    }
+}
+
+/// What the probe tries from inside.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Verify {
+    /// A file of the agent's that must not be readable.
+    pub secret_file: String,
+    /// The agent, which must not be reachable by signals.
+    pub agent_process: i32,
+    /// A port the agent listens on at 127.0.0.1, which must not be reachable.
+    pub port: u16,
+}
+
+/// How namespaces are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Namespaces {
+    /// As root, which is given up afterwards.
+    Privileged,
+    /// Through a user namespace.
+    Unprivileged,
+    /// Not at all: the kernel or the container around us does not allow it.
+    None,
+}
+
+/// What is put in place. All of it, or the command does not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Layers {
+    /// Run as [`Policy::identity`] instead of root.
+    pub identity: bool,
+    pub namespaces: Namespaces,
+    /// PID namespace: nothing outlives the command, nothing outside can be seen or signalled.
+    pub processes: bool,
+    /// Mount namespace with a private root folder.
+    pub files: bool,
+    /// Network namespace with loopback alone.
+    pub network: bool,
+    /// IPC and UTS namespaces.
+    pub ipc: bool,
+    /// A user namespace of its own, so that processes are counted per command.
+    pub accounting: bool,
+    pub landlock: bool,
+    pub seccomp: bool,
+}
+
+/// One thing that can fail to be put in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Layer {
+    Identity,
+    Namespaces,
+    Processes,
+    Files,
+    Network,
+    Ipc,
+    Accounting,
+    Landlock,
+    Seccomp,
+    Limits,
+}
+
+/// What the guard says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Message {
+    /// The command was not run.
+    Failed(Failure),
+    /// The shell's raw wait status.
+    Ended(i32),
+    TimedOut,
+    Cancelled,
+    /// Only when asked to verify: Landlock's ABI version, 0 for none.
+    Landlock(u32),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Failure {
+    /// `None`: not a protection but the command itself, such as a missing shell.
+    pub layer: Option<Layer>,
+    pub message: String,
+}
+
+impl Failure {
+    pub fn of(layer: Layer, what: impl std::fmt::Display, error: impl std::fmt::Display) -> Self {
+        Self { layer: Some(layer), message: format!("{what}: {error}") }
+    }
+
+    pub fn command(what: impl std::fmt::Display, error: impl std::fmt::Display) -> Self {
+        Self { layer: None, message: format!("{what}: {error}") }
+    }
+}

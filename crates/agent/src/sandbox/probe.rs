@@ -1,0 +1,235 @@
+//! Finds out what holds on this machine, by confining a child and letting it try to break out.
+
+use super::{
+    Command, Error, Options, Place, Sandbox, platform,
+    policy::{Layer, Layers, Namespaces, Verify},
+    run, toolchain,
+};
+use protocol::Protection;
+use std::{collections::BTreeMap, fs, io, path::Path, time::Duration};
+use tokio::{net::TcpListener, sync::mpsc};
+use tokio_util::sync::CancellationToken;
+
+/// Starting a confined `true` takes milliseconds; on a machine under heavy load still far less than this.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Every try gives up at least one layer, so there are few.
+const TRIES: usize = 16;
+
+/// Why a layer is not there.
+type Missing = Vec<(Layer, String)>;
+
+impl Sandbox {
+    /// Confines a child with everything there is, gives up what this machine does not allow, one by one, and remembers
+    /// what was left. Fails only where no command can be run at all.
+    pub async fn probe(options: Options) -> Result<Self, Error> {
+        let failed = |what| move |source| Error::Guard { what, source };
+        let folder = options.workspaces.join(format!(".probe-{}", std::process::id()));
+        let _remove = Remove(&folder);
+        prepare(&folder).map_err(failed("could not get a folder to try in"))?;
+        let secret = folder.join("secret");
+        fs::write(&secret, "not for commands").map_err(failed("could not get a folder to try in"))?;
+        // A command must not reach it, so nothing ever accepts.
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(failed("could not listen for a try"))?;
+        let verify = Verify {
+            secret_file: secret.display().to_string(),
+            agent_process: std::process::id().cast_signed(),
+            port: listener.local_addr().map_err(failed("could not listen for a try"))?.port(),
+        };
+
+        let is_root = nix::unistd::geteuid().is_root();
+        let mut layers = Layers { identity: is_root, ..platform::LAYERS };
+        if !is_root && layers.namespaces == Namespaces::Privileged {
+            layers.namespaces = Namespaces::Unprivileged;
+            // The user namespace that the others need counts already.
+            layers.accounting = false;
+        }
+        let toolchain = toolchain::find(&options);
+        let mut sandbox = Self { options, layers, protections: Vec::new(), toolchain };
+        let mut missing = Missing::new();
+        let place = Place { tree: folder.join("tree"), scratch: folder.join("scratch") };
+        for _ in 0..TRIES {
+            let owner = sandbox.owner();
+            run::prepare(&place, owner).map_err(failed("could not get a folder to try in"))?;
+            hand_over(&place.tree, owner).map_err(failed("could not get a folder to try in"))?;
+            let command = Command::new("exit 0", PATIENCE);
+            let policy = sandbox.policy(sandbox.layers, &place, &command, Some(verify.clone()))?;
+            let (nowhere, _) = mpsc::channel(1);
+            let (answer, version) =
+                run::start(&sandbox.options.executable, &policy, nowhere, CancellationToken::new()).await?;
+            match answer {
+                Ok(finished) if finished.ending == super::Ending::Exited(0) => {
+                    sandbox.protections = describe(&sandbox, version, &missing);
+                    return Ok(sandbox);
+                }
+                Ok(finished) => {
+                    let message = format!("a trial command ended with {:?} instead of 0", finished.ending);
+                    return Err(Error::Setup { message });
+                }
+                Err(failure) => {
+                    let Some(layer) = failure.layer else { return Err(Error::Setup { message: failure.message }) };
+                    let Some(fewer) = without(sandbox.layers, layer) else {
+                        return Err(Error::Setup { message: failure.message });
+                    };
+                    sandbox.layers = fewer;
+                    missing.push((layer, failure.message));
+                }
+            }
+        }
+        Err(Error::Setup { message: "no combination of protections worked".to_owned() })
+    }
+}
+
+/// The next thing to try when `layer` failed; `None` when there is nothing left to give up.
+fn without(layers: Layers, layer: Layer) -> Option<Layers> {
+    let mut fewer = layers;
+    match layer {
+        Layer::Identity => {
+            // Root in a namespace of the agent's own making would be no loss, but there is none here.
+            fewer.identity = false;
+            fewer.accounting = false;
+        }
+        Layer::Namespaces => {
+            fewer.accounting = false;
+            fewer.namespaces = match layers.namespaces {
+                Namespaces::Privileged => Namespaces::Unprivileged,
+                Namespaces::Unprivileged | Namespaces::None => Namespaces::None,
+            };
+            if fewer.namespaces == Namespaces::None {
+                (fewer.processes, fewer.files, fewer.network, fewer.ipc) = (false, false, false, false);
+            }
+        }
+        // A /proc of one's own needs processes of one's own.
+        Layer::Processes => (fewer.processes, fewer.files) = (false, false),
+        Layer::Files => fewer.files = false,
+        Layer::Network => fewer.network = false,
+        Layer::Ipc => fewer.ipc = false,
+        Layer::Accounting => fewer.accounting = false,
+        Layer::Landlock => fewer.landlock = false,
+        Layer::Seccomp => fewer.seccomp = false,
+        Layer::Limits => {}
+    }
+    (fewer != layers).then_some(fewer)
+}
+
+fn describe(sandbox: &Sandbox, landlock: u32, missing: &Missing) -> Vec<Protection> {
+    let layers = &sandbox.layers;
+    // The last reason is the one that decided.
+    let reasons: BTreeMap<_, _> = missing.iter().map(|(layer, why)| (*layer as u8, why.as_str())).collect();
+    let because = |layers: &[Layer]| {
+        let why = layers.iter().find_map(|layer| reasons.get(&(*layer as u8)).copied());
+        why.unwrap_or(platform::NOT_HERE).to_owned()
+    };
+    let protection = |name: &str, active: bool, yes: String, no: String| Protection {
+        name: name.to_owned(),
+        active,
+        detail: if active { yes } else { no },
+    };
+    let limits = &sandbox.options.limits;
+    let user = nix::unistd::geteuid();
+    let only_own = "only the workspace, the system's programs and the toolchains in PATH";
+    let files = if layers.files { "; nothing else is even visible" } else { "" };
+    vec![
+        protection(
+            "landlock",
+            layers.landlock,
+            format!("Landlock ABI {landlock}: {only_own} can be opened, only the workspace can be changed{files}"),
+            if layers.files {
+                format!("{}. A private root folder shows commands {only_own}", because(&[Layer::Landlock]))
+            } else {
+                format!("{}. Commands can read and change what their user can", because(&[Layer::Landlock]))
+            },
+        ),
+        protection(
+            "seccomp",
+            layers.seccomp,
+            "mounts, tracing, namespaces, kernel modules, keys, BPF, raw sockets and the like are refused".to_owned(),
+            format!("{}. Every system call of the kernel can be reached", because(&[Layer::Seccomp])),
+        ),
+        if layers.network || !layers.seccomp {
+            protection(
+                "network",
+                layers.network,
+                "a network of its own with loopback alone: no route out, no way to this machine's ports".to_owned(),
+                format!("{}. Commands can reach the network", because(&[Layer::Network, Layer::Namespaces])),
+            )
+        } else {
+            protection(
+                "network",
+                true,
+                format!(
+                    "internet sockets are refused, loopback too, because there is no network namespace: {}",
+                    because(&[Layer::Network, Layer::Namespaces])
+                ),
+                String::new(),
+            )
+        },
+        protection(
+            "user",
+            layers.identity || !user.is_root(),
+            if layers.identity {
+                format!("user {} instead of root, without capabilities or a way to gain any", super::Owner::NOBODY.user)
+            } else {
+                format!("the agent's own user {user}, without a way to gain rights")
+            },
+            format!("{}. Commands run as root", because(&[Layer::Identity])),
+        ),
+        protection(
+            "rlimits",
+            true,
+            format!(
+                "{} processes, {} MiB per file, {} open files, {} MiB of address space per process, no core files{}",
+                limits.processes,
+                limits.file_bytes >> 20,
+                limits.open_files,
+                limits.address_space_bytes >> 20,
+                platform::LIMITS_NOTE,
+            ),
+            String::new(),
+        ),
+        protection(
+            "processes",
+            layers.processes,
+            "a PID namespace: no other process is visible, and nothing outlives the command".to_owned(),
+            format!(
+                "{}. {}",
+                because(&[Layer::Processes, Layer::Namespaces]),
+                platform::WITHOUT_PROCESS_NAMESPACE
+            ),
+        ),
+        protection(
+            "environment",
+            true,
+            "built from nothing: no key, token or devmesh variable reaches a command; home and temporary folder are its own"
+                .to_owned(),
+            String::new(),
+        ),
+    ]
+}
+
+fn prepare(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    for folder in [folder.to_path_buf(), folder.join("tree"), folder.join("scratch")] {
+        fs::create_dir_all(&folder)?;
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o711))?;
+    }
+    Ok(())
+}
+
+fn hand_over(tree: &Path, owner: Option<super::Owner>) -> io::Result<()> {
+    match owner {
+        Some(owner) => std::os::unix::fs::lchown(tree, Some(owner.user), Some(owner.group)),
+        None => std::os::unix::fs::lchown(
+            tree,
+            Some(nix::unistd::geteuid().as_raw()),
+            Some(nix::unistd::getegid().as_raw()),
+        ),
+    }
+}
+
+struct Remove<'a>(&'a Path);
+
+impl Drop for Remove<'_> {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(self.0);
+    }
+}

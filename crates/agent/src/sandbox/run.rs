@@ -1,0 +1,262 @@
+//! The agent's side of one command.
+
+use super::{
+    Command, Ending, Error, Finished, Output, Place, Sandbox, environment,
+    guard::ARGUMENT,
+    platform,
+    policy::{Failure, Files, Layers, Message, Namespaces, Policy, Verify},
+};
+use protocol::OutputStream;
+use std::{
+    io,
+    os::{fd::OwnedFd, unix::net::UnixStream as Pair},
+    path::{Component, Path},
+    process::Stdio,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::UnixStream,
+    sync::mpsc,
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Read at once: what a pipe holds.
+const CHUNK_BYTES: usize = 64 << 10;
+/// How long after the time limit, or after a cancel, the guard may take to say that all is over. Killing takes
+/// milliseconds, or up to 10 s where processes have to be hunted down one by one.
+const GUARD_PATIENCE: Duration = Duration::from_secs(15);
+/// How long after the end what is still in the pipes may take to be passed on.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(30);
+
+impl Sandbox {
+    /// Runs one command to its end. Everything it prints goes to `output` in order of arrival, as fast as that is
+    /// taken: the command waits when it is not, and nothing piles up. Dropping the receiver discards output and does
+    /// not stop the command. `cancel`, the time limit, and dropping this future kill the command and all it started.
+    pub async fn run(
+        &self,
+        place: &Place,
+        command: &Command,
+        output: mpsc::Sender<Output>,
+        cancel: CancellationToken,
+    ) -> Result<Finished, Error> {
+        prepare(place, self.owner()).map_err(|source| Error::Guard { what: "could not get its folders", source })?;
+        let policy = self.policy(self.layers, place, command, None)?;
+        let (finished, _) = start(&self.options.executable, &policy, output, cancel).await?;
+        finished.map_err(|failure| match failure.layer {
+            Some(layer) => Error::Setup { message: format!("{layer:?}: {}", failure.message) },
+            None => Error::Setup { message: failure.message },
+        })
+    }
+
+    pub(super) fn policy(
+        &self,
+        layers: Layers,
+        place: &Place,
+        command: &Command,
+        verify: Option<Verify>,
+    ) -> Result<Policy, Error> {
+        if command.script.len() > Command::SCRIPT_BYTES {
+            let (length, limit) = (command.script.len(), Command::SCRIPT_BYTES);
+            return Err(Error::Invalid(format!(
+                "the script has {length} bytes; the most is {limit}: put it in a file"
+            )));
+        }
+        if command.script.contains('\0') {
+            return Err(Error::Invalid("the script contains a zero byte, which no shell can be given".to_owned()));
+        }
+        let is_inside =
+            command.folder.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        if !is_inside {
+            let folder = command.folder.display();
+            return Err(Error::Invalid(format!(
+                "the folder `{folder}` is not inside the workspace; give a relative path"
+            )));
+        }
+        let files = Files {
+            readable: self.toolchain.readable.clone(),
+            links: self.toolchain.links.clone(),
+            tree: text(&place.tree)?,
+            home: text(&place.home())?,
+            temporary: text(&place.temporary())?,
+            root: text(&place.root())?,
+        };
+        let temporary = platform::temporary_folder(&files, layers.files).to_owned();
+        // Without a user of its own or a count of its own the limit counts all of the user's processes.
+        let is_shared = !layers.identity && !layers.accounting && layers.namespaces != Namespaces::Unprivileged;
+        Ok(Policy {
+            layers,
+            limits: self.options.limits,
+            other_processes: if is_shared { platform::processes_of_user() } else { 0 },
+            identity: super::Owner::NOBODY,
+            shell: shell().to_owned(),
+            script: command.script.clone(),
+            folder: text(&place.tree.join(&command.folder))?,
+            timeout_ms: u64::try_from(command.timeout.as_millis()).unwrap_or(u64::MAX),
+            environment: environment::scrubbed(&self.options, &self.toolchain, command, &files.home, &temporary),
+            files,
+            verify,
+        })
+    }
+}
+
+/// Models write for bash whatever they are told.
+fn shell() -> &'static str {
+    if Path::new("/bin/bash").exists() { "/bin/bash" } else { "/bin/sh" }
+}
+
+fn text(path: &Path) -> Result<String, Error> {
+    let text = path.to_str().map(str::to_owned);
+    text.ok_or_else(|| Error::Invalid(format!("the path {} is not UTF-8", path.display())))
+}
+
+/// Makes the folders of a place that are not there yet. The tree itself is the workspace's business.
+pub(super) fn prepare(place: &Place, owner: Option<super::Owner>) -> io::Result<()> {
+    for folder in [place.home(), place.temporary(), place.root()] {
+        match std::fs::create_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        if let Some(owner) = owner {
+            std::os::unix::fs::lchown(&folder, Some(owner.user), Some(owner.group))?;
+        }
+    }
+    Ok(())
+}
+
+/// What a guard reported: how it ended, and Landlock's ABI version where it was asked to verify.
+type Reported = (Result<Finished, Failure>, u32);
+
+pub(super) async fn start(
+    executable: &Path,
+    policy: &Policy,
+    output: mpsc::Sender<Output>,
+    cancel: CancellationToken,
+) -> Result<Reported, Error> {
+    let failed = |what| move |source| Error::Guard { what, source };
+    let started = Instant::now();
+    let (ours, theirs) = Pair::pair().map_err(failed("could not get a control socket"))?;
+    ours.set_nonblocking(true).map_err(failed("could not get a control socket"))?;
+    let mut guard = tokio::process::Command::new(executable)
+        .arg(ARGUMENT)
+        // Not even the guard holds a secret.
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(failed("could not be started"))?;
+    let (stdout, stderr) = (guard.stdout.take(), guard.stderr.take());
+    let control = UnixStream::from_std(ours).map_err(failed("could not be spoken to"))?;
+
+    let discard = CancellationToken::new();
+    // Ends the pumps at the latest when this future is dropped.
+    let _stop = discard.clone().drop_guard();
+    let end = async {
+        let answer = converse(control, policy, &cancel).await;
+        if cancel.is_cancelled() {
+            discard.cancel();
+        }
+        // The guard is done; what is left is collecting it.
+        if answer.is_err() {
+            let _ = guard.start_kill();
+        }
+        let _ = guard.wait().await;
+        answer.map_err(failed("broke off"))
+    };
+    let pumps = async {
+        let stdout = pump(stdout, OutputStream::Stdout, &output, &discard);
+        let stderr = pump(stderr, OutputStream::Stderr, &output, &discard);
+        tokio::join!(stdout, stderr)
+    };
+    let mut pumps = std::pin::pin!(pumps);
+    let mut end = std::pin::pin!(end);
+    let mut counted = None;
+    let (message, landlock) = loop {
+        tokio::select! {
+            counts = &mut pumps, if counted.is_none() => counted = Some(counts),
+            answer = &mut end => break answer?,
+        }
+    };
+    let duration = started.elapsed();
+    let (stdout_bytes, stderr_bytes) = match counted {
+        Some(counts) => counts,
+        None => match timeout(DRAIN_PATIENCE, &mut pumps).await {
+            Ok(counts) => counts,
+            Err(_) => {
+                // Nobody takes the output. The command is over all the same.
+                discard.cancel();
+                timeout(DRAIN_PATIENCE, &mut pumps).await.unwrap_or_default()
+            }
+        },
+    };
+    let ending = match message {
+        Message::Failed(failure) => return Ok((Err(failure), landlock)),
+        Message::Ended(status) if status & 0x7f == 0 => Ending::Exited(status >> 8 & 0xff),
+        Message::Ended(status) => Ending::Signalled(status & 0x7f),
+        Message::TimedOut => Ending::TimedOut,
+        Message::Cancelled | Message::Landlock(_) => Ending::Cancelled,
+    };
+    Ok((Ok(Finished { ending, duration, stdout_bytes, stderr_bytes }), landlock))
+}
+
+/// Hands over the policy and hears how it ended.
+async fn converse(mut control: UnixStream, policy: &Policy, cancel: &CancellationToken) -> io::Result<(Message, u32)> {
+    let mut line = serde_json::to_vec(policy)?;
+    line.push(b'\n');
+    let (read, mut write) = control.split();
+    write.write_all(&line).await?;
+    let mut read = BufReader::new(read);
+    let mut landlock = 0;
+    let mut deadline = Duration::from_millis(policy.timeout_ms).saturating_add(GUARD_PATIENCE);
+    let mut told = false;
+    loop {
+        let mut line = String::new();
+        tokio::select! {
+            length = read.read_line(&mut line) => {
+                if length? == 0 {
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended without a word"));
+                }
+                match serde_json::from_str(&line)? {
+                    Message::Landlock(version) => landlock = version,
+                    message => return Ok((message, landlock)),
+                }
+            }
+            () = cancel.cancelled(), if !told => {
+                told = true;
+                deadline = GUARD_PATIENCE;
+                write.shutdown().await?;
+            }
+            () = tokio::time::sleep(deadline) => {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "it did not report the end in time"));
+            }
+        }
+    }
+}
+
+/// Passes on what is printed, and counts. Discards once nobody listens or `discard` says so, but always reads on: a
+/// command must not hang because of who listens.
+async fn pump(
+    from: Option<impl AsyncRead + Unpin>,
+    stream: OutputStream,
+    output: &mpsc::Sender<Output>,
+    discard: &CancellationToken,
+) -> u64 {
+    let Some(mut from) = from else { return 0 };
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut counted = 0;
+    while let Ok(length @ 1..) = from.read(&mut chunk).await {
+        counted += length as u64;
+        if discard.is_cancelled() || output.is_closed() {
+            continue;
+        }
+        let piece = Output { stream, bytes: chunk[..length].to_vec() };
+        tokio::select! {
+            _ = output.send(piece) => {}
+            () = discard.cancelled() => {}
+        }
+    }
+    counted
+}
