@@ -1,1 +1,50 @@
-//! store
+//! Everything devmesh must not lose, in one data folder: SQLite for rows and logs, plain files for content.
+//!
+//! The store writes what it is given. Ids, times and decisions come from outside; what it adds are the numbers only it
+//! can give: the dense `seq` and hash chain of a log, and the revision of a job.
+//!
+//! Where to begin:
+//!
+//! - [`Store`] is the handle. [`Store::write`] runs a closure in a [`Transaction`] and answers after the COMMIT that
+//!   covers it; [`Store::read`] runs one on a [`Reader`], which sees one moment.
+//! - `writer` is the one thread that writes, with its state diagram: group commit, and what happens when the disk is full.
+//! - `transaction/` and `reader/` hold the SQL, a file per noun; [`rows`](JobRow) what goes in and comes out.
+//! - [`Store::watch_job`] and [`Store::watch_jobs`] say that there is more to read, never what.
+//! - [`Blobs`] keeps content under its SHA-256.
+//! - `folder`, `filesystem`, `connection` and `migration` decide whether a folder is opened at all.
+//! - `backup` copies a running database; [`restore`] makes a folder of the copy, under another epoch.
+//! - [`limits`] has every number, with its reason.
+//!
+//! What never happens here: an answer before the sync that covers it; a notification before the COMMIT; a second process
+//! in the folder; a hole in a log; a query on the hot path that reads a whole table.
+
+mod backup;
+mod blobs;
+mod column;
+mod connection;
+mod error;
+mod filesystem;
+mod folder;
+mod health;
+pub mod limits;
+mod migration;
+mod reader;
+mod readers;
+mod rows;
+mod store;
+mod transaction;
+mod watch;
+mod writer;
+
+pub use backup::restore;
+pub use blobs::{Blobs, StoredBlob};
+pub use error::Error;
+pub use filesystem::{Mount, mount_of};
+pub use folder::{BLOB_FOLDER, DATABASE_FILE, LOCK_FILE};
+pub use health::Health;
+pub use reader::Reader;
+pub use rows::{
+    ApprovalFilter, ApprovalRow, ArtifactRow, AuditRow, EventRow, IdempotencyRow, JobFilter, JobRow, NewEvent, TokenRow,
+};
+pub use store::{Options, Store};
+pub use transaction::Transaction;

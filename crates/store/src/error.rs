@@ -1,0 +1,161 @@
+//! What can go wrong, split by what a caller can do about it.
+
+use domain::JobId;
+use rusqlite::ErrorCode;
+use std::{io, path::PathBuf};
+use thiserror::Error;
+
+#[derive(Debug, Error)]
+pub enum Error {
+    // Repeat the request later. Nothing of it was acknowledged, and nobody was told of it.
+    /// No room for the write.
+    #[error(
+        "the disk under the data folder is full ({0}); free some space and repeat the request, writing resumes by itself"
+    )]
+    StorageFull(String),
+    /// The disk refused a write or a sync.
+    #[error("the data folder could not be written ({0}); look at the disk and the system log, then repeat the request")]
+    StorageFailed(String),
+    #[error("no turn at the database within {waited_ms} ms; repeat the request later")]
+    Busy { waited_ms: u128 },
+    #[error("the store is closed")]
+    Closed,
+
+    // The data folder cannot be opened; a person has to do something first.
+    #[error(
+        "the data folder {} is in use by {}; stop that one or choose another folder",
+        folder.display(),
+        pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+    )]
+    FolderInUse { folder: PathBuf, pid: Option<u32> },
+    #[error(
+        "the data folder {} lies on {filesystem} (mounted at {}), where SQLite loses data without a word; choose a folder on a local disk, \
+         or a named volume instead of a shared folder when this runs in a container",
+        folder.display(),
+        mount_point.display()
+    )]
+    UnsafeFilesystem { folder: PathBuf, filesystem: String, mount_point: PathBuf },
+    #[error(
+        "{} was written by a newer devmesh: its last migration is `{name}` ({found}) and this build ends at {known}; \
+         install that version or restore an older backup",
+        file.display()
+    )]
+    NewerSchema { file: PathBuf, found: u32, name: String, known: u32 },
+    #[error("{} is no devmesh database (application id {application_id:#010x}); choose another folder or file", file.display())]
+    ForeignDatabase { file: PathBuf, application_id: i32 },
+    #[error("the data folder {} is not empty (it holds `{entry}`); restore into a new folder", folder.display())]
+    FolderNotEmpty { folder: PathBuf, entry: String },
+    #[error("{} exists already; choose another name", .0.display())]
+    FileExists(PathBuf),
+    #[error("{} could not be {what}: {source}", path.display())]
+    File { path: PathBuf, what: &'static str, source: io::Error },
+    #[error("SQLite {found} can damage its write-ahead log; this program needs {needed} or newer")]
+    UnsafeSqlite { found: String, needed: &'static str },
+    #[error("SQLite keeps `{pragma}` at `{found}` instead of `{wanted}`")]
+    Pragma { pragma: &'static str, wanted: String, found: String },
+
+    // The request is wrong.
+    #[error("there is no job {0}")]
+    NoSuchJob(JobId),
+    #[error("that breaks a rule of the database: {0}")]
+    Constraint(String),
+    #[error("the content is longer than the {limit_bytes} bytes allowed here")]
+    BlobTooLarge { limit_bytes: u64 },
+    #[error("the content stopped arriving: {0}")]
+    BlobInput(io::Error),
+    #[error("no content with SHA-256 {0} is stored; send it again")]
+    BlobMissing(String),
+    #[error("a digest is 64 lower-case hex digits; got `{0}`")]
+    NotADigest(String),
+
+    // A bug, or damage.
+    #[error("the database is damaged ({0}); stop, copy the data folder for diagnosis, and restore a backup")]
+    Corrupt(String),
+    #[error("a database request panicked ({0}); nothing of it was stored")]
+    Panicked(String),
+    #[error(transparent)]
+    Sqlite(rusqlite::Error),
+}
+
+impl Error {
+    pub(crate) fn file(path: impl Into<PathBuf>, what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| match Failure::of_io(&source) {
+            Some(failure) => failure.into(),
+            None => Self::File { path, what, source },
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        if let Some(failure) = Failure::of(&error) {
+            return failure.into();
+        }
+        match error {
+            rusqlite::Error::SqliteFailure(code, message) if code.code == ErrorCode::ConstraintViolation => {
+                Self::Constraint(message.unwrap_or_else(|| code.to_string()))
+            }
+            // A row this build did not write: a value outside its type or set of names.
+            rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..) => Self::Corrupt(error.to_string()),
+            other => Self::Sqlite(other),
+        }
+    }
+}
+
+/// An error after which a whole transaction cannot be trusted. Unlike [`Error`] it can be told to everyone in a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    Full(String),
+    Failed(String),
+    Corrupt(String),
+}
+
+impl Failure {
+    pub(crate) fn of(error: &rusqlite::Error) -> Option<Self> {
+        let code = error.sqlite_error_code()?;
+        let text = match error.sqlite_extended_error_code() {
+            Some(extended) => format!("{error}, code {extended}"),
+            None => error.to_string(),
+        };
+        match code {
+            ErrorCode::DiskFull => Some(Self::Full(text)),
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Some(Self::Corrupt(text)),
+            ErrorCode::SystemIoFailure
+            | ErrorCode::ReadOnly
+            | ErrorCode::CannotOpen
+            | ErrorCode::PermissionDenied
+            | ErrorCode::OutOfMemory
+            | ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::FileLockingProtocolFailed
+            | ErrorCode::OperationInterrupted => Some(Self::Failed(text)),
+            _ => None,
+        }
+    }
+
+    fn of_io(error: &io::Error) -> Option<Self> {
+        matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            .then(|| Self::Full(error.to_string()))
+    }
+
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Full(text) => format!("the disk is full ({text})"),
+            Self::Failed(text) => format!("the disk cannot be written ({text})"),
+            Self::Corrupt(text) => format!("the database is damaged ({text})"),
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Full(text) => Self::StorageFull(text),
+            Failure::Failed(text) => Self::StorageFailed(text),
+            Failure::Corrupt(text) => Self::Corrupt(text),
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Every number the store stops at, with its unit and its reason.
+
+use std::time::Duration;
+
+/// Write requests waiting for the writer thread. Four full batches: enough to keep the writer busy through a slow sync,
+/// few enough that the last in line still waits well under a second on a laptop disk. Callers beyond it wait outside.
+pub const QUEUED_WRITES: usize = 1_024;
+
+/// Write requests per COMMIT. More only makes the first one wait longer for its answer: at 256 the sync is already
+/// less than a tenth of the batch.
+pub const REQUESTS_PER_COMMIT: usize = 256;
+
+/// Work per COMMIT; the batch closes after the request that passes it, so that one heavy request delays few others.
+pub const WORK_PER_COMMIT: Duration = Duration::from_millis(2);
+
+/// How long a request waits for a place in the queue or for a reader before it is told [`crate::Error::Busy`].
+pub const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// How long SQLite waits for a lock some other program took on our file, a shell with an open transaction for example.
+pub const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a truncating checkpoint waits for readers. They are short, except for a backup, which must not stop writes.
+pub const CHECKPOINT_WAIT: Duration = Duration::from_millis(50);
+
+/// Pages in the write-ahead log after which they are copied into the database (4 MiB at 4 KiB a page).
+pub const CHECKPOINT_PAGES: u64 = 1_000;
+
+/// Size in bytes at which the write-ahead log is cut even though the writer is busy.
+pub const WAL_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Size in bytes the write-ahead log keeps on disk when it starts over, so that steady work does not grow it anew.
+pub const WAL_KEPT_BYTES: i64 = 64 * 1024 * 1024;
+
+/// Quiet time after which the write-ahead log is emptied, so that a folder at rest is one complete file.
+pub const IDLE_BEFORE_TRUNCATE: Duration = Duration::from_secs(1);
+
+/// How often a folder that refused a write is tried again while nobody else tries.
+pub const PROBE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Events removed per COMMIT after a trim or a deletion: about a millisecond of work.
+pub const PURGED_EVENTS_PER_COMMIT: u64 = 500;
+
+/// Delayed jobs made ready per call of [`crate::Transaction::promote_delayed`].
+pub const PROMOTED_PER_CALL: usize = 1_000;
+
+/// Rows a page of jobs, approvals, audit entries or digests has at most, whatever the caller asks for.
+pub const ROWS_PER_PAGE: usize = 1_000;
+
+/// Prepared statements kept per connection: more than there are in this crate, so none is prepared twice.
+pub(crate) const CACHED_STATEMENTS: usize = 96;
+
+/// Page cache per connection, in KiB. Holds the inner pages of a database of several GiB.
+pub(crate) const WRITER_CACHE_KIB: i64 = 16 * 1024;
+pub(crate) const READER_CACHE_KIB: i64 = 4 * 1024;

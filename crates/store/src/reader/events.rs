@@ -1,0 +1,63 @@
+//! Pages of a job's log.
+
+use crate::{
+    Error, EventRow, Reader,
+    column::{Columns, Id, integer},
+};
+use domain::{CanonicalJson, Epoch, JobId};
+use rusqlite::{OptionalExtension, Row};
+
+pub(super) const RETAINED_AFTER: &str = "SELECT retained_after FROM jobs WHERE id = ?1";
+pub(super) const PAGE: &str = "SELECT epoch, seq, event_type, actor, attempt, at, payload, previous, hash FROM events \
+     WHERE job_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
+
+impl Reader<'_> {
+    /// The events after `after_seq`, in order: at most `max_rows`, and no further one once their payloads pass
+    /// `max_bytes` (so a page has at least one event if there is one). Nothing of a job that does not exist, and nothing
+    /// that retention removed: a page that begins after `after_seq + 1` says so by its first seq.
+    pub fn events(
+        &self,
+        job: JobId,
+        after_seq: u64,
+        max_rows: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<EventRow>, Error> {
+        self.run(|connection| {
+            // What is trimmed or deleted may still lie in the table for a moment.
+            let retained_after: Option<u64> = connection
+                .prepare_cached(RETAINED_AFTER)?
+                .query_row([job.blob()], |row| Columns::of(row).count())
+                .optional()?;
+            let Some(retained_after) = retained_after else { return Ok(Vec::new()) };
+            let mut statement = connection.prepare_cached(PAGE)?;
+            let after_seq = after_seq.max(retained_after);
+            let mut rows = statement.query((job.blob(), integer(after_seq), integer(max_rows as u64)))?;
+            let (mut events, mut bytes) = (Vec::new(), 0);
+            while let Some(row) = rows.next()? {
+                let event = event_row(job, row)?;
+                bytes += event.payload.as_str().len();
+                events.push(event);
+                if bytes >= max_bytes {
+                    break;
+                }
+            }
+            Ok(events)
+        })
+    }
+}
+
+fn event_row(job_id: JobId, row: &Row<'_>) -> rusqlite::Result<EventRow> {
+    let mut columns = Columns::of(row);
+    Ok(EventRow {
+        job_id,
+        epoch: Epoch(columns.take()?),
+        seq: columns.count()?,
+        event_type: columns.take()?,
+        actor: columns.take()?,
+        attempt: columns.take()?,
+        at: columns.time()?,
+        payload: CanonicalJson::from_store(columns.take()?),
+        previous: columns.hash()?,
+        hash: columns.hash()?,
+    })
+}

@@ -1,0 +1,112 @@
+//! No statement of the hot path may read a whole table or sort what it found, however many jobs there are.
+
+use super::{access, approvals, artifacts, events, jobs};
+use crate::{migration, transaction as write};
+use domain::Epoch;
+use rusqlite::Connection;
+use std::path::Path;
+
+fn plan(connection: &Connection, sql: &str) -> Vec<String> {
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    // Unbound parameters are NULL: the plan is made for every value.
+    let mut rows = statement.raw_query();
+    let mut lines = Vec::new();
+    while let Some(row) = rows.next().unwrap() {
+        lines.push(row.get::<_, String>(3).unwrap());
+    }
+    lines
+}
+
+/// Every statement that names a row or a range, but for plain inserts, which have no plan.
+const SEARCHES: &[&str] = &[
+    jobs::BY_ID,
+    jobs::BY_KEY,
+    jobs::CHANGED_AFTER,
+    jobs::RUNNING,
+    jobs::FINISHED_BEFORE,
+    jobs::PAGE_OF_ALL,
+    jobs::PAGE_BY_STATE,
+    jobs::PAGE_BY_PRINCIPAL,
+    jobs::NEXT_PRINCIPAL,
+    jobs::RUNNING_COUNT,
+    jobs::NEXT_DELAYED,
+    events::RETAINED_AFTER,
+    events::PAGE,
+    approvals::BY_ID,
+    approvals::BY_CALL,
+    approvals::OF_JOB,
+    approvals::ALL,
+    approvals::PENDING,
+    approvals::OF_PRINCIPAL,
+    approvals::PENDING_OF_PRINCIPAL,
+    artifacts::BY_NAME,
+    artifacts::OF_JOB,
+    artifacts::IN_USE,
+    artifacts::DIGESTS,
+    access::IDEMPOTENCY,
+    access::AUDIT,
+    write::jobs::UPDATE,
+    write::jobs::UPDATE_RESULT,
+    write::jobs::UPDATE_PRODUCER,
+    write::jobs::PROMOTE,
+    write::jobs::DELETE,
+    write::events::HEAD,
+    write::events::MOVE_HEAD,
+    write::events::TRIM,
+    write::events::PURGE_STEP,
+    write::events::PURGE,
+    write::events::PURGE_DONE,
+    write::approvals::UPDATE,
+    write::access::DELETE_TOKEN,
+    write::access::DELETE_IDEMPOTENCY,
+];
+
+fn database() -> Connection {
+    let mut connection = Connection::open_in_memory().unwrap();
+    migration::migrate(&mut connection, Path::new("plans.db"), Epoch(1)).unwrap();
+    connection
+}
+
+#[test]
+fn every_search_goes_by_an_index_and_is_sorted_already() {
+    let connection = database();
+    let mut wrong = Vec::new();
+    for sql in SEARCHES {
+        let plan = plan(&connection, sql);
+        assert!(!plan.is_empty(), "{sql}");
+        let scans = plan.iter().any(|line| line.starts_with("SCAN") && !line.starts_with("SCAN CONSTANT"));
+        if scans || plan.iter().any(|line| line.contains("TEMP B-TREE")) {
+            wrong.push(format!("{sql}\n    {}", plan.join("\n    ")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_queue_is_read_from_its_own_index() {
+    let connection = database();
+    assert!(plan(&connection, jobs::NEXT_PRINCIPAL)[0].contains("jobs_ready"));
+    assert!(plan(&connection, jobs::NEXT_DELAYED)[0].contains("jobs_delayed"));
+    assert!(plan(&connection, jobs::FINISHED_BEFORE)[0].contains("jobs_finished"));
+}
+
+#[test]
+fn the_newest_revision_is_one_step_down_an_index() {
+    let connection = database();
+    let plan = plan(&connection, jobs::REVISION);
+    assert!(plan.iter().any(|line| line.contains("jobs_by_revision")), "{plan:?}");
+}
+
+#[test]
+fn a_search_without_an_index_is_noticed() {
+    let connection = database();
+    let plan = plan(&connection, "SELECT id FROM jobs WHERE message = ?1");
+    assert!(plan[0].starts_with("SCAN"), "{plan:?}");
+}
+
+#[test]
+fn a_connection_keeps_every_statement_prepared() {
+    let writer_statements = 12; // savepoints, begin, commit, probe, checkpoints
+    let inserts = 8;
+    assert!(SEARCHES.len() + writer_statements + inserts < crate::limits::CACHED_STATEMENTS);
+}

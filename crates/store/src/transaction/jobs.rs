@@ -1,0 +1,141 @@
+//! Writing jobs.
+
+use crate::{
+    Error, JobRow, Transaction,
+    column::{Id, integer, millis},
+    limits,
+};
+use domain::{JobId, Timestamp};
+use rusqlite::named_params;
+
+const INSERT: &str = "INSERT INTO jobs (id, principal, kind, state, head_seq, head_hash, retained_after, revision, \
+     reason, message, usage, priority, rank, not_before, attempt, attempts_failed, worker, worker_principal, \
+     producer_seq, cancel_requested, retry_of, running_ms, created_at, updated_at, started_at, finished_at) \
+     VALUES (:id, :principal, :kind, :state, :head_seq, :head_hash, :retained_after, :revision, \
+     :reason, :message, :usage, :priority, :rank, :not_before, :attempt, :attempts_failed, :worker, :worker_principal, \
+     :producer_seq, :cancel_requested, :retry_of, :running_ms, :created_at, :updated_at, :started_at, :finished_at)";
+const INSERT_DOCUMENTS: &str = "INSERT INTO job_documents (job_key, result, spec) \
+     VALUES ((SELECT job_key FROM jobs WHERE id = ?1), ?2, ?3)";
+
+pub(crate) const UPDATE: &str = "UPDATE jobs SET state = :state, revision = :revision, reason = :reason, \
+     message = :message, usage = :usage, priority = :priority, rank = :rank, not_before = :not_before, \
+     attempt = :attempt, attempts_failed = :attempts_failed, worker = :worker, worker_principal = :worker_principal, \
+     producer_seq = :producer_seq, cancel_requested = :cancel_requested, running_ms = :running_ms, \
+     updated_at = :updated_at, started_at = :started_at, finished_at = :finished_at WHERE id = :id";
+pub(crate) const UPDATE_RESULT: &str = "UPDATE job_documents SET result = ?2 \
+     WHERE job_key = (SELECT job_key FROM jobs WHERE id = ?1) AND result IS NOT ?2";
+pub(crate) const UPDATE_PRODUCER: &str = "UPDATE jobs SET producer_seq = ?2 WHERE id = ?1";
+pub(crate) const PROMOTE: &str = "UPDATE jobs SET not_before = NULL WHERE job_key IN \
+     (SELECT job_key FROM jobs INDEXED BY jobs_delayed WHERE state = 'queued' AND not_before IS NOT NULL AND not_before <= ?1 \
+      ORDER BY not_before LIMIT ?2)";
+
+pub(crate) const DELETE: &str = "DELETE FROM jobs WHERE id = ?1";
+const RAISE_REVISION_FLOOR: &str = "UPDATE store SET revision_floor = ?1 WHERE only_row = 1";
+
+impl Transaction<'_> {
+    /// Stores the row as it is, but for `revision`, which the store gives.
+    pub fn insert_job(&mut self, job: &JobRow) -> Result<(), Error> {
+        let revision = self.batch.next_revision();
+        self.run(|connection| {
+            connection.prepare_cached(INSERT)?.execute(named_params! {
+                ":id": job.id.blob(),
+                ":principal": job.principal.blob(),
+                ":kind": job.kind.as_str(),
+                ":state": job.state.as_str(),
+                ":head_seq": integer(job.head_seq),
+                ":head_hash": job.head_hash.0,
+                ":retained_after": integer(job.retained_after),
+                ":revision": integer(revision),
+                ":reason": job.reason.map(|reason| reason.as_str()),
+                ":message": job.message,
+                ":usage": job.usage,
+                ":priority": job.priority,
+                ":rank": job.rank,
+                ":not_before": millis(job.not_before),
+                ":attempt": job.attempt,
+                ":attempts_failed": job.attempts_failed,
+                ":worker": job.worker.map(Id::blob),
+                ":worker_principal": job.worker_principal.map(Id::blob),
+                ":producer_seq": integer(job.producer_seq),
+                ":cancel_requested": job.cancel_requested,
+                ":retry_of": job.retry_of.map(Id::blob),
+                ":running_ms": integer(job.running_ms),
+                ":created_at": job.created_at.as_millis(),
+                ":updated_at": job.updated_at.as_millis(),
+                ":started_at": millis(job.started_at),
+                ":finished_at": millis(job.finished_at),
+            })?;
+            connection.prepare_cached(INSERT_DOCUMENTS)?.execute((job.id.blob(), &job.result, &job.spec))?;
+            Ok(())
+        })
+    }
+
+    /// Stores what may change of a job: not its principal, kind, spec, origin and creation time, and not the head and
+    /// the retention mark, which [`Self::append`] and [`Self::trim_events`] keep. So a row read before an append does
+    /// not turn the head back. Gives the job a new revision.
+    pub fn update_job(&mut self, job: &JobRow) -> Result<(), Error> {
+        let revision = self.batch.next_revision();
+        let rows = self.run(|connection| {
+            let rows = connection.prepare_cached(UPDATE)?.execute(named_params! {
+                ":id": job.id.blob(),
+                ":state": job.state.as_str(),
+                ":revision": integer(revision),
+                ":reason": job.reason.map(|reason| reason.as_str()),
+                ":message": job.message,
+                ":usage": job.usage,
+                ":priority": job.priority,
+                ":rank": job.rank,
+                ":not_before": millis(job.not_before),
+                ":attempt": job.attempt,
+                ":attempts_failed": job.attempts_failed,
+                ":worker": job.worker.map(Id::blob),
+                ":worker_principal": job.worker_principal.map(Id::blob),
+                ":producer_seq": integer(job.producer_seq),
+                ":cancel_requested": job.cancel_requested,
+                ":running_ms": integer(job.running_ms),
+                ":updated_at": job.updated_at.as_millis(),
+                ":started_at": millis(job.started_at),
+                ":finished_at": millis(job.finished_at),
+            })?;
+            connection.prepare_cached(UPDATE_RESULT)?.execute((job.id.blob(), &job.result))?;
+            Ok(rows)
+        })?;
+        existing(rows, job.id)
+    }
+
+    /// Stores how far an attempt's producer has come, and nothing else: the one thing that changes with every batch of
+    /// events. The job keeps its revision, because nobody who lists jobs sees a difference.
+    pub fn update_producer_seq(&mut self, job: JobId, producer_seq: u64) -> Result<(), Error> {
+        let rows = self.run(|connection| {
+            connection.prepare_cached(UPDATE_PRODUCER)?.execute((job.blob(), integer(producer_seq)))
+        })?;
+        existing(rows, job)
+    }
+
+    /// Makes delayed jobs ready whose time has come, the earliest first, and says how many: at most
+    /// [`limits::PROMOTED_PER_CALL`], so after that many call again.
+    pub fn promote_delayed(&mut self, now: Timestamp) -> Result<usize, Error> {
+        self.run(|connection| {
+            let rows = integer(limits::PROMOTED_PER_CALL as u64);
+            connection.prepare_cached(PROMOTE)?.execute((now.as_millis(), rows))
+        })
+    }
+
+    /// Removes a job with its log, approvals and artifacts, and after the COMMIT the content no other artifact names.
+    /// The events disappear for readers at once and from the disk a few at a time.
+    pub fn delete_job(&mut self, id: JobId) -> Result<(), Error> {
+        let revision = self.batch.next_revision();
+        let content = self.artifacts(id)?.into_iter().map(|artifact| artifact.sha256);
+        self.batch.released_blobs.extend(content);
+        self.purge(id, u64::MAX)?;
+        let rows = self.run(|connection| {
+            connection.prepare_cached(RAISE_REVISION_FLOOR)?.execute([integer(revision)])?;
+            connection.prepare_cached(DELETE)?.execute([id.blob()])
+        })?;
+        existing(rows, id)
+    }
+}
+
+fn existing(rows: usize, job: JobId) -> Result<(), Error> {
+    if rows == 0 { Err(Error::NoSuchJob(job)) } else { Ok(()) }
+}

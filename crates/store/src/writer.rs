@@ -1,0 +1,327 @@
+//! The one thread that writes.
+//!
+//! ```text
+//!                    a request, or time for a chore
+//!        ┌──────────────────────────────────────────────┐
+//!        ▼                                              │
+//!   ┌─────────┐ BEGIN IMMEDIATE  ┌─────────┐  COMMIT  ┌─┴────┐
+//!   │ waiting ├─────────────────▶│ batch   ├─────────▶│ told │   watchers, then every caller of the batch
+//!   └─────────┘                  └───┬─────┘ (synced) └──────┘
+//!        ▲     each request: SAVEPOINT, closure,
+//!        │     then RELEASE, or ROLLBACK TO when it answers Err or panics
+//!        │                           │ a statement or the COMMIT fails for want of a disk
+//!        │                           ▼
+//!        │                    ┌──────────────┐  ROLLBACK; every caller of the batch is told the reason;
+//!        │   a commit works   │ not writable │  the connection is closed
+//!        └────────────────────┤              │◀─┐ a request or, every 250 ms, a probe: open a fresh connection and try
+//!                             └──────┬───────┘  │
+//!                                    └──────────┘ it fails again
+//! ```
+//!
+//! - A batch takes what is queued and never waits for company: a lone request is committed at once, and a busy system
+//!   batches by itself while the commit before is syncing. It ends at [`limits::REQUESTS_PER_COMMIT`] requests or
+//!   [`limits::WORK_PER_COMMIT`] of work.
+//! - Nobody is answered before the COMMIT that covers the request has returned, with `synchronous=FULL`.
+//! - After a failed COMMIT or sync nobody knows what the connection believes is on disk, so it is never used again.
+//! - A caller that went away drops its reply, not its request.
+//! - Between batches: checkpoints ([`checkpoint`]), and the deletion of trimmed events rides along with each COMMIT.
+
+mod checkpoint;
+pub(crate) mod request;
+
+use crate::{
+    Blobs, Error, Health, Reader, connection,
+    error::Failure,
+    folder::Folder,
+    limits,
+    store::Announcements,
+    transaction::{Batch, Transaction, events::purge_some},
+};
+use checkpoint::Checkpoints;
+use domain::Epoch;
+use request::{Request, Verdict};
+use rusqlite::Connection;
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, TryRecvError},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::OwnedSemaphorePermit;
+
+pub(crate) enum Message {
+    /// With the place in the queue it holds, which is free again once it is taken out.
+    Run(Box<dyn Request>, OwnedSemaphorePermit),
+    /// Finish what is queued and stop.
+    Close,
+}
+
+pub(crate) struct Writer {
+    /// None after a failure, until a fresh one is needed.
+    connection: Option<Connection>,
+    file: PathBuf,
+    epoch: Epoch,
+    queue: Receiver<Message>,
+    announcements: Arc<Announcements>,
+    blobs: Blobs,
+    batch: Batch,
+    checkpoints: Checkpoints,
+    closing: bool,
+    /// Last, so that the lock goes after the connection.
+    _folder: Folder,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        connection: Connection,
+        folder: Folder,
+        epoch: Epoch,
+        queue: Receiver<Message>,
+        announcements: Arc<Announcements>,
+        blobs: Blobs,
+    ) -> Result<Self, Error> {
+        let revision = Reader::new(&connection, epoch).revision()?;
+        announcements.revision(revision);
+        let batch = Batch {
+            revision,
+            heads: Vec::new(),
+            jobs_changed: false,
+            purge_pending: true, // of the process before; one look finds out
+            released_blobs: Vec::new(),
+        };
+        let file = folder.database();
+        let checkpoints = Checkpoints::default();
+        let connection = Some(connection);
+        Ok(Self {
+            connection,
+            file,
+            epoch,
+            queue,
+            announcements,
+            blobs,
+            batch,
+            checkpoints,
+            closing: false,
+            _folder: folder,
+        })
+    }
+
+    /// Until every handle is gone, or [`Message::Close`].
+    pub(crate) fn run(mut self) {
+        loop {
+            match self.next() {
+                Ok(Message::Run(request, place)) => {
+                    drop(place);
+                    self.commit(Some(request));
+                }
+                Ok(Message::Close) => self.closing = true,
+                Err(RecvTimeoutError::Timeout) => self.chores(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        if let Some(connection) = &self.connection {
+            self.checkpoints.truncate(connection);
+        }
+    }
+
+    fn next(&self) -> Result<Message, RecvTimeoutError> {
+        if self.closing {
+            // Whoever holds a place in the queue is still served; nobody gets a new one.
+            return self.queue.try_recv().map_err(|_| RecvTimeoutError::Disconnected);
+        }
+        match self.patience() {
+            Some(patience) => self.queue.recv_timeout(patience),
+            None => self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    /// How long to wait for a request before there is something else to do; `None`: nothing else.
+    fn patience(&self) -> Option<Duration> {
+        if self.connection.is_none() {
+            Some(limits::PROBE_INTERVAL)
+        } else if self.batch.purge_pending {
+            Some(Duration::ZERO)
+        } else {
+            self.checkpoints.patience()
+        }
+    }
+
+    /// Nobody asked for anything.
+    fn chores(&mut self) {
+        if self.connection.is_none() || self.batch.purge_pending {
+            self.commit(None);
+        } else if let Some(connection) = &self.connection {
+            self.checkpoints.truncate(connection);
+        }
+    }
+
+    /// One COMMIT: the first request, if any, and whatever else is queued by then.
+    fn commit(&mut self, first: Option<Box<dyn Request>>) {
+        let mut requests = Vec::with_capacity(1);
+        let outcome = self.try_commit(first, &mut requests);
+        match &outcome {
+            Ok(()) => self.tell(),
+            Err(failure) => self.give_up(failure),
+        }
+        for request in requests {
+            request.answer(outcome.clone());
+        }
+        self.batch.heads.clear();
+        self.batch.jobs_changed = false;
+        if outcome.is_ok() {
+            self.remove_released_blobs();
+            if let Some(connection) = &self.connection {
+                self.checkpoints.after_commit(connection);
+            }
+        } else {
+            self.batch.released_blobs.clear();
+        }
+    }
+
+    fn try_commit(
+        &mut self,
+        first: Option<Box<dyn Request>>,
+        requests: &mut Vec<Box<dyn Request>>,
+    ) -> Result<(), Failure> {
+        let started = Instant::now();
+        if let Err(failure) = self.begin() {
+            requests.extend(first); // to be answered
+            return Err(failure);
+        }
+        let mut next = first;
+        while let Some(request) = next.take() {
+            requests.push(request);
+            if let Some(request) = requests.last_mut() {
+                self.run_one(request.as_mut())?;
+            }
+            if requests.len() < limits::REQUESTS_PER_COMMIT && started.elapsed() < limits::WORK_PER_COMMIT {
+                next = self.already_queued();
+            }
+        }
+        if self.batch.purge_pending {
+            let left = purge_some(self.open_connection()?).map_err(fatal)?;
+            self.batch.purge_pending = left;
+        }
+        self.execute("COMMIT")
+    }
+
+    fn already_queued(&mut self) -> Option<Box<dyn Request>> {
+        match self.queue.try_recv() {
+            Ok(Message::Run(request, _place)) => Some(request),
+            Ok(Message::Close) => {
+                self.closing = true;
+                None
+            }
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
+        }
+    }
+
+    fn run_one(&mut self, request: &mut dyn Request) -> Result<(), Failure> {
+        self.execute("SAVEPOINT request")?;
+        let mark = self.batch.mark();
+        let connection = self.connection.as_ref().ok_or_else(no_connection)?;
+        let reader = Reader::new(connection, self.epoch);
+        let mut transaction = Transaction::new(reader, &mut self.batch, &self.blobs);
+        let verdict = request.run(&mut transaction);
+        if let Some(failure) = transaction.into_reader().failure() {
+            return Err(failure);
+        }
+        if connection.is_autocommit() {
+            // SQLite gave the whole transaction up on its own, with every request before this one.
+            return Err(Failure::Failed("SQLite rolled the transaction back".to_owned()));
+        }
+        if verdict == Verdict::Undo {
+            self.batch.rewind(mark);
+            self.execute("ROLLBACK TO request")?;
+        }
+        self.execute("RELEASE request")
+    }
+
+    fn begin(&mut self) -> Result<(), Failure> {
+        let reopened = self.connection.is_none();
+        self.open()?;
+        self.execute("BEGIN IMMEDIATE")?;
+        if reopened {
+            // Shows that there is room again, also when nobody asks for a write.
+            self.execute("UPDATE store SET probes = probes + 1 WHERE only_row = 1")?;
+        }
+        Ok(())
+    }
+
+    fn open(&mut self) -> Result<(), Failure> {
+        if self.connection.is_some() {
+            return Ok(());
+        }
+        let connection = connection::open_writer(&self.file).map_err(|error| match error {
+            Error::StorageFull(reason) => Failure::Full(reason),
+            Error::Corrupt(reason) => Failure::Corrupt(reason),
+            other => Failure::Failed(other.to_string()),
+        })?;
+        // What the log holds may fit into holes of the database: that frees the log's space.
+        self.checkpoints.truncate(&connection);
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    fn open_connection(&self) -> Result<&Connection, Failure> {
+        self.connection.as_ref().ok_or_else(no_connection)
+    }
+
+    fn execute(&self, sql: &str) -> Result<(), Failure> {
+        let run = |connection: &Connection| connection.prepare_cached(sql)?.execute(()).map(drop);
+        run(self.open_connection()?).map_err(fatal)
+    }
+
+    /// After a COMMIT: now, and not earlier, others may know.
+    fn tell(&mut self) {
+        self.announcements.health(Health::Writable);
+        self.announcements.heads(&self.batch.heads);
+        if self.batch.jobs_changed {
+            self.announcements.revision(self.batch.revision);
+        }
+    }
+
+    /// Gives the transaction up, and the connection with it: after a failed sync nobody knows what it believes is on disk.
+    fn give_up(&mut self, failure: &Failure) {
+        self.announcements.health(Health::NotWritable { reason: failure.reason() });
+        if let Some(connection) = self.connection.take() {
+            if !connection.is_autocommit()
+                && let Err(error) = connection.execute_batch("ROLLBACK")
+            {
+                tracing::warn!(%error, "the transaction ends with its connection instead of a rollback");
+            }
+            if let Err((_, error)) = connection.close() {
+                tracing::warn!(%error, "the writing connection did not close cleanly");
+            }
+        }
+        // A request that set this may be undone; one look finds out.
+        self.batch.purge_pending = true;
+    }
+
+    /// Deletes content whose last artifact went with this COMMIT.
+    fn remove_released_blobs(&mut self) {
+        for sha256 in std::mem::take(&mut self.batch.released_blobs) {
+            let Some(connection) = &self.connection else { return };
+            match Reader::new(connection, self.epoch).blob_in_use(&sha256) {
+                Ok(true) => {}
+                Ok(false) => {
+                    if let Err(error) = self.blobs.remove(&sha256) {
+                        tracing::warn!(%error, sha256, "content no artifact names could not be removed");
+                    }
+                }
+                Err(error) => tracing::warn!(%error, sha256, "content stays, because its users could not be counted"),
+            }
+        }
+    }
+}
+
+fn no_connection() -> Failure {
+    Failure::Failed("the database is not open".to_owned())
+}
+
+/// The writer's own statements are known to be right: whatever makes one fail makes the batch fail.
+fn fatal(error: rusqlite::Error) -> Failure {
+    Failure::of(&error).unwrap_or_else(|| Failure::Failed(error.to_string()))
+}

@@ -1,0 +1,12 @@
+//! The store over its real interface, on real files.
+
+mod backups;
+mod blobs;
+mod crash;
+mod disk_full;
+mod folders;
+mod jobs;
+mod log;
+mod model;
+mod support;
+mod writer;

@@ -1,0 +1,172 @@
+//! Rows to write, and a store to write them to.
+
+use domain::{
+    ApprovalId, CanonicalJson, EventHash, JobId, JobKind, JobState, PrincipalId, Priority, Timestamp, verify_link,
+};
+use std::{
+    pin::Pin,
+    task::Poll,
+    time::{Duration, Instant},
+};
+use store::{ApprovalRow, Error, EventRow, JobRow, NewEvent, Options, Store};
+use tempfile::TempDir;
+
+/// Long enough for the slowest machine; a test that uses it up has failed.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Milliseconds after the first of January 2026.
+pub fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(1_767_225_600_000 + millis)
+}
+
+pub async fn store() -> (TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(Options::new(folder.path().join("data"))).await.unwrap();
+    (folder, store)
+}
+
+/// The same folder, closed and opened again.
+pub async fn reopened(folder: &TempDir, store: Store) -> Store {
+    store.close().await;
+    Store::open(Options::new(folder.path().join("data"))).await.unwrap()
+}
+
+pub fn principal(number: u128) -> PrincipalId {
+    PrincipalId(uuid::Uuid::from_u128(number))
+}
+
+/// A queued job of principal 1.
+pub fn job(queued_at_ms: i64) -> JobRow {
+    let now = at(queued_at_ms);
+    JobRow {
+        id: JobId::new(now),
+        principal: principal(1),
+        kind: JobKind::Code,
+        state: JobState::Queued,
+        reason: None,
+        message: None,
+        spec: r#"{"task":"mend the test"}"#.to_owned(),
+        result: None,
+        usage: "{}".to_owned(),
+        priority: Priority::DEFAULT.level(),
+        rank: now.as_millis() - i64::from(Priority::DEFAULT.level()) * Priority::LEVEL_MS,
+        not_before: None,
+        attempt: 0,
+        attempts_failed: 0,
+        worker: None,
+        worker_principal: None,
+        producer_seq: 0,
+        cancel_requested: false,
+        retry_of: None,
+        running_ms: 0,
+        head_seq: 0,
+        head_hash: EventHash::START,
+        retained_after: 0,
+        revision: 0,
+        created_at: now,
+        updated_at: now,
+        started_at: None,
+        finished_at: None,
+    }
+}
+
+/// An event whose payload says `number`.
+pub fn event(number: u64) -> NewEvent {
+    NewEvent {
+        event_type: "message.delta".to_owned(),
+        actor: "agent",
+        attempt: 1,
+        at: at(number as i64),
+        payload: CanonicalJson::of(&serde_json::json!({"number": number, "text": "some words of an answer"})).unwrap(),
+    }
+}
+
+/// The number an [`event`] was made with.
+pub fn number_of(event: &EventRow) -> u64 {
+    serde_json::from_str::<serde_json::Value>(event.payload.as_str()).unwrap()["number"].as_u64().unwrap()
+}
+
+pub fn approval(job: JobId, call_id: &str, asked_at_ms: i64) -> ApprovalRow {
+    ApprovalRow {
+        id: ApprovalId::new(at(asked_at_ms)),
+        job_id: job,
+        call_id: call_id.to_owned(),
+        tool: "run".to_owned(),
+        arguments: r#"{"command":"make"}"#.to_owned(),
+        arguments_sha256: "ab".repeat(32),
+        requested_at: at(asked_at_ms),
+        decision: None,
+        message: None,
+        decided_by: None,
+        decided_at: None,
+    }
+}
+
+pub async fn insert(store: &Store, job: &JobRow) {
+    let job = job.clone();
+    store.write(move |transaction| transaction.insert_job(&job)).await.unwrap();
+}
+
+/// A new job in the store.
+pub async fn new_job(store: &Store) -> JobId {
+    let job = job(0);
+    insert(store, &job).await;
+    job.id
+}
+
+/// Appends one event and says which seq it got.
+pub async fn append(store: &Store, job: JobId, number: u64) -> Result<u64, Error> {
+    store.write(move |transaction| transaction.append(job, &[event(number)]).map(|cursor| cursor.seq)).await
+}
+
+/// The whole log, in pages.
+pub async fn log(store: &Store, job: JobId) -> Vec<EventRow> {
+    let mut events: Vec<EventRow> = Vec::new();
+    loop {
+        let after = events.last().map_or(0, |event| event.seq);
+        let page = store.read(move |reader| reader.events(job, after, 1_000, usize::MAX)).await;
+        let page: Vec<EventRow> = Result::<_, Error>::unwrap(page);
+        if page.is_empty() {
+            return events;
+        }
+        events.extend(page);
+    }
+}
+
+/// Asserts that the log is dense from its first event on, linked, and ends at the job's head.
+pub async fn assert_whole(store: &Store, job: JobId) -> Vec<EventRow> {
+    let events = log(store, job).await;
+    let row = store.read(move |reader| reader.job(job)).await;
+    let row: JobRow = Result::<_, Error>::unwrap(row).expect("the job is there");
+    let mut previous: Option<&EventRow> = None;
+    for (event, seq) in events.iter().zip(row.retained_after + 1..) {
+        assert_eq!(event.seq, seq, "a hole before seq {}", event.seq);
+        assert!(verify_link(&event.link(), event.hash), "seq {seq} does not match its hash");
+        match previous {
+            Some(previous) => assert_eq!(event.previous, previous.hash, "seq {seq} links elsewhere"),
+            None if seq == 1 => assert_eq!(event.previous, EventHash::START),
+            None => {}
+        }
+        previous = Some(event);
+    }
+    if let Some(last) = events.last() {
+        assert_eq!((row.head_seq, row.head_hash), (last.seq, last.hash));
+    } else {
+        assert_eq!(row.head_seq, row.retained_after);
+    }
+    events
+}
+
+/// Polls once: a write stands in the queue afterwards.
+pub async fn is_waiting<F: Future>(mut future: Pin<&mut F>) -> bool {
+    std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_pending())).await
+}
+
+/// Asks until the answer is yes.
+pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so().await {
+        assert!(started.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
