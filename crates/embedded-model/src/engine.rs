@@ -1,0 +1,151 @@
+//! A chat model in memory.
+
+mod answer;
+mod text;
+
+pub use answer::{Finish, Output, Request, Usage};
+
+use crate::chat::Chat;
+use crate::decoder::{Config, Decoder};
+use crate::gguf::Gguf;
+use crate::schema::Schemas;
+use crate::tokenizer::Tokenizer;
+use crate::{Error, threads};
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Most tokens of prompt and answer together. The cache for them costs memory ([`Info::memory_bytes`]), so a model
+    /// made for more is held to this: 8,192 by default, a long prompt and a long answer.
+    pub context_tokens: usize,
+    /// Most threads; the cores this process may use when `None`, never more than 16 (more only fight for memory).
+    pub threads: Option<usize>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { context_tokens: 8192, threads: None }
+    }
+}
+
+/// What a loaded model is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Info {
+    pub name: String,
+    pub architecture: String,
+    pub parameters: u64,
+    pub quantization: String,
+    /// Tokens of prompt and answer together.
+    pub context_tokens: usize,
+    /// What the model was made for; the engine holds it to `context_tokens`.
+    pub trained_context_tokens: usize,
+    pub size_bytes: u64,
+    /// The weights and a full context's cache.
+    pub memory_bytes: u64,
+    /// Where the file's name tells it (fetched models, Ollama's blobs).
+    pub sha256: Option<String>,
+    /// What a reader of the answers should know about the model.
+    pub notice: Option<String>,
+    /// A base model has none: it continues a transcript.
+    pub has_chat_template: bool,
+}
+
+/// A loaded chat model. Dropping it frees all its memory and ends its threads.
+pub struct Engine {
+    info: Info,
+    tokenizer: Tokenizer,
+    chat: Chat,
+    decoder: Decoder,
+    pool: rayon::ThreadPool,
+    schemas: OnceLock<Schemas>,
+    /// The tokens in the decoder's cache. A prompt that begins alike is not read again.
+    cached: Vec<u32>,
+    /// Until the first answer has reported it.
+    load_time: Option<Duration>,
+}
+
+impl Engine {
+    /// Reads a GGUF file of a supported architecture into memory.
+    pub fn load(path: &Path, options: &Options) -> Result<Engine, Error> {
+        if options.context_tokens == 0 {
+            let rule = "it must be at least 1";
+            return Err(Error::InvalidOption { field: "context_tokens", value: "0".into(), rule });
+        }
+        let started = Instant::now();
+        let mut gguf = Gguf::open(path)?;
+        let config = Config::read(&gguf)?;
+        let pool = threads::pool("model", options.threads)?;
+        let tokenizer = Tokenizer::load(&gguf)?;
+        let chat = Chat::new(gguf.text("tokenizer.chat_template"), &tokenizer)?;
+        let info = info(&gguf, &config, options, &chat);
+        let decoder = Decoder::load(&mut gguf, config)?;
+        if tokenizer.len() > decoder.vocabulary() {
+            let (tokens, scores) = (tokenizer.len(), decoder.vocabulary());
+            return Err(gguf.corrupt(format!("{tokens} tokens but embeddings for {scores}")));
+        }
+        Ok(Engine {
+            info,
+            tokenizer,
+            chat,
+            decoder,
+            pool,
+            schemas: OnceLock::new(),
+            cached: Vec::new(),
+            load_time: Some(started.elapsed()),
+        })
+    }
+
+    pub fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// Tokens `text` takes in this model's vocabulary.
+    pub fn count_tokens(&self, text: &str) -> Result<usize, Error> {
+        Ok(self.tokenizer.encode(text)?.len())
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
+fn info(gguf: &Gguf, config: &Config, options: &Options, chat: &Chat) -> Info {
+    let stem = gguf.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let digest = stem.strip_prefix("sha256-").unwrap_or(&stem);
+    let is_digest = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let parameters = gguf.parameters();
+    let context_tokens = options.context_tokens.min(config.context);
+    Info {
+        name: gguf.text("general.name").map_or_else(|| stem.clone(), str::to_owned),
+        architecture: gguf.text("general.architecture").unwrap_or_default().to_owned(),
+        parameters,
+        quantization: gguf.quantization(),
+        context_tokens,
+        trained_context_tokens: config.context,
+        size_bytes: gguf.size_bytes(),
+        memory_bytes: gguf.size_bytes() + config.cache_bytes_per_token() * context_tokens as u64,
+        sha256: is_digest.then(|| digest.to_owned()),
+        notice: notice(parameters, chat.has_template()),
+        has_chat_template: chat.has_template(),
+    }
+}
+
+/// Below this many parameters a model writes fluent text and little sense.
+const SMOKE_TEST_PARAMETERS: u64 = 500_000_000;
+
+fn notice(parameters: u64, has_chat_template: bool) -> Option<String> {
+    let mut notices = Vec::new();
+    if parameters < SMOKE_TEST_PARAMETERS {
+        let millions = parameters / 1_000_000;
+        notices.push(format!("a smoke-test model ({millions} M parameters): it shows that everything works, its answers are not for real work"));
+    }
+    if !has_chat_template {
+        notices
+            .push("a base model without a chat template: it continues a transcript and follows no instructions".into());
+    }
+    (!notices.is_empty()).then(|| notices.join("; "))
+}
