@@ -48,6 +48,8 @@ pub struct Options {
     /// Names to pass on beyond those few. Secrets are not passed on even when named here.
     pub pass_environment: Vec<String>,
     pub limits: Limits,
+    /// Use namespaces where the kernel allows. Default yes; without them much less holds, and the protections say so.
+    pub namespaces: bool,
 }
 
 impl Options {
@@ -60,6 +62,7 @@ impl Options {
             environment,
             pass_environment: Vec::new(),
             limits: Limits::default(),
+            namespaces: true,
         }
     }
 }

@@ -56,7 +56,6 @@ pub(super) const LAYERS: super::policy::Layers = super::policy::Layers {
 /// Orphans of the command come to the guard, and nothing the agent had open goes further than this.
 pub(super) fn become_guard() -> std::io::Result<()> {
     prctl::set_child_subreaper(true)?;
-    prctl::set_dumpable(false)?;
     #[expect(unsafe_code, reason = "nix has no close_range")]
     // SAFETY: three integers; with CLOEXEC nothing is closed before an exec. An old kernel answers ENOSYS: then the
     // flag that Rust sets on everything it opens has to do.
@@ -73,7 +72,8 @@ pub(super) fn separate(policy: &Policy) -> Result<(), Failure> {
     if policy.layers.namespaces != Namespaces::Privileged {
         become_identity(policy)?;
     }
-    namespaces::enter(policy)
+    namespaces::enter(policy)?;
+    prctl::set_dumpable(false).map_err(|error| Failure::command("closing /proc of the guard", error))
 }
 
 /// In the first process: what needs rights that the command must not have.
@@ -210,10 +210,9 @@ pub(super) const SYSTEM_VERSIONED: &[&str] = &["java-", "python3"];
 /// Devices that do nothing but read and write.
 const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
 
-/// How many processes and threads the user runs already, for the limit that counts them together.
-pub(super) fn processes_of_user() -> u64 {
+/// How many processes and threads a user runs already, for the limit that counts them together.
+pub(super) fn processes_of(user: u32) -> u64 {
     use std::os::unix::fs::MetadataExt;
-    let user = nix::unistd::geteuid().as_raw();
     let Ok(entries) = std::fs::read_dir("/proc") else { return 0 };
     let mine = entries.flatten().filter(|entry| {
         entry.file_name().as_encoded_bytes().first().is_some_and(u8::is_ascii_digit)

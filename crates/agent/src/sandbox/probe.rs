@@ -43,9 +43,13 @@ impl Sandbox {
             // The user namespace that the others need counts already.
             layers.accounting = false;
         }
+        let mut missing = Missing::new();
+        if !options.namespaces {
+            layers = without_namespaces(layers);
+            missing.push((Layer::Namespaces, "namespaces are switched off in the configuration".to_owned()));
+        }
         let toolchain = toolchain::find(&options);
         let mut sandbox = Self { options, layers, protections: Vec::new(), toolchain };
-        let mut missing = Missing::new();
         let place = Place { tree: folder.join("tree"), scratch: folder.join("scratch") };
         for _ in 0..TRIES {
             let owner = sandbox.owner();
@@ -90,12 +94,9 @@ fn without(layers: Layers, layer: Layer) -> Option<Layers> {
         }
         Layer::Namespaces => {
             fewer.accounting = false;
-            fewer.namespaces = match layers.namespaces {
-                Namespaces::Privileged => Namespaces::Unprivileged,
-                Namespaces::Unprivileged | Namespaces::None => Namespaces::None,
-            };
-            if fewer.namespaces == Namespaces::None {
-                (fewer.processes, fewer.files, fewer.network, fewer.ipc) = (false, false, false, false);
+            fewer.namespaces = Namespaces::Unprivileged;
+            if layers.namespaces != Namespaces::Privileged {
+                fewer = without_namespaces(fewer);
             }
         }
         // A /proc of one's own needs processes of one's own.
@@ -109,6 +110,18 @@ fn without(layers: Layers, layer: Layer) -> Option<Layers> {
         Layer::Limits => {}
     }
     (fewer != layers).then_some(fewer)
+}
+
+fn without_namespaces(layers: Layers) -> Layers {
+    Layers {
+        namespaces: Namespaces::None,
+        processes: false,
+        files: false,
+        network: false,
+        ipc: false,
+        accounting: false,
+        ..layers
+    }
 }
 
 fn describe(sandbox: &Sandbox, landlock: u32, missing: &Missing) -> Vec<Protection> {
@@ -127,7 +140,13 @@ fn describe(sandbox: &Sandbox, landlock: u32, missing: &Missing) -> Vec<Protecti
     let limits = &sandbox.options.limits;
     let user = nix::unistd::geteuid();
     let only_own = "only the workspace, the system's programs and the toolchains in PATH";
-    let files = if layers.files { "; nothing else is even visible" } else { "" };
+    // From this version on Landlock governs them as well.
+    const LOCAL_SOCKETS: u32 = 9;
+    let files = match layers.files {
+        true => "; nothing else is even visible",
+        false if landlock >= LOCAL_SOCKETS => "; names of other files can be seen",
+        false => "; names of other files can be seen and sockets their user may use can be reached",
+    };
     vec![
         protection(
             "landlock",

@@ -83,12 +83,13 @@ impl Sandbox {
             root: text(&place.root())?,
         };
         let temporary = platform::temporary_folder(&files, layers.files).to_owned();
-        // Without a user of its own or a count of its own the limit counts all of the user's processes.
-        let is_shared = !layers.identity && !layers.accounting && layers.namespaces != Namespaces::Unprivileged;
+        // Without a count of its own, the limit counts everything that runs as the same user.
+        let is_shared = !layers.accounting && layers.namespaces != Namespaces::Unprivileged;
+        let user = if layers.identity { super::Owner::NOBODY.user } else { nix::unistd::geteuid().as_raw() };
         Ok(Policy {
             layers,
             limits: self.options.limits,
-            other_processes: if is_shared { platform::processes_of_user() } else { 0 },
+            other_processes: if is_shared { platform::processes_of(user) } else { 0 },
             identity: super::Owner::NOBODY,
             shell: shell().to_owned(),
             script: command.script.clone(),

@@ -3,6 +3,7 @@
 use crate::sandbox::policy::{Failure, Layer, Namespaces, Policy};
 use nix::{
     sched::{CloneFlags, unshare},
+    sys::prctl,
     unistd::{getegid, geteuid},
 };
 use std::{
@@ -39,6 +40,8 @@ pub(super) fn enter(policy: &Policy) -> Result<(), Failure> {
 pub(super) fn own_user_namespace(layer: Layer) -> Result<(), Failure> {
     let (user, group) = (geteuid(), getegid());
     unshare(CloneFlags::CLONE_NEWUSER).map_err(|error| Failure::of(layer, "making a user namespace", error))?;
+    // A process that changed its user does not own its own files in /proc until it is dumpable again.
+    prctl::set_dumpable(true).map_err(|error| Failure::of(layer, "opening /proc for a moment", error))?;
     // The kernel wants `setgroups` closed before an unprivileged group mapping.
     for (file, text) in [
         ("/proc/self/setgroups", "deny".to_owned()),
