@@ -1,0 +1,132 @@
+//! A person decides on one tool call.
+//!
+//! The decision is bound to the SHA-256 of exactly what was shown, holds for one call of one job, is made once, and is a
+//! row like any other: it survives restarts, and the attempt that asked need not be there any more.
+
+use crate::{
+    Caller, Error, Handle,
+    command::audit,
+    event::draft,
+    handle::{found, record},
+    lifecycle::{Failure, requeue},
+    validate::{Mistakes, shortened},
+    view,
+};
+use domain::{ApprovalId, CanonicalJson, JobState, Scope};
+use protocol::{Actor, Approval, ApprovalPage, DecideApproval, Decision, EventBody, ListApprovals, RequeueCause};
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+use store::{ApprovalFilter, ApprovalRow};
+
+/// Approvals of one answer. A job asks one thing at a time, so this is far above what a person could ever decide on.
+const LIST_LIMIT: usize = 1_000;
+
+/// SHA-256 over the RFC 8785 form of `{"arguments", "tool"}`, 64 hex digits: what a decision is bound to.
+pub fn arguments_sha256(tool: &str, arguments: &serde_json::Value) -> Result<String, Error> {
+    let canonical = CanonicalJson::of(&serde_json::json!({"arguments": arguments, "tool": tool}))?;
+    Ok(hex::encode(Sha256::digest(canonical.as_str())))
+}
+
+impl Handle {
+    /// Oldest first.
+    pub async fn approvals(&self, caller: &Caller, query: ListApprovals) -> Result<ApprovalPage, Error> {
+        let filter = ApprovalFilter {
+            principal: caller.lists_only()?,
+            job: query.job_id,
+            pending_only: query.pending == Some(true),
+            limit: LIST_LIMIT,
+            ..ApprovalFilter::default()
+        };
+        let wanted = query.pending;
+        let rows = self.shared.store.read(move |reader| Ok::<_, Error>(reader.approvals(&filter)?)).await?;
+        // The store has the newest first, which matters only when there are more than fit.
+        let mut approvals = rows.into_iter().rev().map(view::approval).collect::<Result<Vec<_>, _>>()?;
+        approvals.retain(|approval| wanted.is_none_or(|pending| pending == approval.decision.is_none()));
+        Ok(ApprovalPage { approvals, next_cursor: None })
+    }
+
+    /// Decides, once. The job goes back into the queue at the place it had. The same decision again is harmless.
+    pub async fn decide(&self, caller: &Caller, id: ApprovalId, decide: DecideApproval) -> Result<Approval, Error> {
+        caller.must_be(Scope::User)?;
+        let mut mistakes = Mistakes::default();
+        mistakes.message("/message", decide.message.as_deref().unwrap_or_default());
+        mistakes.into_result()?;
+
+        let (caller, now) = (*caller, self.shared.now());
+        let decided = self.shared.store.write(move |transaction| {
+            let nowhere = || Error::NotFound { what: "approval", id: id.to_string() };
+            let mut approval = transaction.approval(id)?.ok_or_else(nowhere)?;
+            let mut row = found(transaction, approval.job_id)?;
+            if !caller.sees(&row) {
+                return Err(nowhere());
+            }
+            if decide.arguments_sha256 != approval.arguments_sha256 {
+                let (given, shown) = (shortened(&decide.arguments_sha256), &approval.arguments_sha256);
+                let detail = format!(
+                    "is `{given}`, but this approval is about `{shown}`; look at its tool and arguments again and send that"
+                );
+                return Err(Error::invalid("/arguments_sha256", detail));
+            }
+            let wrong_state = |detail: String| Error::WrongState { job: row.id, state: row.state, detail };
+            if let Some(earlier) = view::decision(&approval)? {
+                if earlier == decide.decision && approval.message == decide.message {
+                    return Ok((approval, None));
+                }
+                return Err(wrong_state(format!(
+                    "approval {id} was decided already ({}), and a decision is made once",
+                    decision_name(earlier)
+                )));
+            }
+            if row.state != JobState::WaitingApproval {
+                return Err(wrong_state(format!("it does not wait for approval {id} any more")));
+            }
+            approval.decision = Some(decision_name(decide.decision).to_owned());
+            approval.message = decide.message.clone();
+            approval.decided_by = Some(caller.principal);
+            approval.decided_at = Some(now);
+            transaction.update_approval(&approval)?;
+
+            let decided = EventBody::ApprovalDecided {
+                approval_id: id,
+                call_id: approval.call_id.clone(),
+                decision: decide.decision,
+                message: decide.message,
+                arguments_sha256: approval.arguments_sha256.clone(),
+            };
+            let decided = draft(Actor::User, row.attempt, now, decided)?;
+            let message = format!("{} `{}`", decision_name(decide.decision), approval.tool);
+            let again = Failure { cause: RequeueCause::Decided, message: &message, delay: Duration::ZERO };
+            let requeued = requeue(&mut row, now, &again)?;
+            transaction.audit(&audit(&caller, now, "approval.decide", id))?;
+            let row = record(transaction, &row, &[decided, requeued])?;
+            Ok((approval, Some(row)))
+        });
+        let (approval, row): (ApprovalRow, _) = decided.await?;
+        if let Some(row) = row {
+            self.shared.queued(&row);
+        }
+        view::approval(approval)
+    }
+}
+
+pub(crate) fn decision_name(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Approved => "approved",
+        Decision::Denied => "denied",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_digest_is_that_of_the_canonical_object() {
+        let digest = arguments_sha256("run", &json!({"command": "ls", "a": 1.0})).unwrap();
+        let canonical = r#"{"arguments":{"a":1,"command":"ls"},"tool":"run"}"#;
+        assert_eq!(digest, hex::encode(Sha256::digest(canonical)));
+        assert_ne!(digest, arguments_sha256("run", &json!({"command": "ls ", "a": 1})).unwrap());
+        assert_ne!(digest, arguments_sha256("write_file", &json!({"command": "ls", "a": 1})).unwrap());
+    }
+}

@@ -1,0 +1,100 @@
+//! The last word of an attempt: the job is over.
+
+use super::Fence;
+use crate::{
+    Caller, Error, Handle,
+    event::to_store,
+    handle::{found, record},
+    lifecycle::{Ending, close},
+};
+use domain::{JobId, JobState};
+use protocol::{Actor, FinishJob, Job, JobResult, Outcome};
+use store::JobRow;
+
+/// What a job may hand back in its row: answer and closing words (bytes). Longer results are artifacts.
+const RESULT_BYTES: usize = 4 << 20;
+/// Closing words of a failure (bytes). Long enough for the end of a compiler's output.
+const FAILURE_BYTES: usize = 16 << 10;
+
+impl Handle {
+    /// Records the one outcome of the job. A job that somebody cancelled ends as cancelled, whatever the outcome says,
+    /// and keeps the result. The same words again, after an answer that got lost, are harmless.
+    pub async fn finish(&self, caller: &Caller, job: JobId, finish: FinishJob) -> Result<Job, Error> {
+        let fence = Fence::new(caller, job, finish.attempt)?;
+        check(&finish.outcome)?;
+        let shared = &self.shared;
+        let (now, ran_ms) = (shared.now(), shared.live.ran_ms(job, finish.attempt));
+        let row = shared.store.write(move |transaction| {
+            let row = found(transaction, job)?;
+            if row.state.is_terminal() && fence.was_last(&row) && repeats(&row, &finish.outcome)? {
+                return Ok(row);
+            }
+            let mut row = fence.check(transaction)?;
+            row.running_ms = ran_ms.unwrap_or(row.running_ms);
+            let ending = ending(&row, finish.outcome)?;
+            let closed = close(&mut row, Actor::Agent, now, ending)?;
+            record(transaction, &row, &[closed])
+        });
+        let row = row.await?;
+        shared.live.end(job, fence.attempt);
+        shared.freed(&row);
+        shared.view(row)
+    }
+}
+
+fn check(outcome: &Outcome) -> Result<(), Error> {
+    let (result, message) = parts(outcome);
+    let bytes = to_store(result)?.len();
+    if bytes > RESULT_BYTES {
+        let detail = format!("is {bytes} bytes; {RESULT_BYTES} are allowed. Hand the rest in as an artifact");
+        return Err(Error::invalid("/outcome/result", detail));
+    }
+    if message.is_some_and(|message| message.len() > FAILURE_BYTES) {
+        return Err(Error::invalid(
+            "/outcome/message",
+            format!("is longer than {FAILURE_BYTES} bytes; say it shorter"),
+        ));
+    }
+    Ok(())
+}
+
+fn parts(outcome: &Outcome) -> (&JobResult, Option<&str>) {
+    match outcome {
+        Outcome::Succeeded { result } | Outcome::Cancelled { result } => (result, None),
+        Outcome::Failed { result, message, .. } => (result, Some(message)),
+    }
+}
+
+fn ending(row: &JobRow, outcome: Outcome) -> Result<Ending, Error> {
+    if row.cancel_requested {
+        let (Outcome::Succeeded { result } | Outcome::Cancelled { result } | Outcome::Failed { result, .. }) = outcome;
+        return Ok(Ending { result: Some(result), ..Ending::cancelled(row.message.clone()) });
+    }
+    Ok(match outcome {
+        Outcome::Succeeded { result } => {
+            Ending { state: JobState::Succeeded, reason: None, message: None, result: Some(result) }
+        }
+        Outcome::Failed { reason, message, result } => {
+            Ending { result: Some(result), ..Ending::failed(reason, message) }
+        }
+        Outcome::Cancelled { .. } => {
+            let detail = "nobody asked to cancel this job; finish it as failed, or release it for another worker";
+            return Err(Error::invalid("/outcome/state", detail));
+        }
+    })
+}
+
+/// Whether a closed job was closed with these very words. Usage is left out: it only ever grows on its way in.
+fn repeats(row: &JobRow, outcome: &Outcome) -> Result<bool, Error> {
+    let (result, message) = parts(outcome);
+    let Some(recorded) = row.result.as_deref() else { return Ok(false) };
+    let recorded: JobResult = crate::event::stored(row.id, "result", recorded)?;
+    let same_result = JobResult { usage: recorded.usage, ..result.clone() } == recorded;
+    let same_state = match outcome {
+        _ if row.cancel_requested => true,
+        Outcome::Succeeded { .. } => row.state == JobState::Succeeded,
+        Outcome::Failed { reason, .. } => row.reason == Some(*reason) && row.message.as_deref() == message,
+        Outcome::Cancelled { .. } => row.state == JobState::Cancelled,
+    };
+    Ok(same_result && same_state)
+}

@@ -1,0 +1,251 @@
+//! Give ready jobs to waiting workers.
+//!
+//! Workers stand in one line. The service's loop takes the first of them, leases them as many ready jobs as there are
+//! in one transaction, and tells each which it got. Nobody is told before the commit, and a job is never given to a line
+//! position that left: a worker that goes away between the two gives its job back, and one that vanishes after it was
+//! told lets its lease expire.
+
+use super::Fence;
+use crate::{
+    Caller, Error, Handle,
+    event::{draft, stored},
+    handle::{Shared, record},
+    lifecycle::{Failure, limits_of, requeue},
+    live::{NewHeld, Patience, StopCause, Waiter},
+    validate::Mistakes,
+};
+use domain::{Cursor, JobState, PrincipalId, Scope, Timestamp, WorkerId};
+use protocol::{Actor, CreateJob, EventBody, Lease, LeaseRequest, RequeueCause, Usage};
+use std::time::Duration;
+use store::{JobRow, Transaction};
+use tokio::sync::oneshot;
+
+/// Longest wait of one request: below the idle time-outs of common proxies.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Workers served by one transaction: keeps it short for everybody else on the writer thread.
+const SERVED_AT_ONCE: usize = 64;
+/// A worker that does not wait still gives the service's loop this long to look for a job.
+const SHORTEST_WAIT: Duration = Duration::from_secs(5);
+
+/// A worker as its new attempt names it.
+#[derive(Clone)]
+struct Worker {
+    principal: PrincipalId,
+    id: WorkerId,
+    name: String,
+}
+
+impl Handle {
+    /// The ready job that has waited longest by priority, or `None` when none became ready in time.
+    pub async fn lease(&self, caller: &Caller, request: LeaseRequest) -> Result<Option<Lease>, Error> {
+        caller.must_be(Scope::Agent)?;
+        let mut mistakes = Mistakes::default();
+        mistakes.shown_name("/worker_name", &request.worker_name);
+        mistakes.into_result()?;
+        let shared = &self.shared;
+        if shared.live.stopping().is_cancelled() {
+            return Err(Error::Stopping);
+        }
+        let wait = Duration::from_millis(request.wait_ms).min(LONGEST_WAIT);
+        let (patience, wait) = if wait.is_zero() { (Patience::Once, SHORTEST_WAIT) } else { (Patience::Waits, wait) };
+        let (reply, mut answer) = oneshot::channel();
+        let (principal, worker, worker_name) = (caller.principal, request.worker_id, request.worker_name);
+        shared.live.line_up(Waiter { principal, worker, worker_name, patience, reply }, shared.options.waiters)?;
+        tokio::select! {
+            biased;
+            answer = &mut answer => return answer.unwrap_or(Ok(None)),
+            () = shared.live.stopping().cancelled() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+        // Out of the line, unless the job was on its way already.
+        answer.close();
+        answer.try_recv().unwrap_or(Ok(None))
+    }
+}
+
+impl Shared {
+    /// Serves the line until nobody waits or nothing is ready.
+    pub(crate) async fn dispatch(&self) {
+        loop {
+            let waiters = self.live.next_waiters(SERVED_AT_ONCE);
+            if waiters.is_empty() {
+                return;
+            }
+            let served_all = self.serve(waiters).await;
+            if !served_all {
+                return;
+            }
+        }
+    }
+
+    /// One transaction for the first of the line. Whether all of them got a job.
+    async fn serve(&self, waiters: Vec<Waiter>) -> bool {
+        let workers: Vec<_> = waiters.iter().map(Worker::of).collect();
+        let (now, lease, most) = (self.now(), self.options.lease, self.options.running_per_principal);
+        let leased = self.store.write(move |transaction| lease_ready(transaction, workers, now, lease, most)).await;
+        let leased: Vec<JobRow> = match leased {
+            Ok(leased) => leased,
+            Err(error) => {
+                tracing::warn!(%error, "no job can be leased");
+                let mut waiters = waiters.into_iter();
+                if let Some(first) = waiters.next() {
+                    // A worker that has left does not need to hear of it.
+                    let _ = first.reply.send(Err(error));
+                }
+                self.live.back_in_line(waiters.collect());
+                return false;
+            }
+        };
+        let mut waiters = waiters.into_iter();
+        for (row, waiter) in leased.iter().zip(waiters.by_ref()) {
+            self.hand_over(row, waiter).await;
+        }
+        let (impatient, patient): (Vec<_>, Vec<_>) = waiters.partition(|waiter| waiter.patience == Patience::Once);
+        let served_all = impatient.is_empty() && patient.is_empty();
+        for waiter in impatient {
+            // It has left by itself, which is just as well.
+            let _ = waiter.reply.send(Ok(None));
+        }
+        self.live.back_in_line(patient);
+        self.reconcile(&leased).await;
+        served_all
+    }
+
+    /// Tells a worker what it got.
+    async fn hand_over(&self, row: &JobRow, waiter: Waiter) {
+        let lease = self.hold(row, waiter.principal, &waiter.worker_name).and_then(|()| self.offer(row));
+        let fence = Fence { principal: waiter.principal, job: row.id, attempt: row.attempt };
+        let undelivered = match lease {
+            Ok(lease) => waiter.reply.send(Ok(Some(lease))).is_err(),
+            Err(error) => {
+                tracing::error!(job = %row.id, %error, "a leased job cannot be handed over");
+                let _ = waiter.reply.send(Err(error));
+                true
+            }
+        };
+        if undelivered {
+            self.give_back(fence).await;
+        }
+    }
+
+    /// Begins the in-memory entry of a running attempt.
+    pub(crate) fn hold(&self, row: &JobRow, principal: PrincipalId, worker_name: &str) -> Result<(), Error> {
+        let limits = limits_of(row)?;
+        let new = NewHeld {
+            job: row.id,
+            attempt: row.attempt,
+            principal,
+            worker_name: worker_name.to_owned(),
+            ran_before_ms: row.running_ms,
+            total_limit: Duration::from_millis(limits.total_timeout_ms),
+            idle_limit: Duration::from_millis(limits.idle_timeout_ms),
+        };
+        self.live.hold(new, self.options.lease);
+        if row.cancel_requested {
+            self.live.stop(row.id, row.attempt, StopCause::Cancelled, self.stop_grace());
+        }
+        Ok(())
+    }
+
+    fn offer(&self, row: &JobRow) -> Result<Lease, Error> {
+        let spec: CreateJob = stored(row.id, "specification", &row.spec)?;
+        let usage: Usage = stored(row.id, "usage", &row.usage)?;
+        Ok(Lease {
+            job_id: row.id,
+            attempt: row.attempt,
+            lease_ms: u64::try_from(self.options.lease.as_millis()).unwrap_or(u64::MAX),
+            usage,
+            time_left_ms: spec.limits.total_timeout_ms.saturating_sub(row.running_ms),
+            head: Cursor { epoch: self.store.epoch(), seq: row.head_seq },
+            spec,
+        })
+    }
+
+    /// The worker left before it heard of its job, so nothing was done: the attempt does not count.
+    async fn give_back(&self, fence: Fence) {
+        let now = self.now();
+        let row = self.store.write(move |transaction| {
+            let mut row = fence.check(transaction)?;
+            let message = "the worker went away before it was told of the job";
+            let (cause, delay) = (RequeueCause::Released, Duration::ZERO);
+            let event = requeue(&mut row, now, &Failure { cause, message, delay })?;
+            record(transaction, &row, &[event])
+        });
+        match row.await {
+            Ok(row) => {
+                self.live.end(fence.job, fence.attempt);
+                self.freed(&row);
+            }
+            // The lease expires by itself.
+            Err(error) => tracing::warn!(job = %fence.job, %error, "a job was not given back"),
+        }
+    }
+
+    /// A cancel that was committed after the lease and looked for the attempt before it was held found nobody to tell.
+    /// Reading the rows again after holding them leaves no such gap.
+    async fn reconcile(&self, leased: &[JobRow]) {
+        if leased.is_empty() {
+            return;
+        }
+        let jobs: Vec<_> = leased.iter().map(|row| row.id).collect();
+        let rows = self.store.read(move |reader| {
+            let rows = jobs.into_iter().map(|job| Ok(reader.job(job)?));
+            rows.collect::<Result<Vec<_>, Error>>()
+        });
+        match rows.await {
+            Ok(rows) => {
+                let cancelled = rows.into_iter().flatten().filter(|row| row.cancel_requested);
+                for row in cancelled.filter(|row| row.state == JobState::Running) {
+                    self.live.stop(row.id, row.attempt, StopCause::Cancelled, self.stop_grace());
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot check whether jobs were cancelled while they were leased");
+                self.live.adopt_after(super::RECOVERY_DELAY);
+            }
+        }
+    }
+}
+
+impl Worker {
+    fn of(waiter: &Waiter) -> Self {
+        Self { principal: waiter.principal, id: waiter.worker, name: waiter.worker_name.clone() }
+    }
+}
+
+/// Leases ready jobs to workers in order, until there are no more of one or the other.
+fn lease_ready(
+    transaction: &mut Transaction<'_>,
+    workers: Vec<Worker>,
+    now: Timestamp,
+    lease: Duration,
+    running_per_principal: u32,
+) -> Result<Vec<JobRow>, Error> {
+    let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
+    let mut leased = Vec::with_capacity(workers.len());
+    // Principals that run as many jobs as they may. Grows by one per principal at most.
+    let mut busy: Vec<PrincipalId> = Vec::new();
+    for worker in workers {
+        let ready = loop {
+            match transaction.next_ready(&busy)? {
+                Some(row) if transaction.running_count(row.principal)? >= u64::from(running_per_principal) => {
+                    busy.push(row.principal);
+                }
+                next => break next,
+            }
+        };
+        let Some(mut row) = ready else { break };
+        row.state = JobState::Running;
+        row.attempt = row.attempt.saturating_add(1);
+        row.worker = Some(worker.id);
+        row.worker_principal = Some(worker.principal);
+        row.producer_seq = 0;
+        row.message = None;
+        row.updated_at = now;
+        row.started_at = row.started_at.or(Some(now));
+        let body = EventBody::JobLeased { worker_id: worker.id, worker_name: worker.name, lease_ms };
+        let event = draft(Actor::System, row.attempt, now, body)?;
+        leased.push(record(transaction, &row, &[event])?);
+    }
+    Ok(leased)
+}

@@ -1,0 +1,128 @@
+//! Create a job.
+
+use super::{IdempotencyKey, Once, audit, oldest_key};
+use crate::{
+    Caller, Error, Handle,
+    event::{draft, to_store},
+    handle::{Shared, found},
+    validate,
+};
+use domain::{EventHash, JobId, JobState, Priority, Scope, Timestamp};
+use protocol::{Actor, CreateJob, EventBody, Job, Usage};
+use store::{AuditRow, JobRow, NewEvent};
+
+impl Handle {
+    /// A new job, queued. With a key that was used before for the same request: the job that request made.
+    pub async fn create(&self, caller: &Caller, spec: CreateJob, key: Option<IdempotencyKey>) -> Result<Job, Error> {
+        caller.must_be(Scope::User)?;
+        validate::create_job(&spec)?;
+        let once = key.map(|key| Once::new(key, "job.create", &spec)).transpose()?;
+        let now = self.shared.now();
+        let new = NewJob::new(caller, spec, None, now, "job.create")?;
+        self.shared.insert(caller, new, once, now).await
+    }
+}
+
+/// A job that is about to be stored.
+pub(super) struct NewJob {
+    row: JobRow,
+    created: NewEvent,
+    audit: AuditRow,
+}
+
+impl NewJob {
+    pub fn new(
+        caller: &Caller,
+        spec: CreateJob,
+        retry_of: Option<JobId>,
+        now: Timestamp,
+        action: &str,
+    ) -> Result<Self, Error> {
+        let id = JobId::new(now);
+        let row = JobRow {
+            id,
+            principal: caller.principal,
+            kind: spec.kind,
+            state: JobState::Queued,
+            reason: None,
+            message: None,
+            spec: to_store(&spec)?,
+            result: None,
+            usage: to_store(&Usage::default())?,
+            priority: spec.priority.level(),
+            rank: rank(spec.priority, now),
+            not_before: None,
+            attempt: 0,
+            attempts_failed: 0,
+            worker: None,
+            worker_principal: None,
+            producer_seq: 0,
+            cancel_requested: false,
+            retry_of,
+            running_ms: 0,
+            head_seq: 0,
+            head_hash: EventHash::START,
+            retained_after: 0,
+            revision: 0,
+            created_at: now,
+            updated_at: now,
+            started_at: None,
+            finished_at: None,
+        };
+        let body = EventBody::JobCreated {
+            kind: spec.kind.to_string(),
+            task: spec.task,
+            priority: spec.priority.level(),
+            limits: spec.limits,
+            retry_of: retry_of.map(|job| job.to_string()),
+        };
+        Ok(Self { row, created: draft(Actor::User, 0, now, body)?, audit: audit(caller, now, action, id) })
+    }
+}
+
+/// The place in the queue, lowest first: one level of priority is worth a minute of waiting. Never rewritten, so a job
+/// that goes back into the queue stands where it stood and low priorities age upwards by themselves.
+fn rank(priority: Priority, queued_at: Timestamp) -> i64 {
+    queued_at.as_millis() - i64::from(priority.level()) * Priority::LEVEL_MS
+}
+
+impl Shared {
+    pub(super) async fn insert(
+        &self,
+        caller: &Caller,
+        new: NewJob,
+        once: Option<Once>,
+        now: Timestamp,
+    ) -> Result<Job, Error> {
+        let (caller, oldest) = (*caller, oldest_key(now, self.options.idempotency_ttl));
+        let row = self.store.write(move |transaction| {
+            if let Some(once) = once {
+                if let Some(earlier) = once.earlier(transaction, &caller, oldest)? {
+                    return found(transaction, earlier);
+                }
+                once.remember(transaction, &caller, new.row.id, now)?;
+            }
+            transaction.insert_job(&new.row)?;
+            transaction.append(new.row.id, &[new.created])?;
+            transaction.audit(&new.audit)?;
+            found(transaction, new.row.id)
+        });
+        let row = row.await?;
+        self.live.wake();
+        self.view(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_level_is_worth_a_minute() {
+        let at = |minutes: i64| Timestamp::from_millis(minutes * 60_000);
+        let level = |level: u8| Priority::try_from(level).unwrap();
+        assert_eq!(rank(level(4), at(10)), rank(level(5), at(11)));
+        assert!(rank(level(0), at(0)) < rank(level(9), at(10)), "nothing starves");
+        assert!(rank(level(9), at(8)) < rank(level(0), at(0)), "a high priority overtakes");
+    }
+}

@@ -1,0 +1,102 @@
+//! The cheap handle every request goes through, and what all handles share.
+
+use crate::{
+    Error, Options,
+    event::{draft, stored},
+    lifecycle,
+    live::{Delayed, Live, later},
+    view,
+};
+use domain::{Clock, JobId, Timestamp};
+use protocol::{Actor, EventBody, Job};
+use std::{sync::Arc, time::Duration};
+use store::{JobRow, NewEvent, Reader, Store, Transaction};
+use tokio::time::Instant;
+
+/// Commands and readers. Clone it freely; the work behind it is done by [`crate::Service::run`].
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub store: Store,
+    pub clock: Arc<dyn Clock>,
+    pub options: Options,
+    pub live: Live,
+}
+
+impl Shared {
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub fn view(&self, row: JobRow) -> Result<Job, Error> {
+        view::job(row, self.store.epoch())
+    }
+
+    /// After a commit that put a job into the queue.
+    pub fn queued(&self, row: &JobRow) {
+        match row.not_before {
+            None => self.live.wake(),
+            Some(not_before) => self.live.delay(self.due(not_before)),
+        }
+    }
+
+    /// When to look for a job that waits until `not_before`. Never later than the longest backoff: if the wall clock
+    /// was set back in between, the job must not wait for it to catch up.
+    pub fn due(&self, not_before: Timestamp) -> Delayed {
+        let wait = u64::try_from(not_before.as_millis() - self.now().as_millis()).unwrap_or(0);
+        let wait = Duration::from_millis(wait).min(self.options.backoff.cap);
+        Delayed { due: later(Instant::now(), wait), not_before }
+    }
+
+    /// How long an attempt that was told to stop may take.
+    pub fn stop_grace(&self) -> Duration {
+        self.options.lease + self.options.stop_grace
+    }
+}
+
+/// Stores what became of a job, and reads it back with its new head.
+pub(crate) fn record(transaction: &mut Transaction<'_>, row: &JobRow, events: &[NewEvent]) -> Result<JobRow, Error> {
+    transaction.update_job(row)?;
+    transaction.append(row.id, events)?;
+    found(transaction, row.id)
+}
+
+pub(crate) fn found(reader: &Reader<'_>, job: JobId) -> Result<JobRow, Error> {
+    reader.job(job)?.ok_or_else(|| Error::no_job(job))
+}
+
+/// One batch of events, canonicalised before it is handed to the writer thread.
+pub(crate) struct Batch {
+    pub events: Vec<NewEvent>,
+    /// What counts towards the job's usage.
+    counted: Vec<EventBody>,
+}
+
+impl Batch {
+    pub fn new(actor: Actor, attempt: u32, now: Timestamp, bodies: Vec<EventBody>) -> Result<Self, Error> {
+        let counts = |body: &&EventBody| {
+            matches!(
+                body,
+                EventBody::BudgetUpdated { .. } | EventBody::ModelFinished { .. } | EventBody::ToolFinished { .. }
+            )
+        };
+        let counted = bodies.iter().filter(counts).cloned().collect();
+        let events = bodies.into_iter().map(|body| draft(actor, attempt, now, body)).collect::<Result<_, _>>()?;
+        Ok(Self { events, counted })
+    }
+
+    /// Whether the batch changes what the job used.
+    pub fn counts(&self) -> bool {
+        !self.counted.is_empty()
+    }
+
+    /// Adds what the batch used to the job's row.
+    pub fn count_into(&self, row: &mut JobRow) -> Result<(), Error> {
+        let usage = stored(row.id, "usage", &row.usage)?;
+        row.usage = crate::event::to_store(&self.counted.iter().fold(usage, lifecycle::count))?;
+        Ok(())
+    }
+}

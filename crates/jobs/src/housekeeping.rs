@@ -1,0 +1,47 @@
+//! Retention: what is old enough goes, a little at a time.
+
+use crate::{Error, command::oldest_key, handle::Shared};
+use domain::Timestamp;
+use std::time::Duration;
+
+/// Jobs deleted by one transaction, so that other writers wait for a moment at most.
+const JOBS_AT_ONCE: usize = 16;
+
+impl Shared {
+    pub(crate) async fn keep_house(&self) {
+        if let Err(error) = self.tidy().await {
+            tracing::warn!(%error, "housekeeping stopped half-way; it goes on in {:?}", self.options.housekeeping);
+        }
+    }
+
+    async fn tidy(&self) -> Result<(), Error> {
+        // Heals what an answer lost between commit and memory would leave: a running job without a deadline.
+        self.adopt().await?;
+        let now = self.now();
+        let oldest = oldest_key(now, self.options.idempotency_ttl);
+        self.store.write(move |transaction| Ok::<_, Error>(transaction.delete_idempotency_before(oldest)?)).await?;
+        if let Some(age) = self.options.retention {
+            self.delete_finished(before(now, age)).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete_finished(&self, finished_before: Timestamp) -> Result<(), Error> {
+        loop {
+            let deleted = self.store.write(move |transaction| {
+                let expired = transaction.expired_jobs(finished_before, JOBS_AT_ONCE)?;
+                for row in &expired {
+                    transaction.delete_job(row.id)?;
+                }
+                Ok::<_, Error>(expired.len())
+            });
+            if deleted.await? < JOBS_AT_ONCE {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn before(now: Timestamp, age: Duration) -> Timestamp {
+    now.plus_millis(-i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
+}

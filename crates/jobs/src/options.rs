@@ -1,0 +1,113 @@
+//! What can be chosen about how jobs are run.
+
+use std::time::Duration;
+
+/// Every limit of the job engine that an operator may set. The limits of one job are in its own `limits`.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long a lease holds without a heartbeat. Default 15 s: three missed heartbeats of 5 s, so one slow answer
+    /// costs nothing and a dead worker is noticed before a person wonders.
+    pub lease: Duration,
+    /// How much longer than one lease an attempt that was told to stop may take before its job is closed without it.
+    /// Default 5 s: time to kill a process group and hand in what there is.
+    pub stop_grace: Duration,
+    /// How long the answer to an `Idempotency-Key` is remembered. Default 24 h: longer than any client retries.
+    pub idempotency_ttl: Duration,
+    /// How many jobs of one principal run at the same time. Default 8: one noisy user leaves workers for the others.
+    pub running_per_principal: u32,
+    pub backoff: Backoff,
+    /// Age after which a finished job is deleted with its log and artifacts. Default `None`: kept.
+    pub retention: Option<Duration>,
+    /// How many workers may wait for a job at once. Default 1,024: far above any mesh, and a bound.
+    pub waiters: usize,
+    /// Size of one artifact, in bytes. Default 2 GiB: the whole output of a tool that printed 1 GiB, and a bound.
+    pub artifact_bytes: u64,
+    /// How often retention, idempotency keys and forgotten attempts are looked at. Default 60 s: none of them is urgent.
+    pub housekeeping: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(15),
+            stop_grace: Duration::from_secs(5),
+            idempotency_ttl: Duration::from_secs(24 * 3600),
+            running_per_principal: 8,
+            backoff: Backoff::default(),
+            retention: None,
+            waiters: 1024,
+            artifact_bytes: 2 << 30,
+            housekeeping: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Delay before the next attempt: exponential with full jitter, a random length between nothing and
+/// `base · 2^(failures − 1)`, at most the cap. Full jitter spreads jobs that failed together the widest.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    /// Longest delay after the first failure. Default 1 s.
+    pub base: Duration,
+    /// Longest delay after an attempt that failed. Default 60 s.
+    pub cap: Duration,
+    /// Longest delay after a lost lease. Default 4 s: a job whose worker vanished is with another one within the
+    /// lease time plus 5 s.
+    pub lost_lease_cap: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { base: Duration::from_secs(1), cap: Duration::from_secs(60), lost_lease_cap: Duration::from_secs(4) }
+    }
+}
+
+impl Backoff {
+    /// The delay after the `failures`-th failure (1, 2, 3 …), before jitter.
+    fn ceiling(self, failures: u32, cap: Duration) -> Duration {
+        let doublings = failures.saturating_sub(1).min(31);
+        self.base.saturating_mul(1 << doublings).min(cap)
+    }
+
+    pub(crate) fn after_failure(self, failures: u32) -> Duration {
+        jittered(self.ceiling(failures, self.cap))
+    }
+
+    pub(crate) fn after_lost_lease(self, failures: u32) -> Duration {
+        jittered(self.ceiling(failures, self.lost_lease_cap))
+    }
+}
+
+fn jittered(ceiling: Duration) -> Duration {
+    let ceiling_ms = u64::try_from(ceiling.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(rand::random_range(0..=ceiling_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ceiling_doubles_up_to_the_cap() {
+        let backoff = Backoff::default();
+        let ceilings: Vec<_> = (1..=9).map(|failures| backoff.ceiling(failures, backoff.cap).as_secs()).collect();
+        assert_eq!(ceilings, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(backoff.ceiling(u32::MAX, backoff.cap), backoff.cap);
+    }
+
+    #[test]
+    fn jitter_uses_the_whole_range_and_stays_inside() {
+        let backoff = Backoff::default();
+        let delays: Vec<_> = (0..500).map(|_| backoff.after_failure(7)).collect();
+        assert!(delays.iter().all(|delay| *delay <= backoff.cap));
+        assert!(delays.iter().any(|delay| *delay < backoff.cap / 4), "nothing in the lowest quarter");
+        assert!(delays.iter().any(|delay| *delay > backoff.cap / 4 * 3), "nothing in the highest quarter");
+    }
+
+    #[test]
+    fn a_lost_lease_is_made_good_within_five_seconds() {
+        let backoff = Backoff::default();
+        for failures in 1..=20 {
+            assert!(backoff.after_lost_lease(failures) <= Duration::from_secs(4));
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What happens by itself: leases are given and taken away, backoffs end, old things are removed.
+
+use crate::{
+    Error, Handle, Options,
+    attempt::RECOVERY_DELAY,
+    handle::{Shared, record},
+    lifecycle::{Ending, Failure, close, fail_attempt, limits_of, out_of_time, too_silent},
+    live::{Delayed, Expired, Live, StopCause, later},
+};
+use domain::{Clock, JobState};
+use futures_util::future::join_all;
+use protocol::{Actor, RequeueCause};
+use std::sync::Arc;
+use store::{JobRow, Store};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+/// Attempts taken away at the same time: as many writes wait for the writer thread then.
+const EXPIRED_AT_ONCE: usize = 64;
+
+/// The one task that moves jobs on. Make it with [`Service::start`], give it a task of its own with [`Service::run`].
+pub struct Service {
+    shared: Arc<Shared>,
+}
+
+impl Service {
+    /// Takes up what a restart left behind: every running job gets one fresh lease time, for its worker to be heard of
+    /// again, and backoffs go on.
+    pub async fn start(store: Store, clock: Arc<dyn Clock>, options: Options) -> Result<(Self, Handle), Error> {
+        let shared = Arc::new(Shared { store, clock, options, live: Live::new() });
+        shared.adopt().await?;
+        shared.promote(None).await?;
+        Ok((Self { shared: shared.clone() }, Handle { shared }))
+    }
+
+    /// Works until `shutdown` fires. What is being written then is written; long-polls are answered at once; running
+    /// attempts keep their leases for the backend that comes after.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let shared = self.shared;
+        let move_on = async {
+            loop {
+                tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => break,
+                    () = shared.live.woken() => {}
+                    () = sleep_until(shared.live.next_deadline()) => {}
+                }
+                shared.expire().await;
+                shared.end_backoffs().await;
+                shared.dispatch().await;
+            }
+            shared.live.stopping().cancel();
+        };
+        let keep_house = async {
+            let mut due = Instant::now();
+            loop {
+                tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => break,
+                    () = sleep_until(due) => {}
+                }
+                due = later(Instant::now(), shared.options.housekeeping);
+                shared.keep_house().await;
+            }
+        };
+        tokio::join!(move_on, keep_house);
+    }
+}
+
+impl Shared {
+    /// Gives every running job that nobody holds a fresh lease.
+    pub(crate) async fn adopt(&self) -> Result<(), Error> {
+        let running = self.store.read(|reader| Ok::<_, Error>(reader.running()?)).await?;
+        for row in running {
+            // Its name is in the log only; ids tell workers apart as well.
+            let name = row.worker.map_or_else(|| "unknown".to_owned(), |worker| worker.to_string());
+            if let Some(principal) = row.worker_principal {
+                self.hold(&row, principal, &name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes away every lease that ran out, and closes what did not stop when told.
+    async fn expire(&self) {
+        let expired = self.live.expire(self.stop_grace());
+        let mut expired = expired.into_iter().peekable();
+        while expired.peek().is_some() {
+            let some: Vec<_> = expired.by_ref().take(EXPIRED_AT_ONCE).map(|expired| self.lose(expired)).collect();
+            join_all(some).await;
+        }
+        if self.live.take_adopt()
+            && let Err(error) = self.adopt().await
+        {
+            tracing::warn!(%error, "running jobs cannot be looked up; trying again");
+            self.live.adopt_after(RECOVERY_DELAY);
+        }
+    }
+
+    /// One attempt is over without its worker.
+    async fn lose(&self, expired: Expired) {
+        let (now, backoff, lease) = (self.now(), self.options.backoff, self.options.lease);
+        let job = expired.job;
+        let row = self.store.write(move |transaction| {
+            let Some(mut row) = transaction.job(expired.job)? else { return Ok(None) };
+            if row.attempt != expired.attempt || row.state != JobState::Running {
+                return Ok(None);
+            }
+            row.running_ms = expired.ran_ms;
+            let event = match expired.told {
+                Some(StopCause::TotalTime) if !row.cancel_requested => {
+                    let ending = out_of_time(&limits_of(&row)?);
+                    close(&mut row, Actor::System, now, ending)?
+                }
+                Some(StopCause::IdleTime) if !row.cancel_requested => {
+                    let ending = too_silent(&limits_of(&row)?);
+                    close(&mut row, Actor::System, now, ending)?
+                }
+                _ if row.cancel_requested => {
+                    let ending = Ending::cancelled(row.message.clone());
+                    close(&mut row, Actor::System, now, ending)?
+                }
+                _ => {
+                    let message = format!("no heartbeat from worker {} for {lease:?}", expired.worker_name);
+                    let delay = backoff.after_lost_lease(row.attempts_failed.saturating_add(1));
+                    let failure = Failure { cause: RequeueCause::LeaseLost, message: &message, delay };
+                    fail_attempt(&mut row, now, &failure)?
+                }
+            };
+            record(transaction, &row, &[event]).map(Some)
+        });
+        match row.await {
+            Ok(Some(row)) => {
+                tracing::info!(%job, state = %row.state, "an attempt was taken away");
+                self.freed(&row);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                // The job still runs as far as the store knows: it gets a lease again, which runs out again.
+                tracing::warn!(%job, %error, "a lost lease cannot be recorded; trying again");
+                self.live.adopt_after(RECOVERY_DELAY);
+            }
+        }
+    }
+
+    async fn end_backoffs(&self) {
+        let Some(delayed) = self.live.take_delayed() else { return };
+        if let Err(error) = self.promote(Some(delayed)).await {
+            tracing::warn!(%error, "delayed jobs cannot be queued; trying again");
+            self.live.delay(Delayed { due: later(Instant::now(), RECOVERY_DELAY), ..delayed });
+        }
+    }
+
+    /// Makes jobs ready whose backoff is over, and looks when the next one will be.
+    async fn promote(&self, delayed: Option<Delayed>) -> Result<(), Error> {
+        let now = self.now();
+        // The wait was measured by the clock that never steps, so it is over even if the wall clock says otherwise.
+        let until = delayed.map_or(now, |delayed| delayed.not_before.max(now));
+        let next = self.store.write(move |transaction| {
+            transaction.promote_delayed(until)?;
+            Ok::<_, Error>(transaction.next_delayed()?)
+        });
+        if let Some(next) = next.await? {
+            self.live.delay(self.due(next));
+        }
+        Ok(())
+    }
+
+    /// After a commit that ended an attempt: a place is free, and the job may be ready again.
+    pub(crate) fn freed(&self, row: &JobRow) {
+        if row.state == JobState::Queued {
+            self.queued(row);
+        }
+        self.live.wake();
+    }
+}

@@ -1,0 +1,279 @@
+//! Following a log: from anywhere, at any pace, without a seam.
+
+use crate::mesh::{Mesh, ask, breathe, caller, read_to_the_end, succeeded};
+use domain::{Cursor, Epoch, ErrorCode, JobState, Scope};
+use jobs::{Error, Read};
+use protocol::{AppendEvents, EventBody, ResetReason};
+use std::time::Duration;
+
+fn notes(range: std::ops::Range<u64>) -> Vec<EventBody> {
+    range.map(|number| EventBody::AgentNote { message: number.to_string() }).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_is_read_in_pages_and_resumed_by_cursor() {
+    let mesh = Mesh::new().await;
+    let lease = mesh.running(ask("x")).await;
+    let append = AppendEvents { attempt: 1, producer_seq: 1, events: notes(0..10) };
+    mesh.handle.append(&mesh.agent, lease.job_id, append).await.unwrap();
+    mesh.succeed(&lease).await;
+    let whole = mesh.log(lease.job_id).await;
+    assert_eq!(whole.iter().map(|event| event.seq).collect::<Vec<_>>(), (1..=13).collect::<Vec<_>>());
+
+    let mut after = None;
+    let mut pieces = Vec::new();
+    loop {
+        let mut reader = mesh.handle.events(&mesh.user, lease.job_id, after).await.unwrap();
+        let page = reader.page(5, Duration::ZERO).await.unwrap();
+        assert!(page.events.len() <= 5);
+        assert_eq!(page.head.seq, 13);
+        after = Some(page.next_cursor);
+        let last = page.closed;
+        pieces.extend(page.events);
+        if last {
+            break;
+        }
+    }
+    assert_eq!(pieces, whole);
+    assert_eq!(after, Some(whole[12].cursor));
+    let mut reader = mesh.handle.events(&mesh.user, lease.job_id, after).await.unwrap();
+    let page = reader.page(5, Duration::from_secs(30)).await.unwrap();
+    assert!(page.events.is_empty() && page.closed, "there will never be more, and nobody waits for it");
+    let mut reader = mesh.handle.events(&mesh.user, lease.job_id, after).await.unwrap();
+    assert!(matches!(reader.next(5).await.unwrap(), Read::Closed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_holds_a_mebibyte_or_one_event() {
+    let mesh = Mesh::new().await;
+    let lease = mesh.running(ask("x")).await;
+    for producer_seq in 1..=5 {
+        mesh.note(&lease, producer_seq, &"x".repeat(600_000)).await.unwrap();
+    }
+    let after = Some(Cursor { seq: 2, ..mesh.job(lease.job_id).await.head });
+    let mut reader = mesh.handle.events(&mesh.user, lease.job_id, after).await.unwrap();
+    let mut sizes = Vec::new();
+    for _ in 0..3 {
+        sizes.push(reader.page(1_000, Duration::ZERO).await.unwrap().events.len());
+    }
+    assert_eq!(sizes, [2, 2, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_waits_for_something_to_read() {
+    let mesh = Mesh::new().await;
+    let lease = mesh.running(ask("x")).await;
+    let after = Some(mesh.job(lease.job_id).await.head);
+    let mut reader = mesh.handle.events(&mesh.user, lease.job_id, after).await.unwrap();
+    let waiting = tokio::spawn(async move { reader.page(10, Duration::from_secs(30)).await });
+    breathe().await;
+    assert!(!waiting.is_finished());
+    mesh.note(&lease, 1, "news").await.unwrap();
+    assert_eq!(waiting.await.unwrap().unwrap().events[0].event_type, "agent.note");
+
+    let after = Some(mesh.job(lease.job_id).await.head);
+    let mut reader = mesh.handle.events(&mesh.user, lease.job_id, after).await.unwrap();
+    let waiting = tokio::spawn(async move { reader.page(10, Duration::from_secs(30)).await });
+    breathe().await;
+    tokio::time::advance(Duration::from_secs(30)).await;
+    let page = waiting.await.unwrap().unwrap();
+    assert!(page.events.is_empty() && !page.closed);
+    assert_eq!(Some(page.next_cursor), after);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cursor_that_cannot_be_honoured_is_said_so() {
+    let mesh = Mesh::new().await;
+    let lease = mesh.running(ask("x")).await;
+    let append = AppendEvents { attempt: 1, producer_seq: 1, events: notes(0..10) };
+    mesh.handle.append(&mesh.agent, lease.job_id, append).await.unwrap();
+    let job = lease.job_id;
+    mesh.store.write(move |transaction| transaction.trim_events(job, 5)).await.unwrap();
+    let head = mesh.job(job).await.head;
+    let at = |seq| Cursor { seq, ..head };
+    let read = async |after| mesh.handle.events(&mesh.user, job, after).await.unwrap().next(100).await;
+
+    for after in [None, Some(at(0)), Some(at(4))] {
+        let Read::Reset(reset) = read(after).await.unwrap() else { panic!("{after:?}") };
+        assert_eq!((reset.reason, reset.resume_from, reset.head), (ResetReason::PastRetention, at(5), head));
+    }
+    let Read::Events(page) = read(Some(at(5))).await.unwrap() else { panic!() };
+    assert_eq!((page.events[0].seq, page.events.len()), (6, 7));
+
+    let elsewhere = Cursor { epoch: Epoch(head.epoch.0 ^ 1), seq: 7 };
+    let Read::Reset(reset) = read(Some(elsewhere)).await.unwrap() else { panic!() };
+    assert_eq!((reset.reason, reset.resume_from), (ResetReason::EpochChanged, at(5)));
+
+    let ahead = read(Some(at(head.seq + 1))).await.unwrap_err();
+    assert!(matches!(ahead, Error::CursorAhead { after, head: end } if after == at(head.seq + 1) && end == head));
+    let mut reader = mesh.handle.events(&mesh.user, job, Some(elsewhere)).await.unwrap();
+    let refused = reader.page(10, Duration::from_secs(30)).await.unwrap_err();
+    assert!(matches!(&refused, Error::Reset(reset) if reset.reason == ResetReason::EpochChanged));
+    assert_eq!(refused.code(), ErrorCode::InvalidCursor);
+    assert!(mesh.handle.verify(&mesh.user, job).await.unwrap().intact, "a log without its beginning still verifies");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_goes_away_under_a_reader_is_an_answer_too() {
+    let mesh = Mesh::new().await;
+    let lease = mesh.running(ask("x")).await;
+    mesh.succeed(&lease).await;
+    let mut reader = mesh.handle.events(&mesh.user, lease.job_id, None).await.unwrap();
+    reader.page(1, Duration::ZERO).await.unwrap();
+    mesh.handle.delete(&mesh.user, lease.job_id).await.unwrap();
+    assert_eq!(reader.next(10).await.unwrap_err().code(), ErrorCode::NotFound);
+}
+
+/// Readers that come at any moment, from any position, at any pace, while events are appended: each sees the same dense
+/// sequence.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_reader_sees_the_same_log_whenever_it_subscribes() {
+    const BATCHES: u64 = 400;
+    const READERS: u32 = 60;
+    let mesh = Mesh::new().await;
+    let lease = mesh.running(ask("x")).await;
+    let job = lease.job_id;
+
+    let mut readers = Vec::new();
+    for number in 0..READERS {
+        let handle = mesh.handle.clone();
+        readers.push(tokio::spawn(async move {
+            let watcher = caller(Scope::Admin);
+            let mut after = None;
+            let mut events = Vec::new();
+            for round in 0.. {
+                let mut reader = handle.events(&watcher, job, after).await.unwrap();
+                // Some stay to the end, some come back after every few pages, at random.
+                let pages = if number % 3 == 0 { u32::MAX } else { rand::random_range(1..4) };
+                for _ in 0..pages {
+                    match reader.next(rand::random_range(1..50)).await.unwrap() {
+                        Read::Events(page) => events.extend(page.events),
+                        Read::Closed => return events,
+                        other => panic!("{other:?}"),
+                    }
+                    for _ in 0..rand::random_range(0..20) {
+                        tokio::task::yield_now().await;
+                    }
+                }
+                assert!(round < 100_000, "reader {number} never comes to the end");
+                after = Some(reader.cursor());
+            }
+            unreachable!("the loop above has no end of its own")
+        }));
+        if number % 10 == 9 {
+            // Everybody subscribes at another moment of the writing below.
+            tokio::task::yield_now().await;
+        }
+    }
+    for producer_seq in 1..=BATCHES {
+        let events = notes(0..rand::random_range(1..6));
+        let append = AppendEvents { attempt: 1, producer_seq, events };
+        mesh.handle.append(&mesh.agent, job, append).await.unwrap();
+    }
+    mesh.handle.finish(&mesh.agent, job, succeeded(&lease, "x")).await.unwrap();
+
+    let whole = mesh.log_to_the_end(job).await;
+    assert!(whole.len() as u64 > BATCHES);
+    assert!(whole.iter().zip(1..).all(|(event, seq)| event.seq == seq), "dense from 1");
+    for reader in readers {
+        let seen = reader.await.unwrap();
+        assert!(seen == whole, "a reader saw {} events, there are {}", seen.len(), whole.len());
+    }
+    assert!(mesh.handle.verify(&mesh.user, job).await.unwrap().intact);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_dropped_half_way_loses_nothing() {
+    let mesh = Mesh::new().await;
+    let lease = mesh.running(ask("x")).await;
+    let mut reader = mesh.handle.events(&mesh.user, lease.job_id, None).await.unwrap();
+    let mut events = Vec::new();
+    for producer_seq in 1..=20 {
+        // Begun and given up at whatever point it had come to.
+        for polls in 0..producer_seq % 4 {
+            let mut next = Box::pin(reader.next(2));
+            for _ in 0..polls {
+                if let std::task::Poll::Ready(read) = futures_util::poll!(&mut next) {
+                    let Read::Events(page) = read.unwrap() else { panic!() };
+                    events.extend(page.events);
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        mesh.note(&lease, producer_seq, "x").await.unwrap();
+    }
+    mesh.succeed(&lease).await;
+    events.extend(read_to_the_end(reader, 3).await);
+    assert_eq!(events, mesh.log(lease.job_id).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_list_is_kept_fresh() {
+    let mesh = Mesh::new().await;
+    mesh.create(ask("before")).await;
+    let mut mine = mesh.handle.changed_jobs(&mesh.user).await.unwrap();
+    let mut all = mesh.handle.changed_jobs(&caller(Scope::Viewer)).await.unwrap();
+    let theirs = mesh.create_as(&caller(Scope::User), ask("theirs")).await;
+    let created = mesh.create(ask("mine")).await;
+
+    let jobs = mine.next().await.unwrap().unwrap();
+    assert_eq!(jobs.iter().map(|job| job.id).collect::<Vec<_>>(), [created.id], "their own, from now on");
+    let jobs = all.next().await.unwrap().unwrap();
+    assert_eq!(jobs.iter().map(|job| job.id).collect::<Vec<_>>(), [theirs.id, created.id]);
+
+    let waiting = tokio::spawn(async move { mine.next().await });
+    breathe().await;
+    mesh.handle.cancel(&mesh.user, created.id, Default::default()).await.unwrap();
+    breathe().await;
+    assert!(!waiting.is_finished(), "no more often than every 100 ms");
+    tokio::time::advance(Duration::from_millis(100)).await;
+    let jobs = waiting.await.unwrap().unwrap().unwrap();
+    assert_eq!((jobs[0].id, jobs[0].state), (created.id, JobState::Cancelled));
+    assert!(matches!(mesh.handle.changed_jobs(&mesh.agent).await.map(|_| ()), Err(Error::Forbidden { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn tampering_is_found() {
+    let attacks: [(&str, &str, u64); 5] = [
+        ("a payload", "UPDATE events SET payload = replace(payload, 'note 3', 'nota 3') WHERE seq = 5", 5),
+        ("an actor", "UPDATE events SET actor = 'user' WHERE seq = 6", 6),
+        ("a time", "UPDATE events SET at = at + 1 WHERE seq = 1", 1),
+        ("a missing event", "DELETE FROM events WHERE seq = 4", 4),
+        ("a cut end", "DELETE FROM events WHERE seq >= 8", 8),
+    ];
+    for (what, sql, seq) in attacks {
+        let mesh = Mesh::new().await;
+        let lease = mesh.running(ask("x")).await;
+        for number in 1..=7 {
+            mesh.note(&lease, number, &format!("note {number}")).await.unwrap();
+        }
+        mesh.succeed(&lease).await;
+        let report = mesh.handle.verify(&mesh.user, lease.job_id).await.unwrap();
+        assert!(report.intact && report.broken_at.is_none());
+        assert_eq!((report.events, report.head.seq), (10, 10));
+        assert_eq!(report.head_hash, mesh.log(lease.job_id).await[9].hash);
+        let changed = mesh.database().execute(sql, ()).unwrap();
+        assert!(changed > 0, "{what}: nothing was changed");
+        let report = mesh.handle.verify(&mesh.user, lease.job_id).await.unwrap();
+        assert!(!report.intact, "{what}");
+        assert_eq!(report.broken_at.unwrap().seq, seq, "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rewritten_event_is_found_by_the_one_after_it() {
+    let mesh = Mesh::new().await;
+    let lease = mesh.running(ask("x")).await;
+    mesh.note(&lease, 1, "original").await.unwrap();
+    mesh.succeed(&lease).await;
+    // Somebody who also recomputes the hash of what they changed.
+    let job = lease.job_id;
+    let mut event = mesh.store.read(move |reader| reader.events(job, 2, 1, 1_000)).await.unwrap().remove(0);
+    event.payload = domain::CanonicalJson::from_store(r#"{"message":"forged"}"#.into());
+    let hash = event.link().hash();
+    let sql = "UPDATE events SET payload = ?1, hash = ?2 WHERE seq = 3";
+    mesh.database().execute(sql, (event.payload.as_str(), hash.0)).unwrap();
+    let broken = mesh.handle.verify(&mesh.user, job).await.unwrap().broken_at.unwrap();
+    assert_eq!((broken.seq, broken.detail.as_str()), (4, "does not link to the event before it"));
+}

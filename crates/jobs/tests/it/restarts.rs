@@ -1,0 +1,167 @@
+//! What is there after the backend went and came back, and what is gone when it is old enough.
+
+use crate::mesh::{BACKOFF, LEASE, Mesh, approval, ask, eventually, handed_back, pass};
+use domain::{ErrorCode, JobState, Timestamp};
+use jobs::Options;
+use protocol::{Control, DecideApproval, Decision, ListJobs};
+use serde_json::json;
+use std::time::Duration;
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_in_every_state_changes_nothing() {
+    let mesh = Mesh::new().await;
+    let (waiting, asked) = mesh.waiting().await;
+    let finished = mesh.running(ask("finished")).await;
+    mesh.succeed(&finished).await;
+    let running = mesh.running(ask("running")).await;
+    mesh.note(&running, 1, "half-way").await.unwrap();
+    let stopping = mesh.running(ask("stopping")).await;
+    mesh.handle.cancel(&mesh.user, stopping.job_id, Default::default()).await.unwrap();
+    let delayed = mesh.running(ask("delayed")).await;
+    mesh.handle.release(&mesh.agent, delayed.job_id, handed_back(&delayed, true)).await.unwrap();
+    let queued = mesh.create(ask("queued")).await;
+    let cancelled = mesh.create(ask("cancelled")).await;
+    mesh.handle.cancel(&mesh.user, cancelled.id, Default::default()).await.unwrap();
+
+    let before = mesh.handle.list(&mesh.user, ListJobs::default()).await.unwrap();
+    let log = mesh.log(running.job_id).await;
+    let mesh = mesh.restart().await;
+    let after = mesh.handle.list(&mesh.user, ListJobs::default()).await.unwrap();
+    assert_eq!(after, before);
+    assert_eq!(mesh.log(running.job_id).await, log);
+    for job in &after.jobs {
+        assert!(mesh.handle.verify(&mesh.user, job.id).await.unwrap().intact);
+    }
+
+    // Everybody goes on where they were.
+    assert_eq!(mesh.note(&running, 1, "half-way").await.unwrap(), log.last().unwrap().cursor, "a repeat is one still");
+    mesh.note(&running, 2, "on").await.unwrap();
+    assert_eq!(mesh.heartbeat(&running).await.unwrap().control, Control::Continue);
+    mesh.succeed(&running).await;
+    assert_eq!(mesh.heartbeat(&stopping).await.unwrap().control, Control::Cancel, "it is told again");
+    assert_eq!(mesh.succeed(&stopping).await.state, JobState::Cancelled);
+    let decide = DecideApproval {
+        decision: Decision::Approved,
+        arguments_sha256: asked.arguments_sha256.clone(),
+        message: None,
+    };
+    mesh.handle.decide(&mesh.user, asked.id, decide).await.unwrap();
+    pass(BACKOFF).await;
+    let mut left = vec![waiting.job_id, delayed.job_id, queued.id];
+    while !left.is_empty() {
+        let lease = mesh.lease().await;
+        let position = left.iter().position(|job| *job == lease.job_id).expect("each once");
+        left.remove(position);
+        mesh.succeed(&lease).await;
+    }
+    assert_eq!(mesh.try_lease().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_running_job_gets_one_fresh_lease_after_a_restart() {
+    let mesh = Mesh::new().await;
+    let lost = mesh.running(ask("worker gone")).await;
+    pass(LEASE - Duration::from_secs(1)).await;
+    let mesh = mesh.restart().await;
+    pass(LEASE - Duration::from_secs(1)).await;
+    assert_eq!(mesh.job(lost.job_id).await.state, JobState::Running, "its worker has a whole lease to be heard of");
+    pass(Duration::from_secs(1)).await;
+    mesh.until(lost.job_id, JobState::Queued).await;
+    pass(BACKOFF).await;
+    let next = mesh.lease().await;
+    assert_eq!((next.job_id, next.attempt), (lost.job_id, 2));
+    let late = mesh.note(&lost, 1, "late").await.unwrap_err();
+    assert_eq!(late.code(), ErrorCode::StaleAttempt, "fencing survives the restart");
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_that_was_used_stays_used() {
+    let mesh = Mesh::new().await;
+    let lease = mesh.running(json!({"kind": "ask", "task": "x", "limits": {"total_timeout_ms": 60_000}})).await;
+    for _ in 0..3 {
+        pass(Duration::from_secs(10)).await;
+        mesh.heartbeat(&lease).await.unwrap();
+    }
+    // What an agent spent is written down as it is spent, and the time with it.
+    let usage = protocol::Usage { steps: 4, input_tokens: 100, ..Default::default() };
+    let events = vec![protocol::EventBody::BudgetUpdated { usage }];
+    let append = protocol::AppendEvents { attempt: 1, producer_seq: 1, events };
+    mesh.handle.append(&mesh.agent, lease.job_id, append).await.unwrap();
+    let mesh = mesh.restart().await;
+    mesh.handle.release(&mesh.agent, lease.job_id, handed_back(&lease, false)).await.unwrap();
+    let next = mesh.lease().await;
+    assert_eq!(next.time_left_ms, 30_000);
+    assert_eq!(next.usage, usage);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backoff_goes_on_over_a_restart_even_if_the_clock_was_set_back() {
+    let mesh = Mesh::new().await;
+    let lease = mesh.running(ask("x")).await;
+    mesh.handle.release(&mesh.agent, lease.job_id, handed_back(&lease, true)).await.unwrap();
+    // As a clock that was an hour fast when the backoff was written would leave it.
+    let mesh = mesh
+        .restart_after(|folder| {
+            let database = rusqlite::Connection::open(folder.join(store::DATABASE_FILE)).unwrap();
+            let ahead = Timestamp::from_millis(1_795_386_615_000).plus_millis(3_600_000).as_millis();
+            let rows = database.execute("UPDATE jobs SET not_before = ?1", [ahead]).unwrap();
+            assert_eq!(rows, 1);
+        })
+        .await;
+    assert_eq!(mesh.try_lease().await, None);
+    pass(Duration::from_secs(60)).await;
+    let next = mesh.lease().await;
+    assert_eq!(next.job_id, lease.job_id, "the longest backoff is over, whatever the wall clock says");
+}
+
+#[tokio::test(start_paused = true)]
+async fn idempotency_survives_a_restart() {
+    let mesh = Mesh::new().await;
+    let key = || Some(jobs::IdempotencyKey::new("k").unwrap());
+    let spec = crate::mesh::job(ask("x"));
+    let first = mesh.handle.create(&mesh.user, spec.clone(), key()).await.unwrap();
+    let mesh = mesh.restart().await;
+    assert_eq!(mesh.handle.create(&mesh.user, spec, key()).await.unwrap().id, first.id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn old_jobs_go_and_young_and_unfinished_ones_stay() {
+    let retention = Some(Duration::from_secs(3_600));
+    let mesh = Mesh::with(Options { retention, ..Options::default() }).await;
+    let mut old = Vec::new();
+    for _ in 0..40 {
+        let id = mesh.create(ask("old")).await.id;
+        mesh.handle.cancel(&mesh.user, id, Default::default()).await.unwrap();
+        old.push(id);
+    }
+    let (waiting, _) = mesh.waiting().await;
+    pass(Duration::from_secs(3_000)).await;
+    let young = mesh.running(ask("young")).await;
+    let request = approval(&young, json!({}));
+    mesh.handle.request_approval(&mesh.agent, young.job_id, request).await.unwrap();
+    mesh.handle.cancel(&mesh.user, young.job_id, Default::default()).await.unwrap();
+    pass(Duration::from_secs(700)).await;
+    let only_two = async || {
+        let left = mesh.handle.list(&mesh.user, ListJobs::default()).await.unwrap().jobs;
+        let left: Vec<_> = left.into_iter().map(|job| job.id).collect();
+        assert!(left.contains(&waiting.job_id) && left.contains(&young.job_id));
+        (left.len() == 2).then_some(())
+    };
+    eventually("only the young and the unfinished job are left", only_two).await;
+    assert_eq!(mesh.handle.get(&mesh.user, old[0]).await.unwrap_err().code(), ErrorCode::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn forgotten_keys_are_removed() {
+    let mesh = Mesh::new().await;
+    let key = Some(jobs::IdempotencyKey::new("k").unwrap());
+    mesh.handle.create(&mesh.user, crate::mesh::job(ask("x")), key).await.unwrap();
+    let stored = async || {
+        let principal = mesh.user.principal;
+        mesh.store.read(move |reader| reader.idempotency(principal, "k")).await.unwrap().is_some()
+    };
+    pass(Duration::from_secs(24 * 3_600 - 60)).await;
+    assert!(stored().await);
+    pass(Duration::from_secs(130)).await;
+    eventually("the key is gone", async || (!stored().await).then_some(())).await;
+}
