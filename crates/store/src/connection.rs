@@ -10,6 +10,11 @@ const OLDEST_SAFE_SQLITE: (i32, &str) = (3_051_003, "3.51.3");
 /// `DMSH`, so that `file` and we ourselves know the database for ours.
 pub(crate) const APPLICATION_ID: i32 = 0x444d_5348;
 
+/// Version of the SQLite inside this program.
+pub fn sqlite_version() -> &'static str {
+    rusqlite::version()
+}
+
 pub(crate) fn assert_safe_sqlite() -> Result<(), Error> {
     let (needed_number, needed) = OLDEST_SAFE_SQLITE;
     if rusqlite::version_number() < needed_number {
@@ -45,6 +50,8 @@ pub(crate) fn open_writer(file: &Path) -> Result<Connection, Error> {
 /// A connection that cannot write, whatever it is asked.
 pub(crate) fn open_reader(file: &Path) -> Result<Connection, Error> {
     let connection = open(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    // Whether the log goes into the database when the last connection closes is the writer's to decide.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     keep(&connection, "query_only", 1.into())?;
     keep(&connection, "cache_size", (-limits::READER_CACHE_KIB).into())?;
     Ok(connection)

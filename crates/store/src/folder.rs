@@ -14,6 +14,8 @@ pub const DATABASE_FILE: &str = "devmesh.db";
 pub const LOCK_FILE: &str = "devmesh.lock";
 /// Content-addressed files.
 pub const BLOB_FOLDER: &str = "blobs";
+/// Where a backup is unpacked before its database becomes this folder's. May be there when a folder is restored.
+pub const RESTORING_FOLDER: &str = ".restoring";
 
 /// A data folder this process has to itself, until this is dropped.
 #[derive(Debug)]
@@ -43,11 +45,11 @@ impl Folder {
         self.path.join(BLOB_FOLDER)
     }
 
-    /// The first thing in the folder besides its lock.
+    /// The first thing in the folder besides its lock and what is about to be restored.
     pub(crate) fn first_entry(&self) -> Result<Option<String>, Error> {
         for entry in std::fs::read_dir(&self.path).map_err(Error::file(&self.path, "listed"))? {
             let name = entry.map_err(Error::file(&self.path, "listed"))?.file_name();
-            if name != LOCK_FILE {
+            if name != LOCK_FILE && name != RESTORING_FOLDER {
                 return Ok(Some(name.to_string_lossy().into_owned()));
             }
         }

@@ -38,9 +38,10 @@ mod writer;
 
 pub use backup::restore;
 pub use blobs::{Blobs, StoredBlob};
+pub use connection::sqlite_version;
 pub use error::Error;
 pub use filesystem::{Mount, mount_of};
-pub use folder::{BLOB_FOLDER, DATABASE_FILE, LOCK_FILE};
+pub use folder::{BLOB_FOLDER, DATABASE_FILE, LOCK_FILE, RESTORING_FOLDER};
 pub use health::Health;
 pub use reader::Reader;
 pub use rows::{

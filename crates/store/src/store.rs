@@ -10,7 +10,7 @@ use crate::{
 };
 use domain::{Epoch, JobId};
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         mpsc::{SyncSender, sync_channel},
@@ -121,6 +121,11 @@ impl Store {
         let places = Arc::new(Semaphore::new(limits::QUEUED_WRITES));
         let thread = Mutex::new(Some(thread));
         Ok(Self { shared: Arc::new(Shared { epoch, database, queue, places, readers, announcements, blobs, thread }) })
+    }
+
+    /// The data folder.
+    pub fn folder(&self) -> &Path {
+        self.shared.database.parent().unwrap_or(Path::new("."))
     }
 
     /// Of cursors handed out now. Another one after a restore.

@@ -92,7 +92,7 @@ impl Writer {
             released_blobs: Vec::new(),
         };
         let file = folder.database();
-        let checkpoints = Checkpoints::default();
+        let checkpoints = Checkpoints::new(file.clone());
         let connection = Some(connection);
         Ok(Self {
             connection,
@@ -121,8 +121,9 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        if let Some(connection) = &self.connection {
-            self.checkpoints.truncate(connection);
+        if let Some(connection) = self.connection.take() {
+            self.checkpoints.truncate(&connection);
+            self.checkpoints.close(connection);
         }
     }
 
@@ -259,7 +260,7 @@ impl Writer {
             Error::Corrupt(reason) => Failure::Corrupt(reason),
             other => Failure::Failed(other.to_string()),
         })?;
-        // What the log holds may fit into holes of the database: that frees the log's space.
+        // Where the log goes into holes of the database, cutting it frees space.
         self.checkpoints.truncate(&connection);
         self.connection = Some(connection);
         Ok(())
@@ -292,9 +293,7 @@ impl Writer {
             {
                 tracing::warn!(%error, "the transaction ends with its connection instead of a rollback");
             }
-            if let Err((_, error)) = connection.close() {
-                tracing::warn!(%error, "the writing connection did not close cleanly");
-            }
+            self.checkpoints.close(connection);
         }
         // A request that set this may be undone; one look finds out.
         self.batch.purge_pending = true;

@@ -3,13 +3,18 @@
 //! SQLite would do it inside whichever commit passes a mark, and that caller would wait. Here it happens between
 //! batches: PASSIVE after [`limits::CHECKPOINT_PAGES`], which never waits for anybody, and TRUNCATE, which wants all
 //! readers out of the log, when nobody writes or the log has grown past [`limits::WAL_BYTES`].
+//!
+//! Neither is tried when the disk has no room for what the database would grow by. A checkpoint that runs out of room
+//! half-way gives none of it back: the space an operator has just freed would go into a database that is no further,
+//! beside a log that is no shorter, and writes would stay refused.
 
 use crate::{connection::PAGE_BYTES, limits};
-use rusqlite::Connection;
-use std::time::Duration;
+use rusqlite::{Connection, config::DbConfig};
+use std::{path::PathBuf, time::Duration};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Checkpoints {
+    database: PathBuf,
     /// Pages in the log.
     pages: u64,
     /// Pages in the log when it was last copied or cut, or when that was last tried.
@@ -25,6 +30,11 @@ enum Mode {
 }
 
 impl Checkpoints {
+    pub(super) fn new(database: PathBuf) -> Self {
+        // More than none: the log of the process before is cut as soon as nobody writes.
+        Self { database, pages: 1, tried_at: 0 }
+    }
+
     /// How long to wait before the log is cut because nobody writes; `None` when it is empty.
     pub(super) fn patience(&self) -> Option<Duration> {
         (self.pages > 0).then_some(limits::IDLE_BEFORE_TRUNCATE)
@@ -42,14 +52,17 @@ impl Checkpoints {
         // after each further thousand pages, not after each commit, keeps writes quick meanwhile.
         if self.pages.saturating_mul(PAGE_BYTES.unsigned_abs()) > limits::WAL_BYTES {
             self.truncate(connection);
-        } else {
+        } else if self.has_room(connection) {
             self.pages = self.run(connection, Mode::Passive).unwrap_or(self.pages);
         }
         self.tried_at = self.pages;
     }
 
-    /// Empties the log if no reader is in the way. A failure is no harm: the log stays as it is.
+    /// Empties the log if there is room and no reader in the way. A failure is no harm: the log stays as it is.
     pub(super) fn truncate(&mut self, connection: &Connection) {
+        if !self.has_room(connection) {
+            return;
+        }
         let waited = connection.busy_timeout(limits::CHECKPOINT_WAIT);
         if waited.is_ok() {
             self.pages = self.run(connection, Mode::Truncate).unwrap_or(self.pages);
@@ -58,6 +71,35 @@ impl Checkpoints {
         if let Err(error) = waited.and_then(|()| connection.busy_timeout(limits::LOCK_WAIT)) {
             tracing::warn!(%error, "the lock wait could not be set");
         }
+    }
+
+    /// Closes the connection, without the checkpoint SQLite makes by itself when there is no room for it.
+    pub(super) fn close(&self, connection: Connection) {
+        let keeps_log = !self.has_room(&connection);
+        let closed = connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keeps_log)
+            .and_then(|_| connection.close().map_err(|(_, error)| error));
+        if let Err(error) = closed {
+            tracing::warn!(%error, "the writing connection did not close cleanly");
+        }
+    }
+
+    /// Whether the disk has what the database would grow by if the whole log went into it now.
+    fn has_room(&self, connection: &Connection) -> bool {
+        let pages = connection
+            .prepare_cached("PRAGMA page_count")
+            .and_then(|mut pragma| pragma.query_row((), |row| row.get::<_, i64>(0)));
+        let (Ok(pages), Ok(file)) = (pages, std::fs::metadata(&self.database)) else { return false };
+        let growth = pages.saturating_mul(PAGE_BYTES).unsigned_abs().saturating_sub(file.len());
+        growth == 0 || self.free_bytes().is_none_or(|free| free >= growth)
+    }
+
+    /// `None` when the system does not say.
+    fn free_bytes(&self) -> Option<u64> {
+        let disk = nix::sys::statvfs::statvfs(&self.database).ok()?;
+        // The types differ between systems.
+        #[expect(clippy::unnecessary_cast, reason = "32 bits wide on macOS, 64 on Linux")]
+        Some((disk.blocks_available() as u64).saturating_mul(disk.fragment_size() as u64))
     }
 
     /// Pages in the log afterwards; `None` when that could not be found out.

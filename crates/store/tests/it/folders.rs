@@ -1,1 +1,117 @@
+//! Which folders are opened, and which are refused with what words.
 
+use crate::support::{PATIENCE, new_job, store};
+use rusqlite::Connection;
+use std::{
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Command, Stdio},
+};
+use store::{DATABASE_FILE, Error, LOCK_FILE, Options, Store};
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn a_new_folder_is_for_its_owner_alone() {
+    let (folder, store) = store().await;
+    new_job(&store).await;
+    let data = folder.path().join("data");
+    assert_eq!(mode(&data), 0o700);
+    for name in [DATABASE_FILE, "devmesh.db-wal", "devmesh.db-shm", LOCK_FILE] {
+        assert_eq!(mode(&data.join(name)), 0o600, "{name}");
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_second_opener_is_refused_with_the_number_of_the_first() {
+    let (folder, store) = store().await;
+    let data = folder.path().join("data");
+    let refused = Store::open(Options::new(&data)).await.unwrap_err();
+    let own = std::process::id();
+    assert!(matches!(refused, Error::FolderInUse { pid: Some(pid), .. } if pid == own), "{refused}");
+    assert!(refused.to_string().contains(&format!("in use by process {own}; stop that one or choose")), "{refused}");
+    store.close().await;
+    Store::open(Options::new(&data)).await.unwrap().close().await;
+}
+
+/// The test runs itself a second time, as the other process.
+#[tokio::test]
+async fn a_folder_another_process_has_is_refused_until_that_one_is_killed() {
+    if let Some(folder) = std::env::var_os("STORE_TEST_HOLD") {
+        let _store = Store::open(Options::new(folder)).await.unwrap();
+        println!("holding");
+        std::thread::sleep(PATIENCE);
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut other = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "folders::a_folder_another_process_has_is_refused_until_that_one_is_killed", "--nocapture"])
+        .env("STORE_TEST_HOLD", folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(other.stdout.take().unwrap()).lines();
+    assert!(lines.map_while(Result::ok).any(|line| line.contains("holding")));
+    let refused = Store::open(Options::new(folder.path())).await.unwrap_err();
+    assert!(matches!(refused, Error::FolderInUse { pid: Some(pid), .. } if pid == other.id()), "{refused}");
+    other.kill().unwrap();
+    other.wait().unwrap();
+    Store::open(Options::new(folder.path())).await.unwrap().close().await;
+}
+
+#[tokio::test]
+async fn a_newer_database_is_refused_by_the_name_of_its_last_migration() {
+    let (folder, store) = store().await;
+    store.close().await;
+    let data = folder.path().join("data");
+    let connection = Connection::open(data.join(DATABASE_FILE)).unwrap();
+    connection
+        .execute_batch("INSERT INTO migrations VALUES (9000, '9000_from_the_future'); PRAGMA user_version = 9000;")
+        .unwrap();
+    drop(connection);
+    let before = std::fs::read(data.join(DATABASE_FILE)).unwrap();
+    let refused = Store::open(Options::new(&data)).await.unwrap_err();
+    assert!(matches!(&refused, Error::NewerSchema { found: 9000, .. }), "{refused}");
+    assert!(refused.to_string().contains("`9000_from_the_future`"), "{refused}");
+    assert_eq!(std::fs::read(data.join(DATABASE_FILE)).unwrap(), before, "untouched");
+}
+
+#[tokio::test]
+async fn a_database_of_another_program_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(DATABASE_FILE);
+    Connection::open(&file).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+    let before = std::fs::read(&file).unwrap();
+    let refused = Store::open(Options::new(folder.path())).await.unwrap_err();
+    assert!(matches!(refused, Error::ForeignDatabase { .. }), "{refused}");
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+
+    std::fs::write(&file, "this is not a database, but it is long enough to look like one".repeat(100)).unwrap();
+    let refused = Store::open(Options::new(folder.path())).await.unwrap_err();
+    assert!(matches!(refused, Error::Corrupt(_)), "{refused}");
+}
+
+#[tokio::test]
+async fn a_path_that_cannot_be_a_folder_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let refused = Store::open(Options::new(file.join("data"))).await.unwrap_err();
+    assert!(refused.to_string().contains(&format!("{}/data could not be created", file.display())), "{refused}");
+}
+
+#[tokio::test]
+async fn the_epoch_is_drawn_once_per_folder() {
+    let (folder, first) = store().await;
+    let epoch = first.epoch();
+    let first = crate::support::reopened(&folder, first).await;
+    assert_eq!(first.epoch(), epoch);
+    let (_other_folder, other) = store().await;
+    assert_ne!(other.epoch(), epoch, "one in four billion");
+    first.close().await;
+    other.close().await;
+}

@@ -7,6 +7,5 @@ mod disk_full;
 mod folders;
 mod jobs;
 mod log;
-mod model;
 mod support;
 mod writer;

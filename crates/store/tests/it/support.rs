@@ -8,7 +8,7 @@ use std::{
     task::Poll,
     time::{Duration, Instant},
 };
-use store::{ApprovalRow, Error, EventRow, JobRow, NewEvent, Options, Store};
+use store::{ApprovalRow, Error, EventRow, JobRow, NewEvent, Options, Reader, Store, Transaction};
 use tempfile::TempDir;
 
 /// Long enough for the slowest machine; a test that uses it up has failed.
@@ -29,6 +29,22 @@ pub async fn store() -> (TempDir, Store) {
 pub async fn reopened(folder: &TempDir, store: Store) -> Store {
     store.close().await;
     Store::open(Options::new(folder.path().join("data"))).await.unwrap()
+}
+
+/// A read that works.
+pub async fn read<T: Send + 'static>(
+    store: &Store,
+    work: impl FnOnce(&Reader<'_>) -> Result<T, Error> + Send + 'static,
+) -> T {
+    store.read(work).await.unwrap()
+}
+
+/// A write that works.
+pub async fn write<T: Send + 'static>(
+    store: &Store,
+    work: impl FnOnce(&mut Transaction<'_>) -> Result<T, Error> + Send + 'static,
+) -> T {
+    store.write(work).await.unwrap()
 }
 
 pub fn principal(number: u128) -> PrincipalId {
@@ -104,7 +120,7 @@ pub fn approval(job: JobId, call_id: &str, asked_at_ms: i64) -> ApprovalRow {
 
 pub async fn insert(store: &Store, job: &JobRow) {
     let job = job.clone();
-    store.write(move |transaction| transaction.insert_job(&job)).await.unwrap();
+    write(store, move |transaction| transaction.insert_job(&job)).await;
 }
 
 /// A new job in the store.
@@ -124,8 +140,7 @@ pub async fn log(store: &Store, job: JobId) -> Vec<EventRow> {
     let mut events: Vec<EventRow> = Vec::new();
     loop {
         let after = events.last().map_or(0, |event| event.seq);
-        let page = store.read(move |reader| reader.events(job, after, 1_000, usize::MAX)).await;
-        let page: Vec<EventRow> = Result::<_, Error>::unwrap(page);
+        let page = read(store, move |reader| reader.events(job, after, 1_000, usize::MAX)).await;
         if page.is_empty() {
             return events;
         }
@@ -136,8 +151,7 @@ pub async fn log(store: &Store, job: JobId) -> Vec<EventRow> {
 /// Asserts that the log is dense from its first event on, linked, and ends at the job's head.
 pub async fn assert_whole(store: &Store, job: JobId) -> Vec<EventRow> {
     let events = log(store, job).await;
-    let row = store.read(move |reader| reader.job(job)).await;
-    let row: JobRow = Result::<_, Error>::unwrap(row).expect("the job is there");
+    let row = read(store, move |reader| reader.job(job)).await.expect("the job is there");
     let mut previous: Option<&EventRow> = None;
     for (event, seq) in events.iter().zip(row.retained_after + 1..) {
         assert_eq!(event.seq, seq, "a hole before seq {}", event.seq);

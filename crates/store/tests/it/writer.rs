@@ -1,7 +1,7 @@
 //! Group commit: who is answered when, and what one request can do to another.
 
 use crate::support::{
-    append, assert_whole, event, insert, is_waiting, job, log, new_job, number_of, principal, reopened, store,
+    append, assert_whole, event, insert, is_waiting, job, log, new_job, number_of, principal, read, reopened, store,
 };
 use domain::JobState;
 use std::sync::{
@@ -139,8 +139,7 @@ async fn sixty_four_writers_make_one_dense_chain() {
 async fn watchers_hear_after_the_commit_and_not_before() {
     let (_folder, store) = store().await;
     let job = new_job(&store).await;
-    let revision = store.read(|reader| reader.revision()).await;
-    let revision: u64 = Result::<_, Error>::unwrap(revision);
+    let revision = read(&store, |reader| reader.revision()).await;
     let (mut log_watch, mut jobs_watch) = (store.watch_job(job), store.watch_jobs());
     assert_eq!(*jobs_watch.borrow_and_update(), revision);
     let seen_early = Arc::new(AtomicBool::new(false));
@@ -164,8 +163,7 @@ async fn watchers_hear_after_the_commit_and_not_before() {
     jobs_watch.changed().await.unwrap();
     let told = *jobs_watch.borrow_and_update();
     assert!(told > revision);
-    let changed = store.read(move |reader| reader.jobs_changed_after(revision, 10)).await;
-    let changed = Result::<_, Error>::unwrap(changed);
+    let changed = read(&store, move |reader| reader.jobs_changed_after(revision, 10)).await;
     assert_eq!(changed.iter().map(|row| (row.id, row.revision)).collect::<Vec<_>>(), [(job, told)]);
 
     // A request that is undone is not told of.
@@ -276,7 +274,6 @@ async fn errors_of_the_caller_are_named_and_leave_the_store_healthy() {
     let unknown = job(1).id;
     assert!(matches!(append(&store, unknown, 1).await, Err(Error::NoSuchJob(id)) if id == unknown));
     assert_eq!(store.health(), Health::Writable);
-    let count = store.read(|reader| reader.running_count(principal(1))).await;
-    assert_eq!(Result::<u64, Error>::unwrap(count), 0);
+    assert_eq!(read(&store, |reader| reader.running_count(principal(1))).await, 0);
     store.close().await;
 }
