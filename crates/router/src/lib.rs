@@ -1,1 +1,33 @@
-//! router
+//! From a route's name to a streamed answer.
+//!
+//! ```text
+//!   Call{route, egress, …} ──▶ Router ──▶ plan: candidates, best first, each with its why
+//!                                           │ one after the other until the first byte of text
+//!                                           ▼
+//!                                        Provider ──▶ ChatStream of Chunk ──▶ ModelStreamItem
+//! ```
+//!
+//! - [`Provider`] is the seam: [`ollama`] and [`openai`] speak HTTP, the program adapts whatever runs in process.
+//! - [`Router`] knows the routes, keeps the providers' listings fresh, and turns a [`Call`] into a stream.
+//!
+//! What never happens: a request that may not leave the machine opening a socket to a cloud provider; a cut answer passed
+//! off as a whole one; a second model going on where another one has begun to speak; a key in a log line or an error.
+
+mod call;
+mod catalogue;
+mod error;
+mod http;
+pub mod ollama;
+pub mod openai;
+mod plan;
+mod provider;
+mod route;
+mod router;
+mod secret;
+
+pub use call::Call;
+pub use error::{Awaited, Error};
+pub use provider::{ChatRequest, ChatStream, Chunk, Provider};
+pub use route::{DEFAULT_ROUTE, RouteConfig, Target};
+pub use router::{Options, Router};
+pub use secret::Secret;

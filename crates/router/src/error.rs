@@ -1,0 +1,118 @@
+//! What can go wrong, split by what can be done about it.
+
+use domain::ErrorCode;
+use std::{fmt, time::Duration};
+
+/// Why a model did not answer. Messages of providers are cut to a readable length and hold no keys.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Nothing listens there, it is overloaded, or it does not have the model. Later or elsewhere it may work.
+    #[error("{provider} cannot answer now: {message}")]
+    Unavailable { provider: String, message: String },
+    /// Key, account or payment: nothing works there until a person mends it.
+    #[error("{provider} does not accept the configured key: {message}. Check the key and the account behind it.")]
+    Denied { provider: String, message: String },
+    /// The request is wrong for this model; the same request fails there again.
+    #[error("{provider} refused the request: {message}")]
+    Refused { provider: String, message: String },
+    /// The provider's content policy said no. Never routed around.
+    #[error("{provider} refused the content of the request: {message}")]
+    Filtered { provider: String, message: String },
+    /// Shorten the prompt or take a model with a larger window.
+    #[error("the prompt does not fit the context of {provider}/{model}: {message}")]
+    ContextLengthExceeded { provider: String, model: String, message: String },
+    /// The provider reported an error while answering.
+    #[error("{provider} failed while answering: {message}")]
+    Failed { provider: String, message: String },
+    /// The stream ended without its dialect's sign that the answer is whole.
+    #[error("the answer of {provider} was cut: {message}")]
+    Cut { provider: String, message: String },
+    #[error("{provider} sent no {awaited} within {} s", after.as_secs_f32())]
+    TimedOut { provider: String, awaited: Awaited, after: Duration },
+    /// A limit of ours.
+    #[error("{provider} sent {what} of more than {limit_bytes} bytes")]
+    TooLarge { provider: String, what: &'static str, limit_bytes: usize },
+    /// Not the dialect it was configured as.
+    #[error("{provider} answered with something else than its dialect: {message}")]
+    Malformed { provider: String, message: String },
+    /// Only cloud targets are left and the request may not leave the machine.
+    #[error(
+        "every target of `{route}` is in the cloud and this request may not leave the machine. Use a route with a local model, or allow egress for this job."
+    )]
+    EgressRefused { route: String },
+    #[error("there is no route or model `{name}`. Known here: {known}")]
+    UnknownRoute { name: String, known: String },
+    /// The route leads nowhere at the moment.
+    #[error("{0}")]
+    NoModel(String),
+    #[error("the call was cancelled")]
+    Cancelled,
+    /// All mistakes of a configuration at once.
+    #[error("the model configuration is not valid: {}", .0.join("; "))]
+    Configuration(Vec<String>),
+}
+
+/// What did not come in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    Listing,
+    FirstToken,
+    NextToken,
+}
+
+impl fmt::Display for Awaited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Listing => "description of its models",
+            Self::FirstToken => "first token",
+            Self::NextToken => "further token",
+        })
+    }
+}
+
+impl Error {
+    /// What the API answers with.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Unavailable { .. } | Self::Denied { .. } | Self::NoModel(_) => ErrorCode::ModelUnavailable,
+            Self::ContextLengthExceeded { .. } => ErrorCode::ContextLengthExceeded,
+            Self::EgressRefused { .. } => ErrorCode::EgressRefused,
+            Self::UnknownRoute { .. } => ErrorCode::NotFound,
+            Self::Configuration(_) => ErrorCode::Internal,
+            Self::Cancelled => ErrorCode::Unavailable,
+            Self::Refused { .. }
+            | Self::Filtered { .. }
+            | Self::Failed { .. }
+            | Self::Cut { .. }
+            | Self::TimedOut { .. }
+            | Self::TooLarge { .. }
+            | Self::Malformed { .. } => ErrorCode::ModelFailed,
+        }
+    }
+
+    /// Whether the same call may succeed when it is made again.
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Unavailable { .. }
+            | Self::Failed { .. }
+            | Self::Cut { .. }
+            | Self::TimedOut { .. }
+            | Self::NoModel(_) => true,
+            Self::Denied { .. }
+            | Self::Refused { .. }
+            | Self::Filtered { .. }
+            | Self::ContextLengthExceeded { .. }
+            | Self::TooLarge { .. }
+            | Self::Malformed { .. }
+            | Self::EgressRefused { .. }
+            | Self::UnknownRoute { .. }
+            | Self::Cancelled
+            | Self::Configuration(_) => false,
+        }
+    }
+
+    /// Whether another target may be asked instead, as long as nothing of the answer was passed on.
+    pub(crate) fn leads_on(&self) -> bool {
+        !matches!(self, Self::Filtered { .. } | Self::Cancelled)
+    }
+}

@@ -1,0 +1,42 @@
+//! A key that is used and never shown.
+
+use std::fmt;
+
+/// Neither `Debug` nor an error message ever prints what is inside. There is no `Display` and no `Serialize`.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keys from files often end in a newline, which no header can carry.
+    pub fn new(text: impl AsRef<str>) -> Self {
+        Self(text.as_ref().trim().to_owned())
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// `text` without the secret: servers like to quote the key they did not accept.
+    pub(crate) fn scrub(&self, text: &str) -> String {
+        if self.0.is_empty() { text.to_owned() } else { text.replace(&self.0, "[key]") }
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret([hidden])")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_never_shown() {
+        let secret = Secret::new("sk-very-secret\n");
+        assert_eq!(secret.expose(), "sk-very-secret");
+        assert_eq!(format!("{secret:?}"), "Secret([hidden])");
+        assert_eq!(secret.scrub("wrong key: sk-very-secret."), "wrong key: [key].");
+    }
+}
