@@ -79,7 +79,7 @@ impl Engine {
         let pool = threads::pool("model", options.threads)?;
         let tokenizer = Tokenizer::load(&gguf)?;
         let chat = Chat::new(gguf.text("tokenizer.chat_template"), &tokenizer)?;
-        let info = info(&gguf, &config, options, &chat);
+        let info = info(&gguf, &config, options, chat.has_template());
         let decoder = Decoder::load(&mut gguf, config)?;
         if tokenizer.len() > decoder.vocabulary() {
             let (tokens, scores) = (tokenizer.len(), decoder.vocabulary());
@@ -95,6 +95,13 @@ impl Engine {
             cached: Vec::new(),
             load_time: Some(started.elapsed()),
         })
+    }
+
+    /// What a file holds, from its header alone: nothing is loaded. An architecture the engine cannot run is an error.
+    pub fn inspect(path: &Path, options: &Options) -> Result<Info, Error> {
+        let gguf = Gguf::open(path)?;
+        let config = Config::read(&gguf)?;
+        Ok(info(&gguf, &config, options, gguf.text("tokenizer.chat_template").is_some()))
     }
 
     pub fn info(&self) -> &Info {
@@ -113,7 +120,7 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-fn info(gguf: &Gguf, config: &Config, options: &Options, chat: &Chat) -> Info {
+fn info(gguf: &Gguf, config: &Config, options: &Options, has_chat_template: bool) -> Info {
     let stem = gguf.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let digest = stem.strip_prefix("sha256-").unwrap_or(&stem);
     let is_digest = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -129,8 +136,8 @@ fn info(gguf: &Gguf, config: &Config, options: &Options, chat: &Chat) -> Info {
         size_bytes: gguf.size_bytes(),
         memory_bytes: gguf.size_bytes() + config.cache_bytes_per_token() * context_tokens as u64,
         sha256: is_digest.then(|| digest.to_owned()),
-        notice: notice(parameters, chat.has_template()),
-        has_chat_template: chat.has_template(),
+        notice: notice(parameters, has_chat_template),
+        has_chat_template,
     }
 }
 
