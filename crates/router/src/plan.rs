@@ -38,11 +38,18 @@ pub(crate) struct Table {
 
 /// Targets of a name, before anything is filtered.
 struct Named {
-    targets: Vec<(usize, Model)>,
+    targets: Vec<Found>,
     /// Targets that egress kept out before their provider was asked.
     kept_in: usize,
-    rule: String,
     egress: Egress,
+}
+
+/// A target and what is known of it.
+struct Found {
+    shelf: usize,
+    model: Model,
+    /// Why the name leads here, in words.
+    rule: String,
 }
 
 impl Table {
@@ -54,7 +61,7 @@ impl Table {
         let mut whys = Vec::new();
         let before = named.targets.len();
         if named.egress == Egress::LocalOnly {
-            named.targets.retain(|(_, model)| model.location == Location::Local);
+            named.targets.retain(|found| found.model.location == Location::Local);
         }
         let kept_in = named.kept_in + before - named.targets.len();
         if named.targets.is_empty() {
@@ -75,19 +82,14 @@ impl Table {
         if needs.schema && keep_if_any(&mut named.targets, |model| model.structured_output) {
             whys.push("targets that cannot be held to a JSON schema are left out because this request has one");
         }
-        let first = |at: usize| match (at, named.rule.as_str()) {
-            (0, rule) => rule.to_owned(),
-            (at, rule) => format!("{rule}, and this is number {} of the targets left", at + 1),
-        };
         Ok(named
             .targets
             .into_iter()
-            .enumerate()
-            .map(|(at, (shelf, model))| Candidate {
+            .map(|Found { shelf, model, rule }| Candidate {
                 provider: self.shelves[shelf].provider.clone(),
                 model,
                 egress: named.egress,
-                why: std::iter::once(first(at).as_str()).chain(whys.iter().copied()).collect::<Vec<_>>().join("; "),
+                why: std::iter::once(rule.as_str()).chain(whys.iter().copied()).collect::<Vec<_>>().join("; "),
             })
             .collect())
     }
@@ -96,13 +98,17 @@ impl Table {
         if let Some(config) = self.routes.iter().find(|config| config.name == route) {
             let egress = tighter(egress, config.egress);
             let (targets, kept_in) = self.look_up(&config.targets, egress, freshness).await;
-            let targets = targets.into_iter().map(|(shelf, target, model)| {
+            let targets = targets.into_iter().map(|(shelf, target, model)| Found {
+                shelf,
                 // Not listed, or not reachable: worth a try all the same, since somebody named it.
-                (shelf, model.ok().flatten().unwrap_or_else(|| self.unlisted(shelf, &target)))
+                model: model.ok().flatten().unwrap_or_else(|| self.unlisted(shelf, &target)),
+                rule: match config.targets.iter().position(|named| *named == target) {
+                    _ if config.targets.len() == 1 => format!("route `{route}` names it"),
+                    Some(0) | None => format!("route `{route}` names it first"),
+                    Some(at) => format!("route `{route}` names it as number {}", at + 1),
+                },
             });
-            let rule = format!("route `{route}` names it first");
-            let rule = if config.targets.len() == 1 { format!("route `{route}` names it") } else { rule };
-            return Ok(Named { targets: targets.collect(), kept_in, rule, egress });
+            return Ok(Named { targets: targets.collect(), kept_in, egress });
         }
         if route == DEFAULT_ROUTE {
             return Ok(self.default_route(freshness).await);
@@ -122,12 +128,13 @@ impl Table {
             Ok(None) => return Err(self.unknown(route)),
             Err(_) => self.unlisted(shelf, &target),
         };
-        Ok(Named { targets: vec![(shelf, model)], kept_in: 0, rule: "it was asked for by name".to_owned(), egress })
+        let found = Found { shelf, model, rule: "it was asked for by name".to_owned() };
+        Ok(Named { targets: vec![found], kept_in: 0, egress })
     }
 
     /// One local model: going on to the next provider by itself could silently swap a real model for a toy.
     async fn default_route(&self, freshness: Freshness) -> Named {
-        let (egress, rule) = (Egress::LocalOnly, String::new());
+        let egress = Egress::LocalOnly;
         for (at, shelf) in self.shelves.iter().enumerate() {
             if shelf.provider.location() == Location::Cloud {
                 continue;
@@ -141,10 +148,10 @@ impl Table {
                 let rule = format!(
                     "route `{DEFAULT_ROUTE}` is not configured, `{provider}` is the first provider here that has a model, and this is {first}"
                 );
-                return Named { targets: vec![(at, model.clone())], kept_in: 0, rule, egress };
+                return Named { targets: vec![Found { shelf: at, model: model.clone(), rule }], kept_in: 0, egress };
             }
         }
-        Named { targets: Vec::new(), kept_in: 0, rule, egress }
+        Named { targets: Vec::new(), kept_in: 0, egress }
     }
 
     /// What is known of each target, all providers asked at once, and how many were not asked because of `egress`.
@@ -198,10 +205,10 @@ fn tighter(one: Egress, other: Egress) -> Egress {
 }
 
 /// Drops what does not fit, if anything does; tells whether something was dropped.
-fn keep_if_any(targets: &mut Vec<(usize, Model)>, fits: impl Fn(&Model) -> bool) -> bool {
+fn keep_if_any(targets: &mut Vec<Found>, fits: impl Fn(&Model) -> bool) -> bool {
     let before = targets.len();
-    if targets.iter().any(|(_, model)| fits(model)) {
-        targets.retain(|(_, model)| fits(model));
+    if targets.iter().any(|found| fits(&found.model)) {
+        targets.retain(|found| fits(&found.model));
     }
     targets.len() < before
 }

@@ -334,6 +334,17 @@ mod tests {
         assert!(silent.load(Ordering::Relaxed));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_never_hangs_up_does_not_hold_the_answer_back() {
+        let body = b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]}\n\n";
+        let open = split(body, &[]).chain(stream::pending());
+        let mut chunks = decode("openai", "m", open, Arc::default(), None);
+        assert_eq!(chunks.next().await, Some(Ok(Chunk::Text("x".to_owned()))));
+        let start = tokio::time::Instant::now();
+        assert!(matches!(chunks.next().await, Some(Ok(Chunk::Done { .. }))));
+        assert_eq!(start.elapsed(), TRAILER_WAIT);
+    }
+
     #[test]
     fn bytes_that_are_no_text_are_an_error() {
         let body = split(b"data: {\"choices\":[{\"delta\":{\"content\":\"\xff\"}}]}\n\n", &[]);

@@ -28,7 +28,10 @@ async fn a_request_that_must_stay_opens_no_socket_to_the_cloud() {
     assert_eq!((code.as_str(), fallbacks.len()), ("model_unavailable", 1), "a busy model here is no way out");
     let (from_here, why) = answer(&router, ask("both")).await;
     assert_eq!(from_here.content, "From here.");
-    assert!(why.contains("may not leave the machine"), "{why}");
+    assert_eq!(
+        why,
+        "route `both` names it as number 2; targets in the cloud are left out because this request may not leave the machine"
+    );
     assert_eq!(router.route_within("both", Egress::LocalOnly).await.unwrap().targets.len(), 1);
     assert_eq!((wire.accepted(), cloud.paths().len()), (0, 0));
 
@@ -64,7 +67,7 @@ async fn a_local_ollama_does_not_forward_what_must_stay() {
 
 #[tokio::test]
 async fn a_forwarded_model_is_refused_even_when_nothing_could_be_listed() {
-    // The listing names it as local; only its details tell. The provider itself must look before it sends.
+    // Routing cannot know such a model while the server does not list it. The provider itself looks before it sends.
     let server = ScriptedModel::serve([ServedModel::new("far:7b").remote("https://models.example.invalid")], []).await;
     let provider = ollama(&server);
     let request = router::ChatRequest {
