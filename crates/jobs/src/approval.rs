@@ -16,7 +16,7 @@ use domain::{ApprovalId, CanonicalJson, JobState, Scope};
 use protocol::{Actor, Approval, ApprovalPage, DecideApproval, Decision, EventBody, ListApprovals, RequeueCause};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
-use store::{ApprovalFilter, ApprovalRow};
+use store::{ApprovalFilter, ApprovalRow, JobRow, Transaction};
 
 /// Approvals of one answer. A job asks one thing at a time, so this is far above what a person could ever decide on.
 const LIST_LIMIT: usize = 1_000;
@@ -53,7 +53,7 @@ impl Handle {
         mistakes.into_result()?;
 
         let (caller, now) = (*caller, self.shared.now());
-        let decided = self.shared.store.write(move |transaction| {
+        let decide = move |transaction: &mut Transaction<'_>| {
             let nowhere = || Error::NotFound { what: "approval", id: id.to_string() };
             let mut approval = transaction.approval(id)?.ok_or_else(nowhere)?;
             let mut row = found(transaction, approval.job_id)?;
@@ -100,12 +100,15 @@ impl Handle {
             transaction.audit(&audit(&caller, now, "approval.decide", id))?;
             let row = record(transaction, &row, &[decided, requeued])?;
             Ok((approval, Some(row)))
-        });
-        let (approval, row): (ApprovalRow, _) = decided.await?;
-        if let Some(row) = row {
-            self.shared.queued(&row);
-        }
-        view::approval(approval)
+        };
+        self.carry_through(async move |shared| {
+            let (approval, row): (ApprovalRow, Option<JobRow>) = shared.store.write(decide).await?;
+            if let Some(row) = row {
+                shared.queued(&row);
+            }
+            view::approval(approval)
+        })
+        .await
     }
 }
 

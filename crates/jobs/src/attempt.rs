@@ -11,15 +11,17 @@ mod heartbeat;
 mod lease;
 mod release;
 
+pub(crate) use lease::Offer;
+
 use crate::{
     Caller, Error, Handle,
     event::stored,
-    handle::{Batch, found},
+    handle::{Batch, found, head},
 };
 use domain::{Cursor, JobId, JobState, PrincipalId, Scope};
 use protocol::{Actor, CreateJob, EventBody, Usage};
 use std::time::Duration;
-use store::{JobRow, Reader};
+use store::{JobHead, JobRow, Reader};
 use tokio_util::sync::CancellationToken;
 
 /// Pause before something is tried again that the store refused, such as while its disk is full.
@@ -39,13 +41,22 @@ impl Fence {
         Ok(Self { principal: caller.principal, job, attempt })
     }
 
-    /// The job's row, if this attempt may write to it now.
-    pub fn check(self, reader: &Reader<'_>) -> Result<JobRow, Error> {
-        let row = found(reader, self.job)?;
-        if row.attempt != self.attempt || row.state != JobState::Running {
-            return Err(self.stale(&row));
+    /// The job's head, if this attempt may write to it now.
+    pub fn check_head(self, reader: &Reader<'_>) -> Result<JobHead, Error> {
+        let head = head(reader, self.job)?;
+        if head.attempt != self.attempt || head.state != JobState::Running {
+            return Err(self.stale(head.attempt));
         }
-        self.own(row)
+        if head.worker_principal != Some(self.principal) {
+            return Err(Error::no_job(self.job));
+        }
+        Ok(head)
+    }
+
+    /// The job's whole row, if this attempt may write to it now.
+    pub fn check(self, reader: &Reader<'_>) -> Result<JobRow, Error> {
+        self.check_head(reader)?;
+        found(reader, self.job)
     }
 
     /// Whether this attempt was the job's last one, running or not: then what it says again was said before.
@@ -53,12 +64,8 @@ impl Fence {
         row.attempt == self.attempt && row.worker_principal == Some(self.principal)
     }
 
-    pub fn stale(self, row: &JobRow) -> Error {
-        Error::StaleAttempt { job: self.job, attempt: self.attempt, current: row.attempt }
-    }
-
-    fn own(self, row: JobRow) -> Result<JobRow, Error> {
-        if row.worker_principal == Some(self.principal) { Ok(row) } else { Err(Error::no_job(self.job)) }
+    pub fn stale(self, current: u32) -> Error {
+        Error::StaleAttempt { job: self.job, attempt: self.attempt, current }
     }
 }
 
@@ -76,7 +83,7 @@ impl Handle {
     pub async fn attempt(&self, caller: &Caller, job: JobId, attempt: u32) -> Result<Attempt, Error> {
         let fence = Fence::new(caller, job, attempt)?;
         let row = self.shared.store.read(move |reader| fence.check(reader)).await?;
-        let over = self.shared.live.over(job, attempt).ok_or_else(|| fence.stale(&row))?;
+        let over = self.shared.live.over(job, attempt).ok_or_else(|| fence.stale(row.attempt))?;
         let spec = stored(job, "specification", &row.spec)?;
         let usage = stored(job, "usage", &row.usage)?;
         Ok(Attempt { handle: self.clone(), fence, spec, usage, over })
@@ -114,11 +121,13 @@ impl Attempt {
         let batch = Batch::new(Actor::System, self.fence.attempt, shared.now(), events)?;
         let (fence, ran_ms) = (self.fence, shared.live.ran_ms(self.fence.job, self.fence.attempt));
         let seq = shared.store.write(move |transaction| {
-            let mut row = fence.check(transaction)?;
             if batch.counts() {
+                let mut row = fence.check(transaction)?;
                 batch.count_into(&mut row)?;
                 row.running_ms = ran_ms.unwrap_or(row.running_ms);
                 transaction.update_job(&row)?;
+            } else {
+                fence.check_head(transaction)?;
             }
             Ok::<_, Error>(transaction.append(fence.job, &batch.events)?.seq)
         });

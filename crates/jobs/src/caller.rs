@@ -2,7 +2,7 @@
 
 use crate::Error;
 use domain::{JobState, PrincipalId, RequestId, Scope};
-use store::JobRow;
+use store::{JobHead, JobRow};
 
 /// Made by the API once a token has been checked; everything in here trusts it.
 #[derive(Clone, Copy, Debug)]
@@ -23,10 +23,18 @@ impl Caller {
 
     /// A user sees its own jobs, admins and viewers see all, an agent sees what it works on.
     pub(crate) fn sees(&self, job: &JobRow) -> bool {
+        self.sees_job_of(job.principal, job.state, job.worker_principal)
+    }
+
+    pub(crate) fn sees_head(&self, job: &JobHead) -> bool {
+        self.sees_job_of(job.principal, job.state, job.worker_principal)
+    }
+
+    fn sees_job_of(&self, owner: PrincipalId, state: JobState, worker: Option<PrincipalId>) -> bool {
         match self.scope {
             Scope::Admin | Scope::Viewer => true,
-            Scope::User => job.principal == self.principal,
-            Scope::Agent => job.state == JobState::Running && job.worker_principal == Some(self.principal),
+            Scope::User => owner == self.principal,
+            Scope::Agent => state == JobState::Running && worker == Some(self.principal),
         }
     }
 

@@ -10,8 +10,9 @@ use crate::{
 use domain::{Clock, JobId, Timestamp};
 use protocol::{Actor, EventBody, Job};
 use std::{sync::Arc, time::Duration};
-use store::{JobRow, NewEvent, Reader, Store, Transaction};
+use store::{JobHead, JobRow, NewEvent, Reader, Store, Transaction};
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 /// Commands and readers. Clone it freely; the work behind it is done by [`crate::Service::run`].
 #[derive(Clone)]
@@ -24,6 +25,24 @@ pub(crate) struct Shared {
     pub clock: Arc<dyn Clock>,
     pub options: Options,
     pub live: Live,
+    /// Commands under way.
+    pub commands: TaskTracker,
+}
+
+impl Handle {
+    /// Runs a command to its end even if whoever asked for it is gone before: what a commit means for memory (an agent
+    /// to tell, a worker to wake) must not depend on somebody waiting for the answer.
+    pub(crate) async fn carry_through<T, F>(&self, command: impl FnOnce(Arc<Shared>) -> F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let command = self.shared.commands.spawn(command(self.shared.clone()));
+        command.await.unwrap_or_else(|gone| match gone.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Error::Stopping),
+        })
+    }
 }
 
 impl Shared {
@@ -66,6 +85,11 @@ pub(crate) fn record(transaction: &mut Transaction<'_>, row: &JobRow, events: &[
 
 pub(crate) fn found(reader: &Reader<'_>, job: JobId) -> Result<JobRow, Error> {
     reader.job(job)?.ok_or_else(|| Error::no_job(job))
+}
+
+/// [`found`] without the documents, for what is done many times a second.
+pub(crate) fn head(reader: &Reader<'_>, job: JobId) -> Result<JobHead, Error> {
+    reader.job_head(job)?.ok_or_else(|| Error::no_job(job))
 }
 
 /// One batch of events, canonicalised before it is handed to the writer thread.

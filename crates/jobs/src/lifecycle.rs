@@ -85,6 +85,14 @@ pub(crate) fn requeue(row: &mut JobRow, now: Timestamp, failure: &Failure<'_>) -
     draft(Actor::System, row.attempt, now, EventBody::JobRequeued { cause: failure.cause, message, delay_ms })
 }
 
+/// A worker hands the job back, which is no failure: the next one goes on at once.
+pub(crate) fn hand_back(row: &mut JobRow, now: Timestamp, message: &str) -> Result<NewEvent, Error> {
+    if row.cancel_requested {
+        return close(row, Actor::System, now, Ending::cancelled(row.message.clone()));
+    }
+    requeue(row, now, &Failure { cause: RequeueCause::Released, message, delay: Duration::ZERO })
+}
+
 /// An attempt failed, or its worker vanished: the job waits for another one, unless it has had all it may have.
 pub(crate) fn fail_attempt(row: &mut JobRow, now: Timestamp, failure: &Failure<'_>) -> Result<NewEvent, Error> {
     row.attempts_failed = row.attempts_failed.saturating_add(1);
@@ -191,8 +199,11 @@ mod tests {
         let mut job = row(json!({"kind": "ask", "task": "x"}));
         job.cancel_requested = true;
         job.message = Some("not needed".into());
+        let mut handed_back = job.clone();
         fail_attempt(&mut job, now(), &lost(0)).unwrap();
         assert_eq!((job.state, job.message.as_deref()), (JobState::Cancelled, Some("not needed")));
+        hand_back(&mut handed_back, now(), "going away").unwrap();
+        assert_eq!(handed_back.state, JobState::Cancelled);
     }
 
     #[test]

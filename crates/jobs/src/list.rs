@@ -1,11 +1,16 @@
 //! One job, and lists of them.
 
-use crate::{Caller, Error, Handle, handle::found, validate::shortened, view};
+use crate::{
+    Caller, Error, Handle,
+    handle::{found, head},
+    validate::shortened,
+    view,
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::JobId;
 use protocol::{Artifact, ArtifactPage, Job, JobPage, ListJobs};
 use std::path::PathBuf;
-use store::{JobFilter, JobRow, Reader};
+use store::{JobFilter, JobHead, JobRow, Reader};
 
 /// Jobs of one page, when nothing else is asked for.
 const DEFAULT_LIMIT: u32 = 50;
@@ -48,7 +53,7 @@ impl Handle {
     pub async fn artifacts(&self, caller: &Caller, job: JobId) -> Result<ArtifactPage, Error> {
         let caller = *caller;
         let rows = self.shared.store.read(move |reader| {
-            see(reader, &caller, job)?;
+            see_head(reader, &caller, job)?;
             Ok::<_, Error>(reader.artifacts(job)?)
         });
         let artifacts = rows.await?.into_iter().map(view::artifact).collect();
@@ -59,7 +64,7 @@ impl Handle {
     pub async fn artifact(&self, caller: &Caller, job: JobId, name: &str) -> Result<(Artifact, PathBuf), Error> {
         let (caller, name) = (*caller, name.to_owned());
         let row = self.shared.store.read(move |reader| {
-            see(reader, &caller, job)?;
+            see_head(reader, &caller, job)?;
             let missing = || Error::NotFound { what: "artifact", id: shortened(&name) };
             reader.artifact(job, &name)?.ok_or_else(missing)
         });
@@ -78,6 +83,12 @@ impl Handle {
 pub(crate) fn see(reader: &Reader<'_>, caller: &Caller, job: JobId) -> Result<JobRow, Error> {
     let row = found(reader, job)?;
     if caller.sees(&row) { Ok(row) } else { Err(Error::no_job(job)) }
+}
+
+/// [`see`] without the documents.
+pub(crate) fn see_head(reader: &Reader<'_>, caller: &Caller, job: JobId) -> Result<JobHead, Error> {
+    let head = head(reader, job)?;
+    if caller.sees_head(&head) { Ok(head) } else { Err(Error::no_job(job)) }
 }
 
 /// Up to `limit` rows and whether there are more after them.

@@ -19,16 +19,19 @@
 //! missing for a running job (its transaction committed, yet the answer was lost) is made again by
 //! [`crate::Service`]'s housekeeping, so nothing runs without a deadline.
 
-use crate::Error;
-use domain::{JobId, PrincipalId, Timestamp, WorkerId};
-use protocol::{Control, Lease};
+mod line;
+
+pub(crate) use line::{Line, Patience, Waiter};
+
+use domain::{JobId, PrincipalId, Timestamp};
+use protocol::Control;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, oneshot, watch},
+    sync::{Notify, watch},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -38,6 +41,8 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 pub(crate) struct Live {
     state: Mutex<State>,
+    /// The workers that wait for a job.
+    pub line: Line,
     wake: Notify,
     stopping: CancellationToken,
 }
@@ -45,8 +50,6 @@ pub(crate) struct Live {
 #[derive(Default)]
 struct State {
     held: HashMap<JobId, Held>,
-    /// First come, first served.
-    waiters: VecDeque<Waiter>,
     delayed: Option<Delayed>,
     /// When to look for running jobs without an entry, outside the regular housekeeping.
     adopt_at: Option<Instant>,
@@ -124,26 +127,9 @@ pub(crate) struct Delayed {
     pub not_before: Timestamp,
 }
 
-/// A worker that waits for a job.
-pub(crate) struct Waiter {
-    pub principal: PrincipalId,
-    pub worker: WorkerId,
-    pub worker_name: String,
-    pub patience: Patience,
-    pub reply: oneshot::Sender<Result<Option<Lease>, Error>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
-    /// Answer with nothing when no job is ready.
-    Once,
-    /// Keep the place in the line.
-    Waits,
-}
-
 impl Live {
     pub fn new() -> Self {
-        Self { state: Mutex::default(), wake: Notify::new(), stopping: CancellationToken::new() }
+        Self { state: Mutex::default(), line: Line::default(), wake: Notify::new(), stopping: CancellationToken::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -310,43 +296,6 @@ impl Live {
         let now = Instant::now();
         self.state().adopt_at.take_if(|at| *at <= now).is_some()
     }
-
-    /// Puts a worker at the end of the line.
-    pub fn line_up(&self, waiter: Waiter, most: usize) -> Result<(), Error> {
-        let mut state = self.state();
-        if state.waiters.len() >= most {
-            state.waiters.retain(|waiter| !waiter.reply.is_closed());
-        }
-        if state.waiters.len() >= most {
-            return Err(Error::TooManyWaiters { limit: most });
-        }
-        state.waiters.push_back(waiter);
-        drop(state);
-        self.wake();
-        Ok(())
-    }
-
-    /// The first of the line, without those that left.
-    pub fn next_waiters(&self, most: usize) -> Vec<Waiter> {
-        let mut state = self.state();
-        let mut first = Vec::new();
-        while first.len() < most
-            && let Some(waiter) = state.waiters.pop_front()
-        {
-            if !waiter.reply.is_closed() {
-                first.push(waiter);
-            }
-        }
-        first
-    }
-
-    /// Those who got nothing stand where they stood.
-    pub fn back_in_line(&self, waiters: Vec<Waiter>) {
-        let mut state = self.state();
-        for waiter in waiters.into_iter().rev() {
-            state.waiters.push_front(waiter);
-        }
-    }
 }
 
 impl State {
@@ -464,24 +413,5 @@ mod tests {
         live.stop(job, 1, StopCause::Cancelled, GRACE);
         live.stop(job, 1, StopCause::TotalTime, GRACE);
         assert_eq!(*live.heartbeat(job, 1, principal, LEASE).unwrap().borrow(), Control::Cancel);
-    }
-
-    #[tokio::test]
-    async fn the_line_is_bounded_fair_and_forgets_those_who_left() {
-        let (live, (_, principal)) = (Live::new(), ids());
-        let line_up = |name: &str| {
-            let (reply, answer) = oneshot::channel();
-            let worker = WorkerId::new(Timestamp::from_millis(1));
-            let patience = Patience::Waits;
-            live.line_up(Waiter { principal, worker, worker_name: name.into(), patience, reply }, 2).map(|()| answer)
-        };
-        let first = line_up("first").unwrap();
-        let _second = line_up("second").unwrap();
-        assert!(matches!(line_up("third"), Err(Error::TooManyWaiters { limit: 2 })));
-        drop(first);
-        let _third = line_up("third").unwrap();
-        live.back_in_line(live.next_waiters(1));
-        let names: Vec<_> = live.next_waiters(5).into_iter().map(|waiter| waiter.worker_name).collect();
-        assert_eq!(names, ["second", "third"]);
     }
 }

@@ -7,12 +7,13 @@
 use crate::{
     Caller, Error, Handle,
     event::{CLOSED, to_wire},
-    handle::{Shared, found},
+    handle::{Shared, head},
+    list::see_head,
 };
 use domain::{Cursor, Epoch, JobId};
 use protocol::{Event, EventPage, Reset, ResetReason};
 use std::{sync::Arc, time::Duration};
-use store::{EventRow, JobRow};
+use store::{EventRow, JobHead};
 use tokio::{sync::watch, time::Instant};
 
 /// Events of one page.
@@ -69,7 +70,8 @@ impl Handle {
     pub async fn events(&self, caller: &Caller, job: JobId, after: Option<Cursor>) -> Result<EventReader, Error> {
         let shared = self.shared.clone();
         let woken = shared.store.watch_job(job);
-        let row = self.visible(caller, job).await?;
+        let caller = *caller;
+        let row = shared.store.read(move |reader| see_head(reader, &caller, job)).await?;
         let epoch = shared.store.epoch();
         let after = after.unwrap_or(Cursor { epoch, seq: 0 });
         Ok(EventReader { shared, job, after, head: Cursor { epoch, seq: row.head_seq }, woken, ended: false })
@@ -149,7 +151,7 @@ impl EventReader {
         let (job, after, epoch) = (self.job, self.after, self.shared.store.epoch());
         let (max_events, max_bytes) = (max_events.clamp(1, PAGE_EVENTS), max_bytes.min(PAGE_BYTES));
         let read = self.shared.store.read(move |reader| {
-            let row = found(reader, job)?;
+            let row = head(reader, job)?;
             let readable = after.epoch == epoch && (row.retained_after..row.head_seq).contains(&after.seq);
             let events =
                 if readable { reader.events(job, after.seq, max_events as usize, max_bytes)? } else { Vec::new() };
@@ -176,7 +178,7 @@ enum Look {
 }
 
 /// Whether the position is one this log cannot go on from.
-fn reset(row: &JobRow, after: Cursor, head: Cursor) -> Option<Reset> {
+fn reset(row: &JobHead, after: Cursor, head: Cursor) -> Option<Reset> {
     let reason = if after.epoch != head.epoch {
         ResetReason::EpochChanged
     } else if after.seq < row.retained_after {
@@ -187,7 +189,7 @@ fn reset(row: &JobRow, after: Cursor, head: Cursor) -> Option<Reset> {
     Some(Reset { reason, resume_from: Cursor { epoch: head.epoch, seq: row.retained_after }, head })
 }
 
-fn stretch(rows: Vec<EventRow>, row: &JobRow, after: Cursor, head: Cursor) -> Stretch {
+fn stretch(rows: Vec<EventRow>, row: &JobHead, after: Cursor, head: Cursor) -> Stretch {
     let read_to_end = after.seq == head.seq && row.state.is_terminal();
     let closed = rows.last().map_or(read_to_end, |last| last.event_type == CLOSED);
     let epoch = head.epoch;
@@ -198,8 +200,7 @@ fn stretch(rows: Vec<EventRow>, row: &JobRow, after: Cursor, head: Cursor) -> St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::row;
-    use serde_json::json;
+    use domain::{JobState, PrincipalId, Timestamp};
 
     fn at(epoch: u32, seq: u64) -> Cursor {
         Cursor { epoch: Epoch(epoch), seq }
@@ -207,8 +208,10 @@ mod tests {
 
     #[test]
     fn a_position_from_another_epoch_or_before_retention_is_reset() {
-        let mut job = row(json!({"kind": "ask", "task": "x"}));
-        (job.head_seq, job.retained_after) = (9, 5);
+        let principal = PrincipalId::new(Timestamp::from_millis(0));
+        let (state, worker_principal) = (JobState::Running, None);
+        let (attempt, producer_seq, head_seq, retained_after) = (1, 0, 9, 5);
+        let job = JobHead { principal, state, attempt, worker_principal, producer_seq, head_seq, retained_after };
         assert_eq!(reset(&job, at(1, 5), at(1, 9)), None);
         let past = reset(&job, at(1, 4), at(1, 9)).unwrap();
         assert_eq!((past.reason, past.resume_from), (ResetReason::PastRetention, at(1, 5)));

@@ -13,7 +13,7 @@ use protocol::{Actor, RequeueCause};
 use std::sync::Arc;
 use store::{JobRow, Store};
 use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Attempts taken away at the same time: as many writes wait for the writer thread then.
 const EXPIRED_AT_ONCE: usize = 64;
@@ -27,7 +27,8 @@ impl Service {
     /// Takes up what a restart left behind: every running job gets one fresh lease time, for its worker to be heard of
     /// again, and backoffs go on.
     pub async fn start(store: Store, clock: Arc<dyn Clock>, options: Options) -> Result<(Self, Handle), Error> {
-        let shared = Arc::new(Shared { store, clock, options, live: Live::new() });
+        let (live, commands) = (Live::new(), TaskTracker::new());
+        let shared = Arc::new(Shared { store, clock, options, live, commands });
         shared.adopt().await?;
         shared.promote(None).await?;
         Ok((Self { shared: shared.clone() }, Handle { shared }))
@@ -64,6 +65,8 @@ impl Service {
             }
         };
         tokio::join!(move_on, keep_house);
+        shared.commands.close();
+        shared.commands.wait().await;
     }
 }
 
@@ -74,8 +77,9 @@ impl Shared {
         for row in running {
             // Its name is in the log only; ids tell workers apart as well.
             let name = row.worker.map_or_else(|| "unknown".to_owned(), |worker| worker.to_string());
-            if let Some(principal) = row.worker_principal {
-                self.hold(&row, principal, &name)?;
+            let Some(principal) = row.worker_principal else { continue };
+            if let Err(error) = self.hold(&row, principal, &name) {
+                tracing::error!(job = %row.id, %error, "a running job cannot be taken up");
             }
         }
         Ok(())

@@ -45,7 +45,8 @@ pub use folder::{BLOB_FOLDER, DATABASE_FILE, LOCK_FILE, RESTORING_FOLDER};
 pub use health::Health;
 pub use reader::Reader;
 pub use rows::{
-    ApprovalFilter, ApprovalRow, ArtifactRow, AuditRow, EventRow, IdempotencyRow, JobFilter, JobRow, NewEvent, TokenRow,
+    ApprovalFilter, ApprovalRow, ArtifactRow, AuditRow, EventRow, IdempotencyRow, JobFilter, JobHead, JobRow, NewEvent,
+    TokenRow,
 };
 pub use store::{Options, Store};
 pub use transaction::Transaction;

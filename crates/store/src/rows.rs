@@ -55,6 +55,18 @@ impl JobRow {
     }
 }
 
+/// What appending to a job and reading its log need to know of it: its row without the documents, which may be megabytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobHead {
+    pub principal: PrincipalId,
+    pub state: JobState,
+    pub attempt: u32,
+    pub worker_principal: Option<PrincipalId>,
+    pub producer_seq: u64,
+    pub head_seq: u64,
+    pub retained_after: u64,
+}
+
 /// Which jobs to list, newest first.
 #[derive(Clone, Debug)]
 pub struct JobFilter {

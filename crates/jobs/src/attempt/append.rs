@@ -1,7 +1,11 @@
 //! Events from an agent, in numbered batches: a batch sent twice is stored once, and one that went missing is noticed.
 
 use super::Fence;
-use crate::{Caller, Error, Handle, handle::Batch, validate::Mistakes};
+use crate::{
+    Caller, Error, Handle,
+    handle::{Batch, found},
+    validate::Mistakes,
+};
 use domain::{Cursor, JobId};
 use protocol::{Actor, AppendEvents, Appended, EventBody};
 
@@ -26,15 +30,16 @@ impl Handle {
         }
         let ran_ms = shared.live.ran_ms(job, append.attempt);
         let appended = shared.store.write(move |transaction| {
-            let mut row = fence.check(transaction)?;
-            if producer_seq <= row.producer_seq {
-                return Ok((row.head_seq, true));
+            let head = fence.check_head(transaction)?;
+            if producer_seq <= head.producer_seq {
+                return Ok((head.head_seq, true));
             }
-            let expected = row.producer_seq + 1;
+            let expected = head.producer_seq + 1;
             if producer_seq != expected {
                 return Err(Error::ProducerGap { expected, got: producer_seq });
             }
             if batch.counts() {
+                let mut row = found(transaction, job)?;
                 row.producer_seq = producer_seq;
                 row.running_ms = ran_ms.unwrap_or(row.running_ms);
                 batch.count_into(&mut row)?;

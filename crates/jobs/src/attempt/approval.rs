@@ -11,7 +11,7 @@ use crate::{
 };
 use domain::{ApprovalId, JobId, JobState};
 use protocol::{Actor, ApprovalRequestedAnswer, EventBody, RequestApproval};
-use store::ApprovalRow;
+use store::{ApprovalRow, Transaction};
 
 /// Arguments of one tool call, as JSON (bytes). The whole of them is shown to a person and kept in the log.
 const ARGUMENTS_BYTES: usize = 1 << 20;
@@ -30,10 +30,9 @@ impl Handle {
         check(&request, &arguments)?;
         let digest = arguments_sha256(&request.tool, &request.arguments)?;
 
-        let shared = &self.shared;
-        let (now, ran_ms) = (shared.now(), shared.live.ran_ms(job, request.attempt));
+        let (now, ran_ms) = (self.shared.now(), self.shared.live.ran_ms(job, request.attempt));
         let fresh_id = ApprovalId::new(now);
-        let asked = shared.store.write(move |transaction| {
+        let ask = move |transaction: &mut Transaction<'_>| {
             let earlier = transaction.approval_for_call(job, &request.call_id)?;
             let row = found(transaction, job)?;
             // The question was recorded and its answer got lost on the way to the agent, which asks again.
@@ -91,15 +90,18 @@ impl Handle {
             let event = draft(Actor::Agent, row.attempt, now, body)?;
             let row = record(transaction, &row, &[event])?;
             Ok::<_, Error>((answer(&approval)?, Some(row)))
-        });
-        let (answer, waiting) = asked.await?;
-        if let Some(row) = waiting {
-            shared.live.end(job, fence.attempt);
-            shared.freed(&row);
-        } else {
-            shared.live.heard(job, fence.attempt);
-        }
-        Ok(answer)
+        };
+        self.carry_through(async move |shared| {
+            let (answer, waiting) = shared.store.write(ask).await?;
+            if let Some(row) = waiting {
+                shared.live.end(job, fence.attempt);
+                shared.freed(&row);
+            } else {
+                shared.live.heard(job, fence.attempt);
+            }
+            Ok(answer)
+        })
+        .await
     }
 }
 

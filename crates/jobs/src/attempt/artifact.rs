@@ -30,7 +30,7 @@ impl Handle {
         mistakes.into_result()?;
         let shared = &self.shared;
         // Refused before a gigabyte is read, and checked again when it is recorded.
-        shared.store.read(move |reader| fence.check(reader)).await?;
+        shared.store.read(move |reader| fence.check_head(reader)).await?;
 
         let blob = shared.store.blobs().put(body, shared.options.artifact_bytes).await?;
         let (now, ran_ms) = (shared.now(), shared.live.ran_ms(job, attempt));

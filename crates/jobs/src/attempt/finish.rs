@@ -9,7 +9,7 @@ use crate::{
 };
 use domain::{JobId, JobState};
 use protocol::{Actor, FinishJob, Job, JobResult, Outcome};
-use store::JobRow;
+use store::{JobRow, Transaction};
 
 /// What a job may hand back in its row: answer and closing words (bytes). Longer results are artifacts.
 const RESULT_BYTES: usize = 4 << 20;
@@ -22,9 +22,8 @@ impl Handle {
     pub async fn finish(&self, caller: &Caller, job: JobId, finish: FinishJob) -> Result<Job, Error> {
         let fence = Fence::new(caller, job, finish.attempt)?;
         check(&finish.outcome)?;
-        let shared = &self.shared;
-        let (now, ran_ms) = (shared.now(), shared.live.ran_ms(job, finish.attempt));
-        let row = shared.store.write(move |transaction| {
+        let (now, ran_ms) = (self.shared.now(), self.shared.live.ran_ms(job, finish.attempt));
+        let finish = move |transaction: &mut Transaction<'_>| {
             let row = found(transaction, job)?;
             if row.state.is_terminal() && fence.was_last(&row) && repeats(&row, &finish.outcome)? {
                 return Ok(row);
@@ -34,11 +33,14 @@ impl Handle {
             let ending = ending(&row, finish.outcome)?;
             let closed = close(&mut row, Actor::Agent, now, ending)?;
             record(transaction, &row, &[closed])
-        });
-        let row = row.await?;
-        shared.live.end(job, fence.attempt);
-        shared.freed(&row);
-        shared.view(row)
+        };
+        self.carry_through(async move |shared| {
+            let row = shared.store.write(finish).await?;
+            shared.live.end(job, fence.attempt);
+            shared.freed(&row);
+            shared.view(row)
+        })
+        .await
     }
 }
 

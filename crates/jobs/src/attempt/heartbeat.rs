@@ -34,7 +34,7 @@ impl Handle {
 
     /// Why an attempt holds no lease. In doubt it is stale: the store says it runs, but its lease is being taken away.
     async fn why_not(&self, fence: Fence) -> Error {
-        let row = self.shared.store.read(move |reader| fence.check(reader)).await;
-        row.map_or_else(|error| error, |row| fence.stale(&row))
+        let head = self.shared.store.read(move |reader| fence.check_head(reader)).await;
+        head.map_or_else(|error| error, |head| fence.stale(head.attempt))
     }
 }

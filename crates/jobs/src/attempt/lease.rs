@@ -1,22 +1,22 @@
 //! Give ready jobs to waiting workers.
 //!
 //! Workers stand in one line. The service's loop takes the first of them, leases them as many ready jobs as there are
-//! in one transaction, and tells each which it got. Nobody is told before the commit, and a job is never given to a line
-//! position that left: a worker that goes away between the two gives its job back, and one that vanishes after it was
-//! told lets its lease expire.
+//! in one transaction, and tells each which it got. Nobody is told before the commit. A worker that goes away between
+//! the two gives its job back, and one that vanishes after it was told lets its lease expire: no job goes with it.
 
-use super::Fence;
+use super::{Fence, RECOVERY_DELAY};
 use crate::{
     Caller, Error, Handle,
     event::{draft, stored},
     handle::{Shared, record},
-    lifecycle::{Failure, limits_of, requeue},
+    lifecycle::{hand_back, limits_of},
     live::{NewHeld, Patience, StopCause, Waiter},
     validate::Mistakes,
 };
-use domain::{Cursor, JobState, PrincipalId, Scope, Timestamp, WorkerId};
-use protocol::{Actor, CreateJob, EventBody, Lease, LeaseRequest, RequeueCause, Usage};
-use std::time::Duration;
+use domain::{JobState, PrincipalId, Scope, Timestamp, WorkerId};
+use futures_util::future::join_all;
+use protocol::{Actor, CreateJob, EventBody, Lease, LeaseRequest, Usage};
+use std::{sync::Arc, time::Duration};
 use store::{JobRow, Transaction};
 use tokio::sync::oneshot;
 
@@ -50,55 +50,86 @@ impl Handle {
         let (patience, wait) = if wait.is_zero() { (Patience::Once, SHORTEST_WAIT) } else { (Patience::Waits, wait) };
         let (reply, mut answer) = oneshot::channel();
         let (principal, worker, worker_name) = (caller.principal, request.worker_id, request.worker_name);
-        shared.live.line_up(Waiter { principal, worker, worker_name, patience, reply }, shared.options.waiters)?;
-        tokio::select! {
+        shared.live.line.join(Waiter { principal, worker, worker_name, patience, reply }, shared.options.waiters)?;
+        shared.live.wake();
+        let offer = tokio::select! {
             biased;
-            answer = &mut answer => return answer.unwrap_or(Ok(None)),
-            () = shared.live.stopping().cancelled() => {}
-            () = tokio::time::sleep(wait) => {}
+            answer = &mut answer => answer.unwrap_or(Ok(None)),
+            () = shared.live.stopping().cancelled() => last_look(answer),
+            () = tokio::time::sleep(wait) => last_look(answer),
+        };
+        Ok(offer?.and_then(Offer::take))
+    }
+}
+
+/// Out of the line, unless a job was on its way already.
+fn last_look(mut answer: oneshot::Receiver<Result<Option<Offer>, Error>>) -> Result<Option<Offer>, Error> {
+    answer.close();
+    answer.try_recv().unwrap_or(Ok(None))
+}
+
+/// A leased job on its way to its worker. One that is dropped before the worker has it goes back into the queue,
+/// wherever on the way that happens.
+pub(crate) struct Offer {
+    lease: Option<Lease>,
+    fence: Fence,
+    shared: Arc<Shared>,
+}
+
+impl Offer {
+    fn take(mut self) -> Option<Lease> {
+        self.lease.take()
+    }
+}
+
+impl Drop for Offer {
+    fn drop(&mut self) {
+        if self.lease.is_some() {
+            self.shared.live.line.leave_untaken(self.fence);
+            self.shared.live.wake();
         }
-        // Out of the line, unless the job was on its way already.
-        answer.close();
-        answer.try_recv().unwrap_or(Ok(None))
     }
 }
 
 impl Shared {
     /// Serves the line until nobody waits or nothing is ready.
-    pub(crate) async fn dispatch(&self) {
+    pub(crate) async fn dispatch(self: &Arc<Self>) {
         loop {
-            let waiters = self.live.next_waiters(SERVED_AT_ONCE);
-            if waiters.is_empty() {
-                return;
-            }
-            let served_all = self.serve(waiters).await;
-            if !served_all {
+            let untaken = self.live.line.take_untaken();
+            join_all(untaken.into_iter().map(|fence| self.give_back(fence))).await;
+            let waiters = self.live.line.take_first(SERVED_AT_ONCE);
+            if waiters.is_empty() || !self.serve(waiters).await {
                 return;
             }
         }
     }
 
     /// One transaction for the first of the line. Whether all of them got a job.
-    async fn serve(&self, waiters: Vec<Waiter>) -> bool {
+    async fn serve(self: &Arc<Self>, waiters: Vec<Waiter>) -> bool {
         let workers: Vec<_> = waiters.iter().map(Worker::of).collect();
         let (now, lease, most) = (self.now(), self.options.lease, self.options.running_per_principal);
         let leased = self.store.write(move |transaction| lease_ready(transaction, workers, now, lease, most)).await;
+        let mut waiters = waiters.into_iter();
         let leased: Vec<JobRow> = match leased {
             Ok(leased) => leased,
             Err(error) => {
                 tracing::warn!(%error, "no job can be leased");
-                let mut waiters = waiters.into_iter();
                 if let Some(first) = waiters.next() {
                     // A worker that has left does not need to hear of it.
                     let _ = first.reply.send(Err(error));
                 }
-                self.live.back_in_line(waiters.collect());
+                self.live.line.put_back(waiters.collect());
+                self.live.adopt_after(RECOVERY_DELAY);
                 return false;
             }
         };
-        let mut waiters = waiters.into_iter();
         for (row, waiter) in leased.iter().zip(waiters.by_ref()) {
-            self.hand_over(row, waiter).await;
+            let offer = self.hold(row, waiter.principal, &waiter.worker_name).and_then(|()| self.offer(row, &waiter));
+            if let Err(error) = &offer {
+                tracing::error!(job = %row.id, %error, "a leased job cannot be handed over; its lease will run out");
+            }
+            // What cannot be delivered is dropped here, and so goes back into the queue.
+            let _ = waiter.reply.send(offer.map(Some));
         }
         let (impatient, patient): (Vec<_>, Vec<_>) = waiters.partition(|waiter| waiter.patience == Patience::Once);
         let served_all = impatient.is_empty() && patient.is_empty();
@@ -106,26 +137,9 @@ impl Shared {
             // It has left by itself, which is just as well.
             let _ = waiter.reply.send(Ok(None));
         }
-        self.live.back_in_line(patient);
+        self.live.line.put_back(patient);
         self.reconcile(&leased).await;
         served_all
-    }
-
-    /// Tells a worker what it got.
-    async fn hand_over(&self, row: &JobRow, waiter: Waiter) {
-        let lease = self.hold(row, waiter.principal, &waiter.worker_name).and_then(|()| self.offer(row));
-        let fence = Fence { principal: waiter.principal, job: row.id, attempt: row.attempt };
-        let undelivered = match lease {
-            Ok(lease) => waiter.reply.send(Ok(Some(lease))).is_err(),
-            Err(error) => {
-                tracing::error!(job = %row.id, %error, "a leased job cannot be handed over");
-                let _ = waiter.reply.send(Err(error));
-                true
-            }
-        };
-        if undelivered {
-            self.give_back(fence).await;
-        }
     }
 
     /// Begins the in-memory entry of a running attempt.
@@ -147,18 +161,20 @@ impl Shared {
         Ok(())
     }
 
-    fn offer(&self, row: &JobRow) -> Result<Lease, Error> {
+    fn offer(self: &Arc<Self>, row: &JobRow, waiter: &Waiter) -> Result<Offer, Error> {
         let spec: CreateJob = stored(row.id, "specification", &row.spec)?;
         let usage: Usage = stored(row.id, "usage", &row.usage)?;
-        Ok(Lease {
+        let lease = Lease {
             job_id: row.id,
             attempt: row.attempt,
             lease_ms: u64::try_from(self.options.lease.as_millis()).unwrap_or(u64::MAX),
             usage,
             time_left_ms: spec.limits.total_timeout_ms.saturating_sub(row.running_ms),
-            head: Cursor { epoch: self.store.epoch(), seq: row.head_seq },
+            head: row.head(self.store.epoch()),
             spec,
-        })
+        };
+        let fence = Fence { principal: waiter.principal, job: row.id, attempt: row.attempt };
+        Ok(Offer { lease: Some(lease), fence, shared: self.clone() })
     }
 
     /// The worker left before it heard of its job, so nothing was done: the attempt does not count.
@@ -166,9 +182,7 @@ impl Shared {
         let now = self.now();
         let row = self.store.write(move |transaction| {
             let mut row = fence.check(transaction)?;
-            let message = "the worker went away before it was told of the job";
-            let (cause, delay) = (RequeueCause::Released, Duration::ZERO);
-            let event = requeue(&mut row, now, &Failure { cause, message, delay })?;
+            let event = hand_back(&mut row, now, "the worker went away before it was told of the job")?;
             record(transaction, &row, &[event])
         });
         match row.await {
@@ -201,7 +215,7 @@ impl Shared {
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot check whether jobs were cancelled while they were leased");
-                self.live.adopt_after(super::RECOVERY_DELAY);
+                self.live.adopt_after(RECOVERY_DELAY);
             }
         }
     }

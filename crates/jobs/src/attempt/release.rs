@@ -4,12 +4,12 @@ use super::Fence;
 use crate::{
     Caller, Error, Handle,
     handle::record,
-    lifecycle::{Ending, Failure, close, fail_attempt, requeue},
+    lifecycle::{Failure, fail_attempt, hand_back},
     validate::Mistakes,
 };
 use domain::JobId;
-use protocol::{Actor, Job, ReleaseJob, RequeueCause};
-use std::time::Duration;
+use protocol::{Job, ReleaseJob, RequeueCause};
+use store::Transaction;
 
 impl Handle {
     /// Ends the attempt and not the job: somebody else goes on, at once or after a backoff if the attempt failed.
@@ -19,28 +19,26 @@ impl Handle {
         mistakes.message("/message", &release.message);
         mistakes.into_result()?;
 
-        let shared = &self.shared;
-        let (now, backoff) = (shared.now(), shared.options.backoff);
-        let ran_ms = shared.live.ran_ms(job, release.attempt);
-        let row = shared.store.write(move |transaction| {
+        let (now, backoff) = (self.shared.now(), self.shared.options.backoff);
+        let ran_ms = self.shared.live.ran_ms(job, release.attempt);
+        let release = move |transaction: &mut Transaction<'_>| {
             let mut row = fence.check(transaction)?;
             row.running_ms = ran_ms.unwrap_or(row.running_ms);
             let event = if release.failed {
                 let delay = backoff.after_failure(row.attempts_failed.saturating_add(1));
                 let failure = Failure { cause: RequeueCause::AttemptFailed, message: &release.message, delay };
                 fail_attempt(&mut row, now, &failure)?
-            } else if row.cancel_requested {
-                let message = row.message.clone();
-                close(&mut row, Actor::System, now, Ending::cancelled(message))?
             } else {
-                let (cause, delay) = (RequeueCause::Released, Duration::ZERO);
-                requeue(&mut row, now, &Failure { cause, message: &release.message, delay })?
+                hand_back(&mut row, now, &release.message)?
             };
             record(transaction, &row, &[event])
-        });
-        let row = row.await?;
-        shared.live.end(job, fence.attempt);
-        shared.freed(&row);
-        shared.view(row)
+        };
+        self.carry_through(async move |shared| {
+            let row = shared.store.write(release).await?;
+            shared.live.end(job, fence.attempt);
+            shared.freed(&row);
+            shared.view(row)
+        })
+        .await
     }
 }

@@ -24,7 +24,7 @@ impl Handle {
         mistakes.into_result()?;
 
         let (caller, now) = (*caller, self.shared.now());
-        let row = self.shared.store.write(move |transaction| {
+        let cancel = move |transaction: &mut Transaction<'_>| {
             let mut row = found(transaction, job)?;
             if !caller.sees(&row) {
                 return Err(Error::no_job(job));
@@ -49,12 +49,15 @@ impl Handle {
             }
             transaction.audit(&audit(&caller, now, "job.cancel", job))?;
             record(transaction, &row, &events)
-        });
-        let row = row.await?;
-        if row.state == JobState::Running {
-            self.shared.live.stop(job, row.attempt, StopCause::Cancelled, self.shared.stop_grace());
-        }
-        self.shared.view(row)
+        };
+        self.carry_through(async move |shared| {
+            let row = shared.store.write(cancel).await?;
+            if row.state == JobState::Running {
+                shared.live.stop(job, row.attempt, StopCause::Cancelled, shared.stop_grace());
+            }
+            shared.view(row)
+        })
+        .await
     }
 }
 

@@ -4,12 +4,12 @@ use super::{IdempotencyKey, Once, audit, oldest_key};
 use crate::{
     Caller, Error, Handle,
     event::{draft, to_store},
-    handle::{Shared, found},
+    handle::found,
     validate,
 };
 use domain::{EventHash, JobId, JobState, Priority, Scope, Timestamp};
 use protocol::{Actor, CreateJob, EventBody, Job, Usage};
-use store::{AuditRow, JobRow, NewEvent};
+use store::{AuditRow, JobRow, NewEvent, Transaction};
 
 impl Handle {
     /// A new job, queued. With a key that was used before for the same request: the job that request made.
@@ -19,7 +19,7 @@ impl Handle {
         let once = key.map(|key| Once::new(key, "job.create", &spec)).transpose()?;
         let now = self.shared.now();
         let new = NewJob::new(caller, spec, None, now, "job.create")?;
-        self.shared.insert(caller, new, once, now).await
+        self.insert(caller, new, once, now).await
     }
 }
 
@@ -86,7 +86,7 @@ fn rank(priority: Priority, queued_at: Timestamp) -> i64 {
     queued_at.as_millis() - i64::from(priority.level()) * Priority::LEVEL_MS
 }
 
-impl Shared {
+impl Handle {
     pub(super) async fn insert(
         &self,
         caller: &Caller,
@@ -94,8 +94,8 @@ impl Shared {
         once: Option<Once>,
         now: Timestamp,
     ) -> Result<Job, Error> {
-        let (caller, oldest) = (*caller, oldest_key(now, self.options.idempotency_ttl));
-        let row = self.store.write(move |transaction| {
+        let (caller, oldest) = (*caller, oldest_key(now, self.shared.options.idempotency_ttl));
+        let insert = move |transaction: &mut Transaction<'_>| {
             if let Some(once) = once {
                 if let Some(earlier) = once.earlier(transaction, &caller, oldest)? {
                     return found(transaction, earlier);
@@ -106,10 +106,13 @@ impl Shared {
             transaction.append(new.row.id, &[new.created])?;
             transaction.audit(&new.audit)?;
             found(transaction, new.row.id)
-        });
-        let row = row.await?;
-        self.live.wake();
-        self.view(row)
+        };
+        self.carry_through(async move |shared| {
+            let row = shared.store.write(insert).await?;
+            shared.live.wake();
+            shared.view(row)
+        })
+        .await
     }
 }
 

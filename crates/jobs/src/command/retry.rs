@@ -18,6 +18,6 @@ impl Handle {
         let spec = stored(job, "specification", &row.spec)?;
         let now = self.shared.now();
         let new = NewJob::new(caller, spec, Some(job), now, "job.retry")?;
-        self.shared.insert(caller, new, once, now).await
+        self.insert(caller, new, once, now).await
     }
 }

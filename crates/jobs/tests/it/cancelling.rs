@@ -148,3 +148,22 @@ async fn the_log_says_who_wanted_it_and_why() {
     let message = Some("wrong branch".to_owned());
     assert_eq!(last.body(), Some(EventBody::JobCancelRequested { message }));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_away_cancels_all_the_same() {
+    let mesh = Mesh::new().await;
+    for polls in 1..6 {
+        let lease = mesh.running(ask("x")).await;
+        {
+            let mut cancel = std::pin::pin!(mesh.handle.cancel(&mesh.user, lease.job_id, because("gone")));
+            for _ in 0..polls {
+                if futures_util::poll!(&mut cancel).is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        mesh.told(&lease, Control::Cancel).await;
+        mesh.succeed(&lease).await;
+    }
+}

@@ -1,6 +1,8 @@
 //! Who gets which job, for how long, and what happens when a worker goes.
 
-use crate::mesh::{BACKOFF, LEASE, Mesh, approval, ask, breathe, caller, handed_back, job, pass, succeeded, worker};
+use crate::mesh::{
+    BACKOFF, LEASE, Mesh, approval, ask, breathe, caller, eventually, handed_back, job, pass, succeeded, worker,
+};
 use domain::{FailureReason, JobState, Scope};
 use jobs::{Error, Options};
 use protocol::{Control, EventBody, Heartbeat, RequeueCause};
@@ -109,25 +111,48 @@ async fn a_worker_that_waited_in_vain_is_told_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_left_the_line_takes_no_job_with_it() {
+async fn a_worker_that_leaves_takes_no_job_with_it() {
     let mesh = Mesh::new().await;
-    for round in 0..20 {
-        let (handle, agent) = (mesh.handle.clone(), mesh.agent);
-        let leaving = tokio::spawn(async move { handle.lease(&agent, worker("leaving", 30_000)).await });
-        breathe().await;
+    for round in 0..40 {
+        let mut lease = Box::pin(mesh.handle.lease(&mesh.agent, worker("leaving", 30_000)));
+        assert!(futures_util::poll!(&mut lease).is_pending(), "there is nothing to do yet");
         let created = mesh.create(ask("x")).await;
-        // Somewhere between the commit of the lease and the answer.
-        for _ in 0..round % 5 {
+        if round % 2 == 0 {
+            // The job was given to it, and it never looked.
+            eventually("it is leased", async || {
+                let running = mesh.job(created.id).await.state == JobState::Running;
+                running.then_some(())
+            })
+            .await;
+        }
+        // Or somewhere between the commit of the job and that of the lease.
+        for _ in 0..round % 7 {
             tokio::task::yield_now().await;
         }
-        leaving.abort();
-        let heard = leaving.await.ok();
-        let lease = match heard {
-            Some(lease) => lease.unwrap().unwrap(),
-            None => mesh.lease().await,
-        };
+        drop(lease);
+        let lease = mesh.lease().await;
         assert_eq!(lease.job_id, created.id);
         assert!(mesh.heartbeat(&lease).await.is_ok());
+        mesh.succeed(&lease).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_away_has_created_its_job_and_woken_a_worker() {
+    let mesh = Mesh::new().await;
+    for polls in 1..6 {
+        let (handle, agent) = (mesh.handle.clone(), mesh.agent);
+        let waiting = tokio::spawn(async move { handle.lease(&agent, worker("patient", 30_000)).await });
+        {
+            let mut create = std::pin::pin!(mesh.handle.create(&mesh.user, job(ask("x")), None));
+            for _ in 0..polls {
+                if futures_util::poll!(&mut create).is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        let lease = waiting.await.unwrap().unwrap().expect("time stands still, so the commit woke it");
         mesh.succeed(&lease).await;
     }
 }

@@ -1,7 +1,7 @@
 //! Jobs: one, a page, the queue.
 
 use crate::{
-    Error, JobFilter, JobRow, Reader,
+    Error, JobFilter, JobHead, JobRow, Reader,
     column::{Columns, Id, integer},
     limits,
 };
@@ -22,6 +22,8 @@ macro_rules! select_job {
 }
 
 pub(super) const BY_ID: &str = select_job!("WHERE j.id = ?1");
+pub(super) const HEAD_BY_ID: &str = "SELECT principal, state, attempt, worker_principal, producer_seq, head_seq, \
+     retained_after FROM jobs WHERE id = ?1";
 pub(super) const BY_KEY: &str = select_job!("WHERE j.job_key = ?1");
 pub(super) const CHANGED_AFTER: &str = select_job!("WHERE j.revision > ?1 ORDER BY j.revision LIMIT ?2");
 pub(super) const RUNNING: &str = select_job!("WHERE j.state = 'running' ORDER BY j.kind, j.id");
@@ -48,6 +50,26 @@ pub(super) const REVISION: &str = "SELECT max((SELECT coalesce(max(revision), 0)
 impl Reader<'_> {
     pub fn job(&self, id: JobId) -> Result<Option<JobRow>, Error> {
         self.run(|connection| connection.prepare_cached(BY_ID)?.query_row([id.blob()], job_row).optional())
+    }
+
+    /// [`Self::job`] for the hot paths.
+    pub fn job_head(&self, id: JobId) -> Result<Option<JobHead>, Error> {
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(HEAD_BY_ID)?;
+            let head = statement.query_row([id.blob()], |row| {
+                let mut columns = Columns::of(row);
+                Ok(JobHead {
+                    principal: columns.id()?,
+                    state: columns.name()?,
+                    attempt: columns.take()?,
+                    worker_principal: columns.id_or_null()?,
+                    producer_seq: columns.count()?,
+                    head_seq: columns.count()?,
+                    retained_after: columns.count()?,
+                })
+            });
+            head.optional()
+        })
     }
 
     /// A page of jobs, newest first.

@@ -20,6 +20,7 @@ fn plan(connection: &Connection, sql: &str) -> Vec<String> {
 /// Every statement that names a row or a range, but for plain inserts, which have no plan.
 const SEARCHES: &[&str] = &[
     jobs::BY_ID,
+    jobs::HEAD_BY_ID,
     jobs::BY_KEY,
     jobs::CHANGED_AFTER,
     jobs::RUNNING,

@@ -2,7 +2,7 @@
 
 use crate::support::{approval, at, insert, job, new_job, principal, read, reopened, store, write};
 use domain::{JobId, JobKind, JobState, PrincipalId, Priority, RequestId, Scope, TokenId};
-use store::{ApprovalFilter, AuditRow, Error, IdempotencyRow, JobFilter, JobRow, Store, TokenRow};
+use store::{ApprovalFilter, AuditRow, Error, IdempotencyRow, JobFilter, JobHead, JobRow, Store, TokenRow};
 
 async fn next(store: &Store, excluded: &[PrincipalId]) -> Option<JobRow> {
     let excluded = excluded.to_vec();
@@ -45,6 +45,16 @@ async fn a_row_comes_back_as_it_was_stored() {
     row.revision = 1;
     let id = row.id;
     assert_eq!(read(&store, move |reader| reader.job(id)).await.as_ref(), Some(&row));
+    let head = JobHead {
+        principal: row.principal,
+        state: row.state,
+        attempt: u32::MAX,
+        worker_principal: Some(principal(9)),
+        producer_seq: 8,
+        head_seq: row.head_seq,
+        retained_after: row.retained_after,
+    };
+    assert_eq!(read(&store, move |reader| reader.job_head(id)).await, Some(head));
 
     // An update changes what may change, in either direction, and nothing else.
     let update = JobRow {
