@@ -30,6 +30,7 @@ use linux as platform;
 use other as platform;
 
 pub use guard::{ARGUMENT, enter_if_asked};
+pub(crate) use probe::FOLDER as PROBE_FOLDER;
 
 use protocol::{OutputStream, Protection};
 use std::{io, path::PathBuf, time::Duration};

@@ -15,9 +15,9 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         signal::{SigHandler, Signal, kill, signal},
-        wait::{WaitPidFlag, WaitStatus, waitpid},
+        wait::{WaitStatus, waitpid},
     },
-    unistd::{ForkResult, Pid, fork, getpid, setsid},
+    unistd::{ForkResult, Pid, fork, setsid},
 };
 use std::{
     fs::File,
@@ -233,21 +233,4 @@ fn fork_alone() -> nix::Result<ForkResult> {
     unsafe {
         fork()
     }
-}
-
-/// Collects every child that has ended. `false` once there are no children at all.
-#[cfg(target_os = "linux")]
-pub(super) fn collect_children() -> bool {
-    loop {
-        match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) => return true,
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(_) => return false,
-        }
-    }
-}
-
-/// Used by the counterparts to name themselves.
-pub(super) fn own_process() -> Pid {
-    getpid()
 }

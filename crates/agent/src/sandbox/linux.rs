@@ -37,8 +37,7 @@ pub(super) fn this_program() -> PathBuf {
 
 pub(super) const NOT_HERE: &str = "not available here";
 pub(super) const LIMITS_NOTE: &str = "";
-pub(super) const WITHOUT_PROCESS_NAMESPACE: &str =
-    "The command's processes are found one by one and killed when it ends, and other processes are visible";
+pub(super) const WITHOUT_PROCESS_NAMESPACE: &str = "The command's processes are found one by one and killed when it ends; there is no /proc/self and no /dev/shm for them";
 
 /// Layers worth trying on this system, best first choice.
 pub(super) const LAYERS: super::policy::Layers = super::policy::Layers {

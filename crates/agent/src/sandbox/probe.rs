@@ -6,7 +6,12 @@ use super::{
     run, toolchain,
 };
 use protocol::Protection;
-use std::{collections::BTreeMap, fs, io, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +19,11 @@ use tokio_util::sync::CancellationToken;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Every try gives up at least one layer, so there are few.
 const TRIES: usize = 16;
+
+/// Beginning of the names of the folders used for trying.
+pub(crate) const FOLDER: &str = ".probe-";
+/// So many may be left over from probes that were killed before it is taken for a fault.
+const FOLDERS: u32 = 10_000;
 
 /// Why a layer is not there.
 type Missing = Vec<(Layer, String)>;
@@ -23,9 +33,8 @@ impl Sandbox {
     /// what was left. Fails only where no command can be run at all.
     pub async fn probe(options: Options) -> Result<Self, Error> {
         let failed = |what| move |source| Error::Guard { what, source };
-        let folder = options.workspaces.join(format!(".probe-{}", std::process::id()));
+        let folder = prepare(&options.workspaces).map_err(failed("could not get a folder to try in"))?;
         let _remove = Remove(&folder);
-        prepare(&folder).map_err(failed("could not get a folder to try in"))?;
         let secret = folder.join("secret");
         fs::write(&secret, "not for commands").map_err(failed("could not get a folder to try in"))?;
         // A command must not reach it, so nothing ever accepts.
@@ -225,13 +234,23 @@ fn describe(sandbox: &Sandbox, landlock: u32, missing: &Missing) -> Vec<Protecti
     ]
 }
 
-fn prepare(folder: &Path) -> io::Result<()> {
+/// A folder of its own, whoever else is trying beside us.
+fn prepare(workspaces: &Path) -> io::Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
-    for folder in [folder.to_path_buf(), folder.join("tree"), folder.join("scratch")] {
-        fs::create_dir_all(&folder)?;
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o711))?;
+    fs::create_dir_all(workspaces)?;
+    let mut number = 0;
+    let folder = loop {
+        let folder = workspaces.join(format!("{FOLDER}{number}"));
+        match fs::create_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < FOLDERS => number += 1,
+            made => break made.map(|()| folder)?,
+        }
+    };
+    for made in [folder.clone(), folder.join("tree"), folder.join("scratch")] {
+        fs::create_dir_all(&made)?;
+        fs::set_permissions(&made, fs::Permissions::from_mode(0o711))?;
     }
-    Ok(())
+    Ok(folder)
 }
 
 fn hand_over(tree: &Path, owner: Option<super::Owner>) -> io::Result<()> {

@@ -4,13 +4,17 @@
 //! attempt is worth two things: its tree, to look at, and its steps, to go on from. The tree goes first.
 
 use super::{Error, blocking, doing, files};
+use crate::sandbox::PROBE_FOLDER;
 use domain::JobId;
 use std::{
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
+
+/// A probe of the sandbox takes a second. What is older than this was left by one that was killed.
+const PROBE_AGE: Duration = Duration::from_secs(3600);
 
 /// What [`tidy`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,6 +89,13 @@ pub(super) async fn after_resume(folder: &Path, job: JobId, attempt: u32, locati
 fn tidy_now(folder: &Path, quota_bytes: u64) -> Result<Tidied, Error> {
     let mut done = Tidied::default();
     let mut finished = Vec::new();
+    for probe in folders(folder).into_iter().filter(|path| name(path).starts_with(PROBE_FOLDER)) {
+        let age =
+            fs::metadata(&probe).and_then(|metadata| metadata.modified()).ok().and_then(|time| time.elapsed().ok());
+        if age.is_some_and(|age| age > PROBE_AGE) {
+            files::remove_all(&probe).map_err(removing(&probe))?;
+        }
+    }
     for job in folders(folder).into_iter().filter(|path| name(path).parse::<JobId>().is_ok()) {
         for attempt in folders(&job) {
             if name(&attempt).starts_with(files::REMOVING) {

@@ -1,12 +1,12 @@
 //! Ends what outlived the command where no PID namespace does it.
 
-use crate::sandbox::guard::{collect_children, own_process};
 use nix::{
+    errno::Errno,
     sys::{
         signal::{Signal, kill},
-        wait::waitpid,
+        wait::{WaitPidFlag, WaitStatus, waitpid},
     },
-    unistd::Pid,
+    unistd::{Pid, getpid},
 };
 use std::{
     fs,
@@ -25,10 +25,21 @@ pub(in crate::sandbox) fn end_all(first: Pid) {
     let _ = waitpid(first, None);
     let deadline = Instant::now() + PATIENCE;
     while collect_children() && Instant::now() < deadline {
-        for child in children_of(own_process()) {
+        for child in children_of(getpid()) {
             let _ = kill(child, Signal::SIGKILL);
         }
         std::thread::sleep(PAUSE);
+    }
+}
+
+/// `false` once there are no children at all, ended or not.
+fn collect_children() -> bool {
+    loop {
+        match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) => return true,
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => return false,
+        }
     }
 }
 
