@@ -1,1 +1,39 @@
-//! agent
+//! The worker of the mesh: it leases a job, prepares a workspace, lets a model work on it with few tools in a sandbox,
+//! records everything as events, and hands back a patch.
+//!
+//! - [`Agent`] (`run_loop`) leases jobs and works on each as an attempt (`attempt`): `heartbeat` keeps the lease, `appender`
+//!   is the one way to the log, `stop` says why to end, and `halt` what that means.
+//! - `ask` answers a question with what `context` finds in the workspace; `code` is the turn loop.
+//! - `conversation` is the turns as a fold over the log, so that `rebuild` can put the next attempt where the last one died;
+//!   `prompt` holds every word a model is told, `envelope` reads the actions of models without tool calls, `stuck` notices
+//!   circles, `budget` counts.
+//! - `tool` does what the model asks for: [`sandbox`] runs its commands, [`workspace`] keeps and commits the files, `output`
+//!   makes what they print safe and short.
+
+mod appender;
+mod ask;
+mod attempt;
+mod budget;
+mod call_id;
+mod code;
+mod context;
+mod conversation;
+mod envelope;
+mod error;
+mod halt;
+mod heartbeat;
+mod model;
+mod options;
+mod output;
+mod prompt;
+mod rebuild;
+mod run_loop;
+pub mod sandbox;
+mod stop;
+mod stuck;
+mod tool;
+pub mod workspace;
+
+pub use error::Error;
+pub use options::Options;
+pub use run_loop::Agent;

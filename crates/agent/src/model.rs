@@ -1,0 +1,335 @@
+//! Which model works for a job, and calls to it.
+
+use crate::{
+    attempt::Attempt,
+    call_id::{ModelCallId, Part},
+    halt::{Halt, persist, refused},
+    prompt::Dialect,
+    stop::Stop,
+};
+use client::Client;
+use domain::{ErrorCode, FailureReason};
+use futures_util::StreamExt;
+use protocol::{
+    ChatMessage, CreateJob, Egress, EventBody, Location, Model, ModelAnswer, ModelCall, ModelStreamItem, Route,
+    ToolSpec,
+};
+use serde_json::Value;
+use std::time::Duration;
+
+/// How often a call that failed is repeated, beyond what the router does by itself.
+const RETRIES: u32 = 3;
+/// Longest answer of one call, in tokens: a file of some 600 lines. Without a bound a small model that repeats itself
+/// would go on until its context is full.
+const ANSWER_TOKENS: u64 = 8_192;
+/// The route of a job that names none.
+const DEFAULT_ROUTE: &str = "default";
+
+/// What the agent has to know about the model that will most likely answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Profile {
+    pub(crate) dialect: Dialect,
+    /// Tokens that prompt and answer share, where that is known.
+    pub(crate) context_tokens: Option<u64>,
+}
+
+impl Profile {
+    /// The first target that may be used and is there; where none is there, the first that may be used, because the
+    /// router knows best why it cannot be reached.
+    fn of(route: &Route, egress: Egress) -> Option<Self> {
+        let allowed = |model: &&Model| egress == Egress::Allowed || model.location == Location::Local;
+        let model = route.targets.iter().filter(allowed).find(|model| model.available);
+        let model = model.or_else(|| route.targets.iter().find(allowed))?;
+        let dialect = match (model.native_tools, model.structured_output) {
+            (true, _) => Dialect::Native,
+            (false, true) => Dialect::Schema,
+            (false, false) => Dialect::Text,
+        };
+        Some(Self { dialect, context_tokens: model.context_tokens })
+    }
+
+    /// Tokens kept free for the answer: half of a small context.
+    pub(crate) fn answer_tokens(&self) -> u64 {
+        self.context_tokens.map_or(ANSWER_TOKENS, |context| (context / 2).min(ANSWER_TOKENS))
+    }
+
+    /// Fails where a text alone is certainly more than the model can take. What is merely likely is left to the model,
+    /// which counts exactly: eight bytes a token is more than any tokenizer gets out of ordinary text.
+    pub(crate) fn check_fits(&self, what: &str, text: &str) -> Result<(), Halt> {
+        const MOST_BYTES_PER_TOKEN: u64 = 8;
+        let Some(limit) = self.context_tokens else { return Ok(()) };
+        let least = text.len() as u64 / MOST_BYTES_PER_TOKEN;
+        match least > limit {
+            false => Ok(()),
+            true => Err(Halt::error(format!(
+                "{what} has {} bytes, at least {least} tokens, and the model's context holds {limit} tokens for prompt and \
+                 answer together. Make it shorter, or choose a route whose model has a larger context (`devmesh models list`)",
+                text.len()
+            ))),
+        }
+    }
+}
+
+/// Asks the backend where the job's route leads.
+pub(crate) async fn profile(client: &Client, spec: &CreateJob, stop: &Stop) -> Result<Profile, Halt> {
+    let CreateJob { route, egress, .. } = spec;
+    let name = route.as_deref().unwrap_or(DEFAULT_ROUTE);
+    let route = persist(stop, stop.requested(), || async {
+        match client.route(name).await {
+            Ok(route) => Ok(Some(route)),
+            // Not the attempt is unknown, as it would be elsewhere, but the name.
+            Err(error) if error.code() == Some(ErrorCode::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    });
+    let Some(route) = route.await? else {
+        return Err(Halt::error(format!(
+            "there is no model or route `{name}`; `devmesh models list` shows what there is"
+        )));
+    };
+    Profile::of(&route, *egress).ok_or_else(|| match route.targets.is_empty() {
+        true => Halt::error(format!(
+            "the route `{name}` leads to no model; `devmesh models list` shows what there is, `devmesh models pull` fetches one"
+        )),
+        false => Halt::Failed {
+            reason: FailureReason::Refused,
+            message: format!(
+                "the route `{name}` leads to cloud models only and this job's prompts may not leave the machine; choose \
+                 another route or create the job with `egress: allowed`"
+            ),
+        },
+    })
+}
+
+/// What to send.
+pub(crate) struct Prompt {
+    pub(crate) messages: Vec<ChatMessage>,
+    pub(crate) tools: Vec<ToolSpec>,
+    pub(crate) response_schema: Option<Value>,
+}
+
+#[derive(Debug)]
+pub(crate) enum CallError {
+    Halt(Halt),
+    /// The prompt is too long for the model; the message has the figures.
+    DidNotFit(String),
+}
+
+impl From<Halt> for CallError {
+    fn from(halt: Halt) -> Self {
+        Self::Halt(halt)
+    }
+}
+
+/// What one try came to.
+enum Tried {
+    Answered(ModelAnswer),
+    Failed {
+        code: Option<ErrorCode>,
+        message: String,
+    },
+    /// The backend went away, not the model.
+    Unreachable,
+}
+
+impl Attempt {
+    /// A whole answer. Everything the log holds so far is durable before the model is asked.
+    pub(crate) async fn ask_model(&mut self, turn: u32, part: Part, prompt: Prompt) -> Result<ModelAnswer, CallError> {
+        if let Some(message) = self.budget.exhausted() {
+            return Err(Halt::Failed { reason: FailureReason::BudgetExhausted, message }.into());
+        }
+        self.appender.flush().await?;
+        let most = self.profile.answer_tokens().min(self.budget.tokens_left());
+        let mut call = ModelCall {
+            attempt: self.number,
+            call_id: String::new(),
+            messages: prompt.messages,
+            tools: prompt.tools,
+            response_schema: prompt.response_schema,
+            max_output_tokens: Some(u32::try_from(most).unwrap_or(u32::MAX)),
+            temperature: None,
+            seed: None,
+        };
+        let mut failures = 0;
+        loop {
+            call.call_id = self.name_call(turn, part);
+            let stop = self.stop.clone();
+            let outcome = tokio::select! {
+                biased;
+                () = stop.requested().cancelled() => return Err(Halt::Stopped.into()),
+                // Dropping the stream cancels the call upstream.
+                outcome = self.try_model(&call) => outcome?,
+            };
+            match outcome {
+                Tried::Answered(answer) => {
+                    self.budget.count_answer(&answer);
+                    self.remember_model(&answer);
+                    return Ok(answer);
+                }
+                Tried::Failed { code: Some(ErrorCode::ContextLengthExceeded), message } => {
+                    return Err(CallError::DidNotFit(message));
+                }
+                Tried::Failed { code, message } => {
+                    failures += 1;
+                    if !code.is_some_and(may_pass) || failures > RETRIES {
+                        return Err(given_up(code, &message, failures).into());
+                    }
+                    self.note(format!("the model call failed ({message}); trying again")).await?;
+                    self.pause(self.options.model_retry_pause * 2_u32.pow(failures - 1)).await?;
+                }
+                Tried::Unreachable => self.pause(self.options.model_retry_pause).await?,
+            }
+        }
+    }
+
+    fn name_call(&mut self, turn: u32, part: Part) -> String {
+        let tried = match self.newest_call {
+            Some(newest) if newest.turn == turn && newest.part == part => newest.tried + 1,
+            _ => 1,
+        };
+        self.newest_call.insert(ModelCallId { attempt: self.number, turn, part, tried }).to_string()
+    }
+
+    async fn try_model(&self, call: &ModelCall) -> Result<Tried, Halt> {
+        let mut stream = match self.client.model_call(self.job, call).await {
+            Ok(stream) => stream,
+            Err(error) => return self.failed(&error),
+        };
+        while let Some(item) = stream.next().await {
+            match item {
+                // The backend records them; the answer comes whole at the end.
+                Ok(ModelStreamItem::Started { .. } | ModelStreamItem::Delta { .. }) => {}
+                Ok(ModelStreamItem::Finished { answer }) => return Ok(Tried::Answered(answer)),
+                Ok(ModelStreamItem::Failed { code, message, .. }) => {
+                    return Ok(Tried::Failed { code: code.parse().ok(), message });
+                }
+                Err(error) => return self.failed(&error),
+            }
+        }
+        Ok(Tried::Failed {
+            code: Some(ErrorCode::ModelFailed),
+            message: "the answer was cut off before its end".into(),
+        })
+    }
+
+    fn failed(&self, error: &client::Error) -> Result<Tried, Halt> {
+        match error {
+            client::Error::Unreachable { .. } => Ok(Tried::Unreachable),
+            client::Error::Interrupted { .. } => {
+                Ok(Tried::Failed { code: Some(ErrorCode::ModelFailed), message: error.to_string() })
+            }
+            client::Error::Problem(problem) => match problem.code {
+                ErrorCode::StaleAttempt | ErrorCode::WrongState | ErrorCode::Unauthorized => {
+                    Err(refused(&self.stop, error))
+                }
+                code => Ok(Tried::Failed { code: Some(code), message: error.to_string() }),
+            },
+            _ => Ok(Tried::Failed { code: None, message: error.to_string() }),
+        }
+    }
+
+    /// Waits, unless the attempt has to stop.
+    async fn pause(&self, duration: Duration) -> Result<(), Halt> {
+        // Up to half as long again, so that many agents do not come back at once.
+        let duration = duration.mul_f64(rand::random_range(1.0..1.5));
+        tokio::select! {
+            biased;
+            () = self.stop.requested().cancelled() => Err(Halt::Stopped),
+            () = tokio::time::sleep(duration) => Ok(()),
+        }
+    }
+
+    fn remember_model(&mut self, answer: &ModelAnswer) {
+        let model = format!("{}/{}", answer.provider, answer.model);
+        if !self.models.contains(&model) {
+            self.models.push(model);
+        }
+    }
+
+    pub(crate) async fn note(&self, message: impl Into<String>) -> Result<(), Halt> {
+        let message = message.into();
+        tracing::info!(job = %self.job, %message, "note");
+        self.appender.append(vec![EventBody::AgentNote { message }]).await
+    }
+}
+
+/// The same call may succeed a little later.
+fn may_pass(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::ModelFailed
+            | ErrorCode::ModelUnavailable
+            | ErrorCode::RateLimited
+            | ErrorCode::TooManyConnections
+            | ErrorCode::RequestTimeout
+            | ErrorCode::Unavailable
+            | ErrorCode::StorageFull
+            | ErrorCode::Internal
+    )
+}
+
+fn given_up(code: Option<ErrorCode>, message: &str, failures: u32) -> Halt {
+    let reason = match code {
+        Some(ErrorCode::EgressRefused) => FailureReason::Refused,
+        _ => FailureReason::Error,
+    };
+    let message = match failures {
+        1 => format!(
+            "the model call failed: {message}. `devmesh doctor` checks the models; `devmesh jobs retry` starts over"
+        ),
+        _ => format!(
+            "the model call failed {failures} times in a row, the last time like this: {message}. `devmesh doctor` checks the \
+             models; `devmesh jobs retry` starts over"
+        ),
+    };
+    Halt::Failed { reason, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(location: Location, native_tools: bool, structured_output: bool, available: bool) -> Model {
+        Model {
+            id: "p/m".into(),
+            provider: "p".into(),
+            name: "m".into(),
+            location,
+            context_tokens: Some(4_096),
+            native_tools,
+            structured_output,
+            available,
+            digest: None,
+            size_bytes: None,
+            notice: None,
+        }
+    }
+
+    fn dialect(targets: Vec<Model>, egress: Egress) -> Option<Dialect> {
+        Profile::of(&Route { name: "default".into(), targets }, egress).map(|profile| profile.dialect)
+    }
+
+    #[test]
+    fn the_dialect_follows_the_model_that_will_answer() {
+        let cloud = model(Location::Cloud, true, true, true);
+        let plain = model(Location::Local, false, false, true);
+        let schema = model(Location::Local, false, true, true);
+        let absent = model(Location::Local, true, true, false);
+        assert_eq!(dialect(vec![cloud.clone(), schema.clone()], Egress::LocalOnly), Some(Dialect::Schema));
+        assert_eq!(dialect(vec![cloud.clone(), schema], Egress::Allowed), Some(Dialect::Native));
+        assert_eq!(dialect(vec![absent.clone(), plain], Egress::LocalOnly), Some(Dialect::Text));
+        assert_eq!(dialect(vec![absent], Egress::LocalOnly), Some(Dialect::Native));
+        assert_eq!(dialect(vec![cloud], Egress::LocalOnly), None);
+    }
+
+    #[test]
+    fn a_text_that_can_never_fit_is_refused_with_the_figures() {
+        let small = Profile { dialect: Dialect::Text, context_tokens: Some(2_048) };
+        assert_eq!(small.check_fits("the task", &"word ".repeat(1_000)), Ok(()));
+        let Err(Halt::Failed { message, .. }) = small.check_fits("the task", &"x".repeat(2 << 20)) else {
+            panic!("2 MiB do not fit 2,048 tokens")
+        };
+        assert!(message.contains("2097152 bytes, at least 262144 tokens"), "{message}");
+        assert!(message.contains("context holds 2048 tokens"), "{message}");
+    }
+}

@@ -1,0 +1,38 @@
+//! How an agent is set up.
+
+use crate::sandbox;
+use client::Client;
+use domain::{Clock, SystemClock};
+use std::{sync::Arc, time::Duration};
+
+pub struct Options {
+    /// How to reach the backend, with a token of scope `agent`.
+    pub client: Client,
+    /// Shown to people. At most 128 bytes.
+    pub worker_name: String,
+    /// Jobs worked on at once. Default 1: on one machine the model is the bottleneck, and two jobs only share it.
+    pub slots: usize,
+    /// How commands are confined. Its `workspaces` is the agent's data folder: everything else about a job is kept in the
+    /// backend.
+    pub sandbox: sandbox::Options,
+    /// Pause before a failed model call is repeated; doubles with each failure. Default 1 s.
+    pub model_retry_pause: Duration,
+    /// Wait of one request for work. Default 25 s: below the idle time-outs of proxies.
+    pub lease_wait: Duration,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Options {
+    /// Everything else at its default.
+    pub fn new(client: Client, worker_name: impl Into<String>, sandbox: sandbox::Options) -> Self {
+        Self {
+            client,
+            worker_name: worker_name.into(),
+            slots: 1,
+            sandbox,
+            model_retry_pause: Duration::from_secs(1),
+            lease_wait: Duration::from_secs(25),
+            clock: Arc::new(SystemClock),
+        }
+    }
+}

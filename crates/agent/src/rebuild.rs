@@ -1,0 +1,140 @@
+//! What the log says an earlier attempt got to. Together with [`Conversation::replay`] it puts the next attempt exactly
+//! where the last one stood: same words for the model, same workspace, same counts.
+
+use crate::{
+    call_id::{ModelCallId, Part},
+    conversation::{Answer, Conversation, Finished},
+};
+use domain::ErrorCode;
+use protocol::{Event, EventBody, FinishReason, Usage};
+
+/// One entry of the log that moves a conversation.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Fact {
+    Answered {
+        turn: u32,
+        part: Part,
+        answer: Answer,
+    },
+    Started {
+        call_id: String,
+    },
+    Finished {
+        call_id: String,
+        finished: Finished,
+    },
+    /// A prompt did not fit, and outputs were dropped for the next try.
+    DidNotFit,
+}
+
+/// A step commit and where it lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Checkpoint {
+    pub(crate) location: String,
+    pub(crate) base_commit: String,
+    pub(crate) branch: String,
+    pub(crate) commit: String,
+    pub(crate) step: u32,
+}
+
+/// An earlier attempt's work, read from the log event by event.
+#[derive(Debug, Default)]
+pub(crate) struct Past {
+    /// Since the workspace was last begun anew.
+    pub(crate) facts: Vec<Fact>,
+    pub(crate) checkpoint: Option<Checkpoint>,
+    /// The highest turn of all attempts, so that no call id is used twice.
+    pub(crate) last_turn: u32,
+    pub(crate) usage: Usage,
+    /// `provider/model` of every model that answered, in order of appearance.
+    pub(crate) models: Vec<String>,
+    prepared: Option<(String, String, String)>,
+}
+
+impl Past {
+    /// Reads on. Types and shapes this build does not know move nothing.
+    pub(crate) fn add(&mut self, event: &Event) {
+        // By far the most frequent, and they tell nothing the finished events do not.
+        if matches!(event.event_type.as_str(), "model.delta" | "tool.output") {
+            return;
+        }
+        let Some(body) = event.body() else { return };
+        match body {
+            EventBody::WorkspacePrepared { location, base_commit, branch, resumed_from, .. } => {
+                if resumed_from.is_none() {
+                    // This attempt could not go on from the steps before it and began anew; so did its conversation.
+                    self.facts.clear();
+                    self.checkpoint = None;
+                }
+                self.prepared = Some((location, base_commit, branch));
+            }
+            EventBody::WorkspaceCheckpoint { commit, step } => {
+                if let Some((location, base_commit, branch)) = self.prepared.clone() {
+                    self.checkpoint = Some(Checkpoint { location, base_commit, branch, commit, step });
+                }
+            }
+            EventBody::ModelFinished { .. } => self.answered(body),
+            EventBody::ModelFailed { code, .. } if code == ErrorCode::ContextLengthExceeded.as_str() => {
+                self.facts.push(Fact::DidNotFit);
+            }
+            EventBody::ToolStarted { call_id, .. } => self.facts.push(Fact::Started { call_id }),
+            EventBody::ToolFinished { call_id, outcome, exit_code, output, duration_ms, .. } => {
+                self.usage.tool_ms += duration_ms;
+                self.facts.push(Fact::Finished { call_id, finished: Finished { outcome, exit_code, output } });
+            }
+            _ => {}
+        }
+    }
+
+    fn answered(&mut self, body: EventBody) {
+        let EventBody::ModelFinished {
+            call_id,
+            provider,
+            model,
+            content,
+            tool_calls,
+            finish_reason,
+            input_tokens,
+            output_tokens,
+            cost_microusd,
+            total_ms,
+            ..
+        } = body
+        else {
+            return;
+        };
+        self.usage.steps += 1;
+        self.usage.input_tokens += input_tokens;
+        self.usage.output_tokens += output_tokens;
+        self.usage.cost_microusd += cost_microusd;
+        self.usage.model_ms += total_ms;
+        let model = format!("{provider}/{model}");
+        if !self.models.contains(&model) {
+            self.models.push(model);
+        }
+        let Some(ModelCallId { turn, part, .. }) = ModelCallId::parse(&call_id) else { return };
+        self.last_turn = self.last_turn.max(turn);
+        // A reason nobody has heard of is not proof of a whole answer.
+        let finish_reason =
+            serde_json::from_value(serde_json::Value::String(finish_reason)).unwrap_or(FinishReason::Length);
+        self.facts.push(Fact::Answered { turn, part, answer: Answer { content, tool_calls, finish_reason } });
+    }
+}
+
+impl Conversation {
+    /// Takes the facts of earlier attempts in their order.
+    pub(crate) fn replay(&mut self, facts: Vec<Fact>) {
+        for fact in facts {
+            // What the model was told then, it is told again by the same rules; people have read the notes.
+            match fact {
+                Fact::Answered { turn, part, answer } => drop(self.answered(turn, part, answer)),
+                Fact::Started { call_id } => self.started(&call_id),
+                Fact::Finished { call_id, finished } => drop(self.finished(&call_id, &finished)),
+                Fact::DidNotFit => drop(self.shrink()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! One tool call from permission to record.
+//!
+//! ```text
+//!   policy ─ ask ─▶ decided? ─ no ──▶ the attempt ends; the job waits
+//!     │                 │ approved          (the next attempt comes back to this very call)
+//!     └── auto ────────▶┴▶ tool.started, durable ─▶ it runs ─▶ step commit ─▶ tool.finished + workspace.checkpoint
+//!                       └ denied ──────────────────────────────────────────▶ tool.finished: denied
+//! ```
+//! `tool.finished` and `workspace.checkpoint` are stored together. So a log either knows both, and the next attempt goes on
+//! after the call, or neither, and it goes on before it.
+
+use super::{Action, run::Ran, write_file::write_file};
+use crate::{
+    attempt::Attempt,
+    conversation::{Call, Finished},
+    halt::{Halt, persist},
+    prompt,
+};
+use domain::FailureReason;
+use protocol::{ApprovalPolicy, Decision, EventBody, RequestApproval, ToolOutcome};
+use std::time::Duration;
+use tokio::time::Instant;
+
+impl Attempt {
+    /// Does what a call asks for and records it.
+    pub(crate) async fn carry_out(&mut self, call: &Call) -> Result<Finished, Halt> {
+        if let Some(denial) = self.denied(call).await? {
+            return self.record(call, denial).await;
+        }
+        let tool = call.action.tool().as_str().to_owned();
+        let started = EventBody::ToolStarted { call_id: call.id.clone(), tool, arguments: call.action.arguments() };
+        self.appender.append(vec![started]).await?;
+        // Whatever happens from here on, the log knows that it may have happened.
+        self.appender.flush().await?;
+        let ran = match &call.action {
+            Action::Run { command } => self.run_command(&call.id, command).await?,
+            Action::WriteFile { path, content } => self.write(path, content).await?,
+            Action::Finish { .. } => return Err(Halt::error("finish is not a call that can be carried out")),
+        };
+        self.record(call, ran).await
+    }
+
+    /// The result of a call a person refused; `None` when it may go ahead.
+    async fn denied(&self, call: &Call) -> Result<Option<Ran>, Halt> {
+        let tool = call.action.tool();
+        match tool.policy(&self.spec.approvals) {
+            ApprovalPolicy::Auto => return Ok(None),
+            ApprovalPolicy::Ask => {}
+            ApprovalPolicy::Never => {
+                let message = format!(
+                    "the job needs `{0}` and its approvals say `never` to it; create it again with `approvals.{0}` set to \
+                     `auto` or `ask`",
+                    tool.as_str()
+                );
+                return Err(Halt::Failed { reason: FailureReason::Refused, message });
+            }
+        }
+        // Asking may end the attempt, and with it the right to write.
+        self.appender.flush().await?;
+        let request = RequestApproval {
+            attempt: self.number,
+            call_id: call.id.clone(),
+            tool: tool.as_str().to_owned(),
+            arguments: call.action.arguments(),
+        };
+        let answer =
+            persist(&self.stop, self.stop.requested(), || self.client.request_approval(self.job, &request)).await?;
+        match answer.decision {
+            None => Err(Halt::WaitsForApproval),
+            Some(Decision::Approved) => Ok(None),
+            Some(Decision::Denied) => Ok(Some(Ran {
+                outcome: ToolOutcome::Denied,
+                exit_code: None,
+                duration: Duration::ZERO,
+                output: answer.message.unwrap_or_default(),
+                omitted_bytes: 0,
+                artifact: None,
+            })),
+        }
+    }
+
+    async fn write(&self, path: &str, content: &str) -> Result<Ran, Halt> {
+        let started = Instant::now();
+        let (tree, path, content, owner) =
+            (self.place.tree.clone(), path.to_owned(), content.to_owned(), self.sandbox.owner());
+        let written = tokio::task::spawn_blocking(move || {
+            write_file(&tree, &path, &content, owner)
+                .map(|()| format!("Wrote {} bytes to {}.", content.len(), prompt::shown_path(&path)))
+        });
+        let written = written.await.map_err(|error| Halt::AttemptFailed { message: error.to_string() })?;
+        let (outcome, output) = match written {
+            Ok(output) => (ToolOutcome::Succeeded, output),
+            Err(reason) => (ToolOutcome::Failed, reason),
+        };
+        let duration = started.elapsed();
+        Ok(Ran { outcome, exit_code: None, duration, output, omitted_bytes: 0, artifact: None })
+    }
+
+    /// What a call that was under way when an agent died came to: nobody knows, so it is said to have been interrupted.
+    pub(crate) async fn interrupt(&mut self, call: &Call) -> Result<Finished, Halt> {
+        self.note(format!("`{}` was interrupted when the agent before stopped", call.action.tool().as_str())).await?;
+        let interrupted = Ran {
+            outcome: ToolOutcome::Interrupted,
+            exit_code: None,
+            duration: Duration::ZERO,
+            output: prompt::INTERRUPTED.into(),
+            omitted_bytes: 0,
+            artifact: None,
+        };
+        self.record(call, interrupted).await
+    }
+
+    async fn record(&mut self, call: &Call, ran: Ran) -> Result<Finished, Halt> {
+        let duration_ms = u64::try_from(ran.duration.as_millis()).unwrap_or(u64::MAX);
+        self.budget.count_tool(duration_ms);
+        let commit = self.checkpoint().await?;
+        let finished = Finished { outcome: ran.outcome, exit_code: ran.exit_code, output: ran.output };
+        let recorded = EventBody::ToolFinished {
+            call_id: call.id.clone(),
+            outcome: finished.outcome,
+            exit_code: finished.exit_code,
+            duration_ms,
+            output: finished.output.clone(),
+            omitted_bytes: ran.omitted_bytes,
+            artifact: ran.artifact,
+        };
+        let kept = EventBody::WorkspaceCheckpoint { commit, step: self.step };
+        let used = EventBody::BudgetUpdated { usage: self.budget.usage() };
+        let mut events = vec![recorded, kept, used];
+        events.extend(self.workspace.take_notes().into_iter().map(|message| EventBody::AgentNote { message }));
+        self.appender.append(events).await?;
+        Ok(finished)
+    }
+}
