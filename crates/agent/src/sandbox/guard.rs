@@ -89,6 +89,7 @@ fn supervise(policy: &Policy, control: &UnixStream) -> Result<Message, Failure> 
         use nix::fcntl::{FcntlArg, FdFlag, fcntl};
         fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(guard("preparing the status pipe"))?;
     }
+    give_output_to_command(policy);
     platform::separate(policy)?;
     match fork_alone().map_err(guard("starting the command's first process"))? {
         ForkResult::Child => {
@@ -104,6 +105,15 @@ fn supervise(policy: &Policy, control: &UnixStream) -> Result<Message, Failure> 
             platform::end_all(child);
             Ok(ending)
         }
+    }
+}
+
+/// `/dev/stdout` is opened again by name, which asks for permission on the pipe itself.
+fn give_output_to_command(policy: &Policy) {
+    if policy.layers.identity {
+        let (user, group) = (Some(policy.identity.user), Some(policy.identity.group));
+        let _ = std::os::unix::fs::fchown(std::io::stdout(), user, group);
+        let _ = std::os::unix::fs::fchown(std::io::stderr(), user, group);
     }
 }
 

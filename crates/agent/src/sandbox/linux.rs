@@ -66,7 +66,6 @@ pub(super) fn become_guard() -> std::io::Result<()> {
 
 /// In the guard: makes the namespaces the next process is born into.
 pub(super) fn separate(policy: &Policy) -> Result<(), Failure> {
-    give_output_to_command(policy);
     // Without the right to make namespaces as root, root is given up first and a user namespace asked for.
     if policy.layers.namespaces != Namespaces::Privileged {
         become_identity(policy)?;
@@ -101,7 +100,9 @@ pub(super) fn confine(policy: &Policy) -> Result<u32, Failure> {
     default_signals();
     let _ = nix::unistd::setsid();
     let _ = prctl::set_pdeathsig(Signal::SIGKILL);
-    // The first to go when memory runs out.
+    // The first to go when memory runs out. The file is this user's only while the process is dumpable, which the next
+    // program will be anyway.
+    let _ = prctl::set_dumpable(true);
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     limit(policy)?;
@@ -140,15 +141,6 @@ fn become_identity(policy: &Policy) -> Result<(), Failure> {
         .and_then(|()| setresgid(group, group, group))
         .and_then(|()| setresuid(user, user, user))
         .map_err(|error| Failure::of(Layer::Identity, format_args!("becoming user {user}"), error))
-}
-
-/// `/dev/stdout` is opened again by name, which asks for permission on the pipe itself.
-fn give_output_to_command(policy: &Policy) {
-    if policy.layers.identity {
-        let (user, group) = (Some(policy.identity.user), Some(policy.identity.group));
-        let _ = std::os::unix::fs::fchown(std::io::stdout(), user, group);
-        let _ = std::os::unix::fs::fchown(std::io::stderr(), user, group);
-    }
 }
 
 /// Asks for a SIGKILL when the guard dies, and checks that it has not died before this took effect.

@@ -35,6 +35,7 @@ pub(super) struct Files {
     pub root: String,
 }
 
+#[cfg(target_os = "linux")]
 impl Files {
     /// The three folders the command may change.
     pub fn writable(&self) -> [&str; 3] {

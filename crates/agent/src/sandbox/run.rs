@@ -18,7 +18,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
     net::UnixStream,
     sync::mpsc,
-    time::{Instant, timeout},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -27,8 +27,9 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// How long after the time limit, or after a cancel, the guard may take to say that all is over. Killing takes
 /// milliseconds, or up to 10 s where processes have to be hunted down one by one.
 const GUARD_PATIENCE: Duration = Duration::from_secs(15);
-/// How long after the end what is still in the pipes may take to be passed on.
-const DRAIN_PATIENCE: Duration = Duration::from_secs(30);
+/// After the end, how long to wait for more from a pipe that somebody still holds open. Everything printed is there
+/// already; only where there is no PID namespace can anybody be left to hold it.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Sandbox {
     /// Runs one command to its end. Everything it prints goes to `output` in order of arrival, as fast as that is
@@ -152,47 +153,34 @@ pub(super) async fn start(
     let (stdout, stderr) = (guard.stdout.take(), guard.stderr.take());
     let control = UnixStream::from_std(ours).map_err(failed("could not be spoken to"))?;
 
-    let discard = CancellationToken::new();
-    // Ends the pumps at the latest when this future is dropped.
-    let _stop = discard.clone().drop_guard();
+    let (discard, ended) = (CancellationToken::new(), CancellationToken::new());
     let end = async {
         let answer = converse(control, policy, &cancel).await;
-        if cancel.is_cancelled() {
-            discard.cancel();
-        }
-        // The guard is done; what is left is collecting it.
         if answer.is_err() {
             let _ = guard.start_kill();
         }
+        // The guard is done; what is left is collecting it.
         let _ = guard.wait().await;
+        ended.cancel();
         answer.map_err(failed("broke off"))
     };
-    let pumps = async {
-        let stdout = pump(stdout, OutputStream::Stdout, &output, &discard);
-        let stderr = pump(stderr, OutputStream::Stderr, &output, &discard);
-        tokio::join!(stdout, stderr)
+    // A listener that stands still keeps us only as long as nobody cancels.
+    let release = async {
+        ended.cancelled().await;
+        cancel.cancelled().await;
+        discard.cancel();
     };
-    let mut pumps = std::pin::pin!(pumps);
-    let mut end = std::pin::pin!(end);
-    let mut counted = None;
-    let (message, landlock) = loop {
+    let pumps = async {
+        let stdout = pump(stdout, OutputStream::Stdout, &output, &discard, &ended);
+        let stderr = pump(stderr, OutputStream::Stderr, &output, &discard, &ended);
         tokio::select! {
-            counts = &mut pumps, if counted.is_none() => counted = Some(counts),
-            answer = &mut end => break answer?,
+            counts = async { tokio::join!(stdout, stderr) } => counts,
+            never = async { release.await; std::future::pending().await } => never,
         }
     };
+    let (answer, (stdout_bytes, stderr_bytes)) = tokio::join!(end, pumps);
+    let (message, landlock) = answer?;
     let duration = started.elapsed();
-    let (stdout_bytes, stderr_bytes) = match counted {
-        Some(counts) => counts,
-        None => match timeout(DRAIN_PATIENCE, &mut pumps).await {
-            Ok(counts) => counts,
-            Err(_) => {
-                // Nobody takes the output. The command is over all the same.
-                discard.cancel();
-                timeout(DRAIN_PATIENCE, &mut pumps).await.unwrap_or_default()
-            }
-        },
-    };
     let ending = match message {
         Message::Failed(failure) => return Ok((Err(failure), landlock)),
         Message::Ended(status) if status & 0x7f == 0 => Ending::Exited(status >> 8 & 0xff),
@@ -244,11 +232,22 @@ async fn pump(
     stream: OutputStream,
     output: &mpsc::Sender<Output>,
     discard: &CancellationToken,
+    ended: &CancellationToken,
 ) -> u64 {
     let Some(mut from) = from else { return 0 };
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut counted = 0;
-    while let Ok(length @ 1..) = from.read(&mut chunk).await {
+    loop {
+        let late = async {
+            ended.cancelled().await;
+            tokio::time::sleep(DRAIN_PATIENCE).await;
+        };
+        let read = tokio::select! {
+            biased;
+            read = from.read(&mut chunk) => read,
+            () = late => break,
+        };
+        let Ok(length @ 1..) = read else { break };
         counted += length as u64;
         if discard.is_cancelled() || output.is_closed() {
             continue;

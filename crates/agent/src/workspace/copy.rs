@@ -139,3 +139,30 @@ impl LeftOut {
         .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_told_with_the_path_and_a_way_out() {
+        within_limits(SOURCE_FILES, SOURCE_BYTES, "/source").unwrap();
+        for (files, bytes, limit) in [(SOURCE_FILES + 1, 0, "500000 files"), (0, SOURCE_BYTES + 1, "2048 MiB")] {
+            let error = within_limits(files, bytes, "/source").unwrap_err();
+            assert!(error.is_callers());
+            let message = error.to_string();
+            assert!(message.contains("/source") && message.contains(limit) && message.contains("smaller"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_file_larger_than_a_source_may_be_stops_the_copy_before_it_begins() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        fs::create_dir_all(&from).unwrap();
+        fs::create_dir_all(&to).unwrap();
+        File::create(from.join("sparse")).unwrap().set_len(SOURCE_BYTES + 1).unwrap();
+        assert!(copy(&from, &to, &to).unwrap_err().is_callers());
+        assert_eq!(fs::read_dir(&to).unwrap().count(), 0);
+    }
+}

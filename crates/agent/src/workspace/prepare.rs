@@ -1,7 +1,7 @@
 //! Makes a working copy: from a step of an earlier attempt, else from the source.
 
 use super::{
-    Error, Notes, Prepare, Resume, Step, Workspace, blocking, checkpoint, copy, doing, files,
+    Error, Notes, Prepare, Resume, SOURCE_BYTES, Step, Workspace, blocking, checkpoint, copy, doing, files,
     git::{Git, is_object_id, zero_separated},
     source::{self, RepositoryAt, Source},
     tidy,
@@ -14,7 +14,8 @@ use std::{
     sync::Mutex,
 };
 
-/// Commits of history the tree's own repository gets: enough to look back, whatever the repository's age.
+/// Commits of history the tree's own repository gets: enough to look back, whatever the repository's age. One where the
+/// history is larger than a source may be.
 const HISTORY: &str = "--depth=1000";
 /// Longest part of a branch name made from the task, in bytes.
 const SLUG_BYTES: usize = 40;
@@ -294,7 +295,11 @@ async fn give_repository(git: &Git, tree: &Path, beginning: &Beginning) -> Resul
         git.anywhere(tree, fixed.chain([from.as_os_str(), wanted.as_ref()])).bytes().await
     };
     let from_source = match &beginning.history {
-        Some(source) => fetch(source, &beginning.base_commit, Some(HISTORY)).await.is_ok(),
+        Some(source) => {
+            let is_large = source::history_bytes(git, source).await > SOURCE_BYTES;
+            let depth = if is_large { "--depth=1" } else { HISTORY };
+            fetch(source, &beginning.base_commit, Some(depth)).await.is_ok()
+        }
         None => false,
     };
     if !from_source {

@@ -11,12 +11,15 @@ use std::{
     fs,
     os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Longest ref name in bytes; git's own limit is what fits in a file name.
 const REFERENCE_BYTES: usize = 255;
 /// How many names a message shows.
 const SHOWN: usize = 5;
+/// Longest look for uncommitted changes. It is for a note only; a tree that takes longer goes without.
+const LOOK: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug)]
 pub(super) enum Source {
@@ -145,6 +148,10 @@ async fn branches(git: &Git, folder: &Path) -> Result<String, Error> {
 /// no program the user's configuration names is run and nothing is refreshed in place. `None` where there is nothing to
 /// say, or it cannot be told this way.
 pub(super) async fn uncommitted(git: &Git, at: &RepositoryAt) -> Option<String> {
+    tokio::time::timeout(LOOK, changes(git, at)).await.ok()?
+}
+
+async fn changes(git: &Git, at: &RepositoryAt) -> Option<String> {
     let checkout = at.checkout.as_ref()?;
     let copy = git.folder().join("users-index");
     fs::copy(&checkout.index, &copy).ok()?;
@@ -170,6 +177,16 @@ pub(super) async fn uncommitted(git: &Git, at: &RepositoryAt) -> Option<String> 
     Some(format!(
         "{count} uncommitted {changes} in `{path}` ({names}{more}) are not part of this job; commit them to include them"
     ))
+}
+
+/// Bytes of a repository's history on the disk; 0 when git does not say.
+pub(super) async fn history_bytes(git: &Git, at: &Path) -> u64 {
+    let counted = git.anywhere(at, ["count-objects", "-v"]).line().await.unwrap_or_default();
+    let kibibytes = |line: &str| {
+        let value = line.strip_prefix("size: ").or_else(|| line.strip_prefix("size-pack: "))?;
+        value.parse::<u64>().ok()
+    };
+    counted.lines().filter_map(kibibytes).sum::<u64>() << 10
 }
 
 #[cfg(test)]

@@ -11,11 +11,11 @@ use nix::{
     unistd::pivot_root,
 };
 use std::{
-    ffi::CString,
+    ffi::{CString, OsString},
     fmt::Display,
     fs, io,
     os::unix::fs::symlink,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 /// The folder all mount points are made on holds nothing but those and links: 1 MiB is plenty.
@@ -162,7 +162,61 @@ fn failed<E: Display>(doing: &str, what: impl Display) -> impl FnOnce(E) -> Stri
     move |error| format!("{doing} {what}: {error}")
 }
 
-/// Symbolic links met on the way along `path`, each by its full name.
+/// Symbolic links met while following `path` to its end, each by a name that leads through no other link. Such a name
+/// can be made anew in an empty root without anything being followed to somewhere else.
 pub(in crate::sandbox) fn links_along(path: &Path) -> Vec<PathBuf> {
-    path.ancestors().filter(|ancestor| ancestor.is_symlink()).map(Path::to_path_buf).collect()
+    let mut links = Vec::new();
+    let mut reached = PathBuf::from("/");
+    let mut ahead: Vec<OsString> = names(path);
+    while let Some(name) = ahead.pop() {
+        if name == ".." {
+            reached.pop();
+            continue;
+        }
+        reached.push(name);
+        // A loop has no end to show; the kernel gives up at the same number.
+        if links.len() < LINKS
+            && let Ok(target) = fs::read_link(&reached)
+        {
+            links.push(reached.clone());
+            reached.pop();
+            if target.is_absolute() {
+                reached = PathBuf::from("/");
+            }
+            ahead.extend(names(&target));
+        }
+    }
+    links
+}
+
+const LINKS: usize = 40;
+
+/// The parts of a path, last first.
+fn names(path: &Path) -> Vec<OsString> {
+    let parts = path.components().rev().filter_map(|part| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    });
+    parts.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_link_on_the_way_is_found_by_its_own_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().canonicalize().unwrap();
+        fs::create_dir_all(base.join("real/inner")).unwrap();
+        symlink("../real", base.join("real/again")).unwrap();
+        symlink(base.join("middle"), base.join("first")).unwrap();
+        symlink("./real", base.join("middle")).unwrap();
+        symlink("loop", base.join("loop")).unwrap();
+        let found = |path: &str| links_along(&base.join(path));
+        assert_eq!(found("real/inner"), Vec::<PathBuf>::new());
+        assert_eq!(found("first/again/inner"), ["first", "middle", "real/again"].map(|name| base.join(name)));
+        assert_eq!(found("loop/x").len(), LINKS);
+    }
 }

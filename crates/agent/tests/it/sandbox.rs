@@ -1,0 +1,110 @@
+//! Real commands in the real sandbox: what they can do, what they cannot, and that nothing of them is left.
+
+#[cfg(target_os = "linux")]
+mod escapes;
+mod guard;
+#[cfg(target_os = "linux")]
+mod lifetimes;
+mod running;
+
+use agent::sandbox::{Command, Ending, Finished, Options, Output, Place, Sandbox};
+use protocol::OutputStream;
+use std::{path::Path, time::Duration};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// A workspace with an empty tree, and a sandbox around it.
+pub struct Bench {
+    /// Holds `secret` beside the workspaces, as a data folder would.
+    pub folder: TempDir,
+    pub sandbox: Sandbox,
+    pub place: Place,
+}
+
+/// What a command did, with all it printed.
+#[derive(Debug)]
+pub struct Ran {
+    pub finished: Finished,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Bench {
+    /// In the build's own folder rather than under `/tmp`, so that commands get a `/tmp` of their own.
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut Options)) -> Self {
+        let folder = tempfile::Builder::new().prefix("sandbox-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        std::fs::write(folder.path().join("secret"), "the data folder's secret").unwrap();
+        let workspaces = folder.path().join("workspaces");
+        let attempt = workspaces.join("job/1");
+        let place = Place { tree: attempt.join("tree"), scratch: attempt.join("scratch") };
+        std::fs::create_dir_all(&place.tree).unwrap();
+        let path = "/usr/local/bin:/usr/bin:/bin";
+        use std::os::unix::fs::PermissionsExt;
+        // Without a private root folder, commands reach the tree by its path from outside, as another user.
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+        let environment = [("PATH", path), ("HOME", "/home/person"), ("OPENAI_API_KEY", "canary")];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut options = Options::new(workspaces, environment.to_vec());
+        change(&mut options);
+        let sandbox = Sandbox::probe(options).await.unwrap();
+        if let Some(owner) = sandbox.owner() {
+            std::os::unix::fs::chown(&place.tree, Some(owner.user), Some(owner.group)).unwrap();
+        }
+        Self { folder, sandbox, place }
+    }
+
+    pub fn tree(&self) -> &Path {
+        &self.place.tree
+    }
+
+    pub async fn sh(&self, script: &str) -> Ran {
+        self.run(Command::new(script, Duration::from_secs(30)), CancellationToken::new()).await
+    }
+
+    pub async fn run(&self, command: Command, cancel: CancellationToken) -> Ran {
+        let (sender, mut receiver) = mpsc::channel::<Output>(16);
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let collect = async {
+            while let Some(output) = receiver.recv().await {
+                match output.stream {
+                    OutputStream::Stdout => stdout.extend(output.bytes),
+                    OutputStream::Stderr => stderr.extend(output.bytes),
+                }
+            }
+        };
+        let (finished, ()) = tokio::join!(self.sandbox.run(&self.place, &command, sender, cancel), collect);
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        Ran { finished: finished.unwrap(), stdout: text(&stdout), stderr: text(&stderr) }
+    }
+
+    /// As on a machine that allows no namespaces.
+    #[cfg(target_os = "linux")]
+    pub async fn without_namespaces() -> Self {
+        Self::with(|options| options.namespaces = false).await
+    }
+
+    /// Whether a layer is active here, as the sandbox itself says.
+    pub fn has(&self, name: &str) -> bool {
+        self.sandbox.protections().iter().any(|protection| protection.name == name && protection.active)
+    }
+}
+
+impl Ran {
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(self.finished.ending, Ending::Exited(0), "{}{}", self.stdout, self.stderr);
+        self.stdout
+    }
+
+    /// It ended by itself with another code than 0.
+    #[track_caller]
+    pub fn refused(self) -> String {
+        assert!(matches!(self.finished.ending, Ending::Exited(1..)), "{self:?}");
+        self.stderr
+    }
+}

@@ -1,0 +1,167 @@
+//! Real repositories and folders, kind and hostile, through the real git.
+
+mod hostile;
+mod resuming;
+mod sources;
+mod steps;
+mod tidying;
+
+use agent::workspace::{Error, Prepare, Resume, Workspace};
+use domain::{Clock, JobId, SystemClock};
+use protocol::Repository;
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+use tempfile::TempDir;
+
+/// A user's folder and an agent's.
+pub struct Desk {
+    pub folder: TempDir,
+    pub job: JobId,
+}
+
+impl Desk {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("source")).unwrap();
+        Self { folder, job: JobId::new(SystemClock.now()) }
+    }
+
+    /// With a repository of two commits: `main` has `a.txt` and `src/lib.txt`, tag `first` only `a.txt`.
+    pub fn with_repository() -> Self {
+        let desk = Self::new();
+        desk.git(&["init", "-q", "-b", "main"]);
+        desk.write("a.txt", "one\n");
+        desk.commit("first");
+        desk.git(&["tag", "first"]);
+        desk.write("src/lib.txt", "line 1\nline 2\nline 3\n");
+        desk.commit("second");
+        desk
+    }
+
+    pub fn source(&self) -> PathBuf {
+        self.folder.path().join("source")
+    }
+
+    pub fn workspaces(&self) -> PathBuf {
+        self.folder.path().join("workspaces")
+    }
+
+    pub fn write(&self, name: &str, content: &str) {
+        write(&self.source().join(name), content);
+    }
+
+    pub fn commit(&self, message: &str) -> String {
+        self.git(&["add", "-A"]);
+        self.git(&["commit", "-q", "-m", message]);
+        self.git(&["rev-parse", "HEAD"])
+    }
+
+    pub fn git(&self, arguments: &[&str]) -> String {
+        git(&self.source(), arguments)
+    }
+
+    pub fn ask(&self, attempt: u32, path: &Path, reference: Option<&str>) -> Prepare {
+        let repository = Repository { path: path.display().to_string(), reference: reference.map(str::to_owned) };
+        Prepare {
+            folder: self.workspaces(),
+            job: self.job,
+            attempt,
+            task: "Mend it".to_owned(),
+            repository: Some(repository),
+            resume: None,
+            owner: None,
+        }
+    }
+
+    pub async fn prepare(&self, reference: Option<&str>) -> Result<Workspace, Error> {
+        Workspace::prepare(self.ask(1, &self.source(), reference)).await
+    }
+
+    /// As a later attempt would be told of `commit` of `workspace`.
+    pub async fn resume(&self, attempt: u32, workspace: &Workspace, commit: &str) -> Workspace {
+        let resume = Resume {
+            location: workspace.location().to_owned(),
+            commit: commit.to_owned(),
+            base_commit: workspace.base_commit().to_owned(),
+            branch: workspace.branch().to_owned(),
+        };
+        let ask = Prepare { resume: Some(resume), ..self.ask(attempt, &self.source(), None) };
+        Workspace::prepare(ask).await.unwrap()
+    }
+}
+
+pub fn write(path: &Path, content: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+pub fn tree(workspace: &Workspace) -> PathBuf {
+    workspace.place().tree
+}
+
+/// Git as a user with no configuration runs it.
+pub fn try_git(at: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new("git");
+    command.current_dir(at).args(arguments).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin");
+    command.env("HOME", "/nonexistent").env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_ALLOW_PROTOCOL", "file");
+    for role in ["AUTHOR", "COMMITTER"] {
+        command.env(format!("GIT_{role}_NAME"), "user").env(format!("GIT_{role}_EMAIL"), "user@localhost");
+    }
+    command.output().unwrap()
+}
+
+#[track_caller]
+pub fn git(at: &Path, arguments: &[&str]) -> String {
+    let output = try_git(at, arguments);
+    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
+/// Everything in a folder: kind, rights, size, time of change and content, links as links. Two equal ones mean nobody
+/// wrote in between.
+pub fn fingerprint(folder: &Path) -> BTreeMap<PathBuf, (u32, u64, i64, i64, Vec<u8>)> {
+    let mut seen = BTreeMap::new();
+    let mut waiting = vec![folder.to_path_buf()];
+    while let Some(path) = waiting.pop() {
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        let content = match metadata.file_type() {
+            kind if kind.is_file() => fs::read(&path).unwrap(),
+            kind if kind.is_symlink() => fs::read_link(&path).unwrap().as_os_str().as_bytes().to_vec(),
+            _ => Vec::new(),
+        };
+        if metadata.is_dir() {
+            waiting.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+        seen.insert(path, (metadata.mode(), metadata.size(), metadata.mtime(), metadata.mtime_nsec(), content));
+    }
+    seen
+}
+
+/// Files and links of a tree by name, without its own repository.
+pub fn names(folder: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for path in fingerprint(folder).into_keys() {
+        let name = path.strip_prefix(folder).unwrap();
+        let is_folder = fs::symlink_metadata(&path).unwrap().is_dir();
+        if !is_folder && !name.starts_with(".git") {
+            names.push(name.to_string_lossy().into_owned());
+        }
+    }
+    names
+}
+
+/// Brings the patch into a fresh clone of the source and returns the clone.
+pub async fn applied(desk: &Desk, workspace: &Workspace) -> PathBuf {
+    let patch = desk.folder.path().join("the.patch");
+    fs::write(&patch, workspace.patch().await.unwrap()).unwrap();
+    let clone = desk.folder.path().join("clone");
+    git(desk.folder.path(), &["clone", "-q", "source", "clone"]);
+    git(&clone, &["checkout", "-q", workspace.base_commit()]);
+    git(&clone, &["apply", "--index", "--whitespace=nowarn", patch.to_str().unwrap()]);
+    clone
+}
