@@ -1,0 +1,33 @@
+//! One file per command. Nouns with several verbs have a folder.
+
+pub mod agent;
+pub mod apply;
+pub mod approvals;
+pub mod approve;
+pub mod attach;
+pub mod backup;
+pub mod completions;
+pub mod config;
+mod decide;
+pub mod deny;
+pub mod diff;
+pub mod doctor;
+mod follow;
+pub mod jobs;
+pub mod logs;
+pub mod models;
+pub mod restore;
+pub mod run;
+pub mod serve;
+pub mod token;
+pub mod trial;
+pub mod up;
+pub mod verify;
+pub mod version;
+
+/// Enough of an id to be unique among jobs that were not made in the same millisecond.
+const SHORT_ID: usize = 13;
+
+fn short(id: impl std::fmt::Display) -> String {
+    id.to_string().chars().take(SHORT_ID).collect()
+}

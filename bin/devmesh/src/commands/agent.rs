@@ -1,0 +1,80 @@
+//! `devmesh agent`: one worker.
+
+use crate::{
+    config::{Environment, Flags},
+    context::Context,
+    output::{Exit, Failure, Result},
+    wiring::{Signals, start_logging},
+};
+use tokio_util::sync::CancellationToken;
+
+/// It needs the backend's address (--url or DEVMESH_URL) and a token of scope `agent` (--token-file or DEVMESH_TOKEN_FILE).
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Name people see in a job's log
+    #[arg(long)]
+    name: Option<String>,
+    /// End when stdin ends: how the program that started this agent takes it along
+    #[arg(long, hide = true)]
+    lifeline: bool,
+}
+
+impl Arguments {
+    pub fn flags(&self) -> Flags {
+        self.name.iter().map(|name| ("agents.name".to_owned(), name.clone(), "--name".to_owned())).collect()
+    }
+}
+
+pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
+    let settings = &context.config.settings;
+    start_logging(settings, None)?;
+    let mut signals = Signals::catch()?;
+    let client = context.client()?;
+    let name = settings.agents.name.clone().unwrap_or_else(default_name);
+    let sandbox = agent::sandbox::Options::new(settings.agents.workspaces.clone(), Environment::inherited());
+    let options = agent::Options::new(client, name.clone(), sandbox);
+    let agent = agent::Agent::start(options).await.map_err(failure)?;
+    for protection in agent.protections().iter().filter(|protection| !protection.active) {
+        tracing::warn!(protection = protection.name, "not in force here: {}", protection.detail);
+    }
+    tracing::info!(agent = name, backend = context.backend_url(), "ready for work");
+    let shutdown = CancellationToken::new();
+    let mut work = std::pin::pin!(agent.run(shutdown.clone()));
+    tokio::select! {
+        ended = &mut work => return ended.map(|()| Exit::Done).map_err(failure),
+        () = signals.next() => {}
+        () = end_of_stdin(), if arguments.lifeline => {}
+    }
+    shutdown.cancel();
+    tokio::select! {
+        ended = work => ended.map(|()| Exit::Done).map_err(failure),
+        // Asked twice: the lease runs out by itself.
+        () = signals.next() => Ok(Exit::Interrupted),
+    }
+}
+
+/// Nothing is ever written into the pipe; its end is the message. Read by a thread, because a pipe cannot be waited for
+/// otherwise everywhere; it ends with the process.
+async fn end_of_stdin() {
+    let (ended, end) = tokio::sync::oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        // However reading ends, there is nobody at the other end any more.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        drop(ended);
+    });
+    let _ = end.await;
+}
+
+fn default_name() -> String {
+    let host =
+        nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_else(|| "host".into());
+    format!("{host}-{}", std::process::id()).chars().take(100).collect()
+}
+
+fn failure(error: agent::Error) -> Failure {
+    let what = error.to_string();
+    match error {
+        agent::Error::Refused(error) => Failure { exit: Failure::from(error).exit, ..Failure::failed(what) },
+        _ => Failure::failed(what).next("devmesh doctor"),
+    }
+}

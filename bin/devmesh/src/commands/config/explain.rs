@@ -1,0 +1,95 @@
+use crate::{
+    config::{Candidate, KEYS, Key, Origin, Unit, find},
+    context::Context,
+    output::{Exit, FAINT, Failure, Result, STRONG, styled},
+};
+use serde_json::json;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Such as server.port
+    key: Option<String>,
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
+    match &arguments.key {
+        Some(name) => one(name, context),
+        None => all(context),
+    }
+}
+
+fn one(name: &str, context: &Context) -> Result<Exit> {
+    let key =
+        find(name).ok_or_else(|| Failure::usage(format!("there is no key `{name}`")).next("devmesh config explain"))?;
+    let candidates = context.config.resolved.candidates(name);
+    let winner = candidates.last();
+    let losers: Vec<_> = candidates.iter().rev().skip(1).collect();
+    let document = json!({
+        "key": name, "doc": key.doc, "expects": key.expects(), "default": key.preset_text(),
+        "value": winner.map(|winner| shown_json(key, winner)), "from": winner.map(|winner| winner.origin.to_string()),
+        "overridden": losers.iter().map(|loser| json!({"value": shown_json(key, loser), "from": loser.origin.to_string()})).collect::<Vec<_>>(),
+    });
+    context.output.show(&document, || {
+        let value = winner.map_or_else(|| "not set".to_owned(), |winner| shown(key, winner));
+        let from = match winner {
+            Some(Candidate { origin, .. }) => origin.to_string(),
+            None => format!("nobody set it; in force: {}", key.preset_text()),
+        };
+        let mut text = format!(
+            "{} = {value}\n  {}\n  takes     {}\n  default   {}\n  from      {from}",
+            styled(STRONG, name),
+            key.doc,
+            key.expects(),
+            key.preset_text()
+        );
+        for loser in &losers {
+            text += &format!("\n  instead of {} {FAINT}({}){FAINT:#}", shown(key, loser), loser.origin);
+        }
+        text + &places(key, name)
+    })?;
+    Ok(Exit::Done)
+}
+
+/// How to set it.
+fn places(key: &Key, name: &str) -> String {
+    let variable = format!("DEVMESH_{}", name.to_ascii_uppercase().replace('.', "__"));
+    let file = if key.is_secret() { format!(", or {variable}_FILE with the name of a file") } else { String::new() };
+    let seed = key.seed.map_or_else(String::new, |seed| format!(", or {seed}"));
+    format!("\n  set with  {variable}{file}{seed}")
+}
+
+fn all(context: &Context) -> Result<Exit> {
+    let document: Vec<_> = KEYS
+        .iter()
+        .map(|key| {
+            let unit = (key.unit != Unit::None).then(|| key.unit.to_string());
+            json!({"key": key.name, "doc": key.doc, "expects": key.expects(), "unit": unit, "default": key.preset_text(), "also": key.seed})
+        })
+        .collect();
+    context.output.show(&document, || {
+        let entry = |key: &Key| {
+            let seed = key.seed.map_or_else(String::new, |seed| format!(" Also {seed}."));
+            format!(
+                "{}\n    {}{seed}\n    {FAINT}takes {}; default: {}{FAINT:#}",
+                styled(STRONG, key.name),
+                key.doc,
+                key.expects(),
+                key.preset_text()
+            )
+        };
+        KEYS.iter().map(entry).collect::<Vec<_>>().join("\n")
+    })?;
+    Ok(Exit::Done)
+}
+
+pub(super) fn shown(key: &Key, candidate: &Candidate) -> String {
+    if key.is_secret() { "***".into() } else { candidate.value.to_string() }
+}
+
+pub(super) fn shown_json(key: &Key, candidate: &Candidate) -> serde_json::Value {
+    if key.is_secret() { "***".into() } else { candidate.value.to_json() }
+}
+
+pub(super) fn is_set(candidates: &[Candidate]) -> bool {
+    candidates.last().is_some_and(|winner| winner.origin != Origin::Default)
+}

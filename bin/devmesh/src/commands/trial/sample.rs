@@ -1,0 +1,86 @@
+//! A small repository to try things on.
+
+use crate::output::{Failure, Result};
+use std::path::{Path, PathBuf};
+use tokio::process::Command;
+
+const FILES: &[(&str, &str)] = &[
+    (
+        "README.md",
+        "# Tea timer\n\nCounts down the minutes a tea has to brew and rings when it is ready.\n\n    python3 tea.py green\n",
+    ),
+    (
+        "tea.py",
+        r#""""Brewing times of a few teas, and a timer."""
+
+import sys
+import time
+
+MINUTES = {"green": 2, "black": 4, "herbal": 8}
+
+
+def seconds(kind):
+    """How long this kind of tea has to brew."""
+    return MINUTES[kind] * 60
+
+
+if __name__ == "__main__":
+    time.sleep(seconds(sys.argv[1]))
+    print("\a Your tea is ready.")
+"#,
+    ),
+    (
+        "test_tea.py",
+        r#"import unittest
+
+import tea
+
+
+class Seconds(unittest.TestCase):
+    def test_minutes_become_seconds(self):
+        self.assertEqual(tea.seconds("green"), 120)
+
+
+if __name__ == "__main__":
+    unittest.main()
+"#,
+    ),
+];
+
+/// The sample under the data folder, made at the first call.
+pub async fn repository(data: &Path) -> Result<PathBuf> {
+    let folder = data.join("sample");
+    if git(&folder, &["rev-parse", "--verify", "--quiet", "HEAD"]).await.is_ok() {
+        return Ok(folder);
+    }
+    let making = |error: std::io::Error| {
+        Failure::from(error).context(format_args!("making the sample repository in {}", folder.display()))
+    };
+    std::fs::create_dir_all(&folder).map_err(making)?;
+    for (name, text) in FILES {
+        std::fs::write(folder.join(name), text).map_err(making)?;
+    }
+    git(&folder, &["init", "--quiet", "--initial-branch=main", "."]).await?;
+    git(&folder, &["add", "--", "README.md", "tea.py", "test_tea.py"]).await?;
+    let author = ["-c", "user.name=devmesh", "-c", "user.email=devmesh@localhost", "-c", "commit.gpgsign=false"];
+    git(&folder, &[&author[..], &["commit", "--quiet", "-m", "A tea timer"]].concat()).await?;
+    Ok(folder)
+}
+
+/// In `folder` and no repository around it, with nothing of the user's templates or hooks.
+async fn git(folder: &Path, arguments: &[&str]) -> Result<()> {
+    let mut command = Command::new("git");
+    command.arg("-C").arg(folder).args(["-c", "core.hooksPath=/dev/null"]).args(arguments);
+    command
+        .env("GIT_CEILING_DIRECTORIES", folder.parent().unwrap_or(folder))
+        .env("GIT_TEMPLATE_DIR", "")
+        .env("LC_ALL", "C")
+        .stdin(std::process::Stdio::null());
+    let output = command.output().await.map_err(|error| {
+        Failure::failed(format!("git cannot be started: {error}")).next("install git, then try again")
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(Failure::failed(format!("git {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim())))
+}

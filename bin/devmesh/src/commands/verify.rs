@@ -1,0 +1,112 @@
+//! `devmesh verify`: recompute the hash chain of a job's log.
+
+use crate::{
+    context::Context,
+    output::{BAD, Exit, GOOD, Result, styled},
+};
+use client::Client;
+use domain::{CanonicalJson, EventHash, JobId, Link, verify_link};
+use futures_util::{StreamExt, TryStreamExt};
+use protocol::{BrokenLink, Event, VerifyReport};
+
+/// Every event carries the hash of the one before it; a changed, dropped or reordered event breaks the chain.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Job id, or the beginning of one
+    job: String,
+    /// Read the whole log and recompute here too, without trusting the backend's word
+    #[arg(long)]
+    here: bool,
+}
+
+pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
+    let client = context.client()?;
+    let output = &context.output;
+    let job = context.job(&client, &arguments.job).await?;
+    let mut report = client.verify(job.id).await?;
+    if arguments.here {
+        let here = recompute(&client, &report).await?;
+        if report.intact {
+            report = here;
+        }
+    }
+    let intact = report.intact;
+    output.show(&report, || match &report.broken_at {
+        None => format!(
+            "{} {} events up to {}, last hash {}",
+            styled(GOOD, "intact:"),
+            report.events,
+            report.head,
+            report.head_hash
+        ),
+        Some(broken) => format!("{} at event {}: {}", styled(BAD, "broken"), broken.seq, broken.detail),
+    })?;
+    if !intact {
+        output.next("stop the backend, keep a copy of the data folder, and devmesh restore a backup into a new one");
+        return Ok(Exit::Failed);
+    }
+    Ok(Exit::Done)
+}
+
+/// The same chain from the events as they travelled, up to the head the backend named.
+async fn recompute(client: &Client, named: &VerifyReport) -> Result<VerifyReport> {
+    let mut chain = Chain { job: named.job_id, previous: EventHash::START, seq: 0, events: 0 };
+    let mut broken_at = None;
+    if named.head.seq > 0 {
+        let mut events = client.events(named.job_id, None).take((named.head.seq) as usize);
+        while let Some(event) = events.try_next().await? {
+            if let Err(detail) = chain.add(&event) {
+                broken_at = Some(BrokenLink { seq: event.seq, detail });
+                break;
+            }
+        }
+    }
+    if broken_at.is_none() && chain.previous != named.head_hash {
+        broken_at = Some(BrokenLink {
+            seq: chain.seq,
+            detail: format!("the log ends with hash {}, the backend says {}", chain.previous, named.head_hash),
+        });
+    }
+    Ok(VerifyReport {
+        intact: broken_at.is_none(),
+        events: chain.events,
+        head_hash: chain.previous,
+        broken_at,
+        ..named.clone()
+    })
+}
+
+struct Chain {
+    job: JobId,
+    previous: EventHash,
+    seq: u64,
+    events: u64,
+}
+
+impl Chain {
+    fn add(&mut self, event: &Event) -> Result<(), String> {
+        let payload = CanonicalJson::of(&event.payload).map_err(|error| error.to_string())?;
+        if event.seq != self.seq + 1 {
+            return Err(format!("event {} follows event {}", event.seq, self.seq));
+        }
+        if event.previous != self.previous {
+            return Err("it does not link to the event before it".into());
+        }
+        let link = Link {
+            job_id: self.job,
+            epoch: event.cursor.epoch,
+            seq: event.seq,
+            event_type: &event.event_type,
+            actor: event.actor.as_str(),
+            attempt: event.attempt,
+            at: event.at,
+            payload: &payload,
+            previous: event.previous,
+        };
+        if !verify_link(&link, event.hash) {
+            return Err("its fields do not have the hash it carries".into());
+        }
+        (self.previous, self.seq, self.events) = (event.hash, event.seq, self.events + 1);
+        Ok(())
+    }
+}

@@ -1,0 +1,142 @@
+//! Every key there is. What is not here is refused, and what is here is what `config explain` documents.
+
+use super::key::{Key, Kind, Preset, Unit};
+
+/// The key `name` belongs to.
+pub fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.matches(name))
+}
+
+const fn key(name: &'static str, kind: Kind, preset: Preset, doc: &'static str) -> Key {
+    Key { name, kind, preset, seed: None, unit: Unit::None, doc }
+}
+
+impl Key {
+    const fn seed(self, seed: &'static str) -> Self {
+        Self { seed: Some(seed), ..self }
+    }
+
+    const fn unit(self, unit: Unit) -> Self {
+        Self { unit, ..self }
+    }
+}
+
+/// Longest time that can be asked for, in seconds: thirty days.
+const LONG: u64 = 30 * 24 * 3600;
+
+#[rustfmt::skip]
+pub static KEYS: &[Key] = &[
+    // Where things are.
+    key("data", Kind::Path, Preset::Derived("$XDG_DATA_HOME/devmesh, else ~/.local/share/devmesh"),
+        "Folder with everything devmesh keeps. It must lie on a local disk."),
+    key("url", Kind::Url, Preset::Derived("the address and port of `server`"),
+        "Backend that client commands and agents speak to."),
+    key("token", Kind::Secret, Preset::Derived("the file `admin-token` in the data folder"),
+        "Token that client commands and agents show to the backend."),
+    // The backend.
+    key("server.address", Kind::Address, Preset::Text("127.0.0.1"),
+        "Address the backend listens on. Anything but loopback lets other machines in; tokens are needed either way."),
+    key("server.port", Kind::Integer { min: 0, max: 65_535 }, Preset::Integer(8080),
+        "TCP port of the backend. 0 takes a free one.").seed("API_PORT"),
+    key("server.allowed_hosts", Kind::List, Preset::List(&[]),
+        "Host names the backend may be asked under besides loopback and its own address; a name, optionally with a port."),
+    key("server.allowed_origins", Kind::List, Preset::List(&["http://localhost:3000"]),
+        "Exact origins of web pages that may speak to the backend from a browser."),
+    key("server.connections", Kind::Integer { min: 8, max: 100_000 }, Preset::Integer(1024),
+        "Connections at once. The default stays under the usual limit of open files."),
+    key("server.artifact_bytes", Kind::Integer { min: 1024, max: 1 << 40 }, Preset::Integer(64 << 20),
+        "Largest file a job may hand in.").unit(Unit::Bytes),
+    // Jobs.
+    key("jobs.lease_s", Kind::Integer { min: 3, max: 3600 }, Preset::Integer(15),
+        "How long an agent keeps a job without a sign of life.").unit(Unit::Seconds),
+    key("jobs.running_per_principal", Kind::Integer { min: 1, max: 10_000 }, Preset::Integer(8),
+        "Jobs of one principal that run at the same time."),
+    key("jobs.idempotency_s", Kind::Integer { min: 60, max: LONG }, Preset::Integer(24 * 3600),
+        "How long a repeated request is recognised by its idempotency key.").unit(Unit::Seconds),
+    key("jobs.retention_days", Kind::Integer { min: 1, max: 36_500 }, Preset::Unset,
+        "Finished jobs older than this are deleted with their logs and files. Not set: kept for ever.").unit(Unit::Days),
+    // Agents.
+    key("agents.count", Kind::Integer { min: 0, max: 64 }, Preset::Integer(1),
+        "Agent processes that `up` and `try` start."),
+    key("agents.name", Kind::Text, Preset::Derived("the host's name and the process number"),
+        "Name of an agent as people see it in a job's log."),
+    key("agents.workspaces", Kind::Path, Preset::Derived("the folder `agent` in the data folder"),
+        "Folder for the agent's working copies."),
+    // Models.
+    key("ollama.base_url", Kind::Url, Preset::Text("http://127.0.0.1:11434"),
+        "Where Ollama listens.").seed("OLLAMA_BASE_URL"),
+    key("ollama.location", Kind::OneOf(&["local", "cloud"]), Preset::Text("local"),
+        "Where that Ollama runs. Say `cloud` of a machine that is not yours: only jobs that allow it go there."),
+    key("ollama.enabled", Kind::Boolean, Preset::Boolean(true),
+        "Whether to offer Ollama's models."),
+    key("ollama.context_tokens", Kind::Integer { min: 512, max: 10_000_000 }, Preset::Integer(16_384),
+        "Context asked of Ollama for each call. More takes more memory; a prompt that does not fit is refused, never cut.").unit(Unit::Tokens),
+    key("cloud.base_url", Kind::Url, Preset::Derived("https://api.openai.com/v1 once openai.api_key is set"),
+        "OpenAI-compatible service in the cloud. Used only by jobs that allow their prompts to leave the machine.").seed("CLOUD_PROVIDER_BASE_URL"),
+    key("openai.api_key", Kind::Secret, Preset::Unset,
+        "Key for the service at cloud.base_url.").seed("OPENAI_API_KEY"),
+    key("anthropic.api_key", Kind::Secret, Preset::Unset,
+        "Key for Anthropic's service. Accepted; this version has no provider that uses it.").seed("ANTHROPIC_API_KEY"),
+    key("providers.*.base_url", Kind::Url, Preset::Unset,
+        "One more OpenAI-compatible service (llama.cpp, LM Studio, vLLM …) under a name of your choice."),
+    key("providers.*.api_key", Kind::Secret, Preset::Unset,
+        "Key for that service, when it wants one."),
+    key("providers.*.location", Kind::OneOf(&["local", "cloud"]), Preset::Text("cloud"),
+        "Where that service runs. Say `local` only of machines that are yours: local services get every prompt."),
+    key("routes.*.targets", Kind::List, Preset::Unset,
+        "Models behind a logical name, best first, each as provider/model."),
+    key("routes.*.allow_cloud", Kind::Boolean, Preset::Boolean(false),
+        "Whether targets in the cloud may be used, for jobs that allow it too."),
+    key("embedded.enabled", Kind::Boolean, Preset::Boolean(true),
+        "Whether to offer models that run inside this process."),
+    key("embedded.threads", Kind::Integer { min: 1, max: 256 }, Preset::Derived("the number of processor cores, at most 8"),
+        "Threads one embedded model computes with.").unit(Unit::Threads),
+    key("embedded.context_tokens", Kind::Integer { min: 256, max: 1_000_000 }, Preset::Integer(8192),
+        "Largest context an embedded model is given, below what the model itself allows.").unit(Unit::Tokens),
+    key("embedded.idle_s", Kind::Integer { min: 1, max: LONG }, Preset::Integer(300),
+        "An embedded model leaves memory after this much idle time.").unit(Unit::Seconds),
+    key("embedded.queue", Kind::Integer { min: 1, max: 1024 }, Preset::Integer(8),
+        "Calls that may wait for an embedded model; further ones are told to come back."),
+    key("embedded.cache", Kind::Path, Preset::Derived("$XDG_CACHE_HOME/devmesh, else ~/.cache/devmesh"),
+        "Folder for downloaded models. It can be deleted at any time."),
+    key("embedded.ollama_store", Kind::Path, Preset::Derived("$OLLAMA_MODELS, else where Ollama usually keeps them"),
+        "Folder of an Ollama installation whose model files may be read, never written, without a running Ollama."),
+    // Talking.
+    key("log.filter", Kind::Text, Preset::Text("info"),
+        "What long-running commands log: a level, or levels per part like `info,api=debug`."),
+    key("log.format", Kind::OneOf(&["text", "json"]), Preset::Text("text"),
+        "How they log."),
+    // Names of set-ups with more parts. Accepted so that one environment serves them all.
+    key("database.url", Kind::Text, Preset::Unset,
+        "Accepted; this version keeps everything in the data folder.").seed("DATABASE_URL"),
+    key("mcp.url", Kind::Url, Preset::Unset,
+        "Accepted; this version starts no MCP server.").seed("MCP_URL"),
+    key("vector_store.url", Kind::Url, Preset::Unset,
+        "Accepted; this version has no vector store.").seed("VECTOR_STORE_URL"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Value;
+
+    #[test]
+    fn every_key_is_documented_and_its_default_fits() {
+        for key in KEYS {
+            assert!(key.doc.ends_with('.'), "{}: {}", key.name, key.doc);
+            if let Some(value) = key.preset.value() {
+                assert_eq!(Value::parse(key, &value.to_string()).as_ref(), Ok(&value), "{}", key.name);
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_found() {
+        for (index, key) in KEYS.iter().enumerate() {
+            let name = key.name.replace('*', "mine");
+            assert!(std::ptr::eq(find(&name).unwrap(), &KEYS[index]), "{name}");
+        }
+        assert!(find("routes.a.b.targets").is_none());
+        assert!(find("routes..targets").is_none());
+    }
+}

@@ -1,0 +1,21 @@
+//! The roles put together: what starts what, in which order, and how it all ends.
+//!
+//! ```text
+//!   up / try ──▶ Backend (in this process) ──▶ store, jobs, router ──▶ api on one port
+//!        └─────▶ Agents: child processes of this executable, each with a token of its own in a private file
+//!   serve ─────▶ Backend          agent ──▶ one agent
+//! ```
+
+mod agents;
+mod backend;
+mod catalogue;
+mod embedded;
+mod logging;
+mod providers;
+mod signals;
+
+pub use agents::Agents;
+pub use backend::{Backend, bind, url_file as backend_url_file};
+pub use catalogue::{Catalogue, Registered};
+pub use logging::start as start_logging;
+pub use signals::Signals;

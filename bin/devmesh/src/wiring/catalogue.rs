@@ -1,0 +1,204 @@
+//! The models that can run inside this process, and where their files are.
+//!
+//! From three places, in the order in which `default` takes one: files the user registered with `models add`, the store
+//! of an Ollama on this disk (read, never written), and the bill of materials of models that can be fetched.
+
+use crate::config::{EmbeddedSettings, Settings};
+use embedded_model::{
+    Engine, Error, Info, Options,
+    bill::{self, Role},
+    ollama_store,
+};
+use protocol::{Location, Model};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::HashMap,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+/// The provider's name, before the slash of a model's id.
+pub const PROVIDER: &str = "embedded";
+
+/// A model file the user registered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Registered {
+    pub name: String,
+    pub path: PathBuf,
+}
+
+/// Cheap to clone. Looks at the disk anew for every listing, so what another process adds is found.
+#[derive(Clone, Debug)]
+pub struct Catalogue {
+    registry: PathBuf,
+    cache: PathBuf,
+    ollama_stores: Vec<PathBuf>,
+    options: Options,
+    /// Headers read before, by path, size and time of change: reading one takes tens of milliseconds.
+    headers: Arc<Mutex<HashMap<(PathBuf, u64, Option<SystemTime>), Result<Info, String>>>>,
+}
+
+/// One model, with what is needed to run it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub model: Model,
+    /// `None`: it has to be fetched first.
+    pub path: Option<PathBuf>,
+}
+
+impl Catalogue {
+    pub fn new(settings: &Settings) -> Self {
+        let EmbeddedSettings { cache, ollama_store, threads, context_tokens, .. } = &settings.embedded;
+        Self {
+            registry: settings.data.join("models.json"),
+            cache: cache.clone(),
+            ollama_stores: ollama_store::default_folders(ollama_store.as_deref(), settings.home.as_deref()),
+            options: Options { context_tokens: *context_tokens, threads: Some(*threads) },
+            headers: Arc::default(),
+        }
+    }
+
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    pub fn cache(&self) -> &Path {
+        &self.cache
+    }
+
+    /// Every chat model, the best guess for a default first. Blocks on the disk.
+    pub fn models(&self) -> Vec<Entry> {
+        let room = memory_available();
+        let mut entries: Vec<Entry> = Vec::new();
+        for registered in self.registered().unwrap_or_default() {
+            entries.push(self.local(&registered.name, &registered.path, None, room));
+        }
+        for stored in self.ollama_stores.iter().filter_map(|store| ollama_store::list(store).ok()).flatten() {
+            let note = (!stored.ignored_layers.is_empty())
+                .then(|| "adapters and image parts of this model are not used".to_owned());
+            let entry = self.local(&stored.name, &stored.path, note, room);
+            // Adding a second store must not hide what the first one has.
+            if entries.iter().all(|known| known.model.name != entry.model.name) {
+                entries.push(entry);
+            }
+        }
+        for listed in bill::entries().iter().filter(|entry| entry.role == Role::Chat) {
+            let path = listed
+                .file(bill::Kind::Weights)
+                .filter(|file| file.is_cached(&self.cache))
+                .map(|file| file.path(&self.cache));
+            let mut entry = match &path {
+                Some(path) => self.local(&listed.name, path, None, room),
+                None => Entry { model: model(&listed.name, false), path: None },
+            };
+            entry.model.size_bytes = listed.file(bill::Kind::Weights).map(|file| file.size_bytes);
+            entry.model.digest = listed.file(bill::Kind::Weights).map(|file| file.sha256.clone());
+            entry.model.notice = Some(if path.is_some() {
+                listed.notice.clone()
+            } else {
+                format!("{}; not on this machine yet: devmesh models pull {}", listed.notice, listed.name)
+            });
+            if entries.iter().all(|known| known.model.name != entry.model.name) {
+                entries.push(entry);
+            }
+        }
+        entries
+    }
+
+    pub fn find(&self, name: &str) -> Option<Entry> {
+        self.models().into_iter().find(|entry| entry.model.name == name)
+    }
+
+    fn local(&self, name: &str, path: &Path, note: Option<String>, room: Option<u64>) -> Entry {
+        let mut model = model(name, true);
+        let mut notices: Vec<String> = note.into_iter().collect();
+        match self.header(path) {
+            Ok(info) => {
+                model.context_tokens = Some(info.context_tokens as u64);
+                model.size_bytes = Some(info.size_bytes);
+                model.digest = info.sha256.clone();
+                notices.extend(info.notice.clone());
+                if let Some(room) = room.filter(|room| info.memory_bytes > *room) {
+                    model.available = false;
+                    notices.push(format!(
+                        "needs {} of memory and {} are free",
+                        crate::output::bytes(info.memory_bytes),
+                        crate::output::bytes(room)
+                    ));
+                }
+            }
+            Err(why) => {
+                model.available = false;
+                notices.push(why);
+            }
+        }
+        model.notice = (!notices.is_empty()).then(|| notices.join("; "));
+        Entry { model, path: Some(path.to_owned()) }
+    }
+
+    /// What the file's header says, or why this process cannot run it.
+    pub fn header(&self, path: &Path) -> Result<Info, String> {
+        let metadata = path.metadata().map_err(|error| format!("{}: {error}", path.display()))?;
+        let key = (path.to_owned(), metadata.len(), metadata.modified().ok());
+        if let Some(known) = self.headers.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return known.clone();
+        }
+        let read = Engine::inspect(path, &self.options).map_err(|error: Error| error.to_string());
+        let mut headers = self.headers.lock().unwrap_or_else(PoisonError::into_inner);
+        if headers.len() >= MOST_HEADERS {
+            headers.clear();
+        }
+        headers.insert(key, read.clone());
+        read
+    }
+
+    pub fn registered(&self) -> std::io::Result<Vec<Registered>> {
+        match std::fs::read(&self.registry) {
+            Ok(text) => Ok(serde_json::from_slice(&text)?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Replaces the list of registered models in one step.
+    pub fn register(&self, models: &[Registered]) -> std::io::Result<()> {
+        let folder = self.registry.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        serde_json::to_writer_pretty(&mut file, models)?;
+        file.write_all(b"\n")?;
+        file.as_file().sync_all()?;
+        file.persist(&self.registry).map_err(|error| error.error)?;
+        Ok(())
+    }
+}
+
+/// Headers remembered at once.
+const MOST_HEADERS: usize = 1_000;
+
+fn model(name: &str, available: bool) -> Model {
+    Model {
+        id: format!("{PROVIDER}/{name}"),
+        provider: PROVIDER.into(),
+        name: name.into(),
+        location: Location::Local,
+        context_tokens: None,
+        native_tools: false,
+        structured_output: true,
+        available,
+        digest: None,
+        size_bytes: None,
+        notice: None,
+    }
+}
+
+/// Bytes the kernel can give without swapping; `None` where it does not say.
+fn memory_available() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}

@@ -1,0 +1,170 @@
+//! The static binary in an empty image: no user, no shell, no libraries, a read-only root, no capabilities, one volume.
+//!
+//! The backend runs in the container; the job comes from outside through the published port, and so does the agent.
+
+use anyhow::{Context, Result, ensure};
+use client::{Client, Options};
+use domain::{JobKind, JobState, Scope};
+use protocol::{CreateJob, CreateToken};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+use testkit::{ScriptedModel, Turn};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+
+const NAME: &str = "a_job_sent_from_outside_runs_against_the_empty_image";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_sent_from_outside_runs_against_the_empty_image() -> Result<()> {
+    if let Some(why) = missing() {
+        eprintln!("skipped: {NAME}: {why}");
+        return Ok(());
+    }
+    let home = tempfile::tempdir()?;
+    let tag = format!("devmesh-test:{}", std::process::id());
+    build_image(home.path(), &tag)?;
+    // The container reaches the scripted model on the gateway of its own bridge, which is an address of this machine.
+    let gateway = docker(&["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"])?;
+    let model = ScriptedModel::start(vec![Turn::text("from outside")]).await;
+    let (door, _forwarder) = forward(gateway.trim(), model.address()).await?;
+    let container = Container::run(&tag, &format!("http://{door}"))?;
+    let url = format!("http://{}", docker(&["port", &container.0, "8080/tcp"])?.lines().next().context("no port")?);
+
+    let token = container.admin_token(home.path()).await?;
+    let admin = Client::new(Options::new(&url, &token))?;
+    let inspected = docker(&["inspect", &container.0])?;
+    ensure!(!inspected.contains(&token), "the token shows in `docker inspect`");
+
+    let agent_token = admin.create_token(&CreateToken { name: "outside".into(), scope: Scope::Agent }).await?.secret;
+    let token_file = home.path().join("agent-token");
+    std::fs::write(&token_file, agent_token)?;
+    let mut agent = Command::new(env!("CARGO_BIN_EXE_devmesh"))
+        .args(["agent", "--data"])
+        .arg(home.path().join("agent"))
+        .env("DEVMESH_URL", &url)
+        .env("DEVMESH_TOKEN_FILE", &token_file)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()?;
+    let mut spec = CreateJob::new(JobKind::Ask, "Say where you are.");
+    spec.route = Some("default".into());
+    let job = admin.create_job(&spec, None).await?.id;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let job = loop {
+        let job = admin.job(job).await?;
+        if job.state.is_terminal() || Instant::now() > deadline {
+            break job;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    agent.kill()?;
+    agent.wait()?;
+    ensure!(job.state == JobState::Succeeded, "the job is {} ({:?})", job.state, job.message);
+    ensure!(job.result.and_then(|result| result.answer).is_some_and(|answer| answer.contains("from outside")));
+    Ok(())
+}
+
+/// Passes connections to an address of the bridge on to one of the loopback interface, until it is dropped.
+async fn forward(interface: &str, target: SocketAddr) -> Result<(SocketAddr, JoinSet<()>)> {
+    let listener = TcpListener::bind((interface, 0)).await?;
+    let address = listener.local_addr()?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((mut outside, _)) = listener.accept().await {
+            connections.spawn(async move {
+                if let Ok(mut inside) = TcpStream::connect(target).await {
+                    let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
+                }
+            });
+        }
+    });
+    Ok((address, tasks))
+}
+
+/// Why this cannot run here.
+fn missing() -> Option<&'static str> {
+    if !cfg!(all(target_os = "linux", target_feature = "crt-static")) {
+        return Some("this build is not static");
+    }
+    let engine = Command::new("docker").args(["version", "--format", "{{.Server.Version}}"]).output();
+    match engine {
+        Err(_) => Some("there is no docker client"),
+        Ok(output) if !output.status.success() => Some("no Docker engine answers"),
+        Ok(_) => None,
+    }
+}
+
+fn build_image(home: &Path, tag: &str) -> Result<()> {
+    let context = home.join("context");
+    std::fs::create_dir_all(context.join("data"))?;
+    std::fs::copy(env!("CARGO_BIN_EXE_devmesh"), context.join("devmesh"))?;
+    let dockerfile = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/docker/Dockerfile");
+    docker(&["build", "--quiet", "--tag", tag, "--file", &dockerfile.to_string_lossy(), &context.to_string_lossy()])?;
+    Ok(())
+}
+
+fn docker(arguments: &[&str]) -> Result<String> {
+    let Output { status, stdout, stderr } =
+        Command::new("docker").env("DOCKER_BUILDKIT", "0").args(arguments).output()?;
+    ensure!(status.success(), "docker {arguments:?} ended with {status}: {}", String::from_utf8_lossy(&stderr));
+    Ok(String::from_utf8(stdout)?)
+}
+
+/// Removed with its volume and image at the end.
+struct Container(String, String);
+
+impl Container {
+    fn run(tag: &str, model_url: &str) -> Result<Self> {
+        let model = format!("OLLAMA_BASE_URL={model_url}");
+        let id = docker(&[
+            "run",
+            "--detach",
+            "--read-only",
+            "--cap-drop",
+            "ALL",
+            "--security-opt",
+            "no-new-privileges",
+            "--user",
+            "65532:65532",
+            "--volume",
+            "/data",
+            "--publish",
+            "127.0.0.1::8080",
+            "--env",
+            &model,
+            tag,
+        ])?;
+        Ok(Self(id.trim().into(), tag.into()))
+    }
+
+    /// The token file of the volume, once the backend has made it.
+    async fn admin_token(&self, home: &Path) -> Result<String> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let copy = home.join("admin-token");
+        loop {
+            let source = format!("{}:/data/admin-token", self.0);
+            match docker(&["cp", &source, &copy.to_string_lossy()]) {
+                Ok(_) => return Ok(std::fs::read_to_string(&copy)?.trim().into()),
+                Err(error) if Instant::now() > deadline => {
+                    let log = docker(&["logs", &self.0]).unwrap_or_default();
+                    return Err(error).context(format!("the backend made no token; its log: {log}"));
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let _ = docker(&["rm", "--force", "--volumes", &self.0]);
+        let _ = docker(&["rmi", "--force", &self.1]);
+    }
+}
