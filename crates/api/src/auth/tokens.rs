@@ -1,0 +1,326 @@
+//! The tokens this server knows, in memory; the store holds them over restarts.
+
+use super::secret::{Seal, Secret, digest};
+use crate::{
+    app::Rates,
+    problem::{Failure, Result},
+    rate::Limiter,
+};
+use domain::{Clock, ErrorCode, PrincipalId, RequestId, Scope, TokenId};
+use jobs::Caller;
+use protocol::{CreateToken, CreatedToken, Token};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::HashMap,
+    io::{self, Write},
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+};
+use store::{AuditRow, IdempotencyRow, Store, TokenRow};
+use tokio_util::sync::CancellationToken;
+
+/// Tokens at once. People and programs of one private mesh; each costs memory for its rate limit.
+const TOKENS: usize = 1_000;
+/// Characters of a token's name.
+const NAME_CHARACTERS: usize = 64;
+
+/// One token as requests see it.
+#[derive(Debug)]
+pub struct Entry {
+    pub id: TokenId,
+    pub principal: PrincipalId,
+    pub scope: Scope,
+    pub limiter: Limiter,
+    /// Fires when the token is deleted: open streams end.
+    pub revoked: CancellationToken,
+    row: TokenRow,
+}
+
+impl Entry {
+    fn new(row: TokenRow, rates: Rates) -> Self {
+        let rate = if row.scope == Scope::Agent { rates.agent } else { rates.token };
+        let (limiter, revoked) = (rate.limiter(), CancellationToken::new());
+        Self { id: row.id, principal: row.principal, scope: row.scope, limiter, revoked, row }
+    }
+
+    #[cfg(test)]
+    pub fn for_tests() -> Self {
+        let now = domain::Timestamp::from_millis(0);
+        let row = new_row("test".into(), PrincipalId::new(now), &Secret::generate(Scope::User), Scope::User, now);
+        Self::new(row, Rates::default())
+    }
+}
+
+type Known = HashMap<[u8; 32], Arc<Entry>>;
+
+pub struct Tokens {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    rates: Rates,
+    known: RwLock<Known>,
+    /// Changes happen one at a time, so that memory and store agree on their order and on the last admin token.
+    changing: tokio::sync::Mutex<()>,
+}
+
+impl Tokens {
+    pub async fn load(store: Store, clock: Arc<dyn Clock>, rates: Rates) -> Result<Self, store::Error> {
+        let rows: Vec<TokenRow> = store.read(|reader| reader.tokens()).await?;
+        let known = rows.into_iter().map(|row| (row.secret_sha256, Arc::new(Entry::new(row, rates)))).collect();
+        Ok(Self { store, clock, rates, known: RwLock::new(known), changing: tokio::sync::Mutex::default() })
+    }
+
+    pub fn find(&self, secret: &str) -> Option<Arc<Entry>> {
+        self.known(|known| known.get(&digest(secret)).cloned())
+    }
+
+    /// All tokens, oldest first.
+    pub fn list(&self) -> Vec<Token> {
+        let mut tokens: Vec<_> = self.known(|known| known.values().map(|entry| describe(&entry.row)).collect());
+        tokens.sort_by_key(|token| token.id);
+        tokens
+    }
+
+    /// Makes a token for a new principal. With an idempotency key, a repeat by the same bearer gets the same answer,
+    /// secret included.
+    pub async fn create(
+        &self,
+        caller: &Caller,
+        request: CreateToken,
+        key: Option<String>,
+        seal: Seal,
+    ) -> Result<CreatedToken> {
+        let length = request.name.chars().count();
+        if length == 0 || length > NAME_CHARACTERS || request.name.chars().any(char::is_control) {
+            return Err(Failure::field(
+                "/name",
+                format!("A name has 1 to {NAME_CHARACTERS} printable characters; got {length}."),
+            ));
+        }
+        let changing = self.changing.lock().await;
+        let now = self.clock.now();
+        let request_sha256 = hash_request(&request);
+        if let Some(key) = key.clone() {
+            let principal = caller.principal;
+            let earlier: Option<IdempotencyRow> =
+                self.store.read(move |reader| reader.idempotency(principal, &key)).await?;
+            if let Some(earlier) = earlier {
+                return self.repeat(&earlier, request_sha256, &seal);
+            }
+        }
+        if self.known(HashMap::len) >= TOKENS {
+            return Err(Failure::new(
+                ErrorCode::WrongState,
+                format!("There are {TOKENS} tokens, which is the limit. Delete one first."),
+            ));
+        }
+        let secret = Secret::generate(request.scope);
+        let row = new_row(request.name, PrincipalId::new(now), &secret, request.scope, now);
+        let answer =
+            serde_json::json!({"token": row.id, "scope": row.scope, "sealed": secret.seal(&seal, &row.id.to_string())});
+        let idempotency = key.map(|key| IdempotencyRow {
+            principal: caller.principal,
+            key,
+            request_sha256,
+            answer: answer.to_string(),
+            created_at: now,
+        });
+        let audit = audit(caller, now, "token.create", &row);
+        let written = row.clone();
+        self.store
+            .write(move |transaction| -> Result<(), store::Error> {
+                transaction.insert_token(&written)?;
+                if let Some(idempotency) = &idempotency {
+                    transaction.put_idempotency(idempotency)?;
+                }
+                transaction.audit(&audit)
+            })
+            .await?;
+        let token = describe(&row);
+        self.add(row);
+        drop(changing);
+        Ok(CreatedToken { token, secret: secret.expose() })
+    }
+
+    fn repeat(&self, earlier: &IdempotencyRow, request_sha256: [u8; 32], seal: &Seal) -> Result<CreatedToken> {
+        #[derive(serde::Deserialize)]
+        struct Answer {
+            token: TokenId,
+            scope: Scope,
+            sealed: String,
+        }
+        if earlier.request_sha256 != request_sha256 {
+            return Err(Failure::new(
+                ErrorCode::IdempotencyConflict,
+                format!("The idempotency key `{}` was used for another request. Use a fresh one.", earlier.key),
+            ));
+        }
+        let answer: Answer = serde_json::from_str(&earlier.answer).map_err(Failure::internal)?;
+        let secret = Secret::unseal(answer.scope, &answer.sealed, seal, &answer.token.to_string());
+        let entry = secret.as_ref().and_then(|secret| self.find(&secret.expose()));
+        match (secret, entry) {
+            (Some(secret), Some(entry)) if entry.id == answer.token => {
+                Ok(CreatedToken { token: describe(&entry.row), secret: secret.expose() })
+            }
+            _ => Err(Failure::new(
+                ErrorCode::WrongState,
+                format!(
+                    "This request made token {} before, and its secret cannot be shown again. Delete that token and ask with a fresh key.",
+                    answer.token
+                ),
+            )),
+        }
+    }
+
+    /// Deletes a token; what it has open ends. The last admin token stays, or nobody could ever get in again.
+    pub async fn delete(&self, caller: &Caller, id: TokenId) -> Result<()> {
+        let changing = self.changing.lock().await;
+        let entry = self
+            .known(|known| known.values().find(|entry| entry.id == id).cloned())
+            .ok_or_else(|| Failure::not_found(format!("token `{id}`")))?;
+        let admins = self.known(|known| known.values().filter(|entry| entry.scope == Scope::Admin).count());
+        if entry.scope == Scope::Admin && admins == 1 {
+            return Err(Failure::new(
+                ErrorCode::WrongState,
+                "This is the last admin token. Create another one before deleting it.",
+            ));
+        }
+        let audit = audit(caller, self.clock.now(), "token.delete", &entry.row);
+        self.store
+            .write(move |transaction| -> Result<(), store::Error> {
+                transaction.delete_token(id)?;
+                transaction.audit(&audit)
+            })
+            .await?;
+        self.remove(&entry);
+        drop(changing);
+        Ok(())
+    }
+
+    /// A token for an agent process the program starts itself. It replaces the one made before under the same name and
+    /// keeps that one's principal, so the agent still owns what it leased.
+    pub async fn mint_agent(&self, name: &str) -> Result<Secret, store::Error> {
+        let changing = self.changing.lock().await;
+        let now = self.clock.now();
+        let earlier: Vec<_> = self.known(|known| {
+            known.values().filter(|entry| entry.scope == Scope::Agent && entry.row.name == name).cloned().collect()
+        });
+        let principal = earlier.first().map_or_else(|| PrincipalId::new(now), |entry| entry.principal);
+        let secret = Secret::generate(Scope::Agent);
+        let row = new_row(name.into(), principal, &secret, Scope::Agent, now);
+        let by_the_program = Caller { principal, scope: Scope::Admin, request: RequestId::new(now) };
+        let audit = audit(&by_the_program, now, "token.create", &row);
+        let (written, gone) = (row.clone(), earlier.iter().map(|entry| entry.id).collect::<Vec<_>>());
+        self.store
+            .write(move |transaction| -> Result<(), store::Error> {
+                for id in gone {
+                    transaction.delete_token(id)?;
+                }
+                transaction.insert_token(&written)?;
+                transaction.audit(&audit)
+            })
+            .await?;
+        for entry in &earlier {
+            self.remove(entry);
+        }
+        self.add(row);
+        drop(changing);
+        Ok(secret)
+    }
+
+    fn known<T>(&self, look: impl FnOnce(&Known) -> T) -> T {
+        look(&self.known.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn add(&self, row: TokenRow) {
+        let entry = Arc::new(Entry::new(row, self.rates));
+        self.known.write().unwrap_or_else(PoisonError::into_inner).insert(entry.row.secret_sha256, entry);
+    }
+
+    fn remove(&self, entry: &Entry) {
+        self.known.write().unwrap_or_else(PoisonError::into_inner).remove(&entry.row.secret_sha256);
+        entry.revoked.cancel();
+    }
+}
+
+/// Makes the first admin token when the store holds none, and writes it to `file`, readable by its owner alone.
+///
+/// `Some` only when it was made now: the program shows it once. Call it before [`crate::App::start`], which loads the
+/// tokens. The file is on disk before the store knows the token: a crash between the two leaves a useless file, never a
+/// server nobody can enter.
+pub async fn ensure_admin_token(
+    store: &Store,
+    clock: &dyn Clock,
+    file: &Path,
+) -> Result<Option<Secret>, AdminTokenError> {
+    let rows: Vec<TokenRow> = store.read(|reader| reader.tokens()).await?;
+    if rows.iter().any(|row| row.scope == Scope::Admin) {
+        return Ok(None);
+    }
+    let now = clock.now();
+    let secret = Secret::generate(Scope::Admin);
+    let (path, text) = (file.to_owned(), secret.expose());
+    let written = tokio::task::spawn_blocking(move || write_private(&path, &text)).await.map_err(io::Error::other);
+    written.flatten().map_err(|cause| AdminTokenError::File { file: file.display().to_string(), cause })?;
+    let row = new_row("first admin".into(), PrincipalId::new(now), &secret, Scope::Admin, now);
+    let by_the_program = Caller { principal: row.principal, scope: Scope::Admin, request: RequestId::new(now) };
+    let audit = audit(&by_the_program, now, "token.create", &row);
+    store
+        .write(move |transaction| -> Result<(), store::Error> {
+            transaction.insert_token(&row)?;
+            transaction.audit(&audit)
+        })
+        .await?;
+    Ok(Some(secret))
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AdminTokenError {
+    #[error(
+        "the first admin token cannot be written to {file}: {cause}. Make the folder writable for this user and start again"
+    )]
+    File { file: String, cause: io::Error },
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// Written beside and renamed over, so that the file never holds half a token or has, even briefly, open permissions.
+fn write_private(file: &Path, text: &str) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let beside = file.with_extension("new");
+    match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut new = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    writeln!(new, "{text}")?;
+    new.sync_all()?;
+    std::fs::rename(&beside, file)?;
+    match file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => std::fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+fn new_row(name: String, principal: PrincipalId, secret: &Secret, scope: Scope, now: domain::Timestamp) -> TokenRow {
+    TokenRow { id: TokenId::new(now), principal, name, scope, secret_sha256: secret.sha256(), created_at: now }
+}
+
+fn describe(row: &TokenRow) -> Token {
+    Token { id: row.id, principal: row.principal, name: row.name.clone(), scope: row.scope, created_at: row.created_at }
+}
+
+fn audit(caller: &Caller, at: domain::Timestamp, action: &str, row: &TokenRow) -> AuditRow {
+    AuditRow {
+        at,
+        principal: caller.principal,
+        action: action.into(),
+        object: format!("token:{} ({}, {})", row.id, row.scope, row.name),
+        request_id: caller.request,
+    }
+}
+
+/// The route is part of it: a key used for a job does not answer for a token.
+fn hash_request(request: &CreateToken) -> [u8; 32] {
+    let text = serde_json::json!(["POST /api/v1/tokens", request.name, request.scope]).to_string();
+    Sha256::digest(text.as_bytes()).into()
+}

@@ -1,0 +1,235 @@
+//! What handlers take from a request. Each extractor refuses with a problem that says where and why.
+
+use crate::{
+    app::App,
+    problem::{Failure, Result},
+};
+use axum::body::HttpBody;
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
+use bytes::Bytes;
+use domain::ErrorCode;
+use http::{HeaderMap, header, request::Parts};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
+use std::{fmt::Write as _, sync::Arc};
+
+/// A JSON body of at most `limits.json_bytes`.
+pub struct Payload<T>(pub T);
+
+/// A JSON body of at most `limits.model_call_bytes`: a whole conversation.
+pub struct LargePayload<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Payload<T> {
+    type Rejection = Failure;
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self> {
+        read_json(request, app, app.options.limits.json_bytes).await.map(Self)
+    }
+}
+
+/// No body at all is `None`.
+impl<T: DeserializeOwned> OptionalFromRequest<Arc<App>> for Payload<T> {
+    type Rejection = Failure;
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Option<Self>> {
+        let empty = request.body().is_end_stream();
+        if empty && !request.headers().contains_key(header::CONTENT_TYPE) {
+            return Ok(None);
+        }
+        read_json(request, app, app.options.limits.json_bytes).await.map(|body| Some(Self(body)))
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for LargePayload<T> {
+    type Rejection = Failure;
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self> {
+        read_json(request, app, app.options.limits.model_call_bytes).await.map(Self)
+    }
+}
+
+async fn read_json<T: DeserializeOwned>(request: Request, app: &App, limit: usize) -> Result<T> {
+    check_media_type(request.headers())?;
+    let body = read(request, app, limit).await?;
+    parse_json(&body)
+}
+
+fn check_media_type(headers: &HeaderMap) -> Result<()> {
+    let unsupported = |detail: String| Failure::new(ErrorCode::UnsupportedMediaType, detail);
+    if let Some(encoding) = headers.get(header::CONTENT_ENCODING) {
+        return Err(unsupported(format!("Bodies are read as they are; got content-encoding {encoding:?}.")));
+    }
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let given: String = given.chars().take(128).collect();
+    Err(unsupported(format!("Send the body as `content-type: application/json`; got `{given}`.")))
+}
+
+/// The whole body, within `limit` bytes and `limits.body_timeout`.
+async fn read(request: Request, app: &App, limit: usize) -> Result<Bytes> {
+    check_length(request.headers(), limit as u64)?;
+    let wait = app.options.limits.body_timeout;
+    let read = tokio::time::timeout(wait, Limited::new(request.into_body(), limit).collect()).await;
+    match read {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if is_too_large(error.as_ref()) => Err(too_large(limit as u64)),
+        Ok(Err(error)) => Err(Failure::new(ErrorCode::InvalidRequest, format!("The body could not be read: {error}."))),
+        Err(_) => Err(Failure::new(
+            ErrorCode::RequestTimeout,
+            format!("The body did not arrive within {} s.", wait.as_secs_f32()),
+        )),
+    }
+}
+
+fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<LengthLimitError>())
+}
+
+/// Refuses what announces itself as too large before a byte of it is read.
+pub fn check_length(headers: &HeaderMap, limit: u64) -> Result<()> {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|bytes| bytes > limit) { Err(too_large(limit)) } else { Ok(()) }
+}
+
+pub fn too_large(limit: u64) -> Failure {
+    Failure::new(
+        ErrorCode::BodyTooLarge,
+        format!("At most {limit} bytes are read here. Send less, or raise the limit in the configuration."),
+    )
+}
+
+pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    let text = std::str::from_utf8(body).map_err(|error| {
+        Failure::new(
+            ErrorCode::InvalidJson,
+            format!("The body is not UTF-8: it breaks at byte {}.", error.valid_up_to()),
+        )
+    })?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let parent = pointer(error.path());
+        let error = error.into_inner();
+        match error.classify() {
+            serde_json::error::Category::Data => {
+                let message = error.to_string();
+                Failure::field(parent + &named_field(&message), message)
+            }
+            _ => not_json(&error),
+        }
+    })?;
+    deserializer.end().map_err(|error| not_json(&error))?;
+    Ok(value)
+}
+
+/// Of fields that are missing or there twice, only the message knows the name.
+fn named_field(message: &str) -> String {
+    let name = ["missing field `", "duplicate field `"].iter().find_map(|start| message.strip_prefix(start));
+    name.and_then(|rest| rest.split('`').next()).map_or_else(String::new, |name| format!("/{}", escaped(name)))
+}
+
+fn not_json(error: &serde_json::Error) -> Failure {
+    Failure::new(ErrorCode::InvalidJson, format!("The body is not JSON: {error}."))
+}
+
+/// RFC 6901.
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    let mut pointer = String::new();
+    for segment in path {
+        // Writing to a String cannot fail.
+        let _ = match segment {
+            Segment::Seq { index } => write!(pointer, "/{index}"),
+            Segment::Map { key } => write!(pointer, "/{}", escaped(key)),
+            Segment::Enum { variant } => write!(pointer, "/{variant}"),
+            Segment::Unknown => Ok(()),
+        };
+    }
+    pointer
+}
+
+fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+/// The query string. Unknown and repeated parameters are refused: a filter that is not applied is worse than none.
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let query = parts.uri.query().unwrap_or_default();
+        let deserializer = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+        serde_path_to_error::deserialize(deserializer).map(Self).map_err(|error| {
+            let name = pointer(error.path()).trim_start_matches('/').to_owned();
+            let detail: String = error.into_inner().to_string().chars().take(300).collect();
+            Failure::field(name, detail)
+        })
+    }
+}
+
+/// The variable parts of the path.
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Failure;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        match axum::extract::Path::<T>::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(value)) => Ok(Self(value)),
+            Err(rejection) => {
+                let detail: String = rejection.body_text().chars().take(300).collect();
+                Err(Failure::new(ErrorCode::InvalidRequest, format!("The path is not valid: {detail}.")))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use protocol::{AppendEvents, CreateJob};
+
+    fn refusal(body: &[u8]) -> (ErrorCode, String) {
+        let failure = parse_json::<CreateJob>(body).unwrap_err();
+        (failure.code, failure.errors.first().map(|error| error.pointer.clone()).unwrap_or_default())
+    }
+
+    #[test]
+    fn mistakes_are_pointed_at() {
+        assert_eq!(
+            refusal(br#"{"kind":"ask","task":"x","limits":{"steps":-1}}"#),
+            (ErrorCode::InvalidRequest, "/limits/steps".into())
+        );
+        assert_eq!(refusal(br#"{"kind":"ask","task":"x","colour":1}"#), (ErrorCode::InvalidRequest, "/colour".into()));
+        assert_eq!(refusal(br#"{"kind":"ask","task":"x","task":"y"}"#), (ErrorCode::InvalidRequest, "/task".into()));
+        assert_eq!(refusal(br#"{"kind":"ask"}"#), (ErrorCode::InvalidRequest, "/task".into()));
+        assert_eq!(refusal(br#"{"kind":"sing","task":"x"}"#), (ErrorCode::InvalidRequest, "/kind".into()));
+    }
+
+    #[test]
+    fn what_is_not_json_says_so() {
+        for body in
+            [&b"{"[..], b"", b"nul", b"{\"kind\":\"ask\",\"task\":\"\xff\"}", b"{\"kind\":\"ask\",\"task\":\"x\"} {}"]
+        {
+            assert_eq!(refusal(body).0, ErrorCode::InvalidJson, "{:?}", String::from_utf8_lossy(body));
+        }
+    }
+
+    #[test]
+    fn ten_thousand_levels_are_refused_and_not_recursed_into() {
+        let deep = format!(
+            r#"{{"attempt":1,"producer_seq":1,"events":[{{"type":"tool.started","payload":{{"call_id":"1","tool":"run","arguments":{}1{}}}}}]}}"#,
+            "[".repeat(10_000),
+            "]".repeat(10_000)
+        );
+        let failure = parse_json::<AppendEvents>(deep.as_bytes()).unwrap_err();
+        assert_eq!(failure.code, ErrorCode::InvalidJson, "{}", failure.detail);
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_panics(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse_json::<CreateJob>(&body);
+        }
+    }
+}

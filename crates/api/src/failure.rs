@@ -1,0 +1,50 @@
+//! How what the features refuse becomes a problem.
+
+use crate::problem::Failure;
+use domain::ErrorCode;
+use std::time::Duration;
+
+/// What a client is told to wait when the server cannot say better.
+const LATER: Duration = Duration::from_secs(1);
+
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Self {
+        jobs::Error::from(error).into()
+    }
+}
+
+impl From<jobs::Error> for Failure {
+    fn from(error: jobs::Error) -> Self {
+        let code = error.code();
+        let detail = sentence(&error.to_string());
+        match error {
+            jobs::Error::Invalid(errors) => Self::fields(errors),
+            jobs::Error::Reset(reset) => Self { reset: Some(Box::new(reset)), ..Self::new(code, detail) },
+            jobs::Error::ProducerGap { expected, .. } => {
+                Self { expected_producer_seq: Some(expected), ..Self::new(code, detail) }
+            }
+            _ if code == ErrorCode::Internal => Self::internal(error),
+            _ if matches!(code, ErrorCode::Unavailable | ErrorCode::StorageFull) => {
+                Self::new(code, detail).retry_after(LATER)
+            }
+            _ => Self::new(code, detail),
+        }
+    }
+}
+
+impl From<router::Error> for Failure {
+    fn from(error: router::Error) -> Self {
+        match error.code() {
+            ErrorCode::Internal => Self::internal(error),
+            code => Self::new(code, sentence(&error.to_string())),
+        }
+    }
+}
+
+/// Error messages begin in lower case because they get embedded; a problem's detail stands alone.
+pub fn sentence(message: &str) -> String {
+    let mut letters = message.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    let end = if message.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{first}{}{end}", letters.as_str())
+}

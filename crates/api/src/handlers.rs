@@ -1,0 +1,12 @@
+//! One folder per noun, one file per verb: extract, authorise, call, map. What a handler decides, it decides elsewhere.
+
+pub mod approval;
+pub mod artifact;
+pub mod backup;
+pub mod documentation;
+pub mod health;
+pub mod job;
+pub mod lease;
+pub mod model;
+pub mod token;
+pub mod websocket;

@@ -1,0 +1,3 @@
+pub mod error;
+pub mod openapi;
+pub mod page;

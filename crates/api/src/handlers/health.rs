@@ -1,0 +1,3 @@
+pub mod live;
+pub mod ready;
+pub mod version;

@@ -1,0 +1,18 @@
+use crate::{app::App, auth::Reader, extract::Path, problem::Result};
+use axum::{Json, extract::State};
+use protocol::Route;
+use std::sync::Arc;
+
+/// Resolve a route: where a logical model name leads, best first
+#[utoipa::path(
+    get,
+    path = "/api/v1/routes/{name}",
+    operation_id = "get_route",
+    tag = "models",
+    security(("bearer" = ["viewer", "user", "admin", "agent"])),
+    params(("name" = String, Path, description = "A logical model name, or `provider/model` with the slash as `%2F`.")),
+    responses((status = 200, body = Route)),
+)]
+pub async fn route(State(app): State<Arc<App>>, Reader(_): Reader, Path(name): Path<String>) -> Result<Json<Route>> {
+    Ok(Json(app.router.route(&name).await?))
+}

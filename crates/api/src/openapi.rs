@@ -1,0 +1,136 @@
+//! The OpenAPI 3.1 document, made from the handlers themselves. `docs/openapi.json` is its committed copy.
+
+use crate::routes;
+use protocol::{ClientMessage, ModelStreamItem, PROBLEM_MEDIA_TYPE, Problem, Reset, ServerMessage, StreamHeartbeat};
+use std::sync::LazyLock;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        Content, Ref, RefOr, Response,
+        path::Operation,
+        security::{Http, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+use utoipa_axum::router::OpenApiRouter;
+
+const DESCRIPTION: &str = "\
+Durable jobs done by agents, on models that are local first.
+
+Every request but `/healthz` and `/readyz` carries `Authorization: Bearer dm_…`. The list behind `bearer` in an operation's \
+security names the scopes that may use it, any of them: `admin` includes `user`, which includes `viewer`; `agent` stands apart.
+
+Errors are RFC 9457 problems with a stable `code`; `type` leads to the page that explains it. Every answer has an \
+`x-request-id`. Lists are pages: pass `next_cursor` on as `cursor`. A job's log is read from any `epoch.seq` cursor, as pages, \
+as Server-Sent Events, or over one WebSocket for many jobs.";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "devmesh", description = DESCRIPTION, license(name = "Apache-2.0", identifier = "Apache-2.0")),
+    components(schemas(ClientMessage, ServerMessage, ModelStreamItem, Problem, Reset, StreamHeartbeat)),
+    modifiers(&Tokens),
+    tags(
+        (name = "jobs", description = "What users ask for, and the log of each job."),
+        (name = "artifacts", description = "Files that jobs produced."),
+        (name = "approvals", description = "Tool calls that wait for a person."),
+        (name = "models", description = "Who can answer."),
+        (name = "live", description = "Many logs over one WebSocket."),
+        (name = "leases", description = "What agents say: under one attempt, refused once it is over."),
+        (name = "administration", description = "Tokens and backups."),
+        (name = "server", description = "Is it up, what is it, what does it say."),
+    )
+)]
+struct Base;
+
+struct Tokens;
+
+impl Modify for Tokens {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let scheme: Http = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("dm_<scope>_<43 base64url characters>")
+            .description(Some("A token. The first one lies in `admin-token` in the data folder."))
+            .build();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        let problem = Response::builder()
+            .description("A problem; `code` says which. See `/api/errors/{code}`.")
+            .content(PROBLEM_MEDIA_TYPE, Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem")))))
+            .build();
+        components.responses.insert("Problem".into(), RefOr::T(problem));
+    }
+}
+
+/// The document of every route there is.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    let routes = OpenApiRouter::with_openapi(Base::openapi())
+        .merge(routes::anonymous())
+        .merge(routes::documentation())
+        .merge(routes::authenticated());
+    let mut document = routes.into_openapi();
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+        for operation in operations.into_iter().flatten() {
+            explain_answers(operation);
+        }
+    }
+    document
+}
+
+/// Any operation may be refused, and always with a problem. The format wants a word on every answer; where the schema
+/// says it all, that word is short.
+fn explain_answers(operation: &mut Operation) {
+    for response in operation.responses.responses.values_mut() {
+        match response {
+            RefOr::T(response) if response.description.is_empty() => response.description = "As asked.".into(),
+            _ => {}
+        }
+    }
+    let problem = RefOr::Ref(Ref::from_response_name("Problem"));
+    operation.responses.responses.insert("default".into(), problem);
+}
+
+static JSON: LazyLock<String> = LazyLock::new(|| {
+    let mut text = openapi().to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+});
+
+/// What `/api/openapi.json` serves and `docs/openapi.json` holds.
+pub fn openapi_json() -> String {
+    JSON.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_copy_is_current() {
+        let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+        let committed = std::fs::read_to_string(committed).unwrap_or_default();
+        let differs = committed.lines().zip(JSON.lines()).position(|(old, new)| old != new);
+        assert!(
+            committed == *JSON,
+            "docs/openapi.json is not what the handlers say (from line {}). Run `cargo xtask openapi` and read the difference.",
+            differs.map_or(0, |line| line + 1)
+        );
+    }
+
+    #[test]
+    fn every_operation_has_a_scope_a_summary_and_explains_its_errors() {
+        let document: serde_json::Value = serde_json::from_str(&JSON).unwrap();
+        assert_eq!(document["openapi"], "3.1.0");
+        let mut ids = std::collections::BTreeSet::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let name = format!("{method} {path}");
+                assert_eq!(operation["responses"]["default"]["$ref"], "#/components/responses/Problem", "{name}");
+                assert!(operation["summary"].is_string(), "{name} has no summary");
+                assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{name} repeats an id");
+                let anonymous = ["/healthz", "/readyz", "/api/v1/ws"].contains(&path.as_str());
+                let scopes = operation["security"][0]["bearer"].as_array();
+                assert_eq!(scopes.is_some_and(|scopes| !scopes.is_empty()), !anonymous, "{name} names its scopes");
+            }
+        }
+    }
+}

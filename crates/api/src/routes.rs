@@ -1,0 +1,86 @@
+//! Every route, in three groups by how a request proves who asks.
+
+use crate::{app::App, auth, envelope, guard, handlers, problem::Failure};
+use axum::{Router, extract::Request, middleware::from_fn_with_state};
+use domain::ErrorCode;
+use http::Method;
+use std::sync::Arc;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+type Routes = OpenApiRouter<Arc<App>>;
+
+/// Without a token: the health checks, and the WebSocket, which brings a ticket.
+pub fn anonymous() -> Routes {
+    OpenApiRouter::new()
+        .routes(routes!(handlers::health::live::live))
+        .routes(routes!(handlers::health::ready::ready))
+        .routes(routes!(handlers::websocket::open::open))
+}
+
+/// Pages for people, with a token as Bearer or as a Basic password.
+pub fn documentation() -> Routes {
+    OpenApiRouter::new()
+        .routes(routes!(handlers::documentation::openapi::openapi))
+        .routes(routes!(handlers::documentation::page::redirect))
+        .routes(routes!(handlers::documentation::page::index))
+        .routes(routes!(handlers::documentation::page::file))
+        .routes(routes!(handlers::documentation::error::error))
+}
+
+/// Everything else: a Bearer token, and the scope its handler asks for.
+pub fn authenticated() -> Routes {
+    OpenApiRouter::new()
+        .routes(routes!(handlers::job::create::create, handlers::job::list::list))
+        .routes(routes!(handlers::job::get::get, handlers::job::delete::delete))
+        .routes(routes!(handlers::job::cancel::cancel))
+        .routes(routes!(handlers::job::retry::retry))
+        .routes(routes!(handlers::job::events::events))
+        .routes(routes!(handlers::job::verify::verify))
+        .routes(routes!(handlers::artifact::list::list))
+        .routes(routes!(handlers::artifact::get::get))
+        .routes(routes!(handlers::approval::list::list))
+        .routes(routes!(handlers::approval::decide::decide))
+        .routes(routes!(handlers::model::list::list))
+        .routes(routes!(handlers::model::route::route))
+        .routes(routes!(handlers::token::create::create, handlers::token::list::list))
+        .routes(routes!(handlers::token::delete::delete))
+        .routes(routes!(handlers::backup::get::get))
+        .routes(routes!(handlers::websocket::ticket::ticket))
+        .routes(routes!(handlers::lease::create::create))
+        .routes(routes!(handlers::lease::heartbeat::heartbeat))
+        .routes(routes!(handlers::lease::append::append))
+        .routes(routes!(handlers::lease::request_approval::request_approval))
+        .routes(routes!(handlers::lease::call_model::call_model))
+        .routes(routes!(handlers::lease::finish::finish))
+        .routes(routes!(handlers::lease::release::release))
+        .routes(routes!(handlers::lease::put_artifact::put_artifact))
+        .routes(routes!(handlers::health::version::version))
+}
+
+pub fn router(app: Arc<App>) -> Router {
+    let anonymous = Router::from(anonymous());
+    let documentation =
+        Router::from(documentation()).route_layer(from_fn_with_state(app.clone(), auth::authenticate_reader));
+    let authenticated = Router::from(authenticated()).route_layer(from_fn_with_state(app.clone(), auth::authenticate));
+    anonymous
+        .merge(documentation)
+        .merge(authenticated)
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(guard::cors(&app.options.allowed))
+        .layer(from_fn_with_state(app.clone(), guard::guard))
+        .layer(from_fn_with_state(app.clone(), envelope::envelope))
+        .with_state(app)
+}
+
+async fn unknown_route(request: Request) -> Failure {
+    let path: String = request.uri().path().chars().take(128).collect();
+    Failure::new(ErrorCode::NotFound, format!("There is no route `{path}`. /api/openapi.json lists all of them."))
+}
+
+async fn wrong_method(method: Method) -> Failure {
+    Failure::new(
+        ErrorCode::MethodNotAllowed,
+        format!("{method} is not available here; the Allow header lists what is."),
+    )
+}

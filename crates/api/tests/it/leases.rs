@@ -1,0 +1,122 @@
+//! An agent's life over HTTP.
+
+use crate::support::{TestApp, parsed, problem};
+use domain::{ErrorCode, Scope};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+#[tokio::test]
+async fn a_job_goes_from_question_to_answer() {
+    let app = TestApp::start().await;
+    let lease = app.leased_job().await;
+    let path = |verb: &str| format!("/api/v1/leases/{}/{verb}", lease.job_id);
+    let attempt = lease.attempt;
+    let beat: Value =
+        parsed(app.post(&path("heartbeat"), Scope::Agent, &json!({"attempt": attempt})), StatusCode::OK).await;
+    assert_eq!(beat["control"], "continue");
+
+    let batch = json!({"attempt": attempt, "producer_seq": 1, "events": [{"type": "agent.note", "payload": {"message": "hi"}}]});
+    let appended: Value = parsed(app.post(&path("events"), Scope::Agent, &batch), StatusCode::OK).await;
+    let repeated: Value = parsed(app.post(&path("events"), Scope::Agent, &batch), StatusCode::OK).await;
+    assert_eq!(appended["head"], repeated["head"]);
+    assert_eq!((&appended["repeated"], &repeated["repeated"]), (&json!(false), &json!(true)));
+
+    let gap = json!({"attempt": attempt, "producer_seq": 3, "events": [{"type": "agent.note", "payload": {"message": "hi"}}]});
+    let refused = problem(app.post(&path("events"), Scope::Agent, &gap)).await;
+    assert_eq!((refused.code, refused.expected_producer_seq), (ErrorCode::ProducerGap, Some(2)));
+    let stale = json!({"attempt": attempt + 1, "producer_seq": 2, "events": [{"type": "agent.note", "payload": {"message": "hi"}}]});
+    assert_eq!(problem(app.post(&path("events"), Scope::Agent, &stale)).await.code, ErrorCode::StaleAttempt);
+    let not_its_own = json!({"attempt": attempt, "producer_seq": 2, "events": [{"type": "job.requeued", "payload": {"cause": "released", "message": "", "delay_ms": 0}}]});
+    assert_eq!(problem(app.post(&path("events"), Scope::Agent, &not_its_own)).await.code, ErrorCode::InvalidRequest);
+
+    let done = app.finish(&lease).await;
+    assert_eq!(done.state.as_str(), "succeeded");
+    let late = json!({"attempt": attempt, "producer_seq": 2, "events": [{"type": "agent.note", "payload": {"message": "late"}}]});
+    assert_eq!(problem(app.post(&path("events"), Scope::Agent, &late)).await.code, ErrorCode::StaleAttempt);
+    let report: Value =
+        parsed(app.get(&format!("/api/v1/jobs/{}/verify", lease.job_id), Scope::Viewer), StatusCode::OK).await;
+    assert_eq!((&report["intact"], &report["events"]), (&json!(true), &json!(4)));
+}
+
+#[tokio::test]
+async fn nothing_to_do_is_no_content_and_a_released_job_goes_to_the_next() {
+    let app = TestApp::start().await;
+    let ask = json!({"worker_id": "019a2b3c-0000-7000-8000-0000000000aa", "worker_name": "test"});
+    assert_eq!(app.post("/api/v1/leases", Scope::Agent, &ask).send().await.unwrap().status(), 204);
+    let lease = app.leased_job().await;
+    let release = json!({"attempt": lease.attempt, "message": "going away", "failed": false});
+    let path = format!("/api/v1/leases/{}/release", lease.job_id);
+    let job: Value = parsed(app.post(&path, Scope::Agent, &release), StatusCode::OK).await;
+    assert_eq!(job["state"], "queued");
+    let next = app.lease().await;
+    assert_eq!((next.job_id, next.attempt), (lease.job_id, lease.attempt + 1));
+}
+
+#[tokio::test]
+async fn a_cancelled_job_tells_the_agent_at_its_next_heartbeat() {
+    let app = TestApp::start().await;
+    let lease = app.leased_job().await;
+    let beat = json!({"attempt": lease.attempt, "wait_ms": 5_000});
+    let beat =
+        tokio::spawn(app.post(&format!("/api/v1/leases/{}/heartbeat", lease.job_id), Scope::Agent, &beat).send());
+    let cancel = json!({"message": "changed my mind"});
+    let path = format!("/api/v1/jobs/{}/cancel", lease.job_id);
+    let job: Value = parsed(app.post(&path, Scope::User, &cancel), StatusCode::ACCEPTED).await;
+    assert_eq!(job["cancel_requested"], true);
+    let beat: Value = beat.await.unwrap().unwrap().json().await.unwrap();
+    assert_eq!(beat["control"], "cancel");
+}
+
+#[tokio::test]
+async fn a_person_decides_on_exactly_what_was_shown() {
+    let app = TestApp::start().await;
+    let lease = app.leased(json!({"kind": "code", "task": "x", "approvals": {"run": "ask"}})).await;
+    let ask = json!({"attempt": lease.attempt, "call_id": "1", "tool": "run", "arguments": {"command": "make"}});
+    let path = format!("/api/v1/leases/{}/approvals", lease.job_id);
+    let asked: Value = parsed(app.post(&path, Scope::Agent, &ask), StatusCode::OK).await;
+    assert_eq!(asked.get("decision"), None);
+    let page: Value = parsed(app.get("/api/v1/approvals?pending=true", Scope::User), StatusCode::OK).await;
+    let shown = &page["approvals"][0];
+    let decide = format!("/api/v1/approvals/{}/decision", shown["id"].as_str().unwrap());
+    let other = json!({"decision": "approved", "arguments_sha256": "0".repeat(64)});
+    assert!(matches!(
+        problem(app.post(&decide, Scope::User, &other)).await.code,
+        ErrorCode::WrongState | ErrorCode::InvalidRequest
+    ));
+    let yes = json!({"decision": "approved", "arguments_sha256": shown["arguments_sha256"]});
+    let decided: Value = parsed(app.post(&decide, Scope::User, &yes), StatusCode::OK).await;
+    assert_eq!(decided["decision"], "approved");
+    let next = app.lease().await;
+    let again = json!({"attempt": next.attempt, "call_id": "1", "tool": "run", "arguments": {"command": "make"}});
+    let answer: Value = parsed(app.post(&path, Scope::Agent, &again), StatusCode::OK).await;
+    assert_eq!(answer["decision"], "approved");
+}
+
+#[tokio::test]
+async fn artifacts_come_back_byte_for_byte_and_never_as_a_page() {
+    let app = TestApp::start().await;
+    let lease = app.leased_job().await;
+    let content: Vec<u8> = (0..300_000u32).map(|number| (number % 251) as u8).collect();
+    let path = format!("/api/v1/leases/{}/artifacts/page.html?attempt={}", lease.job_id, lease.attempt);
+    let put = app.request(Method::PUT, &path, Scope::Agent).header("content-type", "text/html").body(content.clone());
+    let stored: Value = parsed(put, StatusCode::OK).await;
+    let sha256 = hex::encode(Sha256::digest(&content));
+    assert_eq!((&stored["bytes"], &stored["sha256"]), (&json!(content.len()), &json!(sha256)));
+
+    let response =
+        app.get(&format!("/api/v1/jobs/{}/artifacts/page.html", lease.job_id), Scope::Viewer).send().await.unwrap();
+    assert_eq!(response.headers()["content-disposition"], r#"attachment; filename="page.html""#);
+    assert_eq!(response.headers()["etag"], format!("\"{sha256}\"").as_str());
+    assert!(response.headers()["content-security-policy"].to_str().unwrap().contains("sandbox"));
+    assert_eq!(response.bytes().await.unwrap(), content);
+
+    for name in [".hidden", "a%2Fb", "..", "%2e%2e%2fx"] {
+        let path = format!("/api/v1/leases/{}/artifacts/{name}?attempt={}", lease.job_id, lease.attempt);
+        let status = app.request(Method::PUT, &path, Scope::Agent).body("x").send().await.unwrap().status();
+        assert!(status.is_client_error(), "{name}: {status}");
+    }
+    let without =
+        app.request(Method::PUT, &format!("/api/v1/leases/{}/artifacts/x", lease.job_id), Scope::Agent).body("x");
+    assert_eq!(problem(without).await.errors[0].detail, "missing field `attempt`");
+}

@@ -1,0 +1,19 @@
+//! The API as clients meet it: over TCP, with every kind of token, well-behaved and not.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod authorisation;
+mod backups;
+mod events;
+mod guards;
+mod leases;
+mod limits;
+mod model_calls;
+mod problems;
+mod provider;
+mod raw;
+mod shutdown;
+mod sse;
+mod support;
+mod tokens;
+mod websocket;

@@ -1,0 +1,110 @@
+//! A model whose every word the test decides.
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
+use protocol::{FinishReason, Location, Model};
+use router::{ChatRequest, ChatStream, Chunk, Error, Provider};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
+
+pub const MODEL: &str = "scripted/parrot";
+
+pub struct ScriptedProvider {
+    calls: mpsc::Sender<Asked>,
+    broken: Arc<AtomicBool>,
+}
+
+/// The calls that arrive at the model.
+pub struct Calls {
+    arriving: Mutex<mpsc::Receiver<Asked>>,
+    broken: Arc<AtomicBool>,
+}
+
+/// One call: answer it chunk by chunk.
+pub struct Asked {
+    pub request: ChatRequest,
+    chunks: mpsc::Sender<Result<Chunk, Error>>,
+    cancelled: CancellationToken,
+}
+
+impl ScriptedProvider {
+    pub fn new() -> (Self, Calls) {
+        let (calls, arriving) = mpsc::channel(8);
+        let broken = Arc::new(AtomicBool::new(false));
+        (Self { calls, broken: broken.clone() }, Calls { arriving: Mutex::new(arriving), broken })
+    }
+}
+
+impl Calls {
+    pub async fn next(&self) -> Asked {
+        self.arriving.lock().await.recv().await.unwrap()
+    }
+
+    /// From now on the provider panics when it is asked for its models.
+    pub fn panic_when_listed(&self) {
+        self.broken.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Asked {
+    pub async fn say(&self, text: &str) {
+        self.chunks.send(Ok(Chunk::Text(text.into()))).await.unwrap();
+    }
+
+    pub async fn done(&self) {
+        let done = Chunk::Done {
+            tool_calls: Vec::new(),
+            finish_reason: FinishReason::Stop,
+            input_tokens: 7,
+            output_tokens: 3,
+        };
+        self.chunks.send(Ok(done)).await.unwrap();
+    }
+
+    /// Ends the stream without a word that it is whole.
+    pub fn cut(self) {}
+
+    /// Until the router has let go of the answer.
+    pub async fn stopped(&self) {
+        tokio::select! {
+            () = self.cancelled.cancelled() => {}
+            () = self.chunks.closed() => {}
+        }
+    }
+}
+
+#[async_trait]
+impl Provider for ScriptedProvider {
+    fn name(&self) -> &str {
+        "scripted"
+    }
+
+    fn location(&self) -> Location {
+        Location::Local
+    }
+
+    async fn models(&self) -> Result<Vec<Model>, Error> {
+        assert!(!self.broken.load(Ordering::SeqCst), "the provider is broken on purpose");
+        Ok(vec![Model {
+            id: MODEL.into(),
+            provider: "scripted".into(),
+            name: "parrot".into(),
+            location: Location::Local,
+            context_tokens: None,
+            native_tools: true,
+            structured_output: true,
+            available: true,
+            digest: None,
+            size_bytes: None,
+            notice: Some("repeats what the test says".into()),
+        }])
+    }
+
+    async fn chat(&self, request: ChatRequest, cancel: CancellationToken) -> Result<ChatStream, Error> {
+        let (chunks, receiver) = mpsc::channel(8);
+        self.calls.send(Asked { request, chunks, cancelled: cancel }).await.unwrap();
+        Ok(stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) }).boxed())
+    }
+}
