@@ -165,3 +165,41 @@ async fn forgotten_keys_are_removed() {
     pass(Duration::from_secs(130)).await;
     eventually("the key is gone", async || (!stored().await).then_some(())).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn model_calls_are_counted_by_the_backend_whatever_becomes_of_the_agent() {
+    let mesh = Mesh::new().await;
+    let lease = mesh.running(ask("x")).await;
+    let attempt = mesh.handle.attempt(&mesh.agent, lease.job_id, 1).await.unwrap();
+    let finished = protocol::EventBody::ModelFinished {
+        call_id: "c".into(),
+        route: "default".into(),
+        provider: "embedded".into(),
+        model: "small".into(),
+        content: "answer".into(),
+        tool_calls: Vec::new(),
+        finish_reason: "stop".into(),
+        input_tokens: 100,
+        output_tokens: 7,
+        cost_microusd: 3,
+        first_token_ms: 5,
+        total_ms: 40,
+        fallbacks: Vec::new(),
+    };
+    attempt.record(vec![finished.clone()]).await.unwrap();
+    attempt.record(vec![finished]).await.unwrap();
+    pass(LEASE).await;
+    mesh.until(lease.job_id, JobState::Queued).await;
+    pass(BACKOFF).await;
+    let next = mesh.lease().await;
+    let used = protocol::Usage {
+        steps: 2,
+        input_tokens: 200,
+        output_tokens: 14,
+        cost_microusd: 6,
+        model_ms: 80,
+        ..Default::default()
+    };
+    assert_eq!(next.usage, used);
+    assert_eq!(mesh.succeed(&next).await.result.unwrap().usage, used);
+}
