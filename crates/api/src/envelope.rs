@@ -43,7 +43,9 @@ pub async fn envelope(State(app): State<Arc<App>>, mut request: Request, next: N
     drop(busy);
     let mut response = problem::render(response, id);
     let status = response.status().as_u16();
-    span.in_scope(|| tracing::debug!(%method, path, status, elapsed_us = started.elapsed().as_micros() as u64, "answered"));
+    span.in_scope(
+        || tracing::debug!(%method, path, status, elapsed_us = started.elapsed().as_micros() as u64, "answered"),
+    );
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, header_value(id));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

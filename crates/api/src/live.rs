@@ -87,7 +87,8 @@ pub async fn page(app: &App, asker: &Identity, job: JobId, query: &ListEvents) -
 }
 
 pub(crate) fn cursor(text: &str) -> Result<Cursor> {
-    text.parse().map_err(|error: domain::ParseCursorError| Failure::new(ErrorCode::InvalidCursor, sentence(&error.to_string())))
+    text.parse()
+        .map_err(|error: domain::ParseCursorError| Failure::new(ErrorCode::InvalidCursor, sentence(&error.to_string())))
 }
 
 #[cfg(test)]

@@ -65,7 +65,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     let routes = OpenApiRouter::with_openapi(Base::openapi())
         .merge(routes::anonymous())
         .merge(routes::documentation())
-        .merge(routes::authenticated());
+        .merge(routes::authenticated())
+        .merge(routes::long_polls());
     let mut document = routes.into_openapi();
     for item in document.paths.paths.values_mut() {
         let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];

@@ -1,6 +1,6 @@
-//! Every route, in three groups by how a request proves who asks.
+//! Every route, in groups by how a request proves who asks.
 
-use crate::{app::App, auth, envelope, guard, handlers, problem::Failure};
+use crate::{app::App, auth, carry_through::carry_through, envelope, guard, handlers, problem::Failure};
 use axum::{Router, extract::Request, middleware::from_fn_with_state};
 use domain::ErrorCode;
 use http::Method;
@@ -27,7 +27,14 @@ pub fn documentation() -> Routes {
         .routes(routes!(handlers::documentation::error::error))
 }
 
-/// Everything else: a Bearer token, and the scope its handler asks for.
+/// An agent's long-polls: a Bearer token, and an answer only for a client that is still there.
+pub fn long_polls() -> Routes {
+    OpenApiRouter::new()
+        .routes(routes!(handlers::lease::create::create))
+        .routes(routes!(handlers::lease::heartbeat::heartbeat))
+}
+
+/// Everything else: a Bearer token, and the scope its handler asks for. Commands are seen through.
 pub fn authenticated() -> Routes {
     OpenApiRouter::new()
         .routes(routes!(handlers::job::create::create, handlers::job::list::list))
@@ -46,8 +53,6 @@ pub fn authenticated() -> Routes {
         .routes(routes!(handlers::token::delete::delete))
         .routes(routes!(handlers::backup::get::get))
         .routes(routes!(handlers::websocket::ticket::ticket))
-        .routes(routes!(handlers::lease::create::create))
-        .routes(routes!(handlers::lease::heartbeat::heartbeat))
         .routes(routes!(handlers::lease::append::append))
         .routes(routes!(handlers::lease::request_approval::request_approval))
         .routes(routes!(handlers::lease::call_model::call_model))
@@ -61,7 +66,10 @@ pub fn router(app: Arc<App>) -> Router {
     let anonymous = Router::from(anonymous());
     let documentation =
         Router::from(documentation()).route_layer(from_fn_with_state(app.clone(), auth::authenticate_reader));
-    let authenticated = Router::from(authenticated()).route_layer(from_fn_with_state(app.clone(), auth::authenticate));
+    let authenticated = Router::from(authenticated())
+        .route_layer(from_fn_with_state(app.clone(), carry_through))
+        .merge(Router::from(long_polls()))
+        .route_layer(from_fn_with_state(app.clone(), auth::authenticate));
     anonymous
         .merge(documentation)
         .merge(authenticated)

@@ -94,7 +94,11 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: CancellationT
         let _ = connections.acquire_many(u32::try_from(limits.connections).unwrap_or(u32::MAX)).await;
     };
     if tokio::time::timeout(limits.drain, drained).await.is_err() {
-        tracing::warn!(after_s = limits.drain.as_secs(), requests = app.requests_in_flight(), "connections were still busy when the server stopped");
+        tracing::warn!(
+            after_s = limits.drain.as_secs(),
+            requests = app.requests_in_flight(),
+            "connections were still busy when the server stopped"
+        );
     }
     app.aborted.cancel();
     Ok(())

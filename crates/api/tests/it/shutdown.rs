@@ -20,13 +20,7 @@ async fn streams_and_long_polls_end_and_the_server_is_gone_soon() {
     let beat = json!({"attempt": lease.attempt, "wait_ms": 5_000});
     let beat =
         tokio::spawn(app.post(&format!("/api/v1/leases/{}/heartbeat", lease.job_id), Scope::Agent, &beat).send());
-    // All of them have arrived once a request sent after them is answered on its own connection.
-    testkit::eventually("everybody waits", async || {
-        let ready = app.http.get(app.url("/readyz")).send().await.unwrap().status() == 200;
-        (ready && !page.is_finished() && !waiting.is_finished()).then_some(())
-    })
-    .await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    testkit::eventually("three long-polls", async || (app.app.requests_in_flight() == 3).then_some(())).await;
 
     let begun = Instant::now();
     app.shutdown.cancel();
