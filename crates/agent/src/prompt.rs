@@ -198,6 +198,22 @@ mod tests {
     }
 
     #[test]
+    fn questions_as_the_model_sees_them() {
+        let asked = [
+            ask_rules(None),
+            ask_rules(Some("docs/a.md")),
+            ask_task("What is this?", "Files in the repository:\na.txt\n"),
+            ask_shorter(900),
+            code_task("Mend it.", "a.py\nb.py"),
+            code_task("Write it.", ""),
+            body_request(&Bodiless::Run),
+            body_request(&Bodiless::WriteFile { path: "a.py".into() }),
+            malformed(Dialect::Native, &Tool::ALL, "`browse` is not one of the tools"),
+        ];
+        insta::assert_snapshot!("questions", asked.join("\n\n---\n\n"));
+    }
+
+    #[test]
     fn the_forms_shown_are_forms_that_are_read() {
         let rules = code_rules(Dialect::Text, &[Tool::Run, Tool::Finish]);
         let forms = rules.split("in one of these forms:").nth(1).unwrap();

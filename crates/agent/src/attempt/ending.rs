@@ -85,7 +85,7 @@ impl Ending {
     ) -> Result<JobResult, (Halt, JobResult)> {
         let Some(attempt) = attempt else { return Ok(JobResult { usage: self.usage, ..JobResult::default() }) };
         let mut result = JobResult {
-            answer: answer.map(|answer| clipped(answer, ANSWER_BYTES)),
+            answer: answer.filter(|answer| !answer.is_empty()).map(|answer| clipped(answer, ANSWER_BYTES)),
             patch_artifact: None,
             base_commit: Some(attempt.workspace.base_commit().to_owned()),
             branch: Some(attempt.workspace.branch().to_owned()),

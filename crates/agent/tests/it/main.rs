@@ -1,0 +1,14 @@
+//! The agent against real files, processes and kernels.
+
+#[cfg(test)]
+mod ask;
+#[cfg(test)]
+mod code;
+#[cfg(test)]
+mod interruption;
+#[cfg(test)]
+mod mesh;
+#[cfg(test)]
+mod sandbox;
+#[cfg(test)]
+mod workspace;
