@@ -113,3 +113,6 @@ fn vector(gguf: &mut Gguf, name: &str, length: usize) -> Result<Vec<f32>, Error>
 fn optional_vector(gguf: &mut Gguf, name: &str, length: usize) -> Result<Option<Vec<f32>>, Error> {
     gguf.has_tensor(name).then(|| vector(gguf, name, length)).transpose()
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,9 +108,9 @@ impl Engine {
         &self.info
     }
 
-    /// Tokens `text` takes in this model's vocabulary.
-    pub fn count_tokens(&self, text: &str) -> Result<usize, Error> {
-        Ok(self.tokenizer.encode(text)?.len())
+    /// The tokens `text` becomes in this model's vocabulary. Control tokens it spells stay text.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
+        self.tokenizer.encode(text)
     }
 }
 

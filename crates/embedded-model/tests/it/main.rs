@@ -1,0 +1,10 @@
+//! The engine and the embedder on real models, fetched as a user would fetch them, and on files no model is in.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod chat;
+mod embedding;
+mod files;
+mod models;
+mod ollama;
+mod tokens;
