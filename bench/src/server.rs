@@ -25,7 +25,7 @@ impl Server {
         ensure!(program.exists(), "{} is not built: use `cargo xtask bench`", program.display());
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let url = format!("http://127.0.0.1:{port}");
-        let probe = reqwest::Client::builder().build()?;
+        let probe = Client::new(Options::new(&url, ""))?;
         let started = Instant::now();
         let child = Command::new(program)
             .env_clear()
@@ -37,17 +37,13 @@ impl Server {
             .arg("serve")
             .arg("--data")
             .arg(folder)
-            .args(["--listen", &format!("127.0.0.1:{port}")])
+            .args(["--port", &port.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
         let mut server = Self { child, url, folder: folder.into(), ready_after: Duration::ZERO };
-        loop {
-            let ready = probe.get(format!("{}/readyz", server.url)).send().await;
-            if ready.is_ok_and(|answer| answer.status().is_success()) {
-                break;
-            }
+        while probe.ready().await.is_err() {
             if let Some(status) = server.child.try_wait()? {
                 anyhow::bail!("the server ended with {status}");
             }

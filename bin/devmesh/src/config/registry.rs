@@ -44,6 +44,8 @@ pub static KEYS: &[Key] = &[
         "Exact origins of web pages that may speak to the backend from a browser."),
     key("server.connections", Kind::Integer { min: 8, max: 100_000 }, Preset::Integer(1024),
         "Connections at once. The default stays under the usual limit of open files."),
+    key("server.requests_per_second", Kind::Integer { min: 1, max: 1_000_000 }, Preset::Integer(500),
+        "Requests of one token, on average; twice as many may come at once. Agents have forty times that."),
     key("server.artifact_bytes", Kind::Integer { min: 1024, max: 1 << 40 }, Preset::Integer(64 << 20),
         "Largest file a job may hand in.").unit(Unit::Bytes),
     // Jobs.

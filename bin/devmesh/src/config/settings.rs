@@ -30,6 +30,7 @@ pub struct ServerSettings {
     pub allowed_hosts: Vec<String>,
     pub allowed_origins: Vec<String>,
     pub connections: usize,
+    pub requests_per_second: u32,
     pub artifact_bytes: u64,
 }
 
@@ -181,6 +182,10 @@ fn server(resolved: &Resolved) -> ServerSettings {
         allowed_hosts: resolved.list("server.allowed_hosts"),
         allowed_origins: resolved.list("server.allowed_origins"),
         connections: number(resolved, "server.connections"),
+        requests_per_second: resolved
+            .integer("server.requests_per_second")
+            .and_then(|rate| u32::try_from(rate).ok())
+            .unwrap_or(1),
         artifact_bytes: resolved.integer("server.artifact_bytes").unwrap_or_default(),
     }
 }

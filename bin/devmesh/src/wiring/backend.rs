@@ -182,6 +182,18 @@ fn job_options(settings: &Settings) -> jobs::Options {
     }
 }
 
+/// Agents append an event per step and chunk of output, for many jobs under one token.
+const AGENT_SHARE: u32 = 40;
+
+fn rates(per_second: u32) -> api::Rates {
+    let agent = per_second.saturating_mul(AGENT_SHARE);
+    api::Rates {
+        token: api::Rate::new(per_second, per_second.saturating_mul(2)),
+        agent: api::Rate::new(agent, agent.saturating_mul(2)),
+        ..api::Rates::default()
+    }
+}
+
 fn api_options(settings: &Settings, listener: &TcpListener) -> api::Options {
     let mut hosts: Vec<String> = settings.server.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
     // Whoever was told to listen on an address may be asked under it.
@@ -198,6 +210,6 @@ fn api_options(settings: &Settings, listener: &TcpListener) -> api::Options {
             drain: DRAIN,
             ..api::Limits::default()
         },
-        ..api::Options::default()
+        rates: rates(settings.server.requests_per_second),
     }
 }

@@ -29,11 +29,12 @@ async fn a_job_sent_from_outside_runs_against_the_empty_image() -> Result<()> {
     let home = tempfile::tempdir()?;
     let tag = format!("devmesh-test:{}", std::process::id());
     build_image(home.path(), &tag)?;
-    // The container reaches the scripted model on the gateway of its own bridge, which is an address of this machine.
-    let gateway = docker(&["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"])?;
+    let network = Network::create()?;
+    // The container reaches the scripted model on the gateway of its network, which is an address of this machine.
+    let gateway = docker(&["network", "inspect", &network.0, "--format", "{{(index .IPAM.Config 0).Gateway}}"])?;
     let model = ScriptedModel::start(vec![Turn::text("from outside")]).await;
     let (door, _forwarder) = forward(gateway.trim(), model.address()).await?;
-    let container = Container::run(&tag, &format!("http://{door}"))?;
+    let container = Container::run(&tag, &network, &format!("http://{door}"))?;
     let url = format!("http://{}", docker(&["port", &container.0, "8080/tcp"])?.lines().next().context("no port")?);
 
     let token = container.admin_token(home.path()).await?;
@@ -117,11 +118,28 @@ fn docker(arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8(stdout)?)
 }
 
+/// A bridge of the test's own, removed at the end.
+struct Network(String);
+
+impl Network {
+    fn create() -> Result<Self> {
+        let name = format!("devmesh-test-{}", std::process::id());
+        docker(&["network", "create", &name])?;
+        Ok(Self(name))
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        let _ = docker(&["network", "rm", &self.0]);
+    }
+}
+
 /// Removed with its volume and image at the end.
 struct Container(String, String);
 
 impl Container {
-    fn run(tag: &str, model_url: &str) -> Result<Self> {
+    fn run(tag: &str, network: &Network, model_url: &str) -> Result<Self> {
         let model = format!("OLLAMA_BASE_URL={model_url}");
         let id = docker(&[
             "run",
@@ -135,6 +153,8 @@ impl Container {
             "65532:65532",
             "--volume",
             "/data",
+            "--network",
+            &network.0,
             "--publish",
             "127.0.0.1::8080",
             "--env",

@@ -6,7 +6,7 @@ use client::Client;
 use domain::{Cursor, EventHash, JobId, JobKind, WorkerId};
 use futures_util::{SinkExt as _, StreamExt as _};
 use protocol::{
-    AppendEvents, ClientMessage, CreateJob, Event, EventBody, FinishJob, JobResult, LeaseRequest, Outcome,
+    AppendEvents, ClientMessage, CreateJob, Event, EventBody, FinishJob, Heartbeat, JobResult, LeaseRequest, Outcome,
     ServerMessage,
 };
 use rand::RngExt as _;
@@ -79,13 +79,22 @@ async fn write(agent: &Client, job: JobId) -> Result<()> {
     let request = LeaseRequest { worker_id, worker_name: "talker".into(), wait_ms: 5_000 };
     let lease = agent.lease(&request).await?.context("the job is there to lease")?;
     let attempt = lease.attempt;
-    for producer_seq in 1..=EVENTS / EVENTS_PER_BATCH {
-        let events =
-            (0..EVENTS_PER_BATCH).map(|n| EventBody::AgentNote { message: format!("{producer_seq}/{n}") }).collect();
-        agent.append_events(job, &AppendEvents { attempt, producer_seq, events }).await?;
-        if producer_seq % 20 == 0 {
-            agent.heartbeat(job, &protocol::Heartbeat { attempt, wait_ms: 0 }).await?;
+    let talk = async {
+        for producer_seq in 1..=EVENTS / EVENTS_PER_BATCH {
+            let note = |n| EventBody::AgentNote { message: format!("{producer_seq}/{n}") };
+            let events = (0..EVENTS_PER_BATCH).map(note).collect();
+            agent.append_events(job, &AppendEvents { attempt, producer_seq, events }).await?;
         }
+        anyhow::Ok(())
+    };
+    let keep = async {
+        loop {
+            agent.heartbeat(job, &Heartbeat { attempt, wait_ms: 500 }).await?;
+        }
+    };
+    tokio::select! {
+        talked = talk => talked?,
+        kept = keep => return kept,
     }
     let outcome = Outcome::Succeeded { result: JobResult::default() };
     agent.finish(job, &FinishJob { attempt, outcome }).await?;
