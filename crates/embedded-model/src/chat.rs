@@ -293,6 +293,23 @@ mod tests {
     }
 
     #[test]
+    fn the_formats_for_ollama_models_are_valid_and_open_the_answer() {
+        let messages = [Message::new(Role::System, "S"), Message::new(Role::User, "U")];
+        let rendered = crate::ollama_store::CHAT_FORMATS
+            .map(|(_, template)| chat(Some(template)).render(&messages, None).map(|prompt| prompt.text).unwrap());
+        assert_eq!(
+            rendered,
+            [
+                "<s><start_of_turn>user\nS\n\nU<end_of_turn>\n<start_of_turn>model\n",
+                "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n",
+                "<s><|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nU\
+                 <|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+                "<|system|>\nS<|end|>\n<|user|>\nU<|end|>\n<|assistant|>\n",
+            ]
+        );
+    }
+
+    #[test]
     fn endless_and_broken_templates_are_errors() {
         let endless = "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{{ c }}{% endfor %}\
                        {% endfor %}{% endfor %}";

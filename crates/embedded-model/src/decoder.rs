@@ -69,6 +69,8 @@ impl Decoder {
     pub(crate) fn read(&mut self, tokens: &[u32], interrupted: &dyn Fn() -> bool) -> Result<Vec<f32>, Interrupted> {
         let width = self.config.width;
         let start = self.cache.position();
+        // A reading that ended in a panic may have left layers of different length.
+        self.cache.rewind(start);
         let angles = self.rotary.angles(start, tokens.len());
         let mut state = vec![0_f32; tokens.len() * width];
         for (&token, row) in tokens.iter().zip(state.chunks_mut(width)) {

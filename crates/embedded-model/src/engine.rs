@@ -22,11 +22,15 @@ pub struct Options {
     pub context_tokens: usize,
     /// Most threads; the cores this process may use when `None`, never more than 16 (more only fight for memory).
     pub threads: Option<usize>,
+    /// The chat template (Jinja) where the file has none, such as
+    /// [`StoredModel::chat_template`](crate::ollama_store::StoredModel::chat_template). Without any, the model is taken
+    /// for a base model.
+    pub fallback_chat_template: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { context_tokens: 8192, threads: None }
+        Options { context_tokens: 8192, threads: None, fallback_chat_template: None }
     }
 }
 
@@ -78,7 +82,8 @@ impl Engine {
         let config = Config::read(&gguf)?;
         let pool = threads::pool("model", options.threads)?;
         let tokenizer = Tokenizer::load(&gguf)?;
-        let chat = Chat::new(gguf.text("tokenizer.chat_template"), &tokenizer)?;
+        let template = gguf.text("tokenizer.chat_template").or(options.fallback_chat_template.as_deref());
+        let chat = Chat::new(template, &tokenizer)?;
         let info = info(&gguf, &config, options, chat.has_template());
         let decoder = Decoder::load(&mut gguf, config)?;
         if tokenizer.len() > decoder.vocabulary() {
@@ -113,6 +118,12 @@ impl Engine {
         self.tokenizer.encode(text)
     }
 }
+
+/// Programs keep an engine on a thread of its own.
+const _: () = {
+    const fn can_be_sent<T: Send>() {}
+    can_be_sent::<Engine>();
+};
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

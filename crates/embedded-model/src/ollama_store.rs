@@ -19,12 +19,48 @@ pub struct StoredModel {
     pub path: PathBuf,
     pub size_bytes: u64,
     pub sha256: String,
-    /// Ollama's own prompt template (Go syntax), for reference: the engine uses the one inside the GGUF file.
+    /// Ollama's own prompt template, in Go's syntax. See [`StoredModel::chat_template`].
     pub template: Option<String>,
     /// Ollama's parameters, such as `stop` texts.
     pub parameters: Option<serde_json::Value>,
     /// The model has layers the engine does not apply (adapters, projectors for images).
     pub ignored_layers: Vec<String>,
+}
+
+/// Formats that models were trained on, told apart by a control token in Ollama's template, and how Jinja writes them.
+pub(crate) const CHAT_FORMATS: [(&str, &str); 4] = [
+    (
+        "<start_of_turn>",
+        "{{ bos_token }}{% for message in messages %}{% if (message.role == 'user') != (loop.index0 % 2 == 0) %}\
+         {{ raise_exception('user and model must alternate') }}{% endif %}\
+         {{ '<start_of_turn>' + ('model' if message.role == 'assistant' else 'user') + '\n' }}\
+         {{ message.content | trim }}{{ '<end_of_turn>\n' }}{% endfor %}{{ '<start_of_turn>model\n' }}",
+    ),
+    (
+        "<|im_start|>",
+        "{% for message in messages %}{{ '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}\
+         {% endfor %}{{ '<|im_start|>assistant\n' }}",
+    ),
+    (
+        "<|start_header_id|>",
+        "{{ bos_token }}{% for message in messages %}{{ '<|start_header_id|>' + message.role + '<|end_header_id|>\n\n' }}\
+         {{ message.content | trim }}{{ '<|eot_id|>' }}{% endfor %}\
+         {{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}",
+    ),
+    (
+        "<|user|>",
+        "{% for message in messages %}{{ '<|' + message.role + '|>\n' + message.content + '<|end|>\n' }}{% endfor %}\
+         {{ '<|assistant|>\n' }}",
+    ),
+];
+
+impl StoredModel {
+    /// A Jinja chat template for [`Options::fallback_chat_template`](crate::Options::fallback_chat_template): files
+    /// that Ollama converted itself have none inside. `None` for formats not known here.
+    pub fn chat_template(&self) -> Option<&'static str> {
+        let template = self.template.as_ref()?;
+        CHAT_FORMATS.iter().find(|(token, _)| template.contains(token)).map(|(_, jinja)| *jinja)
+    }
 }
 
 /// Where Ollama keeps its models unless told otherwise. `configured` is its `OLLAMA_MODELS`, `home` the user's home.
@@ -208,6 +244,22 @@ mod tests {
         write(store, &format!("{library}/without/latest"), manifest(&[]));
         std::os::unix::fs::symlink(store.join("manifests"), store.join(format!("{library}/circle"))).unwrap();
         assert_eq!(list(store).unwrap(), []);
+    }
+
+    #[test]
+    fn known_chat_formats_are_recognised() {
+        let mut model = StoredModel {
+            name: "m:latest".into(),
+            path: PathBuf::new(),
+            size_bytes: 0,
+            sha256: DIGEST.into(),
+            template: Some("{{ .System }}<|im_start|>user\n{{ .Prompt }}<|im_end|>".into()),
+            parameters: None,
+            ignored_layers: Vec::new(),
+        };
+        assert!(model.chat_template().unwrap().contains("<|im_start|>"));
+        model.template = Some("{{ .Prompt }}".into());
+        assert_eq!(model.chat_template(), None);
     }
 
     #[test]

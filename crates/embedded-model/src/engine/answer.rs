@@ -78,19 +78,24 @@ impl Engine {
             let rule = "it must be at least 1";
             return Err(Error::InvalidOption { field: "max_output_tokens", value: "0".into(), rule });
         }
+        if request.messages.is_empty() {
+            let rule = "there must be at least one";
+            return Err(Error::InvalidOption { field: "messages", value: "empty".into(), rule });
+        }
         let mut sampler = Sampler::new(&request.sampling)?;
         let prompt = self.chat.render(&request.messages, request.now)?;
         let prompt = self.tokenizer.encode_prompt(&prompt.text, prompt.guard)?;
         let limit = self.info.context_tokens;
-        if prompt.is_empty() || prompt.len() >= limit {
+        if prompt.len() >= limit {
             return Err(Error::ContextExceeded { prompt_tokens: prompt.len(), limit });
         }
         let mut constraint = request.schema.as_ref().map(|schema| self.constraint(schema)).transpose()?;
         let load_time = self.load_time.take().unwrap_or_default();
+        // Inside JSON of a schema those texts are content.
+        let own_stops = if request.schema.is_some() { &[] } else { self.chat.stops() };
+        let stops = request.stop.iter().map(String::as_str).chain(own_stops.iter().copied()).map(str::to_owned);
         let mut answer = Answer {
-            out: TextOut::new(
-                request.stop.iter().cloned().chain(self.chat.stops().iter().map(|&stop| stop.to_owned())),
-            ),
+            out: TextOut::new(stops),
             text: String::new(),
             skip_space: self.tokenizer.has_leading_space() || !self.chat.has_template(),
             on_text,
@@ -142,7 +147,7 @@ impl Engine {
     fn read_prompt(&mut self, prompt: &[u32], cancelled: &(dyn Fn() -> bool + Sync)) -> Option<(Vec<f32>, usize)> {
         let shared = self.cached.iter().zip(prompt).take_while(|(cached, token)| cached == token).count();
         // The last token is read in any case: its scores are the beginning of the answer.
-        let shared = shared.min(prompt.len() - 1);
+        let shared = shared.min(prompt.len().checked_sub(1)?);
         self.cached.truncate(shared);
         self.decoder.rewind(shared);
         let mut scores = Vec::new();

@@ -66,7 +66,8 @@ fn one_seed_gives_one_answer_however_it_is_computed() {
     let mut first = load(&path, 512);
     let text = answer(&mut first, &request(1)).text;
     assert_eq!(answer(&mut first, &request(1)).text, text, "again, with the prompt remembered");
-    let mut single = Engine::load(&path, &Options { context_tokens: 512, threads: Some(1) }).unwrap();
+    let mut single =
+        Engine::load(&path, &Options { context_tokens: 512, threads: Some(1), ..Options::default() }).unwrap();
     assert_eq!(answer(&mut single, &request(1)).text, text, "elsewhere, on one thread");
     assert_ne!(answer(&mut first, &request(2)).text, text);
 }

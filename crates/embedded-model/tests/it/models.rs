@@ -29,7 +29,7 @@ pub fn smollm2() -> Option<Engine> {
 }
 
 pub fn load(path: &Path, context_tokens: usize) -> Engine {
-    Engine::load(path, &Options { context_tokens, threads: None }).unwrap()
+    Engine::load(path, &Options { context_tokens, ..Options::default() }).unwrap()
 }
 
 /// One user message, answered by the best-scored tokens.
