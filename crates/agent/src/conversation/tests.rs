@@ -56,7 +56,7 @@ fn native_calls_run_one_after_the_other() {
     assert_eq!(conversation.next(), run("t1-1", "ls"));
     conversation.finished("t1-1", &succeeded("a.txt\n"));
     assert_eq!(conversation.next(), run("t1-2", "pwd"));
-    conversation.finished("t1-2", &succeeded("/work\n"));
+    conversation.finished("t1-2", &succeeded("/tree\n"));
     assert_eq!(conversation.next(), Next::Answer { turn: 2 });
     conversation.answered(2, Part::Action, native(&[("finish", json!({"summary": "Done."}))]));
     assert_eq!(conversation.next(), Next::Finish { summary: "Done.".into() });
@@ -74,7 +74,7 @@ fn native_calls_run_one_after_the_other() {
 
     --- tool t1-2
     Exit code 0.
-    /work
+    /tree
     "#);
 }
 

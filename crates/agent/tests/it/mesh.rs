@@ -209,15 +209,22 @@ impl Mesh {
 
 impl Worker {
     /// As a power cut would: nothing is said to anybody.
-    pub async fn vanish(self) {
+    pub async fn vanish(mut self) {
         self.running.abort();
-        assert!(self.running.await.unwrap_err().is_cancelled());
+        assert!((&mut self.running).await.unwrap_err().is_cancelled());
     }
 
     /// Stops in good order.
-    pub async fn shut_down(self) {
+    pub async fn shut_down(mut self) {
         self.shutdown.cancel();
-        tokio::time::timeout(testkit::DEADLINE, self.running).await.unwrap().unwrap().unwrap();
+        tokio::time::timeout(testkit::DEADLINE, &mut self.running).await.unwrap().unwrap().unwrap();
+    }
+}
+
+/// Nothing of an agent outlives its test.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.running.abort();
     }
 }
 
