@@ -27,8 +27,8 @@ Examples:
   devmesh logs -f ID                             what a job is doing
   devmesh apply ID                               its patch into your tree
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 no backend, 4 token, 5 not found, 6 needs a person or a budget ended it,
-124 timed out, 130 interrupted.";
+Exit codes: 0 done, 1 failed, 2 usage, 3 no backend, 4 token, 5 not found, 6 needs a person
+or a budget ended it, 124 timed out, 130 interrupted.";
 
 #[derive(Debug, Args)]
 pub struct Global {
@@ -105,6 +105,9 @@ pub enum Command {
     Completions(commands::completions::Arguments),
     /// Version of this program and of the backend
     Version(commands::version::Arguments),
+    /// Print the OpenAPI document of the API
+    #[command(hide = true)]
+    Openapi,
 }
 
 impl Global {
@@ -220,7 +223,32 @@ impl Command {
             Self::Backup(arguments) => commands::backup::run(arguments, context).await,
             Self::Restore(arguments) => commands::restore::run(arguments, context).await,
             Self::Completions(arguments) => commands::completions::run(&arguments, &mut Cli::command()),
+            Self::Openapi => context.output.text(&api::openapi_json()).map(|()| Exit::Done),
             Self::Version(arguments) => commands::version::run(arguments, context).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_is_for() {
+        fn check(command: &clap::Command) {
+            assert!(command.get_about().is_some_and(|about| !about.to_string().is_empty()), "{}", command.get_name());
+            for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+                // The name and the possible values of a shell say it all.
+                let says = argument.get_help().is_some() || argument.get_id() == "shell";
+                assert!(says, "{} {}", command.get_name(), argument.get_id());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
     }
 }

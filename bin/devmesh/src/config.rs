@@ -52,3 +52,6 @@ impl Config {
         problems.none_or(Self { resolved, settings, paths, environment })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ mod backend;
 mod catalogue;
 mod embedded;
 mod logging;
+mod private;
 mod providers;
 mod signals;
 
@@ -18,4 +19,5 @@ pub use agents::Agents;
 pub use backend::{Backend, bind, url_file as backend_url_file};
 pub use catalogue::{Catalogue, Registered};
 pub use logging::start as start_logging;
+pub use private::make_folder;
 pub use signals::Signals;

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 /// Agents elsewhere work for it with tokens of scope `agent`; `devmesh up` starts both.
 #[derive(Debug, clap::Args)]
+#[group(id = "listening")]
 pub struct Arguments {
     /// TCP port; 0 takes a free one
     #[arg(long)]

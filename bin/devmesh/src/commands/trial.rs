@@ -15,7 +15,7 @@ use super::{
 use crate::{
     config::Flags,
     context::Context,
-    output::{Exit, FAINT, Failure, Result, STRONG, duration_ms, one_line, styled, tokens_text, write_patch},
+    output::{Exit, FAINT, Failure, Result, STRONG, duration_ms, one_line, styled, write_patch},
     wiring::{Agents, Backend, Signals, bind, start_logging},
 };
 use client::Client;
@@ -204,12 +204,6 @@ fn summary(context: &Context, job: &Job, notices: &[String]) {
         styled(STRONG, job.state),
         one_line(&result.models.join(", "), 200),
         duration_ms(took)
-    ));
-    output.say(format_args!(
-        "{}; models {}, tools {}",
-        tokens_text(&result.usage),
-        duration_ms(result.usage.model_ms),
-        duration_ms(result.usage.tool_ms)
     ));
     for notice in notices {
         output.say(one_line(notice, 300));

@@ -3,7 +3,7 @@
 use super::{Paths, Problems, Resolved};
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     pub data: PathBuf,
     /// Of the user who runs this, when there is one.
@@ -104,6 +104,14 @@ pub struct LogSettings {
 const MOST_DEFAULT_THREADS: usize = 8;
 const OPENAI: &str = "https://api.openai.com/v1";
 const UNUSED: &[&str] = &["anthropic.api_key", "database.url", "mcp.url", "vector_store.url"];
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { data, url, server, jobs, .. } = self;
+        let mut shown = f.debug_struct("Settings");
+        shown.field("data", data).field("url", url).field("server", server).field("jobs", jobs).finish_non_exhaustive()
+    }
+}
 
 impl Settings {
     pub fn from(resolved: &Resolved, paths: &Paths, problems: &mut Problems) -> Self {

@@ -8,7 +8,7 @@
 //! Each has an agent token of its own in a file only this user can read; no secret is in an argument or in the
 //! environment. Its stdin is a pipe from here: when this process dies, however it dies, the pipe closes and it ends too.
 
-use super::backend::write_private;
+use super::private::{make_folder, write_file};
 use crate::config::Config;
 use api::App;
 use std::{
@@ -48,12 +48,12 @@ impl Agents {
         let settings = &config.settings;
         let mut agents = Self { tasks: JoinSet::new(), stop: CancellationToken::new() };
         let folder = settings.data.join("agents");
-        tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).await?;
+        make_folder(&folder)?;
         for number in 1..=settings.agents.count {
             let name = format!("agent-{number}");
             let secret = app.mint_agent_token(&name).await.map_err(io::Error::other)?;
             let token_file = folder.join(format!("{name}.token"));
-            write_private(&token_file, &secret.expose())?;
+            write_file(&token_file, &secret.expose())?;
             let plan = Plan {
                 executable: std::env::current_exe()?,
                 name: settings.agents.name.as_ref().map_or_else(|| name.clone(), |own| format!("{own}-{number}")),

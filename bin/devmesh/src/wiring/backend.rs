@@ -5,7 +5,7 @@
 //!   stop: api drains ─▶ jobs stop ─▶ store closes ─▶ address removed
 //! ```
 
-use super::providers;
+use super::{private, providers};
 use crate::{
     config::Settings,
     output::{Exit, Failure, Result},
@@ -14,7 +14,7 @@ use api::{Allowed, App, Parts};
 use domain::{Clock, SystemClock};
 use router::Router;
 use std::{
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -150,7 +150,7 @@ impl Backend {
 
     fn write_address(&self) -> Result<(), BackendError> {
         let path = url_path(&self.settings.data);
-        write_private(&path, &self.url).map_err(|source| BackendError::File { path, source })
+        private::write_file(&path, &self.url).map_err(|source| BackendError::File { path, source })
     }
 }
 
@@ -161,14 +161,6 @@ pub fn url_file(data: &Path) -> io::Result<String> {
 
 fn url_path(data: &Path) -> PathBuf {
     data.join("backend-url")
-}
-
-/// A file only its owner can read, there in full or not at all.
-pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
-    writeln!(file, "{text}")?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
 }
 
 fn job_options(settings: &Settings) -> jobs::Options {

@@ -3,6 +3,7 @@
 //! From three places, in the order in which `default` takes one: files the user registered with `models add`, the store
 //! of an Ollama on this disk (read, never written), and the bill of materials of models that can be fetched.
 
+use super::private;
 use crate::config::{EmbeddedSettings, Settings};
 use embedded_model::{
     Engine, Error, Info, Options,
@@ -13,7 +14,6 @@ use protocol::{Location, Model};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
-    io::Write,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
@@ -56,7 +56,7 @@ impl Catalogue {
             registry: settings.data.join("models.json"),
             cache: cache.clone(),
             ollama_stores: ollama_store::default_folders(ollama_store.as_deref(), settings.home.as_deref()),
-            options: Options { context_tokens: *context_tokens, threads: Some(*threads) },
+            options: Options { context_tokens: *context_tokens, threads: Some(*threads), ..Options::default() },
             headers: Arc::default(),
         }
     }
@@ -166,13 +166,8 @@ impl Catalogue {
     /// Replaces the list of registered models in one step.
     pub fn register(&self, models: &[Registered]) -> std::io::Result<()> {
         let folder = self.registry.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        serde_json::to_writer_pretty(&mut file, models)?;
-        file.write_all(b"\n")?;
-        file.as_file().sync_all()?;
-        file.persist(&self.registry).map_err(|error| error.error)?;
-        Ok(())
+        private::make_folder(folder)?;
+        private::write_file(&self.registry, &serde_json::to_string_pretty(models)?)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{access, approvals, artifacts, events, jobs};
 use crate::{migration, transaction as write};
 use domain::Epoch;
-use rusqlite::Connection;
+use rusqlite::{Connection, StatementStatus};
 use std::path::Path;
 
 fn plan(connection: &Connection, sql: &str) -> Vec<String> {
@@ -81,6 +81,26 @@ fn every_search_goes_by_an_index_and_is_sorted_already() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_search_is_planned_again_for_other_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("plans.db");
+    std::fs::write(&file, "").unwrap();
+    let mut connection = crate::connection::open_writer(&file).unwrap();
+    migration::migrate(&mut connection, &file, Epoch(1)).unwrap();
+    for sql in SEARCHES {
+        let mut statement = connection.prepare(sql).unwrap();
+        for value in 1..=3 {
+            for parameter in 1..=statement.parameter_count() {
+                statement.raw_bind_parameter(parameter, value).unwrap();
+            }
+            let mut rows = statement.raw_query();
+            while rows.next().unwrap().is_some() {}
+        }
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{sql}");
+    }
 }
 
 #[test]

@@ -97,8 +97,7 @@ impl Checkpoints {
     /// `None` when the system does not say.
     fn free_bytes(&self) -> Option<u64> {
         let disk = nix::sys::statvfs::statvfs(&self.database).ok()?;
-        // The types differ between systems.
-        #[expect(clippy::unnecessary_cast, reason = "32 bits wide on macOS, 64 on Linux")]
+        // 32 bits wide on macOS, 64 on Linux.
         Some((disk.blocks_available() as u64).saturating_mul(disk.fragment_size() as u64))
     }
 

@@ -23,8 +23,10 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
                     .next("devmesh token list"));
             }
             _ => {
-                return Err(Failure::usage(format!("`{wanted}` begins the id of more than one token; give more of it"))
-                    .next("devmesh token list"));
+                return Err(Failure::usage(format!(
+                    "`{wanted}` begins the id of more than one token; give more of it"
+                ))
+                .next("devmesh token list"));
             }
         };
         client.delete_token(token.id).await?;

@@ -1,6 +1,9 @@
 //! A small repository to try things on.
 
-use crate::output::{Failure, Result};
+use crate::{
+    output::{Failure, Result},
+    wiring::make_folder,
+};
 use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
@@ -56,7 +59,7 @@ pub async fn repository(data: &Path) -> Result<PathBuf> {
     let making = |error: std::io::Error| {
         Failure::from(error).context(format_args!("making the sample repository in {}", folder.display()))
     };
-    std::fs::create_dir_all(&folder).map_err(making)?;
+    make_folder(&folder).map_err(making)?;
     for (name, text) in FILES {
         std::fs::write(folder.join(name), text).map_err(making)?;
     }

@@ -30,6 +30,7 @@ type Shared = Arc<Mutex<Ledger>>;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_when_the_backend_is_killed() -> Result<()> {
+    #[expect(clippy::disallowed_methods, reason = "a test is told its length like this")]
     let cycles = std::env::var("DEVMESH_TORTURE_CYCLES").ok().and_then(|text| text.parse().ok()).unwrap_or(CYCLES);
     let home = tempfile::tempdir()?;
     let folder = home.path().join("data");

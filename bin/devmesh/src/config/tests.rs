@@ -1,0 +1,214 @@
+use super::{Config, Environment, Flags, Origin, Paths, Problems, Resolved, Settings, Sources, Value, resolve};
+use std::{fs, path::Path};
+use tempfile::TempDir;
+
+/// A home with files in every place but /etc, which belongs to the machine.
+struct Places {
+    folder: TempDir,
+}
+
+impl Places {
+    fn new() -> Self {
+        Self { folder: TempDir::new().unwrap() }
+    }
+
+    fn paths(&self, environment: &Environment) -> Paths {
+        let at = |name: &str| self.folder.path().join(name);
+        Paths {
+            config_files: vec![at("etc.toml"), at("user.toml"), at("here.toml")],
+            data: Some(at("data")),
+            cache: Some(at("cache")),
+            ..Paths::of(environment)
+        }
+    }
+
+    fn file(&self, name: &str, text: &str) -> &Self {
+        fs::write(self.folder.path().join(name), text).unwrap();
+        self
+    }
+
+    fn load(&self, environment: &Environment, flags: &[(&str, &str, &str)]) -> Result<(Resolved, Settings), Problems> {
+        let paths = self.paths(environment);
+        let flags: Flags =
+            flags.iter().map(|(key, value, flag)| ((*key).into(), (*value).into(), (*flag).into())).collect();
+        let mut problems = Problems::default();
+        let sources = Sources::read(&paths, environment, flags, &mut problems);
+        let resolved = resolve(&sources, &mut problems);
+        let settings = Settings::from(&resolved, &paths, &mut problems);
+        problems.none_or((resolved, settings))
+    }
+
+    /// Every problem as text, with the folder's name left out.
+    fn problems(&self, environment: &Environment, flags: &[(&str, &str, &str)]) -> String {
+        let problems = self.load(environment, flags).expect_err("these are mistakes").to_string();
+        problems.replace(&format!("{}/", self.folder.path().display()), "")
+    }
+}
+
+#[test]
+fn each_layer_wins_over_those_below_it_and_the_losers_are_remembered() {
+    let places = Places::new();
+    places
+        .file("etc.toml", "[server]\nport = 1001\n")
+        .file("user.toml", "[server]\nport = 1002\n")
+        .file("here.toml", "# a comment\nserver.port = 1_003\n");
+    let environment = Environment::with(&[("API_PORT", "1004"), ("DEVMESH_SERVER__PORT", "1005")]);
+    let (resolved, settings) = places.load(&environment, &[("server.port", "1006", "--port")]).unwrap();
+    assert_eq!(settings.server.port, 1006);
+    let told: Vec<_> = resolved
+        .candidates("server.port")
+        .iter()
+        .map(|candidate| {
+            (candidate.value.to_string(), candidate.origin.to_string().rsplit('/').next().unwrap().to_owned())
+        })
+        .collect();
+    let expected = [
+        ("8080", "default"),
+        ("1001", "etc.toml:2"),
+        ("1002", "user.toml:2"),
+        ("1003", "here.toml:2"),
+        ("1004", "environment API_PORT"),
+        ("1005", "environment DEVMESH_SERVER__PORT"),
+        ("1006", "flag --port"),
+    ];
+    assert_eq!(told, expected.map(|(value, origin)| (value.to_owned(), origin.to_owned())));
+
+    // Taking the layers away one by one hands the win to the one below.
+    let without_flag = places.load(&environment, &[]).unwrap().1;
+    let only_seed = places.load(&Environment::with(&[("API_PORT", "1004")]), &[]).unwrap().1;
+    let only_files = places.load(&Environment::default(), &[]).unwrap().1;
+    assert_eq!([without_flag, only_seed, only_files].map(|settings| settings.server.port), [1005, 1004, 1003]);
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let places = Places::new();
+    places
+        .file(
+            "user.toml",
+            "[server]\nprot = 1\nport = \"many\"\n[jobs]\nlease_s = 1\n[routes.code]\ntargets = [\"qwen\"]\n",
+        )
+        .file("here.toml", "[server\nport = 1\n[providers.mine]\nlocation = \"local\"\n[colour]\nx = 1\n");
+    let environment = Environment::with(&[
+        ("DEVMESH_PORT", "1"),
+        ("DEVMESH_SERVER__ADDRESS", "everywhere"),
+        ("OLLAMA_BASE_URL", "localhost:11434"),
+        ("DEVMESH_NONSENSE_AT_ALL", "1"),
+    ]);
+    insta::assert_snapshot!(places.problems(&environment, &[("server.port", "70000", "--port"), ("servr.port", "1", "--set")]), @"");
+}
+
+#[test]
+fn the_defaults_are_what_the_documentation_says() {
+    let places = Places::new();
+    let (_, settings) = places.load(&Environment::with(&[("HOME", "/home/somebody")]), &[]).unwrap();
+    assert_eq!(settings.server.address.to_string(), "127.0.0.1");
+    assert_eq!(settings.server.port, 8080);
+    assert_eq!(settings.backend_url(), "http://127.0.0.1:8080");
+    assert_eq!(settings.server.allowed_origins, ["http://localhost:3000"]);
+    assert_eq!(settings.jobs.lease.as_secs(), 15);
+    assert_eq!(settings.jobs.retention, None);
+    assert_eq!(settings.agents.count, 1);
+    assert_eq!(settings.embedded.idle.as_secs(), 300);
+    assert!(settings.embedded.enabled && settings.providers.is_empty() && settings.routes.is_empty());
+    assert_eq!(settings.ollama.unwrap().base_url, "http://127.0.0.1:11434");
+    assert!(settings.unused.is_empty());
+}
+
+#[test]
+fn every_name_of_the_seed_environment_is_understood() {
+    let places = Places::new();
+    let environment = Environment::with(&[
+        ("API_PORT", "9090"),
+        ("OLLAMA_BASE_URL", "http://ollama:11434"),
+        ("CLOUD_PROVIDER_BASE_URL", "https://models.example/v1"),
+        ("OPENAI_API_KEY", "sk-one"),
+        ("ANTHROPIC_API_KEY", "sk-two"),
+        ("DATABASE_URL", "postgres://somewhere"),
+        ("MCP_URL", "http://mcp:7000"),
+        ("VECTOR_STORE_URL", "http://vectors:6333"),
+    ]);
+    let (_, settings) = places.load(&environment, &[]).unwrap();
+    assert_eq!(settings.server.port, 9090);
+    assert_eq!(settings.ollama.unwrap().base_url, "http://ollama:11434");
+    let [cloud] = &settings.providers[..] else { panic!("{:?}", settings.providers) };
+    assert_eq!(
+        (cloud.name.as_str(), cloud.base_url.as_str(), cloud.is_local),
+        ("openai", "https://models.example/v1", false)
+    );
+    assert_eq!(cloud.api_key.as_deref(), Some("sk-one"));
+    assert_eq!(settings.unused, ["anthropic.api_key", "database.url", "mcp.url", "vector_store.url"]);
+}
+
+#[test]
+fn a_secret_comes_from_a_file_and_is_never_shown() {
+    let places = Places::new();
+    places
+        .file("key", "sk-from-file\n")
+        .file("here.toml", &format!("token_file = \"{}\"\n", places.folder.path().join("key").display()));
+    let key = places.folder.path().join("key").display().to_string();
+    let environment = Environment::with(&[
+        ("OPENAI_API_KEY_FILE", &key),
+        ("DEVMESH_PROVIDERS__MINE__API_KEY_FILE", &key),
+        ("DEVMESH_PROVIDERS__MINE__BASE_URL", "http://127.0.0.1:1/v1"),
+    ]);
+    let (_, settings) = places.load(&environment, &[]).unwrap();
+    assert_eq!(settings.token.as_deref(), Some("sk-from-file"));
+    assert!(settings.providers.iter().all(|provider| provider.api_key.as_deref() == Some("sk-from-file")));
+    assert_eq!(settings.providers.len(), 2);
+    assert!(!format!("{settings:?}").contains("sk-from-file"), "a debug print must not leak it");
+    assert_eq!(environment.secret_variables(), ["DEVMESH_PROVIDERS__MINE__API_KEY_FILE", "OPENAI_API_KEY_FILE"]);
+
+    let missing = Environment::with(&[("DEVMESH_TOKEN_FILE", "/nowhere/token")]);
+    assert!(places.problems(&missing, &[]).contains("cannot read the secret from `/nowhere/token`"));
+    places.file("empty", "\n");
+    let empty = places.folder.path().join("empty").display().to_string();
+    assert!(places.problems(&Environment::with(&[("DEVMESH_TOKEN_FILE", &empty)]), &[]).contains("holds no secret"));
+}
+
+#[test]
+fn routes_and_providers_carry_names_of_the_users_choice() {
+    let places = Places::new();
+    places.file(
+        "here.toml",
+        "[providers.lmstudio]\nbase_url = \"http://127.0.0.1:1234/v1\"\nlocation = \"local\"\n\
+         [routes.code]\ntargets = [\"ollama/qwen3:8b\", \"lmstudio/any\"]\nallow_cloud = true\n",
+    );
+    let environment = Environment::with(&[("DEVMESH_ROUTES__FAST__TARGETS", "embedded/a, ollama/b")]);
+    let (resolved, settings) = places.load(&environment, &[]).unwrap();
+    assert!(settings.providers[0].is_local);
+    let routes: Vec<_> =
+        settings.routes.iter().map(|route| (route.name.as_str(), route.targets.len(), route.allow_cloud)).collect();
+    assert_eq!(routes, [("code", 2, true), ("fast", 2, false)]);
+    assert_eq!(resolved.get("routes.fast.targets"), Some(&Value::List(vec!["embedded/a".into(), "ollama/b".into()])));
+    assert!(matches!(resolved.origin("routes.code.targets"), Some(Origin::File { line: 5, .. })));
+    // Nobody's setting is a key all the same.
+    assert!(resolved.candidates("jobs.retention_days").is_empty());
+}
+
+#[test]
+fn an_empty_variable_is_not_set() {
+    let places = Places::new();
+    let (_, settings) = places.load(&Environment::with(&[("API_PORT", ""), ("DEVMESH_URL", "")]), &[]).unwrap();
+    assert_eq!((settings.server.port, settings.url), (8080, None));
+}
+
+#[test]
+fn without_a_home_the_data_folder_has_to_be_named() {
+    let problems = Config::load(Environment::default(), Flags::new()).unwrap_err().to_string();
+    assert!(problems.contains("--data or DEVMESH_DATA"), "{problems}");
+    let named = Config::load(Environment::with(&[("DEVMESH_DATA", "/data")]), Flags::new()).unwrap();
+    assert_eq!(named.settings.data, Path::new("/data"));
+    assert_eq!(named.settings.embedded.cache, Path::new("/data/cache"));
+}
+
+#[test]
+fn a_wildcard_address_is_reached_over_loopback() {
+    let places = Places::new();
+    for (address, url) in
+        [("0.0.0.0", "http://127.0.0.1:8080"), ("::", "http://[::1]:8080"), ("192.168.1.2", "http://192.168.1.2:8080")]
+    {
+        let (_, settings) = places.load(&Environment::with(&[("DEVMESH_SERVER__ADDRESS", address)]), &[]).unwrap();
+        assert_eq!(settings.backend_url(), url);
+    }
+}
