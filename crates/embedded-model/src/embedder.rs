@@ -3,6 +3,7 @@
 //! Published as sentence-transformers/all-MiniLM-L6-v2; the layout follows Devlin et al. 2018 and Reimers & Gurevych
 //! 2019.
 
+use crate::memory::ReturnedOnDrop;
 use crate::{Error, threads};
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::ops::softmax_last_dim;
@@ -35,6 +36,7 @@ pub struct Embedder {
     norm: LayerNorm,
     layers: Vec<Layer>,
     pool: rayon::ThreadPool,
+    _memory: ReturnedOnDrop,
 }
 
 struct Layer {
@@ -78,7 +80,7 @@ impl Embedder {
             return Err(corrupt(weights, "it is not a MiniLM model".into()));
         }
         let pool = threads::pool("embedding", threads)?;
-        Ok(Embedder { tokenizer, words, positions, norm, layers, pool })
+        Ok(Embedder { tokenizer, words, positions, norm, layers, pool, _memory: ReturnedOnDrop })
     }
 
     /// Values per embedding.

@@ -8,6 +8,7 @@ pub use answer::{Finish, Output, Request, Usage};
 use crate::chat::Chat;
 use crate::decoder::{Config, Decoder};
 use crate::gguf::Gguf;
+use crate::memory::ReturnedOnDrop;
 use crate::schema::Schemas;
 use crate::tokenizer::Tokenizer;
 use crate::{Error, threads};
@@ -68,6 +69,7 @@ pub struct Engine {
     cached: Vec<u32>,
     /// Until the first answer has reported it.
     load_time: Option<Duration>,
+    _memory: ReturnedOnDrop,
 }
 
 impl Engine {
@@ -99,6 +101,7 @@ impl Engine {
             schemas: OnceLock::new(),
             cached: Vec::new(),
             load_time: Some(started.elapsed()),
+            _memory: ReturnedOnDrop,
         })
     }
 

@@ -19,6 +19,7 @@ mod engine;
 mod error;
 pub mod fetch;
 mod gguf;
+mod memory;
 pub mod ollama_store;
 mod sampler;
 mod schema;
