@@ -6,9 +6,12 @@ use std::time::Duration;
 /// Durations of one operation, in microseconds, to three digits.
 pub struct Latencies(Histogram<u64>);
 
+/// Nothing measured here takes an hour.
+const LONGEST_MICROS: u64 = 3_600_000_000;
+
 impl Default for Latencies {
     fn default() -> Self {
-        Self(Histogram::new(3).expect("three digits are allowed"))
+        Self(Histogram::new_with_bounds(1, LONGEST_MICROS, 3).expect("bounds and digits are allowed"))
     }
 }
 
