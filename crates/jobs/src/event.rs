@@ -22,6 +22,7 @@ pub(crate) fn to_wire(row: EventRow, epoch: Epoch) -> Result<Event, Error> {
     Ok(Event {
         cursor: Cursor { epoch, seq: row.seq },
         job_id: job,
+        epoch: row.epoch,
         seq: row.seq,
         at: row.at,
         actor: Actor::parse(&row.actor).ok_or_else(|| unreadable("event actor", row.actor.clone()))?,

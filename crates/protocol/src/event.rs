@@ -1,7 +1,7 @@
 //! The typed events of a job's log.
 
 use crate::{Decision, JobResult, Limits, ToolCall, Usage};
-use domain::{ApprovalId, Cursor, EventHash, FailureReason, JobId, JobState, Timestamp, WorkerId};
+use domain::{ApprovalId, Cursor, Epoch, EventHash, FailureReason, JobId, JobState, Timestamp, WorkerId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -11,6 +11,8 @@ use utoipa::{IntoParams, ToSchema};
 pub struct Event {
     pub cursor: Cursor,
     pub job_id: JobId,
+    /// The epoch it was written in, which its hash covers. Another one than the cursor's after a restore.
+    pub epoch: Epoch,
     pub seq: u64,
     pub at: Timestamp,
     pub actor: Actor,
@@ -40,6 +42,9 @@ pub struct EventSchema {
     #[schema(example = "5f0c21ab.17")]
     cursor: String,
     job_id: uuid::Uuid,
+    /// The epoch it was written in, which its hash covers. Another one than the cursor's after a restore.
+    #[schema(example = "5f0c21ab")]
+    epoch: String,
     /// 1, 2, 3 … without gaps.
     seq: u64,
     #[schema(format = DateTime)]

@@ -8,7 +8,7 @@ use crate::{
 use client::{Client, Connection, Error};
 use domain::{ApprovalId, Cursor, JobId};
 use futures_util::StreamExt;
-use protocol::Event;
+use protocol::{Event, ListApprovals};
 use std::time::Duration;
 
 /// A broken connection is mentioned only after this long; most are back before anybody would have noticed.
@@ -67,7 +67,11 @@ pub async fn follow(
                         if event.event_type == "closed" {
                             return Ok(Followed::Closed(view.seen));
                         }
-                        if let (Some(approval), OnApproval::Leave) = (view.seen.waiting_for, on_approval) {
+                        // An old request may have been decided since; what was decided follows in the log.
+                        if let (Some(approval), OnApproval::Leave) = (view.seen.waiting_for, on_approval)
+                            && event.event_type == "approval.requested"
+                            && still_waits(client, job, approval).await?
+                        {
                             return Ok(Followed::WaitsFor(approval));
                         }
                     }
@@ -91,6 +95,11 @@ pub async fn follow(
         ));
         after = Some(reset.resume_from);
     }
+}
+
+async fn still_waits(client: &Client, job: JobId, approval: ApprovalId) -> Result<bool> {
+    let pending = client.approvals(&ListApprovals { job_id: Some(job), pending: Some(true) }).await?;
+    Ok(pending.approvals.iter().any(|known| known.id == approval))
 }
 
 fn show(output: &Output, stage: Stage, view: &mut EventView, event: &Event) -> Result<()> {

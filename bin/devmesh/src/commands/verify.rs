@@ -94,7 +94,7 @@ impl Chain {
         }
         let link = Link {
             job_id: self.job,
-            epoch: event.cursor.epoch,
+            epoch: event.epoch,
             seq: event.seq,
             event_type: &event.event_type,
             actor: event.actor.as_str(),

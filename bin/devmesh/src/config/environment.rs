@@ -14,7 +14,6 @@ pub struct Environment {
 const FOREIGN: &[&str] = &["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "OLLAMA_MODELS"];
 
 impl Environment {
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn of_the_process() -> Self {
         let mut environment = Self::default();
         for (name, value) in std::env::vars_os() {
@@ -31,7 +30,6 @@ impl Environment {
     }
 
     /// Everything this process inherited, for a sandbox that picks the few harmless names out of it.
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn inherited() -> Vec<(String, String)> {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))

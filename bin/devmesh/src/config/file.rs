@@ -43,6 +43,8 @@ pub fn entries<'text>(path: &Path, text: &'text str, problems: &mut Problems) ->
     }
     let mut entries = Vec::new();
     flatten(text, "", table.into_inner(), &mut entries);
+    // The parser sorts by name; people read from top to bottom.
+    entries.sort_by_key(|entry| entry.line);
     entries
 }
 

@@ -95,7 +95,9 @@ fn everything_that_is_wrong_is_told_at_once() {
         ("OLLAMA_BASE_URL", "localhost:11434"),
         ("DEVMESH_NONSENSE_AT_ALL", "1"),
     ]);
-    insta::assert_snapshot!(places.problems(&environment, &[("server.port", "70000", "--port"), ("servr.port", "1", "--set")]), @"");
+    insta::assert_snapshot!(
+        places.problems(&environment, &[("server.port", "70000", "--port"), ("servr.port", "1", "--set")])
+    );
 }
 
 #[test]

@@ -38,8 +38,11 @@ pub struct Catalogue {
     ollama_stores: Vec<PathBuf>,
     options: Options,
     /// Headers read before, by path, size and time of change: reading one takes tens of milliseconds.
-    headers: Arc<Mutex<HashMap<(PathBuf, u64, Option<SystemTime>), Result<Info, String>>>>,
+    headers: Arc<Mutex<HashMap<Header, Result<Info, String>>>>,
 }
+
+/// A file as it was when its header was read: path, size, time of change.
+type Header = (PathBuf, u64, Option<SystemTime>);
 
 /// One model, with what is needed to run it.
 #[derive(Clone, Debug)]

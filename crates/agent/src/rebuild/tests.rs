@@ -13,6 +13,7 @@ fn event(seq: u64, attempt: u32, body: EventBody) -> Event {
     Event {
         cursor: Cursor { epoch: Epoch(1), seq },
         job_id: "019a2b3c-0000-7000-8000-000000000001".parse::<JobId>().unwrap(),
+        epoch: Epoch(1),
         seq,
         at: Timestamp::from_millis(0),
         actor: Actor::Agent,

@@ -14,9 +14,10 @@ pub fn write_event(out: &mut String, row: &EventRow, epoch: Epoch) {
     // Writing to a String cannot fail. `actor` and `event_type` come from closed sets of plain names.
     let _ = write!(
         out,
-        r#"{{"cursor":"{epoch}.{seq}","job_id":"{job}","seq":{seq},"at":"{at}","actor":"{actor}","attempt":{attempt},"type":"{event_type}","payload":{payload},"previous":"{previous}","hash":"{hash}"}}"#,
+        r#"{{"cursor":"{epoch}.{seq}","job_id":"{job}","epoch":"{written_in}","seq":{seq},"at":"{at}","actor":"{actor}","attempt":{attempt},"type":"{event_type}","payload":{payload},"previous":"{previous}","hash":"{hash}"}}"#,
         seq = row.seq,
         job = row.job_id,
+        written_in = row.epoch,
         at = row.at,
         actor = row.actor,
         attempt = row.attempt,
@@ -77,6 +78,7 @@ mod tests {
         let event = Event {
             cursor: Cursor { epoch: Epoch(8), seq: 12 },
             job_id: row.job_id,
+            epoch: row.epoch,
             seq: 12,
             at: row.at,
             actor: Actor::Agent,

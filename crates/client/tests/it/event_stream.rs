@@ -33,6 +33,7 @@ fn frame(seq: u64, event_type: &str) -> String {
     let event = Event {
         cursor: cursor(seq),
         job_id: job(),
+        epoch: EPOCH,
         seq,
         at: Timestamp::from_millis(1_000),
         actor: Actor::System,

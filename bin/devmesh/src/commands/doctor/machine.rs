@@ -35,17 +35,19 @@ pub async fn program(name: &'static str, arguments: &[&str], mend: &'static str)
 
 /// Confines a child here and now and reports what held.
 pub async fn sandbox(context: &Context) -> Vec<Finding> {
-    let workspaces = context.config.settings.agents.workspaces.join("doctor");
-    if let Err(error) = std::fs::create_dir_all(&workspaces) {
-        return vec![Finding::bad(
-            "sandbox",
-            format!("{}: {error}", workspaces.display()),
-            "choose a writable folder with --set agents.workspaces=FOLDER",
-        )];
-    }
-    let options = agent::sandbox::Options::new(workspaces.clone(), Environment::inherited());
+    // Where workspaces will be, if that is there already: looking must not make a data folder.
+    let workspaces = &context.config.settings.agents.workspaces;
+    let folder = if workspaces.is_dir() { tempfile::tempdir_in(workspaces) } else { tempfile::tempdir() };
+    let folder = match folder {
+        Ok(folder) => folder,
+        Err(error) => {
+            let mend = "choose a writable one with --set agents.workspaces=FOLDER";
+            return vec![Finding::bad("sandbox", format!("no folder to try it in: {error}"), mend)];
+        }
+    };
+    let options = agent::sandbox::Options::new(folder.path().to_owned(), Environment::inherited());
     let probed = agent::sandbox::Sandbox::probe(options).await;
-    let findings = match probed {
+    match probed {
         Ok(sandbox) => sandbox
             .protections()
             .iter()
@@ -63,10 +65,7 @@ pub async fn sandbox(context: &Context) -> Vec<Finding> {
             })
             .collect(),
         Err(error) => vec![Finding::bad("sandbox", error.to_string(), "run agents on another machine")],
-    };
-    // Left over only if somebody looks into it right now.
-    let _ = std::fs::remove_dir_all(&workspaces);
-    findings
+    }
 }
 
 fn known(name: &str) -> &'static str {

@@ -1,0 +1,13 @@
+//! Every command as a user types it: arguments in, stdout, stderr and an exit code out.
+
+mod approvals;
+mod backup;
+mod exit_codes;
+mod first_run;
+mod jobs;
+mod mesh;
+mod patches;
+mod settings;
+mod staying_up;
+
+pub(crate) use mesh::{Home, Mesh};
