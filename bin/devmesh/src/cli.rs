@@ -251,4 +251,21 @@ mod tests {
         }
         check(&Cli::command());
     }
+
+    /// What people read first. A change here is a change of what users were promised.
+    #[test]
+    fn the_help_reads_like_this() {
+        fn write(command: &mut clap::Command, path: &str, text: &mut String) {
+            use std::fmt::Write;
+            let path = format!("{path}{}", command.get_name());
+            let _ = writeln!(text, "$ {path} --help\n{}", command.render_long_help());
+            for subcommand in command.get_subcommands_mut().filter(|subcommand| !subcommand.is_hide_set()) {
+                write(subcommand, &format!("{path} "), text);
+            }
+        }
+        // Global options are shown once, at the top: unbuilt subcommands do not have them yet.
+        let mut text = String::new();
+        write(&mut Cli::command().term_width(100), "", &mut text);
+        insta::assert_snapshot!(text);
+    }
 }

@@ -252,3 +252,6 @@ fn refused(message: &str) -> Error {
 fn failed(message: String) -> Error {
     Error::Failed { provider: PROVIDER.into(), message }
 }
+
+#[cfg(test)]
+mod tests;
