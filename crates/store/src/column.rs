@@ -31,6 +31,19 @@ pub(crate) fn integer(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
+/// The largest seq there is room for in a place.
+pub(crate) const LAST_SEQ: u64 = u32::MAX as u64;
+
+/// Where an event lies: see the migration that makes the table.
+pub(crate) fn place(job_key: i64, seq: u64) -> i64 {
+    job_key << 32 | integer(seq.min(LAST_SEQ))
+}
+
+/// The seq of the event at this place.
+pub(crate) fn seq_of(place: i64) -> u64 {
+    (place & integer(LAST_SEQ)).unsigned_abs()
+}
+
 pub(crate) fn millis(time: Option<Timestamp>) -> Option<i64> {
     time.map(Timestamp::as_millis)
 }

@@ -22,7 +22,16 @@ pub const RESTORING_FOLDER: &str = ".restoring";
 pub(crate) struct Folder {
     path: PathBuf,
     /// Held for its advisory lock, which goes with the last descriptor: also when the process is killed.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Said aloud, because a child process on its way to `exec` has a copy of the descriptor for a moment.
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(%error, path = %self.path.display(), "the lock of the data folder goes with the process");
+        }
+    }
 }
 
 impl Folder {
@@ -30,7 +39,7 @@ impl Folder {
     pub(crate) fn claim(path: &Path) -> Result<Self, Error> {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::file(path, "created"))?;
         filesystem::check(path)?;
-        Ok(Self { path: path.to_owned(), _lock: lock(path)? })
+        Ok(Self { path: path.to_owned(), lock: lock(path)? })
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -15,7 +15,7 @@ CREATE TABLE migrations (
 -- A job's row holds what changes often and stays small. Its documents stand apart, because SQLite writes a row anew as
 -- a whole: an append that moves the head must not rewrite a task of two megabytes.
 CREATE TABLE jobs (
-    job_key          INTEGER NOT NULL PRIMARY KEY,
+    job_key          INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,  -- never given twice: it leads the places of events
     id               BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
     principal        BLOB    NOT NULL CHECK (length(principal) = 16),
     kind             TEXT    NOT NULL,

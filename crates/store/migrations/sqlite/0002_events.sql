@@ -1,8 +1,10 @@
--- The log, clustered so that a page of one job is one range of the tree.
+-- The log. `place` is the job's key in the upper bits and the seq in the lower 32, so that the log of one job is one range
+-- of the tree. The same rows keyed by (job, seq) WITHOUT ROWID fill the inner pages of the tree as well, which then has
+-- ten children a page instead of hundreds, and each event over a thousand bytes takes a page of its own: 64 writers stored
+-- a quarter fewer events per second that way.
 -- There is no foreign key to `jobs`: an append has just read that row, and would read it again for every event.
 CREATE TABLE events (
-    job_id     BLOB    NOT NULL,
-    seq        INTEGER NOT NULL,
+    place      INTEGER NOT NULL PRIMARY KEY,
     epoch      INTEGER NOT NULL,
     event_type TEXT    NOT NULL,
     actor      TEXT    NOT NULL,
@@ -10,12 +12,11 @@ CREATE TABLE events (
     at         INTEGER NOT NULL,
     payload    TEXT    NOT NULL,
     previous   BLOB    NOT NULL,
-    hash       BLOB    NOT NULL,
-    PRIMARY KEY (job_id, seq)
-) STRICT, WITHOUT ROWID;
+    hash       BLOB    NOT NULL
+) STRICT;
 
 -- Events nobody can read any more, to be deleted a few at a time so that no request waits for a long log to go.
 CREATE TABLE purges (
-    job_id      BLOB    NOT NULL PRIMARY KEY,
+    job_key     INTEGER NOT NULL PRIMARY KEY,
     through_seq INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;

@@ -2,14 +2,14 @@
 
 use crate::{
     Error, EventRow, Reader,
-    column::{Columns, Id, integer},
+    column::{Columns, Id, LAST_SEQ, integer, place, seq_of},
 };
 use domain::{CanonicalJson, Epoch, JobId};
 use rusqlite::{OptionalExtension, Row};
 
-pub(super) const RETAINED_AFTER: &str = "SELECT retained_after FROM jobs WHERE id = ?1";
-pub(super) const PAGE: &str = "SELECT epoch, seq, event_type, actor, attempt, at, payload, previous, hash FROM events \
-     WHERE job_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
+pub(super) const LOG: &str = "SELECT job_key, retained_after FROM jobs WHERE id = ?1";
+pub(super) const PAGE: &str = "SELECT place, epoch, event_type, actor, attempt, at, payload, previous, hash FROM events \
+     WHERE place > ?1 AND place <= ?2 ORDER BY place LIMIT ?3";
 
 impl Reader<'_> {
     /// The events after `after_seq`, in order: at most `max_rows`, and no further one once their payloads pass
@@ -24,14 +24,17 @@ impl Reader<'_> {
     ) -> Result<Vec<EventRow>, Error> {
         self.run(|connection| {
             // What is trimmed or deleted may still lie in the table for a moment.
-            let retained_after: Option<u64> = connection
-                .prepare_cached(RETAINED_AFTER)?
-                .query_row([job.blob()], |row| Columns::of(row).count())
+            let log: Option<(i64, u64)> = connection
+                .prepare_cached(LOG)?
+                .query_row([job.blob()], |row| {
+                    let mut columns = Columns::of(row);
+                    Ok((columns.take()?, columns.count()?))
+                })
                 .optional()?;
-            let Some(retained_after) = retained_after else { return Ok(Vec::new()) };
+            let Some((key, retained_after)) = log else { return Ok(Vec::new()) };
             let mut statement = connection.prepare_cached(PAGE)?;
-            let after_seq = after_seq.max(retained_after);
-            let mut rows = statement.query((job.blob(), integer(after_seq), integer(max_rows as u64)))?;
+            let after = place(key, after_seq.max(retained_after));
+            let mut rows = statement.query((after, place(key, LAST_SEQ), integer(max_rows as u64)))?;
             let (mut events, mut bytes) = (Vec::new(), 0);
             while let Some(row) = rows.next()? {
                 let event = event_row(job, row)?;
@@ -50,8 +53,8 @@ fn event_row(job_id: JobId, row: &Row<'_>) -> rusqlite::Result<EventRow> {
     let mut columns = Columns::of(row);
     Ok(EventRow {
         job_id,
+        seq: seq_of(columns.take()?),
         epoch: Epoch(columns.take()?),
-        seq: columns.count()?,
         event_type: columns.take()?,
         actor: columns.take()?,
         attempt: columns.take()?,

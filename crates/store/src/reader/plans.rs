@@ -31,7 +31,7 @@ const SEARCHES: &[&str] = &[
     jobs::NEXT_PRINCIPAL,
     jobs::RUNNING_COUNT,
     jobs::NEXT_DELAYED,
-    events::RETAINED_AFTER,
+    events::LOG,
     events::PAGE,
     approvals::BY_ID,
     approvals::BY_CALL,

@@ -2,7 +2,7 @@
 
 use crate::{
     Error, NewEvent, Transaction,
-    column::{Columns, Id, integer},
+    column::{Columns, Id, integer, place},
     limits,
 };
 use domain::{Cursor, EventHash, JobId, Link};
@@ -10,18 +10,19 @@ use rusqlite::{Connection, OptionalExtension};
 
 pub(crate) const HEAD: &str = "SELECT job_key, head_seq, head_hash FROM jobs WHERE id = ?1";
 pub(crate) const MOVE_HEAD: &str = "UPDATE jobs SET head_seq = ?2, head_hash = ?3 WHERE job_key = ?1";
-const INSERT: &str = "INSERT INTO events (job_id, seq, epoch, event_type, actor, attempt, at, payload, previous, hash) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+const INSERT: &str = "INSERT INTO events (place, epoch, event_type, actor, attempt, at, payload, previous, hash) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 
 pub(crate) const TRIM: &str = "UPDATE jobs SET retained_after = max(retained_after, min(?2, head_seq)) WHERE id = ?1";
-pub(crate) const PURGE_LATER: &str = "INSERT INTO purges (job_id, through_seq) VALUES (?1, ?2) \
-     ON CONFLICT (job_id) DO UPDATE SET through_seq = max(through_seq, excluded.through_seq)";
-pub(crate) const NEXT_PURGE: &str = "SELECT job_id, through_seq FROM purges ORDER BY job_id LIMIT 1";
+pub(crate) const PURGE_LATER: &str = "INSERT INTO purges (job_key, through_seq) \
+     SELECT job_key, min(?2, head_seq) FROM jobs WHERE id = ?1 \
+     ON CONFLICT (job_key) DO UPDATE SET through_seq = max(through_seq, excluded.through_seq)";
+pub(crate) const NEXT_PURGE: &str = "SELECT job_key, through_seq FROM purges ORDER BY job_key LIMIT 1";
 /// The last event of a step; none when what is left is less than a step.
 pub(crate) const PURGE_STEP: &str =
-    "SELECT seq FROM events WHERE job_id = ?1 AND seq <= ?2 ORDER BY seq LIMIT 1 OFFSET ?3";
-pub(crate) const PURGE: &str = "DELETE FROM events WHERE job_id = ?1 AND seq <= ?2";
-pub(crate) const PURGE_DONE: &str = "DELETE FROM purges WHERE job_id = ?1";
+    "SELECT place FROM events WHERE place > ?1 AND place <= ?2 ORDER BY place LIMIT 1 OFFSET ?3";
+pub(crate) const PURGE: &str = "DELETE FROM events WHERE place > ?1 AND place <= ?2";
+pub(crate) const PURGE_DONE: &str = "DELETE FROM purges WHERE job_key = ?1";
 
 impl Transaction<'_> {
     /// Adds events to the end of a job's log: the next numbers, each linked to the hash before it. Says where the log
@@ -46,8 +47,7 @@ impl Transaction<'_> {
                 seq += 1;
                 let hash = link(job, epoch, seq, event, previous).hash();
                 insert.execute((
-                    job.blob(),
-                    integer(seq),
+                    place(key, seq),
                     epoch.0,
                     &event.event_type,
                     event.actor,
@@ -70,14 +70,10 @@ impl Transaction<'_> {
     pub fn trim_events(&mut self, job: JobId, through_seq: u64) -> Result<(), Error> {
         let rows =
             self.run(|connection| connection.prepare_cached(TRIM)?.execute((job.blob(), integer(through_seq))))?;
-        if rows == 0 {
-            return Err(Error::NoSuchJob(job));
-        }
-        let head = self
-            .run(|connection| connection.prepare_cached(HEAD)?.query_row([job.blob()], |row| row.get::<_, i64>(1)))?;
-        self.purge(job, through_seq.min(head.unsigned_abs()))
+        if rows == 0 { Err(Error::NoSuchJob(job)) } else { self.purge(job, through_seq) }
     }
 
+    /// Lets the events up to and including `through_seq` be deleted, while their job is still there to be found.
     pub(super) fn purge(&mut self, job: JobId, through_seq: u64) -> Result<(), Error> {
         self.run(|connection| connection.prepare_cached(PURGE_LATER)?.execute((job.blob(), integer(through_seq))))?;
         self.batch.purge_pending = true;
@@ -101,16 +97,22 @@ fn link<'a>(job_id: JobId, epoch: domain::Epoch, seq: u64, event: &'a NewEvent, 
 
 /// Deletes some of the events nobody can read any more. Says whether there are others.
 pub(crate) fn purge_some(connection: &Connection) -> rusqlite::Result<bool> {
-    let next = connection.prepare_cached(NEXT_PURGE)?.query_row((), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    let Some((job, through)) = next else { return Ok(false) };
-    let (job, through): ([u8; 16], i64) = (job, through);
+    let next: Option<(i64, u64)> = connection
+        .prepare_cached(NEXT_PURGE)?
+        .query_row((), |row| {
+            let mut columns = Columns::of(row);
+            Ok((columns.take()?, columns.count()?))
+        })
+        .optional()?;
+    let Some((key, through)) = next else { return Ok(false) };
+    let (first, last) = (place(key, 0), place(key, through));
     let step: Option<i64> = connection
         .prepare_cached(PURGE_STEP)?
-        .query_row((job, through, integer(limits::PURGED_EVENTS_PER_COMMIT - 1)), |row| row.get(0))
+        .query_row((first, last, integer(limits::PURGED_EVENTS_PER_COMMIT - 1)), |row| row.get(0))
         .optional()?;
-    connection.prepare_cached(PURGE)?.execute((job, step.unwrap_or(through)))?;
+    connection.prepare_cached(PURGE)?.execute((first, step.unwrap_or(last)))?;
     if step.is_none() {
-        connection.prepare_cached(PURGE_DONE)?.execute([job])?;
+        connection.prepare_cached(PURGE_DONE)?.execute([key])?;
     }
     Ok(true)
 }

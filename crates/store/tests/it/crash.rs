@@ -6,12 +6,13 @@ use rusqlite::Connection;
 use std::{
     collections::HashMap,
     ffi::OsStr,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader},
     path::Path,
     process::{Command, Stdio},
     time::Duration,
 };
 use store::{DATABASE_FILE, Error, JobRow, Options, Store};
+use tokio::task::JoinSet;
 
 const CYCLES: usize = 10;
 const JOBS: usize = 6;
@@ -76,10 +77,10 @@ fn acknowledgement(line: &[u8]) -> Option<(JobId, u64)> {
 
 async fn write_until_killed(folder: &OsStr) {
     let store = Store::open(Options::new(folder)).await.unwrap();
-    let mut writers = Vec::new();
+    let mut writers = JoinSet::new();
     for row in read(&store, |reader| reader.running()).await {
         let store = store.clone();
-        writers.push(tokio::spawn(async move {
+        writers.spawn(async move {
             loop {
                 let answer = store.write(move |transaction| {
                     // The state and the events that explain it: both or neither.
@@ -90,13 +91,11 @@ async fn write_until_killed(folder: &OsStr) {
                     Ok::<_, Error>(cursor.seq)
                 });
                 let seq = answer.await.unwrap();
-                writeln!(std::io::stdout(), "ack {} {seq} .", row.id).unwrap();
+                println!("ack {} {seq} .", row.id);
             }
-        }));
+        });
     }
-    for writer in writers {
-        writer.await.unwrap();
-    }
+    writers.join_all().await; // ends only by a panic: they write until they are killed
 }
 
 async fn check(folder: &Path, acknowledged: &HashMap<JobId, u64>, cycle: usize) {

@@ -4,9 +4,13 @@ use crate::support::{PATIENCE, new_job, store};
 use rusqlite::Connection;
 use std::{
     io::{BufRead, BufReader},
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::Path,
     process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use store::{DATABASE_FILE, Error, LOCK_FILE, Options, Store};
 
@@ -36,6 +40,27 @@ async fn a_second_opener_is_refused_with_the_number_of_the_first() {
     assert!(refused.to_string().contains(&format!("in use by process {own}; stop that one or choose")), "{refused}");
     store.close().await;
     Store::open(Options::new(&data)).await.unwrap().close().await;
+}
+
+/// A child inherits every descriptor between its fork and its exec, and so the lock of its parent.
+#[tokio::test(flavor = "multi_thread")]
+async fn children_being_started_do_not_keep_a_closed_folder_locked() {
+    let folder = tempfile::tempdir().unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let spawning = {
+        let stop = Arc::clone(&stop);
+        std::thread::spawn(move || {
+            while !stop.load(Ordering::SeqCst) {
+                // A group of its own makes the standard library fork.
+                Command::new("true").process_group(0).status().unwrap();
+            }
+        })
+    };
+    for _ in 0..40 {
+        Store::open(Options::new(folder.path())).await.unwrap().close().await;
+    }
+    stop.store(true, Ordering::SeqCst);
+    spawning.join().unwrap();
 }
 
 /// The test runs itself a second time, as the other process.

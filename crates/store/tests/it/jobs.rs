@@ -294,7 +294,7 @@ async fn tokens_answers_and_the_audit_trail_survive_a_restart() {
     })
     .await;
     let store = reopened(&folder, store).await;
-    assert_eq!(read(&store, |reader| reader.tokens()).await, [token.clone()]);
+    assert_eq!(read(&store, |reader| reader.tokens()).await, std::slice::from_ref(&token));
     assert_eq!(read(&store, |reader| reader.idempotency(principal(1), "key")).await, Some(answer));
     assert_eq!(read(&store, |reader| reader.idempotency(principal(2), "key")).await, None);
     assert_eq!(read(&store, |reader| reader.audit_after(0, 1)).await, [(1, entry.clone())]);

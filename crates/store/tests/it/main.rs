@@ -1,4 +1,5 @@
 //! The store over its real interface, on real files.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking, in its helpers too")]
 
 mod backups;
 mod blobs;

@@ -2,6 +2,7 @@
 
 use crate::support::{
     append, assert_whole, event, insert, is_waiting, job, log, new_job, number_of, principal, read, reopened, store,
+    until, write,
 };
 use domain::JobState;
 use std::sync::{
@@ -261,6 +262,24 @@ async fn close_finishes_what_is_queued_and_refuses_the_rest() {
     let again = Store::open(Options::new(folder.path().join("data"))).await.unwrap();
     assert_eq!(assert_whole(&again, job).await.len(), 10);
     again.close().await;
+}
+
+#[tokio::test]
+async fn the_write_ahead_log_stays_small_under_load_and_is_emptied_at_rest() {
+    let (folder, store) = store().await;
+    let job = new_job(&store).await;
+    let wal = folder.path().join("data").join(format!("{DATABASE_FILE}-wal"));
+    let mut largest = 0;
+    for _ in 0..200 {
+        // About 40 pages each, 30 MiB in all.
+        write(&store, move |transaction| transaction.append(job, &(0..400).map(event).collect::<Vec<_>>())).await;
+        largest = largest.max(std::fs::metadata(&wal).unwrap().len());
+    }
+    let bound = 2 * limits::CHECKPOINT_PAGES * 4_096;
+    assert!(largest > bound / 4 && largest < bound, "{largest} bytes of {bound}");
+    until("the log is emptied", async || std::fs::metadata(&wal).unwrap().len() == 0).await;
+    assert_eq!(assert_whole(&store, job).await.len(), 80_000);
+    store.close().await;
 }
 
 #[tokio::test]
