@@ -8,8 +8,10 @@ use crate::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// It needs the backend's address (--url or DEVMESH_URL) and a token of scope `agent` (--token-file or DEVMESH_TOKEN_FILE).
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "It needs the backend's address (--url or DEVMESH_URL) and a token of scope `agent` (--token-file or DEVMESH_TOKEN_FILE)."
+)]
 pub struct Arguments {
     /// Name people see in a job's log
     #[arg(long)]

@@ -11,8 +11,8 @@ use git::{Git, Tree};
 use protocol::Job;
 use std::{io::Write, path::PathBuf};
 
-/// The patch is tried out beside your tree first; when it does not fit, nothing is changed.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "The patch is tried out beside your tree first; when it does not fit, nothing is changed.")]
 pub struct Arguments {
     /// Job id, or the beginning of one
     job: String,

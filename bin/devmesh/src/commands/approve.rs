@@ -7,8 +7,8 @@ use crate::{
 };
 use protocol::Decision;
 
-/// Lets the tool call go ahead, exactly as it was shown.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Lets the tool call go ahead, exactly as it was shown.")]
 pub struct Arguments {
     /// Id of the approval or of its job, or the beginning of one
     id: String,

@@ -7,8 +7,8 @@ use crate::{
     wiring::Signals,
 };
 
-/// Shows the job's log from its start, then what happens, and exits with the job's result.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Shows the job's log from its start, then what happens, and exits with the job's result.")]
 pub struct Arguments {
     /// Job id, or the beginning of one
     job: String,

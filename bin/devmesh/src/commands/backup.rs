@@ -7,8 +7,10 @@ use crate::{
 };
 use std::path::PathBuf;
 
-/// The backend goes on working meanwhile. The file holds prompts, answers and hashed tokens: keep it as you keep those.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The backend goes on working meanwhile. The file holds prompts, answers and hashed tokens: keep it as you keep those."
+)]
 pub struct Arguments {
     /// File to write; it must not exist
     file: PathBuf,

@@ -7,8 +7,8 @@ use crate::{
 };
 use protocol::Decision;
 
-/// Refuses the tool call; the job goes on and the model hears why.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Refuses the tool call; the job goes on and the model hears why.")]
 pub struct Arguments {
     /// Id of the approval or of its job, or the beginning of one
     id: String,

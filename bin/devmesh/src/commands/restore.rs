@@ -6,8 +6,10 @@ use crate::{
 };
 use std::path::PathBuf;
 
-/// Restores into an empty data folder (choose one with --data). Cursors of the original are answered with a reset there.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Restores into an empty data folder (choose one with --data). Cursors of the original are answered with a reset there."
+)]
 pub struct Arguments {
     /// File that `devmesh backup` wrote
     file: PathBuf,

@@ -13,8 +13,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Ctrl-C detaches and leaves the job running; `devmesh attach` comes back to it.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Ctrl-C detaches and leaves the job running; `devmesh attach` comes back to it.")]
 pub struct Arguments {
     /// What to do, in your words; `-` reads it from stdin
     task: String,

@@ -8,9 +8,9 @@ use crate::{
 };
 use std::net::IpAddr;
 
-/// Agents elsewhere work for it with tokens of scope `agent`; `devmesh up` starts both.
 #[derive(Debug, clap::Args)]
 #[group(id = "listening")]
+#[command(after_help = "Agents elsewhere work for it with tokens of scope `agent`; `devmesh up` starts both.")]
 pub struct Arguments {
     /// TCP port; 0 takes a free one
     #[arg(long)]

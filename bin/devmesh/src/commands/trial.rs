@@ -24,9 +24,10 @@ use embedded_model::bill;
 use protocol::{CreateJob, Job, Limits, Models};
 use std::{path::PathBuf, time::Duration};
 
-/// Needs Rust's binary, git and Python's pip on this machine: no Docker, no Ollama, no key. The first run fetches a model of
-/// 93 MB; later runs need no network.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Needs git and Python 3 with pip on this machine, and no Docker, Ollama or key. The first run fetches a model of 93 MB; later runs need no network."
+)]
 pub struct Arguments {
     /// What to do, in your words; `-` reads it from stdin. Default: describe the repository
     task: Option<String>,

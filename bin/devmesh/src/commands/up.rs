@@ -9,8 +9,10 @@ use crate::{
 };
 use protocol::Models;
 
-/// A backend in this process and agents beside it. Ctrl-C stops them in order: jobs are handed back, nothing is lost.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A backend in this process and agents beside it. Ctrl-C stops them in order: jobs are handed back, nothing is lost."
+)]
 pub struct Arguments {
     #[command(flatten)]
     serve: serve::Arguments,

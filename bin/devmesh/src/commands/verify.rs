@@ -9,8 +9,10 @@ use domain::{CanonicalJson, EventHash, JobId, Link, verify_link};
 use futures_util::{StreamExt, TryStreamExt};
 use protocol::{BrokenLink, Event, VerifyReport};
 
-/// Every event carries the hash of the one before it; a changed, dropped or reordered event breaks the chain.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Every event carries the hash of the one before it; a changed, dropped or reordered event breaks the chain."
+)]
 pub struct Arguments {
     /// Job id, or the beginning of one
     job: String,

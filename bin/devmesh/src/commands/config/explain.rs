@@ -9,11 +9,15 @@ use serde_json::json;
 pub struct Arguments {
     /// Such as server.port
     key: Option<String>,
+    /// All keys as the page `docs/configuration.md`
+    #[arg(long, hide = true, conflicts_with = "key")]
+    markdown: bool,
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     match &arguments.key {
         Some(name) => one(name, context),
+        None if arguments.markdown => context.output.text(&page()).map(|()| Exit::Done),
         None => all(context),
     }
 }
@@ -82,6 +86,28 @@ fn all(context: &Context) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// The reference of all keys, kept in the repository.
+fn page() -> String {
+    let mut page = "# Configuration\n\n\
+        Later places win: defaults, `/etc/devmesh/devmesh.toml`, `$XDG_CONFIG_HOME/devmesh/devmesh.toml`, `./devmesh.toml`, \
+        the environment, flags. A variable is\n`DEVMESH_` and the key in capitals with `__` for each dot; `server.port` is \
+        `DEVMESH_SERVER__PORT`. A secret can come from a file: `…_FILE` in the\nenvironment, `…_file` in a configuration file. \
+        Unknown keys are refused. `devmesh config explain KEY` says which place won.\n"
+        .to_owned();
+    let mut section = "";
+    for key in KEYS {
+        let begins = key.name.split_once('.').map_or("", |(section, _)| section);
+        if section != begins || page.lines().count() < 6 {
+            section = begins;
+            let heading = if section.is_empty() { String::new() } else { format!("\n## {section}\n") };
+            page += &format!("{heading}\n| key | what | takes | default |\n|---|---|---|---|\n");
+        }
+        let seed = key.seed.map_or_else(String::new, |seed| format!(" Also `{seed}`."));
+        page += &format!("| `{}` | {}{seed} | {} | {} |\n", key.name, key.doc, key.expects(), key.preset_text());
+    }
+    page
+}
+
 pub(super) fn shown(key: &Key, candidate: &Candidate) -> String {
     if key.is_secret() { "***".into() } else { candidate.value.to_string() }
 }
@@ -92,4 +118,15 @@ pub(super) fn shown_json(key: &Key, candidate: &Candidate) -> serde_json::Value 
 
 pub(super) fn is_set(candidates: &[Candidate]) -> bool {
     candidates.last().is_some_and(|winner| winner.origin != Origin::Default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_page_is_current() {
+        let committed = include_str!("../../../../../docs/configuration.md");
+        assert!(committed == page(), "write it anew: cargo run -- config explain --markdown > docs/configuration.md");
+    }
 }

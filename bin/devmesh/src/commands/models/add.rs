@@ -5,8 +5,8 @@ use crate::{
 };
 use std::path::PathBuf;
 
-/// The file stays where it is. It must be of an architecture the embedded engine runs.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "The file stays where it is. It must be of an architecture the embedded engine runs.")]
 pub struct Arguments {
     /// A GGUF file
     file: PathBuf,

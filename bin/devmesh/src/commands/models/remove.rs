@@ -5,8 +5,8 @@ use crate::{
 };
 use embedded_model::bill;
 
-/// Files you added yourself stay where they are; only the entry goes.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Files you added yourself stay where they are; only the entry goes.")]
 pub struct Arguments {
     /// Name, with or without `embedded/`
     name: String,
