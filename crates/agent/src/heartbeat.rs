@@ -48,7 +48,8 @@ impl Pulse {
                         self.pace(asked_at, answer.control).await;
                     }
                     Err(Some(error)) if !error.is_retryable() => {
-                        tracing::warn!(job = %self.job, %error, "the lease is lost");
+                        // Also the answer to the heartbeat that was under way when the job was finished.
+                        tracing::info!(job = %self.job, %error, "the backend takes no more for this attempt");
                         return self.stop.request(Cause::Lost);
                     }
                     Err(_) => sleep(RETRY_PAUSE).await,
