@@ -39,7 +39,7 @@ pub static KEYS: &[Key] = &[
     key("server.port", Kind::Integer { min: 0, max: 65_535 }, Preset::Integer(8080),
         "TCP port of the backend. 0 takes a free one.").seed("API_PORT"),
     key("server.allowed_hosts", Kind::List, Preset::List(&[]),
-        "Host names the backend may be asked under besides loopback and its own address; a name, optionally with a port."),
+        "Host names the backend may be asked under besides loopback and its own address, without a port."),
     key("server.allowed_origins", Kind::List, Preset::List(&["http://localhost:3000"]),
         "Exact origins of web pages that may speak to the backend from a browser."),
     key("server.connections", Kind::Integer { min: 8, max: 100_000 }, Preset::Integer(1024),
