@@ -5,6 +5,7 @@
 -- There is no foreign key to `jobs`: an append has just read that row, and would read it again for every event.
 CREATE TABLE events (
     place      INTEGER NOT NULL PRIMARY KEY,
+    seq        INTEGER NOT NULL AS (place & 0xffffffff) VIRTUAL,  -- takes no space; for people who look in here
     epoch      INTEGER NOT NULL,
     event_type TEXT    NOT NULL,
     actor      TEXT    NOT NULL,

@@ -133,12 +133,12 @@ async fn verification_finds_every_kind_of_tampering() {
         })
     };
     let changes = [
-        "UPDATE events SET payload = replace(payload, 'words', 'lies') WHERE place & 0xffffffff = 3",
-        "UPDATE events SET actor = 'user' WHERE place & 0xffffffff = 1",
-        "UPDATE events SET at = at + 1 WHERE place & 0xffffffff = 5",
-        "DELETE FROM events WHERE place & 0xffffffff = 2",
-        "UPDATE events SET hash = zeroblob(32) WHERE place & 0xffffffff = 5",
-        "UPDATE events SET place = place + 1 WHERE place & 0xffffffff = 5",
+        "UPDATE events SET payload = replace(payload, 'words', 'lies') WHERE seq = 3",
+        "UPDATE events SET actor = 'user' WHERE seq = 1",
+        "UPDATE events SET at = at + 1 WHERE seq = 5",
+        "DELETE FROM events WHERE seq = 2",
+        "UPDATE events SET hash = zeroblob(32) WHERE seq = 5",
+        "UPDATE events SET place = place + 1 WHERE seq = 5",
     ];
     for change in changes {
         let copy = tempfile::tempdir().unwrap();
