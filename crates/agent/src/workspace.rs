@@ -34,7 +34,6 @@ use domain::JobId;
 use git::Git;
 use std::{
     collections::BTreeSet,
-    fs::File,
     io,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -93,7 +92,7 @@ pub struct Workspace {
     reference: String,
     state: tokio::sync::Mutex<Step>,
     notes: Mutex<Notes>,
-    _lock: File,
+    _lock: tidy::Lock,
 }
 
 /// The last step that was committed.

@@ -9,7 +9,7 @@ use super::{
 use crate::sandbox::Place;
 use domain::JobId;
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
     sync::Mutex,
 };
@@ -101,7 +101,7 @@ impl Workspace {
     }
 }
 
-fn make_folders(root: &Path, folder: &Path) -> Result<(Git, File), Error> {
+fn make_folders(root: &Path, folder: &Path) -> Result<(Git, tidy::Lock), Error> {
     let failed = |path: &Path| {
         let path = path.display().to_string();
         doing(move || format!("making the folder {path}"))

@@ -33,13 +33,24 @@ pub(super) fn attempt_folder(folder: &Path, job: JobId, attempt: u32) -> PathBuf
     job_folder(folder, job).join(attempt.to_string())
 }
 
+/// The lock of an attempt, held until dropped.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    /// Closing is not enough: a command that is just being started has its copy of the file until it becomes the command.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
 /// Takes the lock of an attempt; `None` when somebody has it.
-pub(super) fn lock(attempt: &Path) -> Result<Option<File>, Error> {
+pub(super) fn lock(attempt: &Path) -> Result<Option<Lock>, Error> {
     let path = attempt.join("lock");
     let failed = || format!("locking {}", path.display());
     let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(doing(failed))?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(Some(Lock(file))),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(doing(failed)(error)),
     }
