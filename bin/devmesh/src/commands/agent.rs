@@ -6,6 +6,7 @@ use crate::{
     output::{Exit, Failure, Result},
     wiring::{Signals, start_logging},
 };
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 #[derive(Debug, clap::Args)]
@@ -26,6 +27,9 @@ impl Arguments {
         self.name.iter().map(|name| ("agents.name".to_owned(), name.clone(), "--name".to_owned())).collect()
     }
 }
+
+/// How long handing a job back may take once the agent was told to end. Under the 10 s that container runtimes wait.
+const HAND_BACK: Duration = Duration::from_secs(8);
 
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let settings = &context.config.settings;
@@ -52,6 +56,8 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         ended = work => ended.map(|()| Exit::Done).map_err(failure),
         // Asked twice: the lease runs out by itself.
         () = signals.next() => Ok(Exit::Interrupted),
+        // The backend is gone as well, so there is nobody to hand the job back to.
+        () = tokio::time::sleep(HAND_BACK) => Ok(Exit::Interrupted),
     }
 }
 
