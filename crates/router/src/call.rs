@@ -286,7 +286,7 @@ impl Answer {
     fn timed_out(&self, candidate: &Candidate, awaited: Awaited) -> Error {
         let after = match awaited {
             Awaited::NextToken => self.inner.limits.inter_token,
-            Awaited::FirstToken | Awaited::Listing => self.first_token_timeout,
+            Awaited::Headers | Awaited::FirstToken | Awaited::Listing => self.first_token_timeout,
         };
         Error::TimedOut { provider: candidate.model.provider.clone(), awaited, after }
     }

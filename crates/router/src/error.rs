@@ -9,6 +9,15 @@ pub enum Error {
     /// Nothing listens there, it is overloaded, or it does not have the model. Later or elsewhere it may work.
     #[error("{provider} cannot answer now: {message}")]
     Unavailable { provider: String, message: String },
+    /// It is asked too often, or is overloaded and says so.
+    #[error("{provider} asks to slow down: {message}")]
+    RateLimited { provider: String, message: String, retry_after: Option<Duration> },
+    /// The caller's request is not of its dialect. Nothing was asked of anybody.
+    #[error("{}{message}", if pointer.is_empty() { String::new() } else { format!("`{pointer}`: ") })]
+    Invalid { pointer: String, message: String },
+    /// The provider has no such thing.
+    #[error("{provider} has no {what}")]
+    Unsupported { provider: String, what: &'static str },
     /// Key, account or payment: nothing works there until a person mends it.
     #[error("{provider} does not accept the configured key: {message}. Check the key and the account behind it.")]
     Denied { provider: String, message: String },
@@ -56,6 +65,7 @@ pub enum Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaited {
     Listing,
+    Headers,
     FirstToken,
     NextToken,
 }
@@ -64,6 +74,7 @@ impl fmt::Display for Awaited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Listing => "description of its models",
+            Self::Headers => "answer to the request",
             Self::FirstToken => "first token",
             Self::NextToken => "further token",
         })
@@ -71,16 +82,36 @@ impl fmt::Display for Awaited {
 }
 
 impl Error {
+    /// What a provider said, where it is part of this.
+    pub(crate) fn message_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Unavailable { message, .. }
+            | Self::RateLimited { message, .. }
+            | Self::Denied { message, .. }
+            | Self::Refused { message, .. }
+            | Self::Filtered { message, .. }
+            | Self::ContextLengthExceeded { message, .. }
+            | Self::Failed { message, .. }
+            | Self::Cut { message, .. }
+            | Self::Malformed { message, .. } => Some(message),
+            _ => None,
+        }
+    }
+
     /// What the API answers with.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Unavailable { .. } | Self::Denied { .. } | Self::NoModel(_) => ErrorCode::ModelUnavailable,
+            Self::Unavailable { .. } | Self::RateLimited { .. } | Self::Denied { .. } | Self::NoModel(_) => {
+                ErrorCode::ModelUnavailable
+            }
+            Self::Invalid { .. } => ErrorCode::InvalidRequest,
             Self::ContextLengthExceeded { .. } => ErrorCode::ContextLengthExceeded,
             Self::EgressRefused { .. } => ErrorCode::EgressRefused,
             Self::UnknownRoute { .. } => ErrorCode::NotFound,
             Self::Configuration(_) => ErrorCode::Internal,
             Self::Cancelled => ErrorCode::Unavailable,
             Self::Refused { .. }
+            | Self::Unsupported { .. }
             | Self::Filtered { .. }
             | Self::Failed { .. }
             | Self::Cut { .. }
@@ -94,11 +125,14 @@ impl Error {
     pub fn retryable(&self) -> bool {
         match self {
             Self::Unavailable { .. }
+            | Self::RateLimited { .. }
             | Self::Failed { .. }
             | Self::Cut { .. }
             | Self::TimedOut { .. }
             | Self::NoModel(_) => true,
             Self::Denied { .. }
+            | Self::Invalid { .. }
+            | Self::Unsupported { .. }
             | Self::Refused { .. }
             | Self::Filtered { .. }
             | Self::ContextLengthExceeded { .. }
@@ -113,6 +147,6 @@ impl Error {
 
     /// Whether another target may be asked instead, as long as nothing of the answer was passed on.
     pub(crate) fn leads_on(&self) -> bool {
-        !matches!(self, Self::Filtered { .. } | Self::Cancelled)
+        !matches!(self, Self::Filtered { .. } | Self::Cancelled | Self::Invalid { .. })
     }
 }

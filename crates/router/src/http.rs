@@ -111,7 +111,7 @@ impl Endpoint {
             return Ok(response);
         }
         let body = self.body(response, ERROR_BODY_BYTES).await.unwrap_or_default();
-        Err(self.scrubbed(failure::status(&self.provider, model, status, &body)))
+        Err(self.scrubbed(failure::status(&self.provider, model, status, &body, None)))
     }
 
     async fn body(&self, mut response: Response, limit: usize) -> Result<Vec<u8>, Error> {

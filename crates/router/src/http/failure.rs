@@ -5,6 +5,7 @@
 
 use crate::Error;
 use serde_json::Value;
+use std::time::Duration;
 
 /// Of a server's message, in characters: enough for the sentence that matters.
 const MESSAGE_CHARACTERS: usize = 500;
@@ -36,7 +37,7 @@ const OVERFLOW: &[&str] = &[
 const FILTER: &[&str] = &["content_filter", "content_policy_violation", "content management policy"];
 
 /// A status that is not success, and the body that came with it.
-pub(crate) fn status(provider: &str, model: &str, status: u16, body: &[u8]) -> Error {
+pub(crate) fn status(provider: &str, model: &str, status: u16, body: &[u8], retry_after: Option<Duration>) -> Error {
     let text = String::from_utf8_lossy(body);
     let (message, code) = match serde_json::from_str::<Value>(&text) {
         Ok(body) => said(&body),
@@ -49,7 +50,9 @@ pub(crate) fn status(provider: &str, model: &str, status: u16, body: &[u8]) -> E
     }
     match status {
         401..=403 => Error::Denied { provider, message },
-        404 | 408 | 409 | 425 | 429 | 500..=599 => Error::Unavailable { provider, message },
+        429 | 529 => Error::RateLimited { provider, message, retry_after },
+        503 if retry_after.is_some() => Error::RateLimited { provider, message, retry_after },
+        404 | 408 | 409 | 425 | 500..=599 => Error::Unavailable { provider, message },
         300..=399 => {
             let message = format!("it redirects, which is not followed: {message}. Configure the final base URL.");
             Error::Refused { provider, message }
@@ -100,7 +103,7 @@ mod tests {
     use super::*;
 
     fn error(code: u16, body: &str) -> Error {
-        status("server", "model", code, body.as_bytes())
+        status("server", "model", code, body.as_bytes(), None)
     }
 
     #[test]
@@ -129,8 +132,8 @@ mod tests {
     #[test]
     fn the_status_decides_the_rest() {
         assert!(matches!(error(401, r#"{"error":{"message":"bad key"}}"#), Error::Denied { .. }));
-        assert!(matches!(error(429, "slow down"), Error::Unavailable { .. }));
-        assert!(matches!(error(529, ""), Error::Unavailable { .. }));
+        assert!(matches!(error(429, "slow down"), Error::RateLimited { .. }));
+        assert!(matches!(error(529, ""), Error::RateLimited { .. }));
         assert!(matches!(error(404, r#"{"error":"model 'x' not found"}"#), Error::Unavailable { .. }));
         assert!(matches!(error(400, r#"{"error":"x does not support tools"}"#), Error::Refused { .. }));
         assert!(matches!(error(307, ""), Error::Refused { .. }));

@@ -1,0 +1,150 @@
+//! An answer as it comes, in the router's own words.
+
+use bytes::Bytes;
+use protocol::FinishReason;
+
+/// What a provider sent at once: its bytes, and what they mean.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Frame {
+    /// The provider's own bytes of this frame, separators included (one SSE event, one NDJSON line, or a whole JSON body),
+    /// when the provider speaks a dialect callers speak. Absent for what has no bytes of its own.
+    pub raw: Option<Bytes>,
+    /// Empty for a frame that only shows life, such as a ping.
+    pub events: Vec<Event>,
+}
+
+impl From<Event> for Frame {
+    fn from(event: Event) -> Self {
+        Self { raw: None, events: vec![event] }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The provider took the request. Said at most once, before everything else; some never say it.
+    Started { id: Option<String>, model: Option<String>, usage: Usage },
+    Text(String),
+    Thinking(String),
+    /// Seals the thinking before it; opaque, byte for byte.
+    ThinkingSignature(String),
+    RedactedThinking(String),
+    /// A tool call begins. `index` counts the answer's tool calls from 0; never reused.
+    ToolCall { index: usize, id: String, name: String },
+    /// More of that call's arguments: a piece of JSON text.
+    ToolArguments { index: usize, fragment: String },
+    /// The answer is whole. Exactly one, last. A stream that ends without it was cut.
+    Finished(Finish),
+}
+
+impl Event {
+    /// Whether a caller who got this has got something of the answer: from here on a second model cannot simply begin.
+    pub fn is_content(&self) -> bool {
+        match self {
+            Self::Text(text) | Self::Thinking(text) => !text.is_empty(),
+            Self::ThinkingSignature(_) | Self::RedactedThinking(_) | Self::ToolCall { .. } | Self::ToolArguments { .. } => true,
+            Self::Started { .. } | Self::Finished(_) => false,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finish {
+    pub reason: FinishReason,
+    /// Which of the request's stop texts was met, where the provider tells.
+    pub stop_sequence: Option<String>,
+    pub usage: Usage,
+    /// How long the provider loaded the model before it began, where it tells.
+    pub load_ms: Option<u64>,
+    /// Frames that could not be read and were left out while the rest was sound.
+    pub skipped_frames: u32,
+}
+
+impl Finish {
+    pub fn new(reason: FinishReason, usage: Usage) -> Self {
+        Self { reason, stop_sequence: None, usage, load_ms: None, skipped_frames: 0 }
+    }
+}
+
+/// Tokens as the provider counts them; 0 where it does not tell: nothing is estimated here. A real prompt has at least one
+/// token, so 0 is unmistakable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Of the whole prompt, cached parts included (OpenAI counts so; Anthropic's `input_tokens` leaves them out).
+    pub input_tokens: u64,
+    /// Of it, read from the provider's prompt cache.
+    pub cached_input_tokens: u64,
+    /// Of it, written to the provider's prompt cache.
+    pub cache_write_tokens: u64,
+    /// Of the answer, thinking included.
+    pub output_tokens: u64,
+    /// Of it, thinking.
+    pub reasoning_tokens: u64,
+}
+
+/// A whole answer, gathered from its events.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Whole {
+    pub id: Option<String>,
+    pub model: Option<String>,
+    pub blocks: Vec<Block>,
+    /// Present once the answer is whole.
+    pub finish: Option<Finish>,
+}
+
+/// In the order in which the model made them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Block {
+    Text(String),
+    Thinking { text: String, signature: Option<String> },
+    RedactedThinking(String),
+    ToolCall { index: usize, id: String, name: String, arguments: String },
+}
+
+impl Whole {
+    pub fn add(&mut self, event: &Event) {
+        match event {
+            Event::Started { id, model, .. } => {
+                self.id.clone_from(id);
+                self.model.clone_from(model);
+            }
+            Event::Text(more) => match self.blocks.last_mut() {
+                Some(Block::Text(text)) => text.push_str(more),
+                _ => self.blocks.push(Block::Text(more.clone())),
+            },
+            Event::Thinking(more) => match self.blocks.last_mut() {
+                Some(Block::Thinking { text, signature: None }) => text.push_str(more),
+                _ => self.blocks.push(Block::Thinking { text: more.clone(), signature: None }),
+            },
+            Event::ThinkingSignature(more) => match self.blocks.last_mut() {
+                Some(Block::Thinking { signature, .. }) => signature.get_or_insert_default().push_str(more),
+                _ => self.blocks.push(Block::Thinking { text: String::new(), signature: Some(more.clone()) }),
+            },
+            Event::RedactedThinking(data) => self.blocks.push(Block::RedactedThinking(data.clone())),
+            Event::ToolCall { index, id, name } => self.blocks.push(Block::ToolCall {
+                index: *index,
+                id: id.clone(),
+                name: name.clone(),
+                arguments: String::new(),
+            }),
+            Event::ToolArguments { index, fragment } => {
+                let call = self.blocks.iter_mut().rev().find_map(|block| match block {
+                    Block::ToolCall { index: at, arguments, .. } if at == index => Some(arguments),
+                    _ => None,
+                });
+                if let Some(arguments) = call {
+                    arguments.push_str(fragment);
+                }
+            }
+            Event::Finished(finish) => self.finish = Some(finish.clone()),
+        }
+    }
+
+    /// The answer's text without thinking.
+    pub fn text(&self) -> String {
+        self.blocks.iter().filter_map(|block| if let Block::Text(text) = block { Some(text.as_str()) } else { None }).collect()
+    }
+
+    pub fn usage(&self) -> Usage {
+        self.finish.as_ref().map(|finish| finish.usage).unwrap_or_default()
+    }
+}

@@ -1,0 +1,113 @@
+//! A request in the router's own words, whatever dialect it came in and whatever dialect it leaves in.
+//!
+//! Dialects parse into this and providers write from it, so n dialects and m providers need n + m translations. Where both
+//! speak the same, the original bytes are forwarded and this is not even made: see [`crate::dialect::Asked`].
+
+use protocol::Role;
+use serde_json::Value;
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Conversation {
+    /// System messages stand where they stood; a dialect with one system prompt gathers them.
+    pub messages: Vec<Message>,
+    pub tools: Vec<Tool>,
+    pub tool_choice: ToolChoice,
+    /// `None`: the provider's default.
+    pub parallel_tool_calls: Option<bool>,
+    pub format: Format,
+    pub thinking: Thinking,
+    pub max_output_tokens: Option<u32>,
+    pub temperature: Option<f32>,
+    pub top_p: Option<f32>,
+    pub top_k: Option<u32>,
+    pub frequency_penalty: Option<f32>,
+    pub presence_penalty: Option<f32>,
+    pub seed: Option<u64>,
+    /// Texts at which the model stops; they are not part of the answer.
+    pub stop: Vec<String>,
+    /// Whom the caller serves, for the provider's abuse watch. Never sent elsewhere.
+    pub user: Option<String>,
+    /// Fields of the request that have no place here, by JSON pointer: a translated request loses them, and the answer
+    /// says so.
+    pub lost: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    pub role: Role,
+    pub parts: Vec<Part>,
+}
+
+impl Message {
+    pub fn text(role: Role, text: impl Into<String>) -> Self {
+        Self { role, parts: vec![Part::Text(text.into())] }
+    }
+
+    /// All text of it, without what stands between.
+    pub fn plain(&self) -> String {
+        self.parts.iter().filter_map(|part| if let Part::Text(text) = part { Some(text.as_str()) } else { None }).collect()
+    }
+}
+
+/// Tool results are messages of [`Role::Tool`] with one [`Part::ToolResult`] each; tool calls are parts of assistants'
+/// messages.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Part {
+    Text(String),
+    Image(Image),
+    /// What a model thought before it spoke. `signature` is opaque and travels byte for byte.
+    Thinking { text: String, signature: Option<String> },
+    /// Thought that only its provider can read.
+    RedactedThinking { data: String },
+    /// `arguments` is the JSON text the model wrote; it may be wrong, and is sent back as it was.
+    ToolCall { id: String, name: String, arguments: String },
+    ToolResult { call_id: String, parts: Vec<Part>, is_error: bool },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Image {
+    Base64 { media_type: String, data: String },
+    /// Fetched by the provider, never by us.
+    Url(String),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tool {
+    pub name: String,
+    pub description: String,
+    /// JSON Schema of the arguments.
+    pub parameters: Value,
+    /// Whether the caller asked for arguments that keep to the schema strictly.
+    pub strict: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ToolChoice {
+    #[default]
+    Auto,
+    None,
+    /// Some tool, whichever.
+    Required,
+    Named(String),
+}
+
+/// What the answer's text must be.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Format {
+    #[default]
+    Text,
+    /// Any JSON object.
+    Json,
+    Schema { name: String, schema: Value, strict: Option<bool> },
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Thinking {
+    #[default]
+    Default,
+    Off,
+    On,
+    /// `minimal`, `low`, `medium`, `high`: as providers name them.
+    Effort(String),
+    BudgetTokens(u32),
+}

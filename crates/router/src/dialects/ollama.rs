@@ -1,0 +1,4 @@
+//! Ollama's native API.
+
+pub(crate) mod chat;
+pub(crate) mod generate;

@@ -1,0 +1,314 @@
+//! One server that is spoken to over HTTP: connecting, credentials, limits on what is read, and what its errors mean.
+//!
+//! ```text
+//!   body ─▶ in the cloud? ──no──────────────────────▶ send with the next living credential ─▶ status ok ─▶ bytes
+//!                └─yes─▶ checkpoint (none: refused) ─▶          │ 401, 402, 403: that credential rests, the next one is tried
+//!                                                               └ else: an error with its meaning
+//! ```
+
+mod credentials;
+mod retry_after;
+
+use crate::{
+    Awaited, Error, Secret,
+    egress::Checkpoint,
+    http::failure::{self, short},
+    providers::{ByteStream, Patience},
+};
+use bytes::{Bytes, BytesMut};
+pub(crate) use credentials::{Credentials, Scheme};
+use futures_util::StreamExt;
+use http::{HeaderMap, Method, header};
+use protocol::Location;
+use reqwest::{Client, Response, Url, redirect};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::{sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+/// An error body is a sentence; more is not read.
+const ERROR_BODY_BYTES: usize = 64 * 1024;
+/// A listing of some thousand models, or everything that is known of one.
+const LISTING_BYTES: usize = 8 * 1024 * 1024;
+/// A whole answer or a batch of vectors in one body.
+pub(crate) const BODY_BYTES: usize = 64 * 1024 * 1024;
+/// Servers close idle connections after a minute or more; not using one that long avoids meeting a closed one.
+const IDLE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Endpoint {
+    client: Client,
+    base: String,
+    pub(crate) provider: String,
+    location: Location,
+    credentials: Credentials,
+}
+
+/// One request.
+pub(crate) struct Request<'a> {
+    pub(crate) method: Method,
+    /// Below the base URL, with a slash; may have a query.
+    pub(crate) path: &'a str,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// For messages.
+    pub(crate) model: &'a str,
+    pub(crate) checkpoint: Option<&'a Arc<dyn Checkpoint>>,
+    /// Where this request's content would be read: the endpoint's own location, or the cloud when that server forwards it.
+    pub(crate) location: Location,
+    pub(crate) patience: Patience,
+}
+
+impl Endpoint {
+    /// # Errors
+    /// [`Error::Configuration`] when the base URL or a key cannot be used.
+    pub(crate) fn new(
+        provider: &str,
+        base_url: &str,
+        location: Location,
+        connect_timeout: Duration,
+        scheme: Scheme,
+        secrets: Vec<Secret>,
+    ) -> Result<Self, Error> {
+        let invalid = |message: String| Error::Configuration(vec![format!("provider `{provider}`: {message}")]);
+        let url = Url::parse(base_url).map_err(|error| invalid(format!("its base URL is not a URL: {error}")))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(invalid(format!("its base URL begins with {}:, not with http: or https:", url.scheme())));
+        }
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+            return Err(invalid("its base URL holds a user, a query or a fragment; a key belongs in `api_key`".into()));
+        }
+        let credentials = Credentials::new(scheme, secrets).map_err(|message| invalid(message.to_owned()))?;
+        let client = client(&url, location, connect_timeout)
+            .map_err(|error| invalid(format!("no HTTP client can be made: {}", chain(&error))))?;
+        let base = url.as_str().trim_end_matches('/').to_owned();
+        Ok(Self { client, base, provider: provider.to_owned(), location, credentials })
+    }
+
+    pub(crate) fn location(&self) -> Location {
+        self.location
+    }
+
+    /// Something small to read, such as a listing.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str, patience: Patience) -> Result<T, Error> {
+        let request = Request {
+            method: Method::GET,
+            path,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            model: "",
+            checkpoint: None,
+            // Asking for a listing tells nothing of anybody.
+            location: Location::Local,
+            patience,
+        };
+        self.json(request).await
+    }
+
+    /// A small answer to a question that holds nothing of the caller's.
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &Value,
+        model: &str,
+        patience: Patience,
+    ) -> Result<T, Error> {
+        let request = Request {
+            method: Method::POST,
+            path,
+            headers: json_headers("application/json"),
+            body: Bytes::from(body.to_string()),
+            model,
+            checkpoint: None,
+            location: Location::Local,
+            patience,
+        };
+        self.json(request).await
+    }
+
+    async fn json<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<T, Error> {
+        let body = self.whole_within(request, LISTING_BYTES).await?;
+        serde_json::from_slice(&body).map_err(|error| self.malformed(&format!("{error} in its answer")))
+    }
+
+    /// The whole body of a successful answer.
+    pub(crate) async fn whole(&self, request: Request<'_>) -> Result<Bytes, Error> {
+        self.whole_within(request, BODY_BYTES).await
+    }
+
+    async fn whole_within(&self, request: Request<'_>, limit: usize) -> Result<Bytes, Error> {
+        let response = self.send(request).await?;
+        self.read(response, limit).await
+    }
+
+    /// The bytes of a streamed answer, once the server has said that one comes as `media_type`.
+    pub(crate) async fn stream(&self, request: Request<'_>, media_type: &str) -> Result<ByteStream, Error> {
+        let model = request.model;
+        let response = self.send(request).await?;
+        let said = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+        if !said.is_empty() && !said.starts_with(media_type) {
+            let said = said.to_owned();
+            let body = self.read(response, ERROR_BODY_BYTES).await?;
+            let error = serde_json::from_slice::<Value>(&body).ok().and_then(|body| {
+                let error = body.get("error").filter(|error| !error.is_null())?;
+                Some(failure::in_band(&self.provider, model, error))
+            });
+            let text = String::from_utf8_lossy(&body);
+            let otherwise = || self.malformed(&format!("{said} instead of {media_type}: {}", short(&text)));
+            return Err(self.scrubbed(error.unwrap_or_else(otherwise)));
+        }
+        let provider = self.provider.clone();
+        Ok(Box::pin(response.bytes_stream().map(move |bytes| {
+            bytes.map_err(|error| Error::Cut { provider: provider.clone(), message: chain(&error.without_url()) })
+        })))
+    }
+
+    /// A successful answer's status and headers, its body unread.
+    pub(crate) async fn send(&self, request: Request<'_>) -> Result<Response, Error> {
+        let model = request.model;
+        let response = self.exchange(request).await?;
+        let status = response.status().as_u16();
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let wait = retry_after::of(response.headers());
+        let body = self.read(response, ERROR_BODY_BYTES).await.unwrap_or_default();
+        Err(self.scrubbed(failure::status(&self.provider, model, status, &body, wait)))
+    }
+
+    /// Whatever the server answers, after every credential that it does not accept has been set aside.
+    pub(crate) async fn exchange(&self, request: Request<'_>) -> Result<Response, Error> {
+        let Request { method, path, headers, body, checkpoint, location, patience, .. } = request;
+        let leaves = self.location == Location::Cloud || location == Location::Cloud;
+        let body = match checkpoint {
+            Some(checkpoint) if leaves && !body.is_empty() => checkpoint.clear(body).await?,
+            None if leaves && !body.is_empty() => {
+                return Err(Error::EgressRefused { route: format!("{}/{}", self.provider, request.model) });
+            }
+            _ => body,
+        };
+        let url = format!("{}{path}", self.base);
+        let mut denied: Option<Response> = None;
+        for _ in 0..self.credentials.tries() {
+            let credential = self.credentials.next();
+            let mut request = self.client.request(method.clone(), &url).headers(headers.clone()).body(body.clone());
+            if let Some((name, value)) = credential.as_ref().and_then(|credential| credential.header()) {
+                // Marked as sensitive, so no debug output of the client shows it.
+                request = request.header(name, value);
+            }
+            let sent = timeout(patience.headers, request.send()).await;
+            let sent = sent.map_err(|_| Error::TimedOut {
+                provider: self.provider.clone(),
+                awaited: Awaited::Headers,
+                after: patience.headers,
+            })?;
+            let response = sent.map_err(|error| self.unreachable(error))?;
+            let Some(credential) = credential.filter(|_| matches!(response.status().as_u16(), 401..=403)) else {
+                return Ok(response);
+            };
+            self.credentials.rest(&credential);
+            denied = Some(response);
+        }
+        denied.ok_or_else(|| Error::Denied {
+            provider: self.provider.clone(),
+            message: "every configured key was refused a short while ago".to_owned(),
+        })
+    }
+
+    pub(crate) async fn read(&self, mut response: Response, limit: usize) -> Result<Bytes, Error> {
+        let too_large = || Error::TooLarge { provider: self.provider.clone(), what: "a body", limit_bytes: limit };
+        let broken = |error: reqwest::Error| Error::Cut {
+            provider: self.provider.clone(),
+            message: self.scrub(&chain(&error.without_url())),
+        };
+        let Some(first) = response.chunk().await.map_err(broken)? else { return Ok(Bytes::new()) };
+        let Some(second) = response.chunk().await.map_err(broken)? else {
+            return if first.len() > limit { Err(too_large()) } else { Ok(first) };
+        };
+        let mut body = BytesMut::from(first);
+        let mut next = Some(second);
+        while let Some(chunk) = next {
+            if body.len() + chunk.len() > limit {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+            next = response.chunk().await.map_err(broken)?;
+        }
+        Ok(body.freeze())
+    }
+
+    fn unreachable(&self, error: reqwest::Error) -> Error {
+        let message = if error.is_connect() && error.is_timeout() {
+            format!(
+                "no connection to {} within the connect timeout. Is it running, and is the address right?",
+                self.base
+            )
+        } else if error.is_connect() {
+            format!(
+                "cannot connect to {}: {}. Is it running, and is the address right?",
+                self.base,
+                chain(&error.without_url())
+            )
+        } else {
+            chain(&error.without_url())
+        };
+        Error::Unavailable { provider: self.provider.clone(), message: self.scrub(&message) }
+    }
+
+    pub(crate) fn malformed(&self, message: &str) -> Error {
+        Error::Malformed { provider: self.provider.clone(), message: self.scrub(message) }
+    }
+
+    fn scrub(&self, text: &str) -> String {
+        self.credentials.scrub(text)
+    }
+
+    /// The same error without a key, should the server have quoted it.
+    pub(crate) fn scrubbed(&self, mut error: Error) -> Error {
+        if let Some(message) = error.message_mut() {
+            *message = self.scrub(message);
+        }
+        error
+    }
+}
+
+/// Of a body of JSON whose answer should come as `accept`.
+pub(crate) fn json_headers(accept: &'static str) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(4);
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    headers.insert(header::ACCEPT, header::HeaderValue::from_static(accept));
+    headers
+}
+
+fn client(base: &Url, location: Location, connect_timeout: Duration) -> Result<Client, reqwest::Error> {
+    // Fails when the program has chosen a provider already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = Client::builder()
+        .connect_timeout(connect_timeout)
+        .pool_idle_timeout(IDLE)
+        .tcp_nodelay(true)
+        // A redirect could lead a prompt out of the machine.
+        .redirect(redirect::Policy::none());
+    if location == Location::Local {
+        // So could a proxy named in the environment.
+        builder = builder.no_proxy();
+    }
+    if base.scheme() == "http" {
+        // No certificate is ever looked at, and an empty image has none to load.
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build()
+}
+
+/// An error with its causes, because the outermost one only says that something failed.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.ends_with(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    short(&text)
+}

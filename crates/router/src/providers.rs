@@ -1,0 +1,162 @@
+//! The seam between routing and whatever runs models.
+
+pub mod anthropic;
+pub mod ollama;
+pub mod openai;
+
+use crate::{Conversation, Error, Event, Frame, dialect::{Asked, Dialect}, egress::Checkpoint};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::Stream;
+use protocol::{Location, Model};
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+/// Where models run. Everything here stops its work upstream at once when its future or stream is dropped.
+#[async_trait]
+pub trait Provider: Send + Sync + 'static {
+    /// How routes and people call it: `ollama`, `openai`, `embedded`. Holds no `/`.
+    fn name(&self) -> &str;
+
+    /// Where its address lies. A single [`Model`] of a local provider may still be in the cloud, and says so itself.
+    fn location(&self) -> Location;
+
+    /// Every model, chatting and embedding ones, in the provider's order.
+    async fn models(&self) -> Result<Vec<Model>, Error>;
+
+    /// Starts an answer: returns once the server has accepted the request (its status and headers are there).
+    async fn chat(&self, request: ChatRequest) -> Result<ChatStream, Error>;
+
+    /// Whether a conversation that ends with the beginning of an assistant's answer is gone on with, rather than answered.
+    fn continues_prefill(&self, _model: &str) -> bool {
+        false
+    }
+
+    /// What is loaded now, where the provider knows such a thing. `None`: it does not, or did not answer.
+    async fn loaded(&self) -> Option<Vec<Loaded>> {
+        None
+    }
+
+    async fn embed(&self, request: EmbedRequest) -> Result<Embeddings, Error> {
+        let _ = request;
+        Err(Error::Unsupported { provider: self.name().to_owned(), what: "embeddings" })
+    }
+
+    /// How many tokens the prompt of `request` has, counted by the provider itself; `None` where it cannot without answering.
+    async fn count_tokens(&self, _request: &ChatRequest) -> Result<Option<u64>, Error> {
+        Ok(None)
+    }
+
+    /// Fetches a model. Ends after the last step or an error.
+    async fn pull(&self, _model: &str) -> Result<PullStream, Error> {
+        Err(Error::Unsupported { provider: self.name().to_owned(), what: "fetching models" })
+    }
+
+    /// Removes a model.
+    async fn delete(&self, _model: &str) -> Result<(), Error> {
+        Err(Error::Unsupported { provider: self.name().to_owned(), what: "deleting models" })
+    }
+
+    /// Sends a request of the provider's own API as it is, under the provider's key: what this router has no words for
+    /// (audio, images, files, batches). The answer comes back whatever its status.
+    async fn forward(&self, _request: Forward) -> Result<http::Response<ByteStream>, Error> {
+        Err(Error::Unsupported { provider: self.name().to_owned(), what: "other endpoints" })
+    }
+}
+
+/// Ends after [`Event::Finished`] or an error. An end without either is a cut answer.
+pub type ChatStream = Pin<Box<dyn Stream<Item = Result<Frame, Error>> + Send>>;
+pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
+pub type PullStream = Pin<Box<dyn Stream<Item = Result<PullStep, Error>> + Send>>;
+
+/// One request for one model.
+#[derive(Clone, Debug)]
+pub struct ChatRequest {
+    /// As the provider names it.
+    pub model: String,
+    pub asked: Arc<Asked>,
+    /// What is asked instead of `asked`, when the router changed something: an answer to go on with, a limit, a
+    /// temperature. Then no original bytes are forwarded.
+    pub changed: Option<Arc<Conversation>>,
+    /// Whether the answer may come as one body. Only for a request whose dialect the provider speaks itself: everything
+    /// else is streamed so that a stall can be seen.
+    pub stream: bool,
+    /// What a body must pass before it leaves for the cloud. `None`: it must not, and a provider in the cloud refuses.
+    pub checkpoint: Option<Arc<dyn Checkpoint>>,
+    pub patience: Patience,
+}
+
+impl ChatRequest {
+    /// # Errors
+    /// [`Error::Invalid`] when the caller's body is not of its dialect.
+    pub fn conversation(&self) -> Result<&Conversation, Error> {
+        match &self.changed {
+            Some(changed) => Ok(changed),
+            None => self.asked.conversation(),
+        }
+    }
+
+    /// The caller's own bytes, when they may be forwarded to a server of that dialect.
+    pub fn original(&self, dialect: Dialect) -> Option<&Bytes> {
+        (self.asked.dialect == dialect && self.changed.is_none()).then_some(&self.asked.body)
+    }
+}
+
+/// How long the provider may take for what only it can tell apart. What comes after the headers is timed by the router.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// From sending the request to the status line.
+    pub headers: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    pub model: String,
+    pub digest: Option<String>,
+    pub context_tokens: Option<u64>,
+    /// In the memory of an accelerator.
+    pub vram_bytes: Option<u64>,
+    pub size_bytes: Option<u64>,
+    pub expires_at: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct EmbedRequest {
+    pub model: String,
+    pub input: Vec<String>,
+    /// Shorter vectors, for models that can.
+    pub dimensions: Option<u32>,
+    pub checkpoint: Option<Arc<dyn Checkpoint>>,
+    pub patience: Patience,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embeddings {
+    /// In the order of the input, all of one length.
+    pub vectors: Vec<Vec<f32>>,
+    pub input_tokens: u64,
+}
+
+/// One line of a download's progress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PullStep {
+    pub status: String,
+    pub completed_bytes: Option<u64>,
+    pub total_bytes: Option<u64>,
+}
+
+/// A request to pass on. The path begins below the provider's base URL, with a slash.
+pub struct Forward {
+    pub method: http::Method,
+    pub path: String,
+    pub query: Option<String>,
+    /// Without credentials and without what belongs to one connection.
+    pub headers: http::HeaderMap,
+    pub body: Bytes,
+    pub checkpoint: Option<Arc<dyn Checkpoint>>,
+    pub patience: Patience,
+}
+
+/// A stream of one event, for answers that come whole.
+pub fn answered_at_once(raw: Option<Bytes>, events: Vec<Event>) -> ChatStream {
+    Box::pin(futures_util::stream::iter([Ok(Frame { raw, events })]))
+}
