@@ -18,6 +18,7 @@ mod layers;
 mod paths;
 mod problem;
 mod registry;
+mod routes;
 mod settings;
 mod value;
 
@@ -28,7 +29,7 @@ pub use paths::Paths;
 use paths::readable_secret;
 pub use problem::Problems;
 pub use registry::{KEYS, find};
-pub use settings::{EmbeddedSettings, Settings};
+pub use settings::{Dialect, EmbeddedSettings, ProviderSettings, RouteSettings, Settings};
 pub use value::Value;
 
 /// Everything a command may want to know about how it was set up.

@@ -31,7 +31,7 @@ pub struct Options {
 pub struct Limits {
     /// JSON body of a request, in bytes. Default 4 MiB: a task of 2 MiB with its escapes.
     pub json_bytes: usize,
-    /// JSON body of a model call, in bytes. Default 16 MiB: a conversation around such a task.
+    /// JSON body of a model call, in bytes. Default 32 MiB: what vendors take, images included.
     pub model_call_bytes: usize,
     /// One artifact, in bytes. Default 64 MiB: large patches and whole command outputs; it is streamed, never held.
     pub artifact_bytes: u64,
@@ -57,7 +57,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             json_bytes: 4 * 1024 * 1024,
-            model_call_bytes: 16 * 1024 * 1024,
+            model_call_bytes: 32 * 1024 * 1024,
             artifact_bytes: 64 * 1024 * 1024,
             body_timeout: Duration::from_secs(30),
             upload_pause: Duration::from_secs(30),

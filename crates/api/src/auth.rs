@@ -38,6 +38,15 @@ enum Schemes {
     /// The token as a Basic password too, so that a browser can ask for it and open the documentation. Only on pages that
     /// change nothing: a browser repeats Basic credentials by itself, also for other sites' requests.
     BearerOrBasic,
+    /// The token as `x-api-key` too, which is where Anthropic's clients put it. Only for calls of models.
+    BearerOrApiKey,
+}
+
+impl Schemes {
+    /// Model calls are counted by the key's own policy and the queues of the providers.
+    fn are_limited(self) -> bool {
+        self != Self::BearerOrApiKey
+    }
 }
 
 pub async fn authenticate(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
@@ -46,6 +55,10 @@ pub async fn authenticate(State(app): State<Arc<App>>, request: Request, next: N
 
 pub async fn authenticate_reader(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     admit(app, request, next, Schemes::BearerOrBasic).await
+}
+
+pub async fn authenticate_model_caller(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    admit(app, request, next, Schemes::BearerOrApiKey).await
 }
 
 async fn admit(app: Arc<App>, mut request: Request, next: Next, schemes: Schemes) -> Response {
@@ -73,7 +86,8 @@ fn identify(app: &App, headers: &HeaderMap, extensions: &Extensions, schemes: Sc
             return Err(unauthorized(why, schemes));
         }
     };
-    entry.limiter.check().map_err(|wait| {
+    let limited = if schemes.are_limited() { entry.limiter.check() } else { Ok(()) };
+    limited.map_err(|wait| {
         Failure::new(
             ErrorCode::RateLimited,
             "This token asks more often than it may. Wait as long as Retry-After says.",
@@ -96,7 +110,7 @@ pub fn unauthorized_ticket(app: &App, extensions: &Extensions) -> Failure {
 
 fn unauthorized(why: &str, schemes: Schemes) -> Failure {
     let challenge = match schemes {
-        Schemes::Bearer => r#"Bearer realm="devmesh""#,
+        Schemes::Bearer | Schemes::BearerOrApiKey => r#"Bearer realm="devmesh""#,
         Schemes::BearerOrBasic => r#"Basic realm="devmesh: any user name, a token as the password", charset="UTF-8""#,
     };
     let mut failure = Failure::new(ErrorCode::Unauthorized, why);
@@ -108,6 +122,12 @@ fn unauthorized(why: &str, schemes: Schemes) -> Failure {
 fn presented(headers: &HeaderMap, schemes: Schemes) -> Result<String, &'static str> {
     const HOW: &str =
         "Send a token as `Authorization: Bearer dm_…`. The first one lies in `admin-token` in the data folder.";
+    if schemes == Schemes::BearerOrApiKey
+        && !headers.contains_key(header::AUTHORIZATION)
+        && let Some(key) = headers.get("x-api-key")
+    {
+        return key.to_str().map(|key| key.trim().to_owned()).map_err(|_| HOW);
+    }
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let value = given.next().ok_or(HOW)?.to_str().map_err(|_| HOW)?;
     if given.next().is_some() {
@@ -185,6 +205,10 @@ scopes! {
     Viewer(|scope| scope.covers(Scope::Viewer), "`viewer`, `user` or `admin`"),
     /// Commands on jobs: `user` or `admin`.
     User(|scope| scope.covers(Scope::User), "`user` or `admin`"),
+    /// Calls of models: `model`, `user` or `admin`.
+    ModelCaller(|scope| scope.covers(Scope::Model), "`model`, `user` or `admin`"),
+    /// Reads what models there are.
+    ModelReader(|scope| scope.covers(Scope::Viewer) || scope == Scope::Model, "`model`, `viewer`, `user` or `admin`"),
     /// Tokens and backups.
     Admin(|scope| scope.covers(Scope::Admin), "`admin`"),
     /// Work on leased jobs.

@@ -4,6 +4,7 @@
 use crate::{
     app::App,
     problem::{self, Failure},
+    vendor::Vendor,
 };
 use axum::{
     extract::{Request, State},
@@ -41,7 +42,7 @@ pub async fn envelope(State(app): State<Arc<App>>, mut request: Request, next: N
         Err(panic) => span.in_scope(|| Failure::internal(panic_message(&*panic))).into_response(),
     };
     drop(busy);
-    let mut response = problem::render(response, id);
+    let mut response = problem::render(response, id, Vendor::of(&path));
     let status = response.status().as_u16();
     span.in_scope(
         || tracing::debug!(%method, path, status, elapsed_us = started.elapsed().as_micros() as u64, "answered"),

@@ -27,6 +27,25 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Payload<T> {
     }
 }
 
+/// A body of at most `limits.model_call_bytes`, as it is: whoever forwards it must not change a byte.
+pub struct Raw {
+    pub request_id: domain::RequestId,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl FromRequest<Arc<App>> for Raw {
+    type Rejection = Failure;
+    async fn from_request(mut request: Request, app: &Arc<App>) -> Result<Self> {
+        check_encoding(request.headers())?;
+        let request_id = crate::gateway::request_id(&request)?;
+        let headers = std::mem::take(request.headers_mut());
+        check_length(&headers, app.options.limits.model_call_bytes as u64)?;
+        let body = read(request, app, app.options.limits.model_call_bytes).await?;
+        Ok(Self { request_id, headers, body })
+    }
+}
+
 /// No body at all is `None`.
 impl<T: DeserializeOwned> OptionalFromRequest<Arc<App>> for Payload<T> {
     type Rejection = Failure;
@@ -53,17 +72,25 @@ async fn read_json<T: DeserializeOwned>(request: Request, app: &App, limit: usiz
 }
 
 fn check_media_type(headers: &HeaderMap) -> Result<()> {
-    let unsupported = |detail: String| Failure::new(ErrorCode::UnsupportedMediaType, detail);
-    if let Some(encoding) = headers.get(header::CONTENT_ENCODING) {
-        return Err(unsupported(format!("Bodies are read as they are; got content-encoding {encoding:?}.")));
-    }
+    check_encoding(headers)?;
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
     let given: String = given.chars().take(128).collect();
-    Err(unsupported(format!("Send the body as `content-type: application/json`; got `{given}`.")))
+    let detail = format!("Send the body as `content-type: application/json`; got `{given}`.");
+    Err(Failure::new(ErrorCode::UnsupportedMediaType, detail))
+}
+
+fn check_encoding(headers: &HeaderMap) -> Result<()> {
+    match headers.get(header::CONTENT_ENCODING) {
+        None => Ok(()),
+        Some(encoding) => {
+            let detail = format!("Bodies are read as they are; got content-encoding {encoding:?}.");
+            Err(Failure::new(ErrorCode::UnsupportedMediaType, detail))
+        }
+    }
 }
 
 /// The whole body, within `limit` bytes and `limits.body_timeout`.

@@ -4,6 +4,7 @@ pub mod approval;
 pub mod artifact;
 pub mod backup;
 pub mod documentation;
+pub mod gateway;
 pub mod health;
 pub mod job;
 pub mod lease;

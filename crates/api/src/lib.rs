@@ -11,6 +11,7 @@
 //! | connections and their limits | `server`, `app::Limits` |
 //! | streams: pages, Server-Sent Events, WebSocket | `live` |
 //! | a model's answer on its way to an agent and into the log | `model_call` |
+//! | clients of OpenAI, Anthropic and Ollama | `gateway`, `vendor` |
 //! | backups | `backup` |
 //!
 //! Handlers decide nothing about jobs: they extract, authorise, call and map. Nothing in here waits for the database to
@@ -24,6 +25,7 @@ mod envelope;
 mod error_pages;
 mod extract;
 mod failure;
+mod gateway;
 mod guard;
 mod handlers;
 mod idempotency;
@@ -35,6 +37,7 @@ mod rate;
 mod routes;
 mod server;
 mod upload;
+mod vendor;
 
 pub use app::{App, Limits, Options, Parts, Rates};
 pub use auth::{AdminTokenError, Secret, ensure_admin_token};

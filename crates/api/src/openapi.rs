@@ -32,7 +32,8 @@ as Server-Sent Events, or over one WebSocket for many jobs.";
         (name = "jobs", description = "What users ask for, and the log of each job."),
         (name = "artifacts", description = "Files that jobs produced."),
         (name = "approvals", description = "Tool calls that wait for a person."),
-        (name = "models", description = "Who can answer."),
+        (name = "models", description = "Who can answer, and what became of calls."),
+        (name = "gateway", description = "For clients of OpenAI, Anthropic and Ollama: their words, answered by local models first. Errors have the vendor's shape."),
         (name = "live", description = "Many logs over one WebSocket."),
         (name = "leases", description = "What agents say: under one attempt, refused once it is over."),
         (name = "administration", description = "Tokens and backups."),
@@ -65,6 +66,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     let routes = OpenApiRouter::with_openapi(Base::openapi())
         .merge(routes::anonymous())
         .merge(routes::documentation())
+        .merge(routes::gateway())
         .merge(routes::authenticated())
         .merge(routes::long_polls());
     let mut document = routes.into_openapi();

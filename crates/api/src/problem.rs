@@ -5,7 +5,8 @@
 
 use axum::response::{IntoResponse, Response};
 use domain::{ErrorCode, RequestId};
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use crate::vendor::Vendor;
+use http::{HeaderValue, StatusCode, header};
 use protocol::{FieldError, PROBLEM_MEDIA_TYPE, Problem, Reset};
 use std::time::Duration;
 
@@ -98,13 +99,13 @@ impl IntoResponse for Failure {
     }
 }
 
-/// Turns the failure a response carries into its body and headers.
-pub fn render(mut response: Response, request_id: RequestId) -> Response {
+/// Turns the failure a response carries into its body and headers. Clients of a vendor get the vendor's shape.
+pub fn render(mut response: Response, request_id: RequestId, vendor: Option<Vendor>) -> Response {
     let Some(failure) = response.extensions_mut().remove::<Failure>() else { return response };
     *response.status_mut() = failure.status();
     let headers = response.headers_mut();
-    let media_type: (HeaderName, _) = (header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_MEDIA_TYPE));
-    headers.insert(media_type.0, media_type.1);
+    let media_type = if vendor.is_some() { "application/json" } else { PROBLEM_MEDIA_TYPE };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.remove(header::CONTENT_LENGTH);
     if let Some(wait) = failure.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
@@ -113,6 +114,10 @@ pub fn render(mut response: Response, request_id: RequestId) -> Response {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     // A Problem holds text and numbers only, which always have a JSON form.
-    *response.body_mut() = serde_json::to_vec(&failure.into_problem(request_id)).unwrap_or_default().into();
+    let body = match vendor {
+        Some(vendor) => serde_json::to_vec(&vendor.error(&failure, request_id)),
+        None => serde_json::to_vec(&failure.into_problem(request_id)),
+    };
+    *response.body_mut() = body.unwrap_or_default().into();
     response
 }

@@ -34,6 +34,31 @@ pub fn long_polls() -> Routes {
         .routes(routes!(handlers::lease::heartbeat::heartbeat))
 }
 
+/// Clients of OpenAI, Anthropic and Ollama: the token where their own key would be. Seen through only as long as somebody
+/// listens.
+pub fn gateway() -> Routes {
+    use handlers::gateway as g;
+    OpenApiRouter::new()
+        .routes(routes!(g::chat_completions::chat_completions))
+        .routes(routes!(g::completions::completions))
+        .routes(routes!(g::responses::responses))
+        .routes(routes!(g::embeddings::embeddings))
+        .routes(routes!(g::models::models))
+        .routes(routes!(g::messages::messages))
+        .routes(routes!(g::count_tokens::count_tokens))
+        .routes(routes!(g::ollama_chat::ollama_chat))
+        .routes(routes!(g::ollama_generate::ollama_generate))
+        .routes(routes!(g::ollama_embed::ollama_embed))
+        .routes(routes!(g::ollama_embeddings::ollama_embeddings))
+        .routes(routes!(g::ollama_tags::ollama_tags))
+        .routes(routes!(g::ollama_ps::ollama_ps))
+        .routes(routes!(g::ollama_show::ollama_show))
+        .routes(routes!(g::ollama_version::ollama_version))
+        .routes(routes!(g::ollama_pull::ollama_pull))
+        .routes(routes!(g::ollama_delete::ollama_delete))
+        .routes(routes!(g::pass_through::read, g::pass_through::send, g::pass_through::remove))
+}
+
 /// Everything else: a Bearer token, and the scope its handler asks for. Commands are seen through.
 pub fn authenticated() -> Routes {
     OpenApiRouter::new()
@@ -70,7 +95,10 @@ pub fn router(app: Arc<App>) -> Router {
         .route_layer(from_fn_with_state(app.clone(), carry_through))
         .merge(Router::from(long_polls()))
         .route_layer(from_fn_with_state(app.clone(), auth::authenticate));
+    let gateway =
+        Router::from(gateway()).route_layer(from_fn_with_state(app.clone(), auth::authenticate_model_caller));
     anonymous
+        .merge(gateway)
         .merge(documentation)
         .merge(authenticated)
         .fallback(unknown_route)

@@ -49,6 +49,8 @@ id! {
     TokenId,
     /// One running agent process; a restart is another worker.
     WorkerId,
+    /// One call of a model, however many targets it took.
+    ModelCallId,
     /// One HTTP request, in every log line, problem and audit entry it caused.
     RequestId,
 }

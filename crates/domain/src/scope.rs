@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
 names! {
-    /// `admin` ⊃ `user` ⊃ `viewer`; `agent` stands apart: it works on what it leased and nothing else.
+    /// `admin` ⊃ `user` ⊃ `viewer`; `admin` ⊃ `user` ⊃ `model`; `agent` stands apart: it works on what it leased and
+    /// nothing else.
     Scope {
         /// Everything, tokens and backups included.
         Admin = "admin",
@@ -13,6 +14,8 @@ names! {
         User = "user",
         /// Reads.
         Viewer = "viewer",
+        /// Calls models, within the policy of its key, and nothing else.
+        Model = "model",
         /// Leases jobs and writes under its attempt token.
         Agent = "agent",
     }
@@ -24,6 +27,7 @@ impl Scope {
         match needed {
             Self::Viewer => matches!(self, Self::Admin | Self::User | Self::Viewer),
             Self::User => matches!(self, Self::Admin | Self::User),
+            Self::Model => matches!(self, Self::Admin | Self::User | Self::Model),
             Self::Admin => self == Self::Admin,
             Self::Agent => self == Self::Agent,
         }

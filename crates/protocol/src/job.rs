@@ -120,12 +120,16 @@ pub struct ApprovalPolicies {
 }
 
 /// May prompts leave the machine?
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// From the tightest to the widest: of two, the smaller one holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Egress {
     /// Only models on this machine or the private network.
     #[default]
     LocalOnly,
+    /// Cloud models too, where the route allows them, with secrets replaced by placeholders. What cannot be checked for
+    /// secrets does not leave.
+    Redacted,
     /// Cloud models too, where the route allows them.
     Allowed,
 }

@@ -124,6 +124,12 @@ pub struct Model {
     /// Tokens that prompt and answer share; absent where the provider does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context_tokens: Option<u64>,
+    /// Answers conversations.
+    pub chats: bool,
+    /// Turns texts into vectors.
+    pub embeds: bool,
+    /// Looks at images.
+    pub vision: bool,
     /// Understands tool calls by itself.
     pub native_tools: bool,
     /// Answers in a given JSON schema.
@@ -137,6 +143,29 @@ pub struct Model {
     /// What to know before using it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notice: Option<String>,
+}
+
+impl Model {
+    /// A model that chats, of which nothing else is known yet.
+    pub fn new(provider: impl Into<String>, name: impl Into<String>, location: Location) -> Self {
+        let (provider, name) = (provider.into(), name.into());
+        Self {
+            id: format!("{provider}/{name}"),
+            provider,
+            name,
+            location,
+            context_tokens: None,
+            chats: true,
+            embeds: false,
+            vision: false,
+            native_tools: false,
+            structured_output: false,
+            available: true,
+            digest: None,
+            size_bytes: None,
+            notice: None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -100,6 +100,17 @@ pub enum Block {
     ToolCall { index: usize, id: String, name: String, arguments: String },
 }
 
+impl Block {
+    /// Of what the model wrote.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) | Self::Thinking { text, .. } => text.len(),
+            Self::RedactedThinking(_) => 0,
+            Self::ToolCall { name, arguments, .. } => name.len() + arguments.len(),
+        }
+    }
+}
+
 impl Whole {
     pub fn add(&mut self, event: &Event) {
         match event {

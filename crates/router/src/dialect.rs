@@ -121,6 +121,19 @@ pub trait Encoder: Send {
 }
 
 impl Dialect {
+    /// As records and metrics call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OpenAiChat => "openai_chat",
+            Self::OpenAiCompletions => "openai_completions",
+            Self::OpenAiResponses => "openai_responses",
+            Self::Anthropic => "anthropic",
+            Self::OllamaChat => "ollama_chat",
+            Self::OllamaGenerate => "ollama_generate",
+            Self::Own => "devmesh",
+        }
+    }
+
     /// Of a streamed answer.
     pub fn stream_media_type(self) -> &'static str {
         match self {

@@ -54,6 +54,21 @@ pub enum Error {
     /// The route leads nowhere at the moment.
     #[error("{0}")]
     NoModel(String),
+    /// It failed so often that it is left alone for a while.
+    #[error("{provider}/{model} failed again and again and is left alone for a moment")]
+    LeftAlone { provider: String, model: String },
+    /// The answer is whole and not what was asked for.
+    #[error("the answer of {provider} is not usable: {message}")]
+    Flawed { provider: String, message: String },
+    /// The caller's own time limit.
+    #[error("no answer within the {} s that the caller allows", after.as_secs_f32())]
+    Overdue { after: Duration },
+    /// A limit or budget of the key, job or route. Nothing was asked of anybody.
+    #[error("{message}")]
+    OverLimit { message: String, retry_after: Option<Duration>, kind: LimitKind },
+    /// The policy of the key says no.
+    #[error("{message}")]
+    NotAllowed { message: String },
     #[error("the call was cancelled")]
     Cancelled,
     /// All mistakes of a configuration at once.
@@ -61,10 +76,21 @@ pub enum Error {
     Configuration(Vec<String>),
 }
 
+/// What a caller has used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitKind {
+    /// Passes by itself within a minute.
+    Rate,
+    /// Does not, until its window ends or somebody raises it.
+    Budget,
+}
+
 /// What did not come in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaited {
     Listing,
+    /// Its turn among this router's own calls to that provider.
+    Queue,
     Headers,
     FirstToken,
     NextToken,
@@ -74,6 +100,7 @@ impl fmt::Display for Awaited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Listing => "description of its models",
+            Self::Queue => "free place",
             Self::Headers => "answer to the request",
             Self::FirstToken => "first token",
             Self::NextToken => "further token",
@@ -82,6 +109,14 @@ impl fmt::Display for Awaited {
 }
 
 impl Error {
+    /// The same after `tried` targets of `route` came to nothing.
+    pub(crate) fn after(mut self, tried: usize, route: &str) -> Self {
+        if let Some(message) = self.message_mut() {
+            *message = format!("{message} (none of {tried} targets of `{route}` answered; this was the most telling error)");
+        }
+        self
+    }
+
     /// What a provider said, where it is part of this.
     pub(crate) fn message_mut(&mut self) -> Option<&mut String> {
         match self {
@@ -92,6 +127,7 @@ impl Error {
             | Self::Filtered { message, .. }
             | Self::ContextLengthExceeded { message, .. }
             | Self::Failed { message, .. }
+            | Self::Flawed { message, .. }
             | Self::Cut { message, .. }
             | Self::Malformed { message, .. } => Some(message),
             _ => None,
@@ -101,16 +137,24 @@ impl Error {
     /// What the API answers with.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Unavailable { .. } | Self::RateLimited { .. } | Self::Denied { .. } | Self::NoModel(_) => {
+            Self::Unavailable { .. }
+            | Self::RateLimited { .. }
+            | Self::LeftAlone { .. }
+            | Self::Denied { .. }
+            | Self::NoModel(_) => {
                 ErrorCode::ModelUnavailable
             }
             Self::Invalid { .. } => ErrorCode::InvalidRequest,
             Self::ContextLengthExceeded { .. } => ErrorCode::ContextLengthExceeded,
             Self::EgressRefused { .. } => ErrorCode::EgressRefused,
+            Self::NotAllowed { .. } => ErrorCode::Forbidden,
             Self::UnknownRoute { .. } => ErrorCode::NotFound,
             Self::Configuration(_) => ErrorCode::Internal,
             Self::Cancelled => ErrorCode::Unavailable,
+            Self::OverLimit { .. } => ErrorCode::RateLimited,
             Self::Refused { .. }
+            | Self::Flawed { .. }
+            | Self::Overdue { .. }
             | Self::Unsupported { .. }
             | Self::Filtered { .. }
             | Self::Failed { .. }
@@ -126,11 +170,16 @@ impl Error {
         match self {
             Self::Unavailable { .. }
             | Self::RateLimited { .. }
+            | Self::LeftAlone { .. }
+            | Self::Flawed { .. }
             | Self::Failed { .. }
             | Self::Cut { .. }
             | Self::TimedOut { .. }
             | Self::NoModel(_) => true,
             Self::Denied { .. }
+            | Self::Overdue { .. }
+            | Self::OverLimit { .. }
+            | Self::NotAllowed { .. }
             | Self::Invalid { .. }
             | Self::Unsupported { .. }
             | Self::Refused { .. }

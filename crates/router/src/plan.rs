@@ -1,121 +1,251 @@
 //! Which models a call may go to, best first, and why in plain words.
 //!
 //! ```text
-//!   name ──▶ targets ──▶ without the cloud, unless allowed ──▶ with what the request needs, if any has it ──▶ candidates
+//!   name ──▶ targets ──▶ those the caller may use ──▶ without the cloud, or without the machine, as egress and caller say
+//!        ──▶ pinned content ──▶ what the request needs, if any has it ──▶ order: as named, or loaded and least busy first
 //! ```
 //! Providers in the cloud are left out before anything is asked of them: for a request that must stay here not even a
 //! listing is fetched.
 
 use crate::{
-    DEFAULT_ROUTE, Error, Provider, RouteConfig, Target,
-    catalogue::{Freshness, Shelf},
+    accounts::Price,
+    DEFAULT_ROUTE, Error, RouteConfig, Target,
+    catalogue::{Freshness, Shelf, same_model},
+    providers::Provider,
+    route::{Balance, Drift, Policy},
 };
 use futures_util::future::join_all;
 use protocol::{Egress, Location, Model};
 use std::sync::Arc;
 
 /// What decides between targets.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Needs {
     pub(crate) egress: Egress,
+    pub(crate) placement: Placement,
+    pub(crate) work: Work,
     pub(crate) tools: bool,
     pub(crate) schema: bool,
+    pub(crate) images: bool,
+}
+
+/// Where the caller wants it done; may only tighten.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Placement {
+    #[default]
+    Auto,
+    LocalOnly,
+    CloudOnly,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    Chat,
+    Embed,
 }
 
 /// A model that may be asked.
+#[derive(Clone)]
 pub(crate) struct Candidate {
     pub(crate) provider: Arc<dyn Provider>,
+    /// Of the provider in the table.
+    pub(crate) shelf: usize,
     pub(crate) model: Model,
     /// The tighter of what the caller and the route allow.
     pub(crate) egress: Egress,
     pub(crate) why: String,
+    /// In memory now. `None`: its provider does not know such a thing.
+    pub(crate) loaded: Option<bool>,
+    /// What to tell whoever reads the answer.
+    pub(crate) notice: Option<String>,
+    /// `None`: not known.
+    pub(crate) price: Option<Price>,
+}
+
+impl Candidate {
+    pub(crate) fn id(&self) -> &str {
+        &self.model.id
+    }
+}
+
+/// Everything that was decided about a name.
+pub(crate) struct Plan {
+    /// How the name was understood.
+    pub(crate) rule: String,
+    pub(crate) policy: Policy,
+    pub(crate) egress: Egress,
+    pub(crate) candidates: Vec<Candidate>,
+    /// Also those that were left out.
+    pub(crate) considered: Vec<Considered>,
+}
+
+/// One target and what became of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Considered {
+    pub(crate) target: String,
+    pub(crate) kept: bool,
+    pub(crate) why: String,
+    /// Higher is tried earlier; only among equal targets.
+    pub(crate) score: Option<f64>,
 }
 
 pub(crate) struct Table {
-    pub(crate) shelves: Vec<Shelf>,
+    pub(crate) shelves: Arc<Vec<Shelf>>,
     pub(crate) routes: Vec<RouteConfig>,
+}
+
+/// How busy a target is; lower is better.
+pub(crate) trait Load: Send + Sync {
+    fn in_flight(&self, target: &str) -> usize;
 }
 
 /// Targets of a name, before anything is filtered.
 struct Named {
+    rule: String,
     targets: Vec<Found>,
-    /// Targets that egress kept out before their provider was asked.
-    kept_in: usize,
+    /// Targets that egress or the caller kept out before their provider was asked.
+    kept_in: Vec<Considered>,
     egress: Egress,
+    policy: Policy,
 }
 
 /// A target and what is known of it.
 struct Found {
     shelf: usize,
+    target: Target,
     model: Model,
     /// Why the name leads here, in words.
     rule: String,
+    loaded: Option<bool>,
+    notice: Option<String>,
+    score: Option<f64>,
 }
 
 impl Table {
     /// # Errors
     /// [`Error::UnknownRoute`], [`Error::EgressRefused`] when only cloud targets are left, [`Error::NoModel`] when the route
     /// leads nowhere.
-    pub(crate) async fn plan(&self, route: &str, needs: Needs, freshness: Freshness) -> Result<Vec<Candidate>, Error> {
-        let mut named = self.named(route, needs.egress, freshness).await?;
+    pub(crate) async fn plan(
+        &self,
+        route: &str,
+        needs: &Needs,
+        freshness: Freshness,
+        load: &dyn Load,
+    ) -> Result<Plan, Error> {
+        let mut named = self.named(route, needs, freshness).await?;
+        let mut considered = std::mem::take(&mut named.kept_in);
+        let kept_in = !considered.is_empty();
+        let egress = named.egress;
+        let mut targets = named.targets;
+        drop_if(&mut targets, &mut considered, |found| {
+            placed_wrongly(found.model.location, egress, needs.placement).map(str::to_owned)
+        });
+        if targets.is_empty() {
+            return Err(nothing_left(route, kept_in || !considered.is_empty(), needs.placement));
+        }
+        drop_if(&mut targets, &mut considered, |found| match needs.work {
+            Work::Embed if !found.model.embeds => Some("it makes no embeddings".to_owned()),
+            Work::Chat if !found.model.chats => Some("it does not chat".to_owned()),
+            _ => None,
+        });
+        drop_if(&mut targets, &mut considered, |found| match (drift(found), named.policy.drift) {
+            (Some(drift), Drift::Refuse) => Some(drift),
+            _ => None,
+        });
+        if targets.is_empty() {
+            let reasons: Vec<_> = considered.iter().map(|left| format!("{}: {}", left.target, left.why)).collect();
+            return Err(Error::NoModel(format!("route `{route}` has no target that can do this: {}", reasons.join("; "))));
+        }
+        for found in &mut targets {
+            found.notice = drift(found);
+        }
         let mut whys = Vec::new();
-        let before = named.targets.len();
-        if named.egress == Egress::LocalOnly {
-            named.targets.retain(|found| found.model.location == Location::Local);
-        }
-        let kept_in = named.kept_in + before - named.targets.len();
-        if named.targets.is_empty() {
-            return Err(if kept_in > 0 {
-                Error::EgressRefused { route: route.to_owned() }
-            } else {
-                Error::NoModel(format!(
-                    "route `{route}` leads to no model now: no provider on this machine has one. Start Ollama, fetch the embedded model with `devmesh models pull`, or configure the route."
-                ))
-            });
-        }
-        if kept_in > 0 {
+        if !considered.is_empty() && targets.iter().all(|found| found.model.location == Location::Local) && egress == Egress::LocalOnly {
             whys.push("targets in the cloud are left out because this request may not leave the machine");
         }
-        if needs.tools && keep_if_any(&mut named.targets, |model| model.native_tools) {
-            whys.push("targets without tool calls of their own are left out because this request has tools");
+        prefer(&mut targets, &mut considered, needs.tools, |model| model.native_tools, "it has no tool calls of its own");
+        prefer(&mut targets, &mut considered, needs.schema, |model| model.structured_output, "it cannot be held to a JSON schema");
+        prefer(&mut targets, &mut considered, needs.images, |model| model.vision, "it does not look at images");
+        self.look_at_what_is_loaded(&mut targets).await;
+        if named.policy.balance == Balance::Spread {
+            for found in &mut targets {
+                let busy = load.in_flight(&found.model.id) as f64 / f64::from(found.target.weight);
+                found.score = Some(if found.loaded == Some(false) { -1000.0 } else { 0.0 } - busy);
+            }
+            // Equal scores take turns by weight; the sort is stable, so what `turn` puts first stays first.
+            turn(&mut targets);
+            targets.sort_by(|one, other| other.score.unwrap_or(0.0).total_cmp(&one.score.unwrap_or(0.0)));
         }
-        if needs.schema && keep_if_any(&mut named.targets, |model| model.structured_output) {
-            whys.push("targets that cannot be held to a JSON schema are left out because this request has one");
-        }
-        Ok(named
-            .targets
+        considered.extend(targets.iter().map(|found| Considered {
+            target: found.model.id.clone(),
+            kept: true,
+            why: found.rule.clone(),
+            score: found.score,
+        }));
+        let candidates = targets
             .into_iter()
-            .map(|Found { shelf, model, rule }| Candidate {
+            .map(|Found { shelf, model, rule, loaded, notice, .. }| Candidate {
                 provider: self.shelves[shelf].provider.clone(),
+                shelf,
+                notice: notice.or_else(|| model.notice.clone()),
                 model,
-                egress: named.egress,
+                egress,
                 why: std::iter::once(rule.as_str()).chain(whys.iter().copied()).collect::<Vec<_>>().join("; "),
+                loaded,
+                price: None,
             })
-            .collect())
+            .collect();
+        Ok(Plan { rule: named.rule, policy: named.policy, egress, candidates, considered })
     }
 
-    async fn named(&self, route: &str, egress: Egress, freshness: Freshness) -> Result<Named, Error> {
+    /// Only where it matters: a provider that is asked answers from this machine.
+    async fn look_at_what_is_loaded(&self, targets: &mut [Found]) {
+        for found in targets {
+            if found.model.location == Location::Cloud {
+                continue;
+            }
+            if let Some(loaded) = self.shelves[found.shelf].loaded().await {
+                found.loaded = Some(loaded.iter().any(|loaded| same_model(&loaded.model, &found.model.name)));
+            }
+        }
+    }
+
+    async fn named(&self, route: &str, needs: &Needs, freshness: Freshness) -> Result<Named, Error> {
+        let asked_egress = if needs.placement == Placement::LocalOnly { Egress::LocalOnly } else { needs.egress };
         if let Some(config) = self.routes.iter().find(|config| config.name == route) {
-            let egress = tighter(egress, config.egress);
+            let egress = asked_egress.min(config.egress);
             let (targets, kept_in) = self.look_up(&config.targets, egress, freshness).await;
             let targets = targets.into_iter().map(|(shelf, target, model)| Found {
-                shelf,
-                // Not listed, or not reachable: worth a try all the same, since somebody named it.
-                model: model.ok().flatten().unwrap_or_else(|| self.unlisted(shelf, &target)),
                 rule: match config.targets.iter().position(|named| *named == target) {
                     _ if config.targets.len() == 1 => format!("route `{route}` names it"),
                     Some(0) | None => format!("route `{route}` names it first"),
                     Some(at) => format!("route `{route}` names it as number {}", at + 1),
                 },
+                // Not listed, or not reachable: worth a try all the same, since somebody named it.
+                model: model.ok().flatten().unwrap_or_else(|| self.unlisted(shelf, &target, needs.work)),
+                shelf,
+                target,
+                loaded: None,
+                notice: None,
+                score: None,
             });
-            return Ok(Named { targets: targets.collect(), kept_in, egress });
+            return Ok(Named {
+                rule: format!("`{route}` is a configured route"),
+                targets: targets.collect(),
+                kept_in,
+                egress,
+                policy: config.policy.clone(),
+            });
         }
         if route == DEFAULT_ROUTE {
-            return Ok(self.default_route(freshness).await);
+            return Ok(self.default_route(needs.work, freshness).await);
         }
-        let target: Target = route.parse().map_err(|_| self.unknown(route))?;
-        let (mut found, kept_in) = self.look_up(std::slice::from_ref(&target), egress, freshness).await;
-        if kept_in > 0 {
+        let target = match route.parse::<Target>() {
+            Ok(target) if self.shelves.iter().any(|shelf| shelf.provider.name() == target.provider) => target,
+            _ => self.by_bare_name(route, asked_egress, freshness).await.ok_or_else(|| self.unknown(route))?,
+        };
+        let (mut found, kept_in) = self.look_up(std::slice::from_ref(&target), asked_egress, freshness).await;
+        if !kept_in.is_empty() {
             return Err(Error::EgressRefused { route: route.to_owned() });
         }
         let (shelf, _, mut model) = found.pop().ok_or_else(|| self.unknown(route))?;
@@ -126,68 +256,107 @@ impl Table {
         let model = match model {
             Ok(Some(model)) => model,
             Ok(None) => return Err(self.unknown(route)),
-            Err(_) => self.unlisted(shelf, &target),
+            Err(_) => self.unlisted(shelf, &target, needs.work),
         };
-        let found = Found { shelf, model, rule: "it was asked for by name".to_owned() };
-        Ok(Named { targets: vec![found], kept_in: 0, egress })
+        let rule = "it was asked for by name".to_owned();
+        let found = Found { shelf, target, model, rule: rule.clone(), loaded: None, notice: None, score: None };
+        Ok(Named {
+            rule: format!("`{route}` is a model, not a route"),
+            targets: vec![found],
+            kept_in: Vec::new(),
+            egress: asked_egress,
+            policy: Policy::default(),
+        })
+    }
+
+    /// Clients of one vendor know its models by their bare names. The first provider here that lists that name has it.
+    async fn by_bare_name(&self, name: &str, egress: Egress, freshness: Freshness) -> Option<Target> {
+        for shelf in self.shelves.iter() {
+            if shelf.provider.location() == Location::Cloud && egress == Egress::LocalOnly {
+                continue;
+            }
+            if let Ok(Some(model)) = shelf.model(name, freshness).await {
+                return Some(Target { provider: model.provider, model: model.name, digest: None, weight: 1 });
+            }
+        }
+        None
     }
 
     /// One local model: going on to the next provider by itself could silently swap a real model for a toy.
-    async fn default_route(&self, freshness: Freshness) -> Named {
-        let egress = Egress::LocalOnly;
+    async fn default_route(&self, work: Work, freshness: Freshness) -> Named {
+        let mut named = Named {
+            rule: format!("route `{DEFAULT_ROUTE}` is not configured: the first local provider that has a model"),
+            targets: Vec::new(),
+            kept_in: Vec::new(),
+            egress: Egress::LocalOnly,
+            policy: Policy::default(),
+        };
         for (at, shelf) in self.shelves.iter().enumerate() {
             if shelf.provider.location() == Location::Cloud {
                 continue;
             }
             let listing = shelf.listing(freshness).await;
             let Ok(models) = &*listing else { continue };
-            let usable = || models.iter().filter(|model| model.available && model.location == Location::Local);
+            let fits = |model: &&Model| match work {
+                Work::Chat => model.chats,
+                Work::Embed => model.embeds,
+            };
+            let usable =
+                || models.iter().filter(|model| model.available && model.location == Location::Local).filter(fits);
             if let Some(model) = usable().find(|model| model.native_tools).or_else(|| usable().next()) {
                 let first = if model.native_tools { "its first model with tool calls" } else { "its first model" };
                 let provider = shelf.provider.name();
-                let rule = format!(
-                    "route `{DEFAULT_ROUTE}` is not configured, `{provider}` is the first provider here that has a model, and this is {first}"
-                );
-                return Named { targets: vec![Found { shelf: at, model: model.clone(), rule }], kept_in: 0, egress };
+                named.targets.push(Found {
+                    shelf: at,
+                    target: Target { provider: provider.to_owned(), model: model.name.clone(), digest: None, weight: 1 },
+                    model: model.clone(),
+                    rule: format!(
+                        "route `{DEFAULT_ROUTE}` is not configured, `{provider}` is the first provider here that has a model, and this is {first}"
+                    ),
+                    loaded: None,
+                    notice: None,
+                    score: None,
+                });
+                return named;
             }
         }
-        Named { targets: Vec::new(), kept_in: 0, egress }
+        named
     }
 
-    /// What is known of each target, all providers asked at once, and how many were not asked because of `egress`.
+    /// What is known of each target, all providers asked at once, and those that were not asked because of `egress`.
     async fn look_up(
         &self,
         targets: &[Target],
         egress: Egress,
         freshness: Freshness,
-    ) -> (Vec<(usize, Target, Result<Option<Model>, Error>)>, usize) {
+    ) -> (Vec<(usize, Target, Result<Option<Model>, Error>)>, Vec<Considered>) {
         let shelved = targets.iter().filter_map(|target| {
             let shelf = self.shelves.iter().position(|shelf| shelf.provider.name() == target.provider)?;
             Some((shelf, target.clone()))
         });
         let (allowed, kept_in): (Vec<_>, Vec<_>) = shelved.partition(|&(shelf, _)| {
-            egress == Egress::Allowed || self.shelves[shelf].provider.location() == Location::Local
+            egress != Egress::LocalOnly || self.shelves[shelf].provider.location() == Location::Local
         });
         let found = join_all(allowed.into_iter().map(async |(shelf, target)| {
             let model = self.shelves[shelf].model(&target.model, freshness).await;
             (shelf, target, model)
         }));
-        (found.await, kept_in.len())
+        let kept_in = kept_in.into_iter().map(|(_, target)| Considered {
+            target: target.id(),
+            kept: false,
+            why: NOT_OUT.to_owned(),
+            score: None,
+        });
+        (found.await, kept_in.collect())
     }
 
-    fn unlisted(&self, shelf: usize, target: &Target) -> Model {
+    fn unlisted(&self, shelf: usize, target: &Target, work: Work) -> Model {
         Model {
-            id: target.to_string(),
-            provider: target.provider.clone(),
-            name: target.model.clone(),
-            location: self.shelves[shelf].provider.location(),
-            context_tokens: None,
-            native_tools: false,
-            structured_output: false,
+            chats: work == Work::Chat,
+            embeds: work == Work::Embed,
             available: false,
-            digest: None,
-            size_bytes: None,
             notice: Some("the provider does not list it now".to_owned()),
+            ..Model::new(&target.provider, &target.model, self.shelves[shelf].provider.location())
         }
     }
 
@@ -200,15 +369,73 @@ impl Table {
     }
 }
 
-fn tighter(one: Egress, other: Egress) -> Egress {
-    if one == Egress::Allowed && other == Egress::Allowed { Egress::Allowed } else { Egress::LocalOnly }
+const NOT_OUT: &str = "it is in the cloud and this request may not leave the machine";
+
+fn placed_wrongly(location: Location, egress: Egress, placement: Placement) -> Option<&'static str> {
+    match location {
+        Location::Cloud if egress == Egress::LocalOnly => Some(NOT_OUT),
+        Location::Local if placement == Placement::CloudOnly => Some("the caller asked for the cloud only"),
+        _ => None,
+    }
 }
 
-/// Drops what does not fit, if anything does; tells whether something was dropped.
-fn keep_if_any(targets: &mut Vec<Found>, fits: impl Fn(&Model) -> bool) -> bool {
-    let before = targets.len();
-    if targets.iter().any(|found| fits(&found.model)) {
-        targets.retain(|found| fits(&found.model));
+fn nothing_left(route: &str, left_out: bool, placement: Placement) -> Error {
+    match (left_out, placement) {
+        (true, Placement::CloudOnly) => Error::NoModel(format!(
+            "route `{route}` has no target in the cloud that this request may use, and the caller asked for the cloud only. Drop `x-devmesh-route: cloud-only`, or allow egress for the route."
+        )),
+        (true, _) => Error::EgressRefused { route: route.to_owned() },
+        (false, _) => Error::NoModel(format!(
+            "route `{route}` leads to no model now: no provider on this machine has one. Start Ollama, fetch the embedded model with `devmesh models pull`, or configure the route."
+        )),
     }
-    targets.len() < before
+}
+
+/// What a pinned target has become.
+fn drift(found: &Found) -> Option<String> {
+    let wanted = found.target.digest.as_deref()?;
+    let short = |digest: &str| digest.chars().take(12).collect::<String>();
+    match found.model.digest.as_deref().map(|digest| digest.trim_start_matches("sha256:")) {
+        Some(digest) if digest.eq_ignore_ascii_case(wanted) => None,
+        Some(digest) => Some(format!("its content is {}, and the route pins {}", short(digest), short(wanted))),
+        None => Some(format!("its provider does not tell its content, and the route pins {}", short(wanted))),
+    }
+}
+
+fn drop_if(targets: &mut Vec<Found>, considered: &mut Vec<Considered>, why: impl Fn(&Found) -> Option<String>) {
+    targets.retain(|found| match why(found) {
+        Some(why) => {
+            considered.push(Considered { target: found.model.id.clone(), kept: false, why, score: None });
+            false
+        }
+        None => true,
+    });
+}
+
+/// Drops what does not fit, if anything does.
+fn prefer(
+    targets: &mut Vec<Found>,
+    considered: &mut Vec<Considered>,
+    needed: bool,
+    fits: impl Fn(&Model) -> bool,
+    why: &str,
+) {
+    if needed && targets.iter().any(|found| fits(&found.model)) {
+        drop_if(targets, considered, |found| (!fits(&found.model)).then(|| format!("{why}, and this request needs that")));
+    }
+}
+
+/// Puts another target first each time, each as often as its weight says.
+fn turn(targets: &mut [Found]) {
+    let weights: u32 = targets.iter().map(|found| found.target.weight).sum();
+    if weights == 0 {
+        return;
+    }
+    let mut at = rand::random_range(0..weights);
+    for first in 0..targets.len() {
+        match at.checked_sub(targets[first].target.weight) {
+            Some(rest) => at = rest,
+            None => return targets[..=first].rotate_right(1),
+        }
+    }
 }

@@ -26,6 +26,12 @@ pub trait Provider: Send + Sync + 'static {
     /// Starts an answer: returns once the server has accepted the request (its status and headers are there).
     async fn chat(&self, request: ChatRequest) -> Result<ChatStream, Error>;
 
+    /// Whether it answers in this dialect when it is sent a request of it: then its frames' bytes may go to the caller as
+    /// they are.
+    fn speaks(&self, _dialect: Dialect) -> bool {
+        false
+    }
+
     /// Whether a conversation that ends with the beginning of an assistant's answer is gone on with, rather than answered.
     fn continues_prefill(&self, _model: &str) -> bool {
         false

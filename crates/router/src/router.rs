@@ -1,70 +1,124 @@
-//! The routes and providers of one program.
+//! The routes and providers of one program, and everything that calls share.
 
 use crate::{
-    Call, DEFAULT_ROUTE, Error, Provider, RouteConfig,
-    call::Answer,
+    Call, DEFAULT_ROUTE, Error, RouteConfig,
+    accounts::{Price, Prices},
+    admission::Admission,
+    books::Books,
     catalogue::{Freshness, Shelf},
-    plan::{Needs, Table},
-    route,
+    departure::Departures,
+    kept::Kept,
+    metrics::Metrics,
+    plan::{Candidate, Needs, Placement, Table, Work},
+    providers::Provider,
+    redaction::Patterns,
+    route::{self, Policy},
+    run::{self, Ended, Run, Trace},
+    targets::Targets,
 };
+use domain::Clock;
 use futures_util::{Stream, future::join_all};
 use protocol::{Egress, Location, Model, ModelStreamItem, Models, Route, UnavailableProvider};
-use std::{sync::Arc, time::Duration};
-use tokio_util::sync::CancellationToken;
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
-#[derive(Clone)]
 pub struct Options {
     /// In the order in which `default` looks for a model.
-    pub providers: Vec<Arc<dyn Provider>>,
+    pub providers: Vec<Mounted>,
     pub routes: Vec<RouteConfig>,
-    /// For a short prompt. Loading a model from disk and a reasoning model's silence both take a minute honestly.
-    /// Default 120 s.
-    pub first_token_timeout: Duration,
-    /// More of it for each KiB of prompt (some 256 tokens). Default 4 s: what a small model needs on a slow CPU.
-    pub first_token_timeout_per_kib: Duration,
+    pub prices: Prices,
+    /// What is kept from the cloud where egress is `redacted`.
+    pub patterns: Patterns,
+    pub limits: Limits,
+    pub clock: Arc<dyn Clock>,
+    pub books: Books,
+}
+
+/// A provider and how many calls it is given at once.
+#[derive(Clone)]
+pub struct Mounted {
+    pub provider: Arc<dyn Provider>,
+    pub concurrency: usize,
+}
+
+impl Mounted {
+    pub fn new(provider: Arc<dyn Provider>, concurrency: usize) -> Self {
+        Self { provider, concurrency }
+    }
+}
+
+/// How long is waited for what. Routes may say otherwise for the first token, callers for everything.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Until the first token of a model that is in memory. Default 30 s.
+    pub first_token_loaded: Duration,
+    /// Until that of a model in the cloud, where a reasoning model is honestly silent for a while. Default 60 s.
+    pub first_token_cloud: Duration,
+    /// Until that of a local model of which nobody knows whether it is loaded, or which is not: reading some GiB from disk
+    /// takes its time. Default 120 s; three times what it took before when that is more.
+    pub first_token_cold: Duration,
+    /// More of it for each KiB of prompt (some 256 tokens), for models on this machine. Default 4 s: what a small model needs
+    /// on a slow CPU.
+    pub first_token_per_kib_local: Duration,
+    /// The same for models in the cloud. Default 100 ms.
+    pub first_token_per_kib_cloud: Duration,
     /// Between two signs of life. Default 60 s: a working model gives several a second.
-    pub inter_token_timeout: Duration,
+    pub inter_token: Duration,
+    /// For a place among a provider's calls. Default 120 s.
+    pub queue: Duration,
     /// Of text in one answer. Default 16 MiB: far more than any model's context holds.
     pub answer_bytes: usize,
 }
 
-impl Options {
-    /// Without configured routes, and with the default limits.
-    pub fn new(providers: Vec<Arc<dyn Provider>>) -> Self {
+impl Default for Limits {
+    fn default() -> Self {
         Self {
-            providers,
-            routes: Vec::new(),
-            first_token_timeout: Duration::from_secs(120),
-            first_token_timeout_per_kib: Duration::from_secs(4),
-            inter_token_timeout: Duration::from_secs(60),
+            first_token_loaded: Duration::from_secs(30),
+            first_token_cloud: Duration::from_secs(60),
+            first_token_cold: Duration::from_secs(120),
+            first_token_per_kib_local: Duration::from_secs(4),
+            first_token_per_kib_cloud: Duration::from_millis(100),
+            inter_token: Duration::from_secs(60),
+            queue: Duration::from_secs(120),
             answer_bytes: crate::http::frame::ANSWER_BYTES,
         }
     }
 }
 
-/// Cheap to clone; clones share the listings.
+impl Options {
+    /// Without configured routes, and with the default limits.
+    pub fn new(providers: Vec<Mounted>, clock: Arc<dyn Clock>, books: Books) -> Self {
+        Self {
+            providers,
+            routes: Vec::new(),
+            prices: Prices::default(),
+            patterns: Patterns::default(),
+            limits: Limits::default(),
+            clock,
+            books,
+        }
+    }
+}
+
+/// Cheap to clone; clones share everything.
 #[derive(Clone)]
 pub struct Router {
     pub(crate) inner: Arc<Inner>,
 }
 
 pub(crate) struct Inner {
-    pub(crate) table: Table,
+    table: RwLock<Arc<Table>>,
+    pub(crate) shelves: Arc<Vec<Shelf>>,
+    admissions: Vec<Admission>,
+    pub(crate) targets: Targets,
     pub(crate) limits: Limits,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    first_token: Duration,
-    first_token_per_kib: Duration,
-    pub(crate) inter_token: Duration,
-    pub(crate) answer_bytes: usize,
-}
-
-impl Limits {
-    pub(crate) fn first_token(&self, prompt_bytes: usize) -> Duration {
-        self.first_token.saturating_add(self.first_token_per_kib.mul_f64(prompt_bytes as f64 / 1024.0))
-    }
+    pub(crate) kept: Kept,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) books: Books,
+    pub(crate) patterns: Arc<Patterns>,
+    pub(crate) metrics: Metrics,
 }
 
 impl Router {
@@ -73,27 +127,58 @@ impl Router {
     /// # Errors
     /// [`Error::Configuration`] with every mistake in routes and names.
     pub fn new(options: Options) -> Result<Self, Error> {
-        let names: Vec<&str> = options.providers.iter().map(|provider| provider.name()).collect();
-        let mistakes = route::mistakes(&options.routes, &names);
-        if !mistakes.is_empty() {
-            return Err(Error::Configuration(mistakes));
-        }
-        let table = Table { shelves: options.providers.into_iter().map(Shelf::new).collect(), routes: options.routes };
-        let limits = Limits {
-            first_token: options.first_token_timeout,
-            first_token_per_kib: options.first_token_timeout_per_kib,
-            inter_token: options.inter_token_timeout,
-            answer_bytes: options.answer_bytes,
-        };
-        Ok(Self { inner: Arc::new(Inner { table, limits }) })
+        check(&options.routes, &options.providers.iter().map(|mounted| mounted.provider.name()).collect::<Vec<_>>())?;
+        let admissions = options.providers.iter().map(|mounted| Admission::new(mounted.concurrency)).collect();
+        let shelves: Arc<Vec<Shelf>> =
+            Arc::new(options.providers.into_iter().map(|mounted| Shelf::new(mounted.provider)).collect());
+        options.books.set_prices(options.prices);
+        let table = Arc::new(Table { shelves: shelves.clone(), routes: options.routes });
+        Ok(Self {
+            inner: Arc::new(Inner {
+                table: RwLock::new(table),
+                shelves,
+                admissions,
+                targets: Targets::default(),
+                limits: options.limits,
+                kept: Kept::default(),
+                clock: options.clock,
+                books: options.books,
+                patterns: Arc::new(options.patterns),
+                metrics: Metrics::default(),
+            }),
+        })
+    }
+
+    /// Takes other routes and prices from the next call on; calls that are under way keep theirs.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] with every mistake; then everything stays as it was.
+    pub fn reload(&self, routes: Vec<RouteConfig>, prices: Prices) -> Result<(), Error> {
+        let names: Vec<&str> = self.inner.shelves.iter().map(|shelf| shelf.provider.name()).collect();
+        check(&routes, &names)?;
+        self.inner.books.set_prices(prices);
+        let table = Arc::new(Table { shelves: self.inner.shelves.clone(), routes });
+        *self.inner.table.write().unwrap_or_else(PoisonError::into_inner) = table;
+        self.inner.kept.clear();
+        Ok(())
     }
 
     /// Everything there is, within two seconds. Providers that do not answer are named with the reason.
     pub async fn models(&self) -> Models {
-        let table = &self.inner.table;
-        let listings = join_all(table.shelves.iter().map(|shelf| shelf.listing(Freshness::SHOWN))).await;
+        self.models_within(Egress::Allowed).await
+    }
+
+    /// Like [`Router::models`], for a caller with this egress: of `local_only`, no cloud provider is asked anything.
+    pub async fn models_within(&self, egress: Egress) -> Models {
+        let table = self.inner.table();
+        let shelves: Vec<&Shelf> = table
+            .shelves
+            .iter()
+            .filter(|shelf| egress != Egress::LocalOnly || shelf.provider.location() == Location::Local)
+            .collect();
+        let listings = join_all(shelves.iter().map(|shelf| shelf.listing(Freshness::SHOWN))).await;
         let mut all = Models { models: Vec::new(), routes: Vec::new(), unavailable: Vec::new() };
-        for (shelf, listing) in table.shelves.iter().zip(listings) {
+        for (shelf, listing) in shelves.iter().zip(listings) {
             match &*listing {
                 Ok(models) => all.models.extend(models.iter().cloned()),
                 Err(error) => all
@@ -101,14 +186,19 @@ impl Router {
                     .push(UnavailableProvider { provider: shelf.provider.name().to_owned(), error: error.to_string() }),
             }
         }
-        let configured = table.routes.iter().map(|route| route.name.as_str());
-        let own = Some(DEFAULT_ROUTE).filter(|name| table.routes.iter().all(|route| route.name != *name));
-        for name in own.into_iter().chain(configured) {
+        for name in self.route_names() {
             // From the listings fetched above. A route that leads nowhere now is still a route.
-            let targets = self.targets(name, Egress::Allowed).await.unwrap_or_default();
-            all.routes.push(Route { name: name.to_owned(), targets });
+            let targets = self.targets(&name, egress).await.unwrap_or_default();
+            all.routes.push(Route { name, targets });
         }
         all
+    }
+
+    fn route_names(&self) -> Vec<String> {
+        let table = self.inner.table();
+        let configured = table.routes.iter().map(|route| route.name.clone());
+        let own = table.routes.iter().all(|route| route.name != DEFAULT_ROUTE).then(|| DEFAULT_ROUTE.to_owned());
+        own.into_iter().chain(configured).collect()
     }
 
     /// Where a name leads: a configured route, `default`, or `provider/model`.
@@ -128,23 +218,104 @@ impl Router {
     }
 
     async fn targets(&self, name: &str, egress: Egress) -> Result<Vec<Model>, Error> {
-        let needs = Needs { egress, tools: false, schema: false };
-        let candidates = self.inner.table.plan(name, needs, Freshness::SHOWN).await?;
-        Ok(candidates.into_iter().map(|candidate| candidate.model).collect())
+        let needs = Needs {
+            egress,
+            placement: Placement::Auto,
+            work: Work::Chat,
+            tools: false,
+            schema: false,
+            images: false,
+        };
+        let table = self.inner.table();
+        let plan = match table.plan(name, &needs, Freshness::SHOWN, &self.inner.targets).await {
+            // A route to embedding models is one too.
+            Err(Error::NoModel(_)) => {
+                let needs = Needs { work: Work::Embed, ..needs };
+                table.plan(name, &needs, Freshness::SHOWN, &self.inner.targets).await
+            }
+            plan => plan,
+        };
+        Ok(plan?.candidates.into_iter().map(|candidate| candidate.model).collect())
     }
 
-    /// Answers a call. The last item is `finished` or `failed`, always exactly one of them. Nothing happens unless the
-    /// stream is polled; dropping it, or `cancel`, ends the upstream request at once.
-    pub fn call(
-        &self,
-        call: Call,
-        cancel: CancellationToken,
-    ) -> impl Stream<Item = ModelStreamItem> + Send + Unpin + 'static {
-        Answer::stream(self.inner.clone(), call, cancel)
+    /// Answers a call of one of devmesh's own agents. The last item is `finished` or `failed`, always exactly one of them.
+    /// Nothing happens unless the stream is polled; dropping it ends the upstream request at once.
+    pub fn call(&self, call: Call) -> impl Stream<Item = ModelStreamItem> + Send + Unpin + 'static {
+        run::items(Run::new(self.inner.clone(), call).steps())
     }
 
     /// Whether any provider is in the cloud, for those who explain what may leave the machine.
     pub fn reaches_the_cloud(&self) -> bool {
-        self.inner.table.shelves.iter().any(|shelf| shelf.provider.location() == Location::Cloud)
+        self.inner.shelves.iter().any(|shelf| shelf.provider.location() == Location::Cloud)
+    }
+
+    pub fn books(&self) -> &Books {
+        &self.inner.books
+    }
+}
+
+fn check(routes: &[RouteConfig], providers: &[&str]) -> Result<(), Error> {
+    let mistakes = route::mistakes(routes, providers);
+    if mistakes.is_empty() { Ok(()) } else { Err(Error::Configuration(mistakes)) }
+}
+
+impl Inner {
+    pub(crate) fn table(&self) -> Arc<Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn admission(&self, shelf: usize) -> &Admission {
+        &self.admissions[shelf]
+    }
+
+    pub(crate) fn admissions(&self) -> impl Iterator<Item = (&str, &Admission)> {
+        self.shelves.iter().map(|shelf| shelf.provider.name()).zip(&self.admissions)
+    }
+
+    /// How long a target may be silent, for what is known of its state.
+    pub(crate) fn first_token_timeout(&self, call: &Call, candidate: &Candidate, policy: Option<&Policy>) -> Duration {
+        let limits = &self.limits;
+        let local = candidate.model.location == Location::Local;
+        let base = policy.and_then(|policy| policy.first_token_timeout).unwrap_or_else(|| match (local, candidate.loaded) {
+            (false, _) => limits.first_token_cloud,
+            (true, Some(true)) => limits.first_token_loaded,
+            (true, _) => {
+                let before = self.targets.load_time(candidate.id()).unwrap_or_default();
+                limits.first_token_cold.max(before.saturating_mul(3))
+            }
+        });
+        let slope = if local { limits.first_token_per_kib_local } else { limits.first_token_per_kib_cloud };
+        base.saturating_add(slope.mul_f64(call.asked.peek.prompt_bytes as f64 / 1024.0))
+    }
+
+    pub(crate) fn price(&self, model: &Model) -> Option<Price> {
+        self.books.price(model.location, &model.provider, &model.name)
+    }
+
+    /// What a body for this target passes on its way out; `None` where nothing may leave.
+    pub(crate) fn departures(&self, call: &Call, candidate: &Candidate) -> Option<Arc<Departures>> {
+        match candidate.egress {
+            Egress::LocalOnly => None,
+            Egress::Redacted => Some(Departures::new(self, call, candidate, Some(self.patterns.clone()))),
+            Egress::Allowed => Some(Departures::new(self, call, candidate, None)),
+        }
+    }
+
+    /// Books a call that is over, once.
+    pub(crate) fn ended(&self, call: &Call, trace: &mut Trace, ended: Ended) {
+        let (usage, first_token, elapsed, queued) =
+            (trace.usage(), trace.first_token(), trace.elapsed(), trace.queued());
+        let Some(record) = trace.end(&ended) else { return };
+        self.metrics.ended(&record, usage, first_token, elapsed, queued);
+        tracing::debug!(
+            call_id = %call.id,
+            route = record.route,
+            provider = record.provider.as_deref(),
+            model = record.model.as_deref(),
+            state = record.state.as_str(),
+            total_ms = record.total_ms,
+            "a model call ended"
+        );
+        self.books.record(record);
     }
 }

@@ -64,6 +64,7 @@ impl Preset {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     None,
+    Milliseconds,
     Seconds,
     Days,
     Tokens,
@@ -75,6 +76,7 @@ impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::None => "",
+            Self::Milliseconds => "milliseconds",
             Self::Seconds => "seconds",
             Self::Days => "days",
             Self::Tokens => "tokens",

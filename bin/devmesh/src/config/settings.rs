@@ -1,7 +1,13 @@
 //! The typed outcome: what the rest of the program takes.
 
-use super::{Paths, Problems, Resolved};
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use super::{Paths, Problems, Resolved, routes};
+use protocol::Egress;
+use router::{Policy, Target};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 #[derive(Clone)]
 pub struct Settings {
@@ -17,6 +23,11 @@ pub struct Settings {
     pub ollama: Option<OllamaSettings>,
     pub providers: Vec<ProviderSettings>,
     pub routes: Vec<RouteSettings>,
+    /// Name and regular expression.
+    pub redaction: Vec<(String, String)>,
+    pub prices: PathBuf,
+    /// `None`: metrics are off.
+    pub metrics: Option<SocketAddr>,
     pub embedded: EmbeddedSettings,
     pub log: LogSettings,
     /// Keys that are set and that this version does not use.
@@ -54,33 +65,48 @@ pub struct OllamaSettings {
     pub base_url: String,
     pub is_local: bool,
     pub context_tokens: u64,
+    pub concurrency: usize,
 }
 
-/// One OpenAI-compatible service.
+/// One service that is spoken to over HTTP.
 #[derive(Clone)]
 pub struct ProviderSettings {
     pub name: String,
+    pub dialect: Dialect,
     pub base_url: String,
-    pub api_key: Option<String>,
+    pub api_keys: Vec<String>,
     pub is_local: bool,
+    pub concurrency: usize,
+    pub continues_answers: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    OpenAi,
+    OpenAiResponses,
+    Anthropic,
+    Ollama,
 }
 
 impl std::fmt::Debug for ProviderSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, base_url, is_local, .. } = self;
+        let Self { name, dialect, base_url, is_local, .. } = self;
         f.debug_struct("ProviderSettings")
             .field("name", name)
+            .field("dialect", dialect)
             .field("base_url", base_url)
             .field("is_local", is_local)
             .finish_non_exhaustive()
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RouteSettings {
     pub name: String,
-    pub allow_cloud: bool,
-    pub targets: Vec<String>,
+    pub egress: Egress,
+    pub targets: Vec<Target>,
+    pub policy: Policy,
+    pub warm: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -103,7 +129,10 @@ pub struct LogSettings {
 /// More threads than this slow one small model down instead of speeding it up.
 const MOST_DEFAULT_THREADS: usize = 8;
 const OPENAI: &str = "https://api.openai.com/v1";
-const UNUSED: &[&str] = &["anthropic.api_key", "database.url", "mcp.url", "vector_store.url"];
+const ANTHROPIC: &str = "https://api.anthropic.com";
+/// Enough for any vendor's rate limits, few enough that a flood waits here and not there.
+const CLOUD_CONCURRENCY: usize = 256;
+const UNUSED: &[&str] = &["database.url", "mcp.url", "vector_store.url"];
 
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -134,9 +163,18 @@ impl Settings {
                 base_url: resolved.text("ollama.base_url").unwrap_or_default().to_owned(),
                 is_local: resolved.text("ollama.location") != Some("cloud"),
                 context_tokens: resolved.integer("ollama.context_tokens").unwrap_or_default(),
+                concurrency: number(resolved, "ollama.concurrency"),
             }),
+            redaction: resolved
+                .members("redaction")
+                .into_iter()
+                .filter_map(|name| Some((resolved.text(&format!("redaction.{name}"))?.to_owned(), name)))
+                .map(|(pattern, name)| (name, pattern))
+                .collect(),
+            prices: resolved.path("prices.file").unwrap_or_else(|| data.join("prices.toml")),
+            metrics: metrics(resolved),
             providers: providers(resolved, problems),
-            routes: routes(resolved, problems),
+            routes: routes::read(resolved, problems),
             embedded: EmbeddedSettings {
                 enabled: resolved.boolean("embedded.enabled"),
                 threads: resolved.integer("embedded.threads").map_or_else(default_threads, |threads| threads as usize),
@@ -210,49 +248,63 @@ fn jobs(resolved: &Resolved) -> JobSettings {
     }
 }
 
+fn metrics(resolved: &Resolved) -> Option<SocketAddr> {
+    let port = resolved.integer("metrics.port").and_then(|port| u16::try_from(port).ok()).filter(|&port| port != 0)?;
+    let address = resolved.text("metrics.address").and_then(|text| text.parse().ok());
+    Some(SocketAddr::new(address.unwrap_or(IpAddr::from([127, 0, 0, 1])), port))
+}
+
 fn providers(resolved: &Resolved, problems: &mut Problems) -> Vec<ProviderSettings> {
     let mut providers = Vec::new();
-    let (address, key) = (resolved.text("cloud.base_url"), resolved.text("openai.api_key"));
-    if address.is_some() || key.is_some() {
-        providers.push(ProviderSettings {
-            name: "openai".into(),
-            base_url: address.unwrap_or(OPENAI).to_owned(),
-            api_key: key.map(str::to_owned),
-            is_local: false,
-        });
+    let built_in = [
+        ("openai", Dialect::OpenAi, "cloud.base_url", "openai.api_key", OPENAI),
+        ("anthropic", Dialect::Anthropic, "anthropic.base_url", "anthropic.api_key", ANTHROPIC),
+    ];
+    for (name, dialect, address, key, preset) in built_in {
+        let (address, keys) = (resolved.text(address), keys(resolved, key));
+        if address.is_some() || !keys.is_empty() {
+            providers.push(ProviderSettings {
+                name: name.into(),
+                dialect,
+                base_url: address.unwrap_or(preset).to_owned(),
+                api_keys: keys,
+                is_local: false,
+                concurrency: CLOUD_CONCURRENCY,
+                continues_answers: None,
+            });
+        }
     }
     for name in resolved.members("providers") {
-        if ["ollama", "embedded", "openai"].contains(&name.as_str()) {
+        if ["ollama", "embedded", "openai", "anthropic"].contains(&name.as_str()) {
             problems.add(format_args!("providers.{name}"), "this name belongs to a built-in provider; choose another");
         }
         let Some(base_url) = resolved.text(&format!("providers.{name}.base_url")) else { continue };
+        let continues = format!("providers.{name}.continues_answers");
         providers.push(ProviderSettings {
+            dialect: match resolved.text(&format!("providers.{name}.dialect")) {
+                Some("openai-responses") => Dialect::OpenAiResponses,
+                Some("anthropic") => Dialect::Anthropic,
+                Some("ollama") => Dialect::Ollama,
+                _ => Dialect::OpenAi,
+            },
             base_url: base_url.to_owned(),
-            api_key: resolved.text(&format!("providers.{name}.api_key")).map(str::to_owned),
+            api_keys: keys(resolved, &format!("providers.{name}.api_key")),
             is_local: resolved.text(&format!("providers.{name}.location")) == Some("local"),
+            concurrency: resolved
+                .integer(&format!("providers.{name}.concurrency"))
+                .and_then(|count| usize::try_from(count).ok())
+                .unwrap_or(CLOUD_CONCURRENCY),
+            continues_answers: resolved.get(&continues).map(|_| resolved.boolean(&continues)),
             name,
         });
     }
     providers
 }
 
-fn routes(resolved: &Resolved, problems: &mut Problems) -> Vec<RouteSettings> {
-    let mut routes = Vec::new();
-    for name in resolved.members("routes") {
-        let targets = resolved.list(&format!("routes.{name}.targets"));
-        if targets.is_empty() {
-            problems.add(format_args!("routes.{name}.targets"), "a route needs at least one provider/model");
-        }
-        for target in targets.iter().filter(|target| !target.contains('/')) {
-            problems.add(
-                format_args!("routes.{name}.targets"),
-                format!("`{target}` is not provider/model, like ollama/qwen3:8b"),
-            );
-        }
-        let allow_cloud = resolved.boolean(&format!("routes.{name}.allow_cloud"));
-        routes.push(RouteSettings { name, allow_cloud, targets });
-    }
-    routes
+/// No key holds a comma.
+fn keys(resolved: &Resolved, name: &str) -> Vec<String> {
+    let text = resolved.text(name).unwrap_or_default();
+    text.split(',').map(str::trim).filter(|key| !key.is_empty()).map(str::to_owned).collect()
 }
 
 fn number(resolved: &Resolved, name: &str) -> usize {

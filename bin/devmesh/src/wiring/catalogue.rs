@@ -111,6 +111,36 @@ impl Catalogue {
         entries
     }
 
+    /// Every embedding model of the bill.
+    pub fn embedding_models(&self) -> Vec<Model> {
+        let listed = bill::entries().iter().filter(|entry| entry.role == Role::Embedding);
+        listed
+            .map(|entry| {
+                let cached = entry.is_cached(&self.cache);
+                let weights = entry.file(bill::Kind::Weights);
+                let mut model = Model {
+                    chats: false,
+                    embeds: true,
+                    structured_output: false,
+                    digest: weights.map(|file| file.sha256.clone()),
+                    size_bytes: weights.map(|file| file.size_bytes),
+                    ..model(&entry.name, cached)
+                };
+                if !cached {
+                    model.notice = Some(format!("not on this machine yet: devmesh models pull {}", entry.name));
+                }
+                model
+            })
+            .collect()
+    }
+
+    /// Weights and tokenizer, once they are on this machine.
+    pub fn embedding_files(&self, name: &str) -> Option<(PathBuf, PathBuf)> {
+        let entry = bill::entries().iter().find(|entry| entry.role == Role::Embedding && entry.name == name)?;
+        let path = |kind| entry.file(kind).filter(|file| file.is_cached(&self.cache)).map(|file| file.path(&self.cache));
+        Some((path(bill::Kind::Weights)?, path(bill::Kind::Tokenizer)?))
+    }
+
     pub fn find(&self, name: &str) -> Option<Entry> {
         self.models().into_iter().find(|entry| entry.model.name == name)
     }
@@ -178,19 +208,7 @@ impl Catalogue {
 const MOST_HEADERS: usize = 1_000;
 
 fn model(name: &str, available: bool) -> Model {
-    Model {
-        id: format!("{PROVIDER}/{name}"),
-        provider: PROVIDER.into(),
-        name: name.into(),
-        location: Location::Local,
-        context_tokens: None,
-        native_tools: false,
-        structured_output: true,
-        available,
-        digest: None,
-        size_bytes: None,
-        notice: None,
-    }
+    Model { structured_output: true, available, ..Model::new(PROVIDER, name, Location::Local) }
 }
 
 /// Bytes the kernel can give without swapping; `None` where it does not say.

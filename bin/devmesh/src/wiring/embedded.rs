@@ -5,27 +5,34 @@
 //!                                │ nothing for `idle`: the model leaves memory
 //! ```
 //! One answer at a time: two would share the same cores and both take twice as long. The thread begins with the first
-//! call, so a backend that never uses it pays nothing. Cancelling and dropping the stream both stop the computation.
+//! call, so a backend that never uses it pays nothing. Dropping the stream stops the computation.
+
+mod embedding;
 
 use super::catalogue::{Catalogue, PROVIDER};
 use crate::config::EmbeddedSettings;
 use async_trait::async_trait;
 use domain::Clock;
-use embedded_model::{Engine, Finish, Message, Request, Role, Sampling};
+use embedded_model::{Engine, Finish, Request, Role, Sampling};
+use embedding::Embeddings;
 use futures_util::stream;
-use protocol::{ChatMessage, FinishReason, Location, Model};
-use router::{ChatRequest, ChatStream, Chunk, Error, Provider};
+use protocol::{FinishReason, Location, Model};
+use router::{
+    Conversation, Error, Event, Frame, Provider,
+    answer::{Finish as Finished, Usage},
+    conversation::{Format, Message, Part},
+    providers::{ChatRequest, ChatStream, EmbedRequest, Loaded},
+};
 use std::{
     panic::AssertUnwindSafe,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, RwLock,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     time::Duration,
 };
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 /// Chunks between the computation and whoever reads it. A slow reader slows the model down.
 const CHUNKS: usize = 64;
@@ -38,19 +45,29 @@ pub struct Embedded {
     queue: usize,
     clock: Arc<dyn Clock>,
     worker: Mutex<Option<SyncSender<Work>>>,
+    /// The model in memory, for those who would rather ask a loaded one.
+    loaded: Arc<RwLock<Option<String>>>,
+    embeddings: Embeddings,
 }
 
 struct Work {
     model: String,
     path: PathBuf,
     request: Request,
-    chunks: mpsc::Sender<Result<Chunk, Error>>,
-    cancel: CancellationToken,
+    frames: mpsc::Sender<Result<Frame, Error>>,
 }
 
 impl Embedded {
     pub fn new(catalogue: Catalogue, settings: &EmbeddedSettings, clock: Arc<dyn Clock>) -> Self {
-        Self { catalogue, idle: settings.idle, queue: settings.queue, clock, worker: Mutex::default() }
+        Self {
+            embeddings: Embeddings::new(catalogue.clone()),
+            catalogue,
+            idle: settings.idle,
+            queue: settings.queue,
+            clock,
+            worker: Mutex::default(),
+            loaded: Arc::default(),
+        }
     }
 
     /// Hands work to the thread, beginning it where there is none, or none any more.
@@ -71,10 +88,10 @@ impl Embedded {
             },
         };
         let (queue, arriving) = sync_channel(self.queue);
-        let (options, idle) = (self.catalogue.options().clone(), self.idle);
+        let (options, idle, told) = (self.catalogue.options().clone(), self.idle, self.loaded.clone());
         std::thread::Builder::new()
             .name("embedded-model".into())
-            .spawn(move || Worker { options, loaded: None }.run(&arriving, idle))
+            .spawn(move || Worker { options, loaded: None, told }.run(&arriving, idle))
             .map_err(|error| unavailable(format!("no thread for the embedded model: {error}")))?;
         // The queue is new and empty, so this cannot be refused.
         queue.try_send(work).map_err(|_| unavailable("the embedded model's thread ended at once"))?;
@@ -95,12 +112,14 @@ impl Provider for Embedded {
 
     async fn models(&self) -> Result<Vec<Model>, Error> {
         let catalogue = self.catalogue.clone();
-        let entries =
-            tokio::task::spawn_blocking(move || catalogue.models()).await.map_err(|error| failed(error.to_string()))?;
-        Ok(entries.into_iter().map(|entry| entry.model).collect())
+        let listing = move || {
+            let chatting = catalogue.models().into_iter().map(|entry| entry.model);
+            chatting.chain(catalogue.embedding_models()).collect()
+        };
+        tokio::task::spawn_blocking(listing).await.map_err(|error| failed(error.to_string()))
     }
 
-    async fn chat(&self, request: ChatRequest, cancel: CancellationToken) -> Result<ChatStream, Error> {
+    async fn chat(&self, request: ChatRequest) -> Result<ChatStream, Error> {
         let catalogue = self.catalogue.clone();
         let model = request.model.clone();
         let found = tokio::task::spawn_blocking(move || catalogue.find(&model))
@@ -109,54 +128,91 @@ impl Provider for Embedded {
         let entry = found.ok_or_else(|| unavailable(format!("there is no embedded model `{}`", request.model)))?;
         let notice = || entry.model.notice.clone().unwrap_or_default();
         let path = entry.path.clone().filter(|_| entry.model.available).ok_or_else(|| unavailable(notice()))?;
-        if !request.tools.is_empty() {
+        let conversation = request.conversation()?;
+        if !conversation.tools.is_empty() {
             return Err(refused("embedded models have no tool calls of their own"));
         }
-        let (chunks, receiver) = mpsc::channel(CHUNKS);
-        let work = Work { path, request: self.request(&request), model: request.model, chunks, cancel };
-        self.submit(work)?;
+        let (frames, receiver) = mpsc::channel(CHUNKS);
+        let asked = self.request(conversation)?;
+        self.submit(Work { path, request: asked, model: request.model, frames })?;
         Ok(Box::pin(stream::unfold(receiver, |mut receiver| async move {
             match tokio::time::timeout(SIGN_OF_LIFE, receiver.recv()).await {
-                Ok(chunk) => Some((chunk?, receiver)),
-                Err(_) => Some((Ok(Chunk::Progress), receiver)),
+                Ok(frame) => Some((frame?, receiver)),
+                Err(_) => Some((Ok(Frame::default()), receiver)),
             }
         })))
+    }
+
+    async fn loaded(&self) -> Option<Vec<Loaded>> {
+        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let of = |model| Loaded {
+            model,
+            digest: None,
+            context_tokens: None,
+            vram_bytes: None,
+            size_bytes: None,
+            expires_at: None,
+        };
+        Some(loaded.into_iter().map(of).collect())
+    }
+
+    async fn embed(&self, request: EmbedRequest) -> Result<router::providers::Embeddings, Error> {
+        self.embeddings.embed(request).await
     }
 }
 
 impl Embedded {
-    fn request(&self, request: &ChatRequest) -> Request {
+    fn request(&self, conversation: &Conversation) -> Result<Request, Error> {
         let defaults = Sampling::default();
         let sampling = Sampling {
-            temperature: request.temperature.unwrap_or(defaults.temperature),
-            seed: request.seed.unwrap_or_else(rand::random),
+            temperature: conversation.temperature.unwrap_or(defaults.temperature),
+            seed: conversation.seed.unwrap_or_else(rand::random),
             ..defaults
         };
-        Request {
-            messages: request.messages.iter().map(message).collect(),
+        Ok(Request {
+            messages: conversation.messages.iter().map(message).collect::<Result<_, _>>()?,
             sampling,
-            max_output_tokens: request.max_output_tokens.map(|tokens| tokens as usize),
-            stop: Vec::new(),
-            schema: request.response_schema.clone(),
+            max_output_tokens: conversation.max_output_tokens.map(|tokens| tokens as usize),
+            stop: conversation.stop.clone(),
+            schema: match &conversation.format {
+                Format::Text => None,
+                Format::Json => Some(serde_json::json!({"type": "object"})),
+                Format::Schema { schema, .. } => Some(schema.clone()),
+            },
             now: Some(self.clock.now().as_millis() / 1000),
-        }
+        })
     }
 }
 
 /// What a tool said reaches these models as the user's words.
-fn message(message: &ChatMessage) -> Message {
+fn message(message: &Message) -> Result<embedded_model::Message, Error> {
     let role = match message.role {
         protocol::Role::System => Role::System,
         protocol::Role::User | protocol::Role::Tool => Role::User,
         protocol::Role::Assistant => Role::Assistant,
     };
-    Message::new(role, message.content.clone())
+    let mut text = String::new();
+    for part in &message.parts {
+        match part {
+            Part::Text(more) => text.push_str(more),
+            Part::ToolResult { parts, .. } => parts.iter().for_each(|part| {
+                if let Part::Text(more) = part {
+                    text.push_str(more);
+                }
+            }),
+            Part::ToolCall { name, arguments, .. } => text.push_str(&format!("{name}({arguments})")),
+            Part::Image(_) => return Err(refused("embedded models do not look at images")),
+            Part::Thinking { .. } | Part::RedactedThinking { .. } => {}
+        }
+    }
+    Ok(embedded_model::Message::new(role, text))
 }
 
 /// The thread and the model it holds.
 struct Worker {
     options: embedded_model::Options,
     loaded: Option<(PathBuf, Engine)>,
+    told: Arc<RwLock<Option<String>>>,
 }
 
 impl Worker {
@@ -171,51 +227,59 @@ impl Worker {
                 Ok(work) => self.answer(work),
                 Err(RecvTimeoutError::Timeout) => {
                     tracing::info!(idle_s = idle.as_secs(), "the embedded model leaves memory");
-                    self.loaded = None;
+                    self.unload();
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
+    fn unload(&mut self) {
+        self.loaded = None;
+        *self.told.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     fn answer(&mut self, work: Work) {
-        let Work { model, path, request, chunks, cancel } = work;
-        let gone = || cancel.is_cancelled() || chunks.is_closed();
+        let Work { model, path, request, frames } = work;
+        let gone = || frames.is_closed();
         if gone() {
             return;
         }
         // A defect in the engine fails this answer and costs the loaded model, not the backend.
         let answered = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            let engine = self.engine(&path)?;
+            let engine = self.engine(&path, &model)?;
             let mut on_text = |text: &str| {
                 // Nobody listening shows in `gone` a moment later.
-                let _ = chunks.blocking_send(Ok(Chunk::Text(text.to_owned())));
+                let _ = frames.blocking_send(Ok(Event::Text(text.to_owned()).into()));
             };
             engine.generate(&request, &gone, &mut on_text).map_err(|error| translated(error, &model))
         }));
         let last = match answered {
             Ok(Ok(output)) => match output.finish {
                 Finish::Cancelled => Err(Error::Cancelled),
-                finish => Ok(Chunk::Done {
-                    tool_calls: Vec::new(),
-                    finish_reason: if finish == Finish::Length { FinishReason::Length } else { FinishReason::Stop },
-                    input_tokens: output.usage.input_tokens as u64,
-                    output_tokens: output.usage.output_tokens as u64,
-                }),
+                finish => {
+                    let reason = if finish == Finish::Length { FinishReason::Length } else { FinishReason::Stop };
+                    let usage = Usage {
+                        input_tokens: output.usage.input_tokens as u64,
+                        output_tokens: output.usage.output_tokens as u64,
+                        ..Usage::default()
+                    };
+                    Ok(Event::Finished(Finished::new(reason, usage)).into())
+                }
             },
             Ok(Err(error)) => Err(error),
             Err(_) => {
-                self.loaded = None;
+                self.unload();
                 Err(failed("the inference engine broke down; the model was unloaded".to_owned()))
             }
         };
-        let _ = chunks.blocking_send(last);
+        let _ = frames.blocking_send(last);
     }
 
-    fn engine(&mut self, path: &Path) -> Result<&mut Engine, Error> {
+    fn engine(&mut self, path: &Path, name: &str) -> Result<&mut Engine, Error> {
         if self.loaded.as_ref().is_none_or(|(loaded, _)| loaded != path) {
             // The old one goes first: two models at once may be more than the machine has memory for.
-            self.loaded = None;
+            self.unload();
             let engine = Engine::load(path, &self.options).map_err(|error| unavailable(error.to_string()))?;
             tracing::info!(
                 model = engine.info().name,
@@ -223,6 +287,7 @@ impl Worker {
                 "an embedded model was loaded"
             );
             self.loaded = Some((path.to_owned(), engine));
+            *self.told.write().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());
         }
         self.loaded.as_mut().map(|(_, engine)| engine).ok_or_else(|| failed("no model is loaded".to_owned()))
     }

@@ -1,49 +1,103 @@
 //! From settings to a router.
 
 use super::{Catalogue, embedded::Embedded};
-use crate::config::Settings;
-use domain::SystemClock;
-use protocol::{Egress, Location};
-use router::{Error, Options, Provider, RouteConfig, Router, Secret, ollama, openai};
-use std::sync::Arc;
+use crate::config::{Dialect, ProviderSettings, RouteSettings, Settings};
+use domain::{Clock, SystemClock};
+use protocol::Location;
+use router::{
+    Books, Error, Mounted, Options, Provider, RouteConfig, Router, Secret,
+    accounts::Prices,
+    providers::{anthropic, ollama, openai},
+    redaction::Patterns,
+};
+use std::{path::Path, sync::Arc};
+
+/// The embedded model answers one call at a time; who is next is decided where all queues are.
+const EMBEDDED_CONCURRENCY: usize = 1;
 
 /// Connects nowhere. The order of providers is the order in which `default` looks for a model: a running Ollama first,
 /// other services, and last what runs in this process, which is there when nothing else is.
-pub fn router(settings: &Settings) -> Result<Router, Error> {
-    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+pub fn router(settings: &Settings, books: Books) -> Result<Router, Error> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let mut providers = Vec::new();
     if let Some(settings) = &settings.ollama {
         let options = ollama::Options {
             base_url: settings.base_url.clone(),
             context_tokens: settings.context_tokens,
-            location: if settings.is_local { Location::Local } else { Location::Cloud },
+            location: location(settings.is_local),
             ..ollama::Options::default()
         };
-        providers.push(Arc::new(ollama::Ollama::new(options)?));
+        providers.push(Mounted::new(Arc::new(ollama::Ollama::new(options)?), settings.concurrency));
     }
     for settings in &settings.providers {
-        let location = if settings.is_local { Location::Local } else { Location::Cloud };
-        let mut options = openai::Options::new(&settings.name, &settings.base_url, location);
-        options.api_key = settings.api_key.as_ref().map(Secret::new);
-        providers.push(Arc::new(openai::OpenAi::new(options)?));
+        providers.push(Mounted::new(provider(settings)?, settings.concurrency));
     }
     if settings.embedded.enabled {
-        providers.push(Arc::new(Embedded::new(Catalogue::new(settings), &settings.embedded, Arc::new(SystemClock))));
+        let embedded = Embedded::new(Catalogue::new(settings), &settings.embedded, clock.clone());
+        providers.push(Mounted::new(Arc::new(embedded), EMBEDDED_CONCURRENCY));
     }
-    let mut mistakes = Vec::new();
-    let mut routes = Vec::new();
-    for route in &settings.routes {
-        let targets: Result<Vec<_>, String> = route.targets.iter().map(|target| target.parse()).collect();
-        match targets {
-            Ok(targets) => routes.push(RouteConfig {
-                name: route.name.clone(),
-                targets,
-                egress: if route.allow_cloud { Egress::Allowed } else { Egress::LocalOnly },
-            }),
-            Err(mistake) => mistakes.push(format!("routes.{}.targets: {mistake}", route.name)),
+    let mut options = Options::new(providers, clock, books);
+    options.routes = routes(&settings.routes);
+    options.prices = prices(&settings.prices)?;
+    options.patterns = Patterns::new(&settings.redaction.iter().cloned().collect())?;
+    Router::new(options)
+}
+
+/// What the configuration says of routes.
+pub fn routes(settings: &[RouteSettings]) -> Vec<RouteConfig> {
+    settings
+        .iter()
+        .map(|route| RouteConfig {
+            name: route.name.clone(),
+            targets: route.targets.clone(),
+            egress: route.egress,
+            policy: route.policy.clone(),
+        })
+        .collect()
+}
+
+/// The table of prices; empty where there is no file.
+pub fn prices(file: &Path) -> Result<Prices, Error> {
+    let wrong = |what: String| Error::Configuration(vec![format!("{}: {what}", file.display())]);
+    match std::fs::read_to_string(file) {
+        Ok(text) => Prices::parse(&text).map_err(|error| wrong(error.to_string())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Prices::default()),
+        Err(error) => Err(wrong(error.to_string())),
+    }
+}
+
+fn location(is_local: bool) -> Location {
+    if is_local { Location::Local } else { Location::Cloud }
+}
+
+fn provider(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, Error> {
+    let location = location(settings.is_local);
+    let keys: Vec<Secret> = settings.api_keys.iter().map(Secret::new).collect();
+    Ok(match settings.dialect {
+        Dialect::OpenAi | Dialect::OpenAiResponses => {
+            let mut options = openai::Options::new(&settings.name, &settings.base_url, location);
+            options.api_keys = keys;
+            if settings.dialect == Dialect::OpenAiResponses {
+                options.api = openai::Api::Responses;
+            }
+            if settings.continues_answers == Some(true) {
+                options.prefill = openai::Prefill::LastMessage;
+            }
+            Arc::new(openai::OpenAi::new(options)?)
         }
-    }
-    if !mistakes.is_empty() {
-        return Err(Error::Configuration(mistakes));
-    }
-    Router::new(Options { routes, ..Options::new(providers) })
+        Dialect::Anthropic => {
+            let mut options = anthropic::Options::new(&settings.name, keys);
+            options.base_url.clone_from(&settings.base_url);
+            options.location = location;
+            Arc::new(anthropic::Anthropic::new(options)?)
+        }
+        Dialect::Ollama => Arc::new(ollama::Ollama::new(ollama::Options {
+            name: settings.name.clone(),
+            base_url: settings.base_url.clone(),
+            location,
+            api_keys: keys,
+            prefill: settings.continues_answers,
+            ..ollama::Options::default()
+        })?),
+    })
 }

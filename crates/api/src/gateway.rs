@@ -1,0 +1,83 @@
+//! Between HTTP and the router's gateway: bytes in with who asks, bytes out as they come.
+//!
+//! Nothing here is carried through when the client leaves: a model call is worth nothing to anybody else, so it ends with
+//! its connection.
+
+use crate::{
+    app::App,
+    auth::Identity,
+    extract::Raw,
+    problem::{Failure, Result},
+};
+use axum::{body::Body, response::Response};
+use domain::{ModelCallId, RequestId, Scope};
+use futures_util::StreamExt;
+use http::{HeaderMap, Request};
+use protocol::Egress;
+use router::{
+    Caller,
+    dialect::Dialect,
+    gateway::{self, Inbound},
+};
+use std::{convert::Infallible, sync::Arc};
+
+/// A call of a model as a handler gets it.
+pub struct Asked {
+    pub identity: Identity,
+    pub request_id: RequestId,
+    pub headers: HeaderMap,
+    pub body: bytes::Bytes,
+}
+
+impl Asked {
+    pub fn new(identity: Identity, raw: Raw) -> Self {
+        let Raw { request_id, headers, body } = raw;
+        Self { identity, request_id, headers, body }
+    }
+
+    pub fn inbound(self, app: &App, dialect: Dialect) -> Inbound {
+        Inbound {
+            // One id for a request and the model call it is, so that either leads to the other.
+            id: ModelCallId(self.request_id.0),
+            dialect,
+            egress: egress(app, &self.identity),
+            caller: caller(app, &self.identity),
+            body: self.body,
+            headers: self.headers,
+        }
+    }
+}
+
+/// What a caller's prompts may do. A key for models says it in its policy, and stays here when that says nothing; people
+/// of this mesh go where the routes lead.
+pub fn egress(app: &App, identity: &Identity) -> Egress {
+    let of_scope = if identity.caller.scope == Scope::Model { Egress::LocalOnly } else { Egress::Allowed };
+    app.router.books().policy(identity.caller.principal).egress.unwrap_or(of_scope)
+}
+
+pub fn caller(app: &App, identity: &Identity) -> Caller {
+    let mut caller = Caller::new(identity.caller.principal);
+    caller.max_output_tokens = app.router.books().policy(identity.caller.principal).max_output_tokens;
+    caller
+}
+
+/// The router's answer on its way out; it ends early when the token is revoked.
+pub fn respond(identity: &Identity, response: http::Response<gateway::Body>) -> Response {
+    let revoked = identity.token.revoked.clone();
+    response.map(|body| match body {
+        gateway::Body::Whole(bytes) => Body::from(bytes),
+        gateway::Body::Stream(stream) => {
+            Body::from_stream(stream.take_until(revoked.cancelled_owned()).map(Ok::<_, Infallible>))
+        }
+    })
+}
+
+/// One request of a dialect, answered.
+pub async fn answer(app: &Arc<App>, identity: Identity, dialect: Dialect, raw: Raw) -> Response {
+    let inbound = Asked::new(identity.clone(), raw).inbound(app, dialect);
+    respond(&identity, app.router.answer(inbound).await)
+}
+
+pub fn request_id<B>(request: &Request<B>) -> Result<RequestId> {
+    request.extensions().get::<RequestId>().copied().ok_or_else(|| Failure::internal("a request has no id"))
+}

@@ -1,0 +1,21 @@
+use crate::{app::App, auth::ModelCaller, extract::Raw, gateway};
+use axum::{extract::State, response::Response};
+use router::dialect::Dialect;
+use std::sync::Arc;
+
+/// Turn texts into vectors, as Ollama's embed
+///
+/// The request and the answer are Ollama's.
+#[utoipa::path(
+    post,
+    path = "/ollama/api/embed",
+    operation_id = "gateway_ollama_embed",
+    tag = "gateway",
+    security(("bearer" = ["model", "user", "admin"])),
+    request_body = serde_json::Value,
+    responses((status = 200, description = "The vendor's answer.", body = serde_json::Value)),
+)]
+pub async fn ollama_embed(State(app): State<Arc<App>>, ModelCaller(identity): ModelCaller, raw: Raw) -> Response {
+    let inbound = gateway::Asked::new(identity.clone(), raw).inbound(&app, Dialect::OllamaChat);
+    gateway::respond(&identity, app.router.embed_ollama(inbound).await)
+}

@@ -1,0 +1,21 @@
+use crate::{app::App, auth::Admin, extract::Raw, gateway};
+use axum::{extract::State, response::Response};
+use router::dialect::Dialect;
+use std::sync::Arc;
+
+/// Fetch a model, as Ollama's pull
+///
+/// Progress comes as lines of JSON.
+#[utoipa::path(
+    post,
+    path = "/ollama/api/pull",
+    operation_id = "gateway_ollama_pull",
+    tag = "gateway",
+    security(("bearer" = ["admin"])),
+    request_body = serde_json::Value,
+    responses((status = 200, description = "The vendor's answer.", body = serde_json::Value)),
+)]
+pub async fn ollama_pull(State(app): State<Arc<App>>, Admin(identity): Admin, raw: Raw) -> Response {
+    let inbound = gateway::Asked::new(identity.clone(), raw).inbound(&app, Dialect::OllamaChat);
+    gateway::respond(&identity, app.router.ollama_pull(inbound).await)
+}

@@ -1,0 +1,78 @@
+//! Refusals at the edge in the shapes that clients of a vendor understand: no token, no route, too large a body.
+
+use crate::problem::Failure;
+use domain::{ErrorCode, RequestId};
+use serde_json::{Value, json};
+
+/// Whose clients ask under a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vendor {
+    OpenAi,
+    Anthropic,
+    Ollama,
+}
+
+impl Vendor {
+    pub fn of(path: &str) -> Option<Self> {
+        if path == "/v1/messages" || path.starts_with("/v1/messages/") {
+            Some(Self::Anthropic)
+        } else if path.starts_with("/v1/") || path.starts_with("/providers/") {
+            Some(Self::OpenAi)
+        } else if path.starts_with("/ollama/") {
+            Some(Self::Ollama)
+        } else {
+            None
+        }
+    }
+
+    pub fn error(self, failure: &Failure, request_id: RequestId) -> Value {
+        let message = &failure.detail;
+        match self {
+            Self::OpenAi => json!({
+                "error": {"message": message, "type": openai_type(failure.code), "param": null, "code": failure.code.to_string()},
+            }),
+            Self::Anthropic => json!({
+                "type": "error",
+                "error": {"type": anthropic_type(failure.code), "message": message},
+                "request_id": request_id.to_string(),
+            }),
+            Self::Ollama => json!({"error": message}),
+        }
+    }
+}
+
+fn openai_type(code: ErrorCode) -> &'static str {
+    match code.status() {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        429 => "rate_limit_error",
+        400..=499 => "invalid_request_error",
+        _ => "server_error",
+    }
+}
+
+fn anthropic_type(code: ErrorCode) -> &'static str {
+    match code.status() {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        400..=499 => "invalid_request_error",
+        _ => "api_error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_tells_whose_client_asks() {
+        assert_eq!(Vendor::of("/v1/messages/count_tokens"), Some(Vendor::Anthropic));
+        assert_eq!(Vendor::of("/v1/messagesx"), Some(Vendor::OpenAi));
+        assert_eq!(Vendor::of("/ollama/api/chat"), Some(Vendor::Ollama));
+        assert_eq!(Vendor::of("/api/v1/jobs"), None);
+    }
+}

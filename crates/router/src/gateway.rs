@@ -1,0 +1,187 @@
+//! Calls of foreign clients: a vendor's request comes in, a vendor's answer goes out.
+//!
+//! ```text
+//!   body, headers ─▶ Call ─▶ Run ─▶ committed ─▶ head (who answers, at what cost) ─▶ frames through the dialect's encoder
+//!                              └─ failed ─▶ the vendor's error
+//! ```
+//! The head of a stream waits for the first content, because only then it is known who answers. A client that streams and
+//! would wait longer than [`HEAD_PATIENCE`] gets its head early and signs of life after it; what fails then fails in band.
+
+mod body;
+mod embeddings;
+mod head;
+mod listing;
+mod pass_through;
+mod tokens;
+
+use crate::{
+    Error, Event, Frame, Router,
+    answer::Whole,
+    call::{Call, Caller},
+    dialect::{Asked, Dialect, Envelope},
+    plan::Placement,
+    run::{Committed, Run, Step},
+};
+use body::Encoding;
+use bytes::Bytes;
+use domain::ModelCallId;
+use futures_util::{Stream, StreamExt};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use protocol::Egress;
+use std::{pin::Pin, sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout_at};
+
+pub use pass_through::PassThrough;
+
+/// Under the idle limits of common proxies and clients.
+const HEAD_PATIENCE: Duration = Duration::from_secs(15);
+/// A stream with nothing to say says so this often.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// A request of a foreign client.
+#[derive(Debug)]
+pub struct Inbound {
+    pub id: ModelCallId,
+    pub dialect: Dialect,
+    pub body: Bytes,
+    pub headers: HeaderMap,
+    pub caller: Caller,
+    /// What the caller's key allows.
+    pub egress: Egress,
+}
+
+/// The bytes of an answer.
+pub enum Body {
+    Whole(Bytes),
+    /// Dropping it ends the call upstream.
+    Stream(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
+}
+
+impl Router {
+    /// Answers a request in its own dialect, whatever becomes of it.
+    pub async fn answer(&self, inbound: Inbound) -> Response<Body> {
+        let (id, dialect) = (inbound.id, inbound.dialect);
+        match self.try_answer(inbound).await {
+            Ok(response) => response,
+            Err(error) => failure(dialect, &error, id),
+        }
+    }
+
+    async fn try_answer(&self, inbound: Inbound) -> Result<Response<Body>, Error> {
+        let asked = Asked::new(inbound.dialect, inbound.body, head::forwarded(&inbound.headers))?;
+        let call = head::call(inbound.id, asked, inbound.caller, inbound.egress, &inbound.headers)?;
+        self.run(call).await
+    }
+
+    async fn run(&self, call: Call) -> Result<Response<Body>, Error> {
+        let (asked, id) = (call.asked.clone(), call.id);
+        let envelope = Envelope {
+            id: id.to_string().replace('-', ""),
+            model: asked.peek.model.clone(),
+            created_s: self.inner.clock.now().as_millis() / 1000,
+            wants_usage: asked.peek.wants_usage,
+            estimated_input_tokens: tokens::estimate(asked.peek.prompt_bytes),
+        };
+        let mut steps = Run::new(self.inner.clone(), call).steps();
+        let head_due = Instant::now() + HEAD_PATIENCE;
+        let committed = loop {
+            let step = if asked.peek.stream {
+                match timeout_at(head_due, steps.next()).await {
+                    Ok(step) => step,
+                    Err(_) => break None,
+                }
+            } else {
+                steps.next().await
+            };
+            match step {
+                Some(Step::Committed(committed)) => break Some(*committed),
+                Some(Step::Failed { error, .. }) => return Err(error),
+                Some(Step::Accepted { .. } | Step::Gave(_)) => {}
+                Some(Step::Frame(_)) | None => return Err(Error::Cancelled),
+            }
+        };
+        if asked.peek.stream {
+            let encoding = Encoding::new(asked.dialect, envelope, steps, HEARTBEAT);
+            let mut response = Response::new(Body::Stream(Box::pin(encoding.into_stream(committed.clone()))));
+            head::stream(response.headers_mut(), asked.dialect);
+            head::tell(response.headers_mut(), committed.as_ref(), id);
+            head::limits(response.headers_mut(), committed.as_ref(), asked.dialect, self.inner.clock.now());
+            return Ok(response);
+        }
+        let committed = committed.ok_or(Error::Cancelled)?;
+        let body = gathered(asked.dialect, &envelope, &mut steps).await?;
+        let mut response = Response::new(Body::Whole(body));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        head::tell(response.headers_mut(), Some(&committed), id);
+        head::limits(response.headers_mut(), Some(&committed), asked.dialect, self.inner.clock.now());
+        Ok(response)
+    }
+}
+
+/// The one body of an answer that was not asked for as a stream.
+async fn gathered(
+    dialect: Dialect,
+    envelope: &Envelope,
+    steps: &mut (impl Stream<Item = Step> + Unpin),
+) -> Result<Bytes, Error> {
+    let mut whole = Whole::default();
+    let mut only: Option<Bytes> = None;
+    let mut frames = 0;
+    while let Some(step) = steps.next().await {
+        match step {
+            Step::Frame(Frame { raw, events }) => {
+                frames += 1;
+                only = raw.filter(|_| frames == 1);
+                let finished = events.iter().any(|event| matches!(event, Event::Finished(_)));
+                // The provider's own body, to the byte.
+                if let (true, Some(body)) = (finished, only.take()) {
+                    return Ok(body);
+                }
+                for event in &events {
+                    whole.add(event);
+                }
+                if finished {
+                    return Ok(Bytes::from(dialect.whole(envelope, &whole).to_string()));
+                }
+            }
+            Step::Failed { error, .. } => return Err(error),
+            Step::Accepted { .. } | Step::Committed(_) | Step::Gave(_) => {}
+        }
+    }
+    Err(Error::Cancelled)
+}
+
+/// An error as the vendor would say it.
+fn failure(dialect: Dialect, error: &Error, id: ModelCallId) -> Response<Body> {
+    let (status, body) = dialect.error(error, &id.to_string());
+    let mut response = Response::new(Body::Whole(Bytes::from(body.to_string())));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    head::tell(headers, None, id);
+    head::retry(headers, error);
+    response
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self::Whole(bytes)
+    }
+}
+
+pub(crate) fn json(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
+    let mut response = Response::new(Body::Whole(Bytes::from(body.to_string())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+pub(crate) fn placement(text: &str) -> Option<Placement> {
+    match text {
+        "auto" => Some(Placement::Auto),
+        "local-only" => Some(Placement::LocalOnly),
+        "cloud-only" => Some(Placement::CloudOnly),
+        _ => None,
+    }
+}
+

@@ -1,0 +1,144 @@
+//! Embeddings: one request to the first target that answers, in either vendor's words.
+
+use super::{Body, Inbound, failure, head, json};
+use crate::{
+    Error, Router,
+    accounts::Spent,
+    call::Call,
+    catalogue::Freshness,
+    conversation::Conversation,
+    dialect::{Asked, Dialect},
+    dialects::{ollama, openai_embeddings},
+    plan::{Candidate, Needs, Work},
+    providers::{EmbedRequest, Embeddings, Patience},
+    run::Committed,
+};
+use http::{Response, StatusCode};
+use std::{sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+/// For a batch on a slow CPU, a cold model included.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+impl Router {
+    /// Answers OpenAI's `POST /v1/embeddings`.
+    pub async fn embed_openai(&self, inbound: Inbound) -> Response<Body> {
+        let id = inbound.id;
+        let answered = async {
+            let request = openai_embeddings::parse(&inbound.body)?;
+            let name = request.model.clone();
+            let (embeddings, committed) = self.embed(&inbound, &name, request.input.clone(), request.dimensions).await?;
+            Ok((openai_embeddings::whole(&name, &embeddings, request.encoding), committed))
+        };
+        respond(answered.await, Dialect::OpenAiChat, id)
+    }
+
+    /// Answers Ollama's `POST /api/embed`.
+    pub async fn embed_ollama(&self, inbound: Inbound) -> Response<Body> {
+        let id = inbound.id;
+        let answered = async {
+            let request = ollama::embed::parse(&inbound.body)?;
+            let name = request.model.clone();
+            let (embeddings, committed) = self.embed(&inbound, &name, request.input.clone(), request.dimensions).await?;
+            Ok((request.whole(&embeddings), committed))
+        };
+        respond(answered.await, Dialect::OllamaChat, id)
+    }
+
+    async fn embed(
+        &self,
+        inbound: &Inbound,
+        route: &str,
+        input: Vec<String>,
+        dimensions: Option<u32>,
+    ) -> Result<(Embeddings, Committed), Error> {
+        let prompt_bytes = input.iter().map(String::len).sum();
+        let asked = Asked::own(route.to_owned(), Conversation::default(), prompt_bytes);
+        let call = head::call(inbound.id, asked, inbound.caller.clone(), inbound.egress, &inbound.headers)?;
+        self.inner.books.check_route(&call)?;
+        let needs = Needs {
+            egress: call.egress,
+            placement: call.placement,
+            work: Work::Embed,
+            tools: false,
+            schema: false,
+            images: false,
+        };
+        let plan = self.inner.table().plan(route, &needs, Freshness::CALL, &self.inner.targets).await?;
+        let mut fallbacks = 0;
+        let mut last = None;
+        for mut candidate in plan.candidates {
+            candidate.price = self.inner.price(&candidate.model);
+            if let Some(why) = self.inner.books.keeps_out(&call, &candidate) {
+                last.get_or_insert(Error::NotAllowed { message: format!("`{}`: {why}", candidate.id()) });
+                continue;
+            }
+            let reservation = self.inner.books.reserve(&call, &candidate)?;
+            let candidate = &candidate;
+            match self.embed_with(&call, candidate, &input, dimensions).await {
+                Ok(embeddings) => {
+                    let committed = Committed::whole(&self.inner, candidate, fallbacks, embeddings.input_tokens);
+                    let microusd = committed.cost_microusd.unwrap_or(0);
+                    reservation.settle(Spent { tokens: embeddings.input_tokens, microusd });
+                    return Ok((embeddings, committed));
+                }
+                Err(error) if !error.leads_on() => return Err(error),
+                Err(error) => {
+                    reservation.release();
+                    fallbacks += 1;
+                    last.get_or_insert(error);
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::NoModel(format!("route `{route}` has no target that makes embeddings"))))
+    }
+
+    async fn embed_with(
+        &self,
+        call: &Call,
+        candidate: &Candidate,
+        input: &[String],
+        dimensions: Option<u32>,
+    ) -> Result<Embeddings, Error> {
+        let provider = || candidate.model.provider.clone();
+        let permit = self.inner.targets.permit(candidate.id()).ok_or_else(|| Error::LeftAlone {
+            provider: provider(),
+            model: candidate.model.name.clone(),
+        })?;
+        let _slot = self.inner.admission(candidate.shelf).acquire(&candidate.model.name).await.map_err(|_| {
+            Error::RateLimited { provider: provider(), message: "its queue here is full".to_owned(), retry_after: None }
+        })?;
+        let checkpoint = self.inner.departures(call, candidate);
+        let request = EmbedRequest {
+            model: candidate.model.name.clone(),
+            input: input.to_vec(),
+            dimensions,
+            checkpoint: checkpoint.map(|checkpoint| checkpoint as Arc<dyn crate::egress::Checkpoint>),
+            patience: Patience { headers: PATIENCE },
+        };
+        let patience = call.deadline.unwrap_or(PATIENCE).min(PATIENCE);
+        let embedded = timeout(patience, candidate.provider.embed(request)).await.unwrap_or_else(|_| {
+            Err(Error::TimedOut { provider: provider(), awaited: crate::Awaited::Headers, after: patience })
+        });
+        match &embedded {
+            Ok(_) => permit.succeeded(),
+            Err(error) => permit.report(error, candidate.loaded),
+        }
+        embedded
+    }
+}
+
+fn respond(
+    answered: Result<(serde_json::Value, Committed), Error>,
+    dialect: Dialect,
+    id: domain::ModelCallId,
+) -> Response<Body> {
+    match answered {
+        Ok((body, committed)) => {
+            let mut response = json(StatusCode::OK, &body);
+            head::tell(response.headers_mut(), Some(&committed), id);
+            response
+        }
+        Err(error) => failure(dialect, &error, id),
+    }
+}

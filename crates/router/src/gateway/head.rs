@@ -1,0 +1,202 @@
+//! What callers say in headers, and what they are told in them.
+
+use super::placement;
+use crate::{
+    Call, Error,
+    call::Caller,
+    dialect::{Asked, Dialect},
+    plan::Placement,
+    run::Committed,
+};
+use domain::ModelCallId;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use protocol::Egress;
+use std::{sync::Arc, time::Duration};
+
+const ROUTE: &str = "x-devmesh-route";
+const DEADLINE: &str = "x-devmesh-deadline-ms";
+const CACHE: &str = "x-devmesh-cache";
+const BUFFERED: &str = "x-devmesh-buffered";
+
+/// Headers that a provider of the caller's dialect is told. Everything else, credentials first of all, stays here.
+const FORWARDED: [&str; 5] =
+    ["anthropic-beta", "anthropic-version", "openai-beta", "openai-organization", "openai-project"];
+
+/// A header tells at most this much of a list: proxies refuse more.
+const LONGEST: usize = 1024;
+
+pub(super) fn forwarded(headers: &HeaderMap) -> HeaderMap {
+    let mut kept = HeaderMap::new();
+    for name in FORWARDED {
+        for value in headers.get_all(name) {
+            kept.append(HeaderName::from_static(name), value.clone());
+        }
+    }
+    kept
+}
+
+/// # Errors
+/// [`Error::Invalid`] for a header of ours that makes no sense.
+pub(super) fn call(
+    id: ModelCallId,
+    asked: Asked,
+    caller: Caller,
+    egress: Egress,
+    headers: &HeaderMap,
+) -> Result<Call, Error> {
+    let route = asked.peek.model.clone();
+    let mut call = Call::new(id, route, Arc::new(asked), caller);
+    call.egress = egress;
+    call.placement = placement_of(headers)?;
+    if let Some(text) = text(headers, DEADLINE)? {
+        let ms = text.parse::<u64>().ok().filter(|ms| (1..=86_400_000).contains(ms));
+        let ms = ms.ok_or_else(|| invalid(DEADLINE, text, "a whole number of milliseconds from 1 to 86400000"))?;
+        call.deadline = Some(Duration::from_millis(ms));
+    }
+    call.use_cache = switch(headers, CACHE, "use")?;
+    call.buffered = switch(headers, BUFFERED, "true")?;
+    Ok(call)
+}
+
+/// # Errors
+/// [`Error::Invalid`] for a word that is none of the three.
+pub(super) fn placement_of(headers: &HeaderMap) -> Result<Placement, Error> {
+    match text(headers, ROUTE)? {
+        None => Ok(Placement::Auto),
+        Some(text) => placement(text).ok_or_else(|| invalid(ROUTE, text, "`local-only`, `cloud-only` or `auto`")),
+    }
+}
+
+fn switch(headers: &HeaderMap, name: &str, on: &str) -> Result<bool, Error> {
+    match text(headers, name)? {
+        None => Ok(false),
+        Some(text) if text == on => Ok(true),
+        Some(text) => Err(invalid(name, text, &format!("`{on}`, or no such header"))),
+    }
+}
+
+/// One value; several contradict each other.
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Error> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    match (value.to_str(), values.next()) {
+        (Ok(text), None) => Ok(Some(text.trim())),
+        (Ok(_), Some(_)) => Err(invalid(name, "several values", "one value")),
+        (Err(_), _) => Err(invalid(name, "bytes that are no text", "plain text")),
+    }
+}
+
+fn invalid(name: &str, seen: &str, wanted: &str) -> Error {
+    let seen: String = seen.chars().take(64).collect();
+    Error::Invalid { pointer: String::new(), message: format!("the header `{name}` says `{seen}`; it takes {wanted}") }
+}
+
+pub(super) fn stream(headers: &mut HeaderMap, dialect: Dialect) {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(dialect.stream_media_type()));
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+}
+
+/// Who answered, and what there is to know about that.
+pub(super) fn tell(headers: &mut HeaderMap, committed: Option<&Committed>, id: ModelCallId) {
+    let mut say = |name: &'static str, text: &str| {
+        // Names of models may hold what no header can: then the call's record has them.
+        if let Ok(value) = HeaderValue::from_str(&text.chars().take(LONGEST).collect::<String>()) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    say("x-devmesh-request-id", &id.to_string());
+    let Some(committed) = committed else { return };
+    say("x-devmesh-provider", &committed.provider);
+    say("x-devmesh-model", &committed.model);
+    say("x-devmesh-fallbacks", &committed.fallbacks.to_string());
+    if let Some(digest) = &committed.digest {
+        say("x-devmesh-digest", digest);
+    }
+    if let Some(cost) = committed.cost_microusd {
+        say("x-devmesh-cost-microusd", &cost.to_string());
+    }
+    if let Some(tokens) = committed.context_tokens {
+        say("x-devmesh-context-tokens", &tokens.to_string());
+    }
+    if let Some(usage) = committed.usage {
+        say("x-devmesh-context-used", &(usage.input_tokens + usage.output_tokens).to_string());
+    }
+    if let Some(age) = committed.cached {
+        say("x-devmesh-cache", &format!("hit; age={}", age.as_secs()));
+    }
+    if !committed.lost.is_empty() {
+        say("x-devmesh-lost-fields", &committed.lost.join(", "));
+    }
+    if !committed.flaws.is_empty() {
+        say("x-devmesh-quality", &committed.flaws.join("; "));
+    }
+    if let Some(notice) = &committed.notice {
+        say("x-devmesh-notice", notice);
+    }
+}
+
+/// What is left of the key's limits, in the vendor's own headers.
+pub(super) fn limits(headers: &mut HeaderMap, committed: Option<&Committed>, dialect: Dialect, now: domain::Timestamp) {
+    if let Some(rates) = committed.and_then(|committed| committed.rates) {
+        headers.extend(match dialect {
+            Dialect::Anthropic => rates.anthropic_headers(now),
+            _ => rates.openai_headers(),
+        });
+    }
+}
+
+/// What a client's own retries should do about an error. The chain of targets is exhausted by then, so trying at once what
+/// was just tried everywhere helps nobody.
+pub(super) fn retry(headers: &mut HeaderMap, error: &Error) {
+    let wait = match error {
+        Error::RateLimited { retry_after, .. } | Error::OverLimit { retry_after, .. } => *retry_after,
+        Error::LeftAlone { .. } => Some(Duration::from_secs(5)),
+        _ => None,
+    };
+    if let Some(wait) = wait {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
+    if wait.is_none() || !matches!(error, Error::OverLimit { .. }) {
+        headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn our_words_are_understood_and_others_are_refused() {
+        assert_eq!(placement_of(&headers(&[])), Ok(Placement::Auto));
+        assert_eq!(placement_of(&headers(&[(ROUTE, "local-only")])), Ok(Placement::LocalOnly));
+        let refused = placement_of(&headers(&[(ROUTE, "nowhere")])).unwrap_err().to_string();
+        assert!(refused.contains("`nowhere`") && refused.contains("local-only"), "{refused}");
+        let mut twice = headers(&[(ROUTE, "auto")]);
+        twice.append(ROUTE, "cloud-only".parse().unwrap());
+        assert!(placement_of(&twice).is_err(), "two values contradict each other");
+    }
+
+    #[test]
+    fn credentials_are_never_forwarded() {
+        let all = headers(&[("authorization", "Bearer dm_x"), ("x-api-key", "dm_x"), ("anthropic-beta", "a"), ("cookie", "c")]);
+        assert_eq!(forwarded(&all).keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["anthropic-beta"]);
+    }
+
+    #[test]
+    fn clients_are_told_whether_to_come_back() {
+        let told = |error: &Error| {
+            let mut headers = HeaderMap::new();
+            retry(&mut headers, error);
+            let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+            (text("retry-after"), text("x-should-retry"))
+        };
+        let limited = |retry_after| Error::RateLimited { provider: "p".into(), message: "m".into(), retry_after };
+        assert_eq!(told(&limited(Some(Duration::from_millis(1500)))), (Some("2".into()), Some("false".into())));
+        assert_eq!(told(&Error::Cancelled), (None, Some("false".into())));
+    }
+}

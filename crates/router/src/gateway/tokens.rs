@@ -1,0 +1,71 @@
+//! How many tokens a prompt has.
+
+use super::{Body, Inbound, failure, head, json};
+use crate::{
+    Error, Router,
+    call::Call,
+    catalogue::Freshness,
+    dialect::Asked,
+    plan::{Needs, Work},
+    providers::{ChatRequest, Patience},
+};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use std::{sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+/// Bytes of a request that make about one token.
+const BYTES_PER_TOKEN: usize = 4;
+/// Somebody waits for the number only to decide whether to ask.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where nobody counts.
+pub(crate) fn estimate(prompt_bytes: usize) -> u64 {
+    prompt_bytes.div_ceil(BYTES_PER_TOKEN).max(1) as u64
+}
+
+impl Router {
+    /// Answers Anthropic's `POST /v1/messages/count_tokens`. Counted by the target itself where it can; an estimate says so
+    /// in `x-devmesh-token-count`.
+    pub async fn count_tokens(&self, inbound: Inbound) -> Response<Body> {
+        let (id, dialect) = (inbound.id, inbound.dialect);
+        match self.try_count(inbound).await {
+            Ok((tokens, counted)) => {
+                let mut response = json(StatusCode::OK, &serde_json::json!({"input_tokens": tokens}));
+                head::tell(response.headers_mut(), None, id);
+                let how = HeaderValue::from_static(if counted { "exact" } else { "estimated" });
+                response.headers_mut().insert(HeaderName::from_static("x-devmesh-token-count"), how);
+                response
+            }
+            Err(error) => failure(dialect, &error, id),
+        }
+    }
+
+    async fn try_count(&self, inbound: Inbound) -> Result<(u64, bool), Error> {
+        let asked = Asked::new(inbound.dialect, inbound.body, head::forwarded(&inbound.headers))?;
+        let call: Call = head::call(inbound.id, asked, inbound.caller, inbound.egress, &inbound.headers)?;
+        let needs = Needs {
+            egress: call.egress,
+            placement: call.placement,
+            work: Work::Chat,
+            tools: false,
+            schema: false,
+            images: false,
+        };
+        let plan = self.inner.table().plan(&call.route, &needs, Freshness::CALL, &self.inner.targets).await?;
+        if let Some(candidate) = plan.candidates.first() {
+            let checkpoint = self.inner.departures(&call, candidate);
+            let request = ChatRequest {
+                model: candidate.model.name.clone(),
+                asked: call.asked.clone(),
+                changed: None,
+                stream: false,
+                checkpoint: checkpoint.map(|checkpoint| checkpoint as Arc<dyn crate::egress::Checkpoint>),
+                patience: Patience { headers: PATIENCE },
+            };
+            if let Ok(Ok(Some(tokens))) = timeout(PATIENCE, candidate.provider.count_tokens(&request)).await {
+                return Ok((tokens, true));
+            }
+        }
+        Ok((estimate(call.asked.peek.prompt_bytes), false))
+    }
+}

@@ -1,0 +1,114 @@
+//! Whole answers kept in memory for callers that ask for them, on routes that keep them.
+
+use crate::{
+    Event,
+    answer::{Block, Finish, Usage, Whole},
+    call::Call,
+    dialect::Dialect,
+    plan::Plan,
+    response_cache::{self, Answer, Hit, Key, Question, ResponseCache},
+    run::Committed,
+};
+use protocol::{Egress, Model};
+use std::time::Duration;
+
+#[derive(Default)]
+pub(crate) struct Kept(ResponseCache);
+
+pub(crate) struct KeptAnswer(Hit);
+
+impl Kept {
+    pub(crate) fn find(&self, call: &Call, plan: &Plan) -> Option<KeptAnswer> {
+        let longest = plan.policy.cache?;
+        let hit = self.0.get(&key(call, plan)?)?;
+        (Duration::from_secs(hit.age_s) < longest).then_some(KeptAnswer(hit))
+    }
+
+    pub(crate) fn keep(&self, call: &Call, plan: &Plan, model: &Model, whole: &Whole) {
+        if plan.policy.cache.is_none() || whole.finish.is_none() {
+            return;
+        }
+        if let Some(key) = key(call, plan) {
+            let answer = Answer {
+                events: events(whole),
+                provider: model.provider.clone(),
+                model: model.name.clone(),
+                usage: whole.usage(),
+            };
+            self.0.put(key, answer, &[]);
+        }
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.clear();
+    }
+}
+
+/// `None` for calls that want none, and for devmesh's own agents, whose conversations never repeat.
+fn key(call: &Call, plan: &Plan) -> Option<Key> {
+    if !call.use_cache || call.asked.dialect == Dialect::Own {
+        return None;
+    }
+    Key::of(&Question {
+        principal: &call.caller.principal.to_string(),
+        route: &call.route,
+        egress: match plan.egress {
+            Egress::LocalOnly => "local_only",
+            Egress::Redacted => "redacted",
+            Egress::Allowed => "allowed",
+        },
+        dialect: call.asked.dialect,
+        headers: &call.asked.headers,
+        body: &call.asked.body,
+    })
+}
+
+/// The events a whole answer would come from.
+fn events(whole: &Whole) -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut calls = 0;
+    for block in &whole.blocks {
+        match block {
+            Block::Text(text) => events.push(Event::Text(text.clone())),
+            Block::Thinking { text, signature } => {
+                events.push(Event::Thinking(text.clone()));
+                events.extend(signature.clone().map(Event::ThinkingSignature));
+            }
+            Block::RedactedThinking(data) => events.push(Event::RedactedThinking(data.clone())),
+            Block::ToolCall { id, name, arguments, .. } => {
+                events.push(Event::ToolCall { index: calls, id: id.clone(), name: name.clone() });
+                events.push(Event::ToolArguments { index: calls, fragment: arguments.clone() });
+                calls += 1;
+            }
+        }
+    }
+    if let Some(finish) = &whole.finish {
+        events.push(Event::Finished(Finish { load_ms: None, ..finish.clone() }));
+    }
+    events
+}
+
+impl KeptAnswer {
+    pub(crate) fn committed(&self) -> Committed {
+        let response_cache::Answer { provider, model, .. } = &*self.0.answer;
+        Committed {
+            provider: provider.clone(),
+            model: model.clone(),
+            digest: None,
+            fallbacks: 0,
+            notice: None,
+            lost: Vec::new(),
+            cached: Some(Duration::from_secs(self.0.age_s)),
+            flaws: Vec::new(),
+            usage: Some(Usage::default()),
+            // Nobody was asked, so nobody is paid.
+            cost_microusd: Some(0),
+            price: Some(crate::accounts::Price::FREE),
+            context_tokens: None,
+        }
+    }
+
+    pub(crate) fn into_events(self) -> Vec<Event> {
+        self.0.answer.events.clone()
+    }
+}

@@ -1,0 +1,250 @@
+//! Numbers for Prometheus, in the names of OpenTelemetry's GenAI conventions where they have one.
+
+use crate::{Inner, answer::Usage, breaker::Phase, router::Router};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode},
+    metrics::{
+        MetricType,
+        counter::{ConstCounter, Counter},
+        family::{Family, MetricConstructor},
+        gauge::ConstGauge,
+        histogram::Histogram,
+    },
+    registry::{Registry, Unit},
+};
+use protocol::{ModelCallRecord, ModelCallState};
+use std::{fmt, sync::Arc, time::Duration};
+
+/// From a cached answer's millisecond to a slow model's ten minutes.
+const SECONDS: [f64; 16] =
+    [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 600.0];
+
+/// Who answered. Callers choose routes, not labels: what names neither a configured route nor a listed model counts as
+/// `other`, so a stranger cannot make series without end.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct By {
+    route: String,
+    provider: String,
+    model: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Request {
+    route: String,
+    provider: String,
+    model: String,
+    dialect: String,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Token {
+    provider: String,
+    model: String,
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Target {
+    target: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Provider {
+    provider: String,
+}
+
+#[derive(Clone)]
+struct InSeconds;
+
+impl MetricConstructor<Histogram> for InSeconds {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(SECONDS)
+    }
+}
+
+/// Series of one kind at once; further ones count as `other`.
+const SERIES: usize = 2_000;
+
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<Request, Counter>,
+    duration: Family<By, Histogram, InSeconds>,
+    first_token: Family<By, Histogram, InSeconds>,
+    per_token: Family<By, Histogram, InSeconds>,
+    queued: Family<By, Histogram, InSeconds>,
+    tokens: Family<Token, Counter>,
+    cost: Family<By, Counter>,
+    fallbacks: Family<By, Counter>,
+    flaws: Family<By, Counter>,
+    cache_hits: Counter,
+    redactions: Counter,
+    seen: std::sync::Mutex<std::collections::HashSet<By>>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::default();
+        macro_rules! register {
+            ($name:literal, $help:literal, $metric:expr) => {{
+                let metric = $metric;
+                registry.register($name, $help, metric.clone());
+                metric
+            }};
+            ($name:literal, $help:literal, $unit:ident, $metric:expr) => {{
+                let metric = $metric;
+                registry.register_with_unit($name, $help, Unit::$unit, metric.clone());
+                metric
+            }};
+        }
+        let seconds = || Family::new_with_constructor(InSeconds);
+        Self {
+            requests: register!("devmesh_model_requests", "Model calls that are over", Family::default()),
+            duration: register!("gen_ai_server_request_duration", "From request to end", Seconds, seconds()),
+            first_token: register!("gen_ai_server_time_to_first_token", "From request to first content", Seconds, seconds()),
+            per_token: register!("gen_ai_server_time_per_output_token", "Between tokens, on average of a call", Seconds, seconds()),
+            queued: register!("devmesh_model_queue_duration", "Waited for a place at the provider", Seconds, seconds()),
+            tokens: register!("devmesh_model_tokens", "Tokens as providers count them", Family::default()),
+            cost: register!("devmesh_model_cost_microusd", "Cost in millionths of a US dollar", Family::default()),
+            fallbacks: register!("devmesh_model_fallbacks", "Targets left for the next one", Family::default()),
+            flaws: register!("devmesh_model_flaws", "Answers that were not what was asked for", Family::default()),
+            cache_hits: register!("devmesh_model_cache_hits", "Calls answered from memory", Counter::default()),
+            redactions: register!("devmesh_model_redactions", "Secrets kept from a cloud", Counter::default()),
+            seen: std::sync::Mutex::default(),
+            registry,
+        }
+    }
+}
+
+impl Metrics {
+    pub(crate) fn ended(
+        &self,
+        record: &ModelCallRecord,
+        usage: Usage,
+        first_token: Option<Duration>,
+        elapsed: Duration,
+        queued: Duration,
+    ) {
+        let by = self.bounded(By {
+            route: record.route.clone(),
+            provider: record.provider.clone().unwrap_or_default(),
+            model: record.model.clone().unwrap_or_default(),
+        });
+        let request = Request {
+            route: by.route.clone(),
+            provider: by.provider.clone(),
+            model: by.model.clone(),
+            dialect: record.dialect.clone(),
+            state: record.state.as_str(),
+        };
+        self.requests.get_or_create(&request).inc();
+        self.fallbacks.get_or_create(&by).inc_by(u64::from(record.fallbacks));
+        if record.quality.is_some() {
+            self.flaws.get_or_create(&by).inc();
+        }
+        if record.cache_hit {
+            self.cache_hits.inc();
+        }
+        self.redactions.inc_by(u64::from(record.redactions));
+        let kinds = [
+            ("input", usage.input_tokens),
+            ("cached_input", usage.cached_input_tokens),
+            ("output", usage.output_tokens),
+            ("reasoning", usage.reasoning_tokens),
+        ];
+        for (kind, count) in kinds.into_iter().filter(|(_, count)| *count > 0) {
+            let token = Token { provider: by.provider.clone(), model: by.model.clone(), kind };
+            self.tokens.get_or_create(&token).inc_by(count);
+        }
+        if let Some(cost) = record.cost_microusd.filter(|cost| *cost > 0) {
+            self.cost.get_or_create(&by).inc_by(cost);
+        }
+        if record.state == ModelCallState::Succeeded {
+            self.duration.get_or_create(&by).observe(elapsed.as_secs_f64());
+            self.queued.get_or_create(&by).observe(queued.as_secs_f64());
+            if let Some(first) = first_token {
+                self.first_token.get_or_create(&by).observe(first.as_secs_f64());
+                if usage.output_tokens > 1 {
+                    let rest = elapsed.saturating_sub(first).as_secs_f64();
+                    self.per_token.get_or_create(&by).observe(rest / (usage.output_tokens - 1) as f64);
+                }
+            }
+        }
+    }
+
+    fn bounded(&self, by: By) -> By {
+        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if seen.contains(&by) {
+            return by;
+        }
+        // A call nobody answered may name anything.
+        if by.provider.is_empty() || seen.len() >= SERIES {
+            return By { route: "other".to_owned(), ..By { route: String::new(), provider: by.provider, model: "other".to_owned() } };
+        }
+        seen.insert(by.clone());
+        by
+    }
+}
+
+impl Router {
+    /// Everything in the text format of OpenMetrics.
+    pub fn metrics(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = encode(&mut text, &self.inner.metrics.registry);
+        let mut now = Registry::default();
+        now.register_collector(Box::new(Now(self.inner.clone())));
+        let end = "# EOF\n";
+        if text.ends_with(end) {
+            text.truncate(text.len() - end.len());
+        }
+        let _ = encode(&mut text, &now);
+        text
+    }
+}
+
+/// What is so at this moment: breakers, and calls that run and wait.
+struct Now(Arc<Inner>);
+
+impl fmt::Debug for Now {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Now")
+    }
+}
+
+impl Collector for Now {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let targets = self.0.targets.states();
+        let help = "Circuit breaker of a target: 0 closed, 1 half open, 2 open";
+        let mut breakers = encoder.encode_descriptor("devmesh_model_breaker", help, None, MetricType::Gauge)?;
+        for (target, state, _) in &targets {
+            let value: i64 = match state.phase {
+                Phase::Closed => 0,
+                Phase::HalfOpen => 1,
+                Phase::Open => 2,
+            };
+            let labels = Target { target: target.clone() };
+            ConstGauge::new(value).encode(breakers.encode_family(&labels)?)?;
+        }
+        let help = "How often a target's breaker opened";
+        let mut opened = encoder.encode_descriptor("devmesh_model_breaker_opened", help, None, MetricType::Counter)?;
+        for (target, state, _) in &targets {
+            let labels = Target { target: target.clone() };
+            ConstCounter::new(state.times_opened).encode(opened.encode_family(&labels)?)?;
+        }
+        let help = "Calls a provider works on";
+        let mut active = encoder.encode_descriptor("devmesh_model_calls_active", help, None, MetricType::Gauge)?;
+        for (provider, admission) in self.0.admissions() {
+            let labels = Provider { provider: provider.to_owned() };
+            ConstGauge::new(admission.outlook().active as i64).encode(active.encode_family(&labels)?)?;
+        }
+        let help = "Calls that wait for a provider";
+        let mut waiting = encoder.encode_descriptor("devmesh_model_calls_waiting", help, None, MetricType::Gauge)?;
+        for (provider, admission) in self.0.admissions() {
+            let labels = Provider { provider: provider.to_owned() };
+            ConstGauge::new(admission.outlook().waiting as i64).encode(waiting.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,622 @@
+//! One call on its way through the targets: the stream commit protocol.
+//!
+//! ```text
+//!   planning ─▶ trying ─▶ held ─▶ committed ─▶ over
+//!                 ▲ │       │         │ cut, stalled, broken
+//!                 └─┴───────┘         ▼
+//!             any failure, nothing   rescuing ─▶ committed (the next target goes on) │ over (the caller is told)
+//!             was passed on yet
+//! ```
+//! *Held*: a target has accepted and so far said only who it is. Its frames are kept back until the first content, so that
+//! until then every failure is a clean retry. *Committed*: the caller has something. From here on another target may only go
+//! on exactly where this one stopped: see [`rescue`]. A buffered call is held until the answer is whole and found good.
+//!
+//! Nothing runs in the background: the run is polled and does its work then, so whoever reads slowly slows the model down,
+//! and whoever drops the run ends it upstream.
+
+mod attempt;
+mod changes;
+mod own;
+mod rescue;
+mod retry;
+mod trace;
+
+use crate::{
+    Conversation, Error, Event, Frame,
+    accounts::{Price, RateLimits, Reservation},
+    answer::{Finish, Usage},
+    books::Books,
+    call::Call,
+    catalogue::Freshness,
+    kept::KeptAnswer,
+    plan::{Candidate, Needs, Plan, Work},
+    quality::{self, Flaw},
+    route::Policy,
+    router::Inner,
+};
+use attempt::{Attempt, Failed, Heard};
+use futures_util::{Stream, stream};
+pub(crate) use own::items;
+use protocol::{Fallback, FinishReason};
+use rescue::{Mode, Sent};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::time::Instant;
+pub(crate) use trace::{Ended, Trace};
+
+/// What a run says, in order. The last one is a frame with [`Event::Finished`], or [`Step::Failed`].
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// A target took the request. Said again for every further target.
+    Accepted { provider: String, model: String, why: String, notice: Option<String> },
+    /// A target came to nothing.
+    Gave(Fallback),
+    /// From here on frames follow.
+    Committed(Box<Committed>),
+    Frame(Frame),
+    /// Nothing comes after it. With the targets that came to nothing and were not said yet.
+    Failed { error: Error, fallbacks: Vec<Fallback> },
+}
+
+/// Who answers, for the head of the answer.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Committed {
+    pub(crate) provider: String,
+    pub(crate) model: String,
+    pub(crate) digest: Option<String>,
+    /// Targets that did not answer before this one.
+    pub(crate) fallbacks: usize,
+    pub(crate) notice: Option<String>,
+    /// Fields of the request that this target was not told of.
+    pub(crate) lost: Vec<String>,
+    /// Age of the kept answer that this one is.
+    pub(crate) cached: Option<Duration>,
+    /// What is wrong with the answer, when it was verified before it was passed on and no target did better.
+    pub(crate) flaws: Vec<String>,
+    /// Known when the answer was verified before it was passed on.
+    pub(crate) usage: Option<Usage>,
+    pub(crate) cost_microusd: Option<u64>,
+    pub(crate) price: Option<Price>,
+    pub(crate) rates: Option<RateLimits>,
+    pub(crate) context_tokens: Option<u64>,
+}
+
+impl Committed {
+    pub(crate) fn cost_of(&self, usage: Usage) -> Option<u64> {
+        self.price.map(|price| price.cost_microusd(&usage))
+    }
+
+    /// An answer that is there, for what is answered in one piece.
+    pub(crate) fn whole(inner: &Inner, candidate: &Candidate, fallbacks: usize, input_tokens: u64) -> Self {
+        let usage = Usage { input_tokens, ..Usage::default() };
+        let model = &candidate.model;
+        Self {
+            provider: model.provider.clone(),
+            model: model.name.clone(),
+            digest: model.digest.clone(),
+            fallbacks,
+            notice: candidate.notice.clone(),
+            lost: Vec::new(),
+            cached: None,
+            flaws: Vec::new(),
+            usage: Some(usage),
+            cost_microusd: inner.price(model).map(|price| price.cost_microusd(&usage)),
+            price: inner.price(model),
+            rates: None,
+            context_tokens: model.context_tokens,
+        }
+    }
+}
+
+pub(crate) struct Run {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) call: Call,
+    started: Instant,
+    deadline: Option<Instant>,
+    plan: Option<Plan>,
+    /// Not tried yet, best first.
+    left: VecDeque<Candidate>,
+    phase: Phase,
+    /// The target that is being listened to.
+    attempt: Option<Box<Attempt>>,
+    /// What it said that was not passed on yet.
+    held: VecDeque<Frame>,
+    sent: Sent,
+    trace: Trace,
+    /// What is told when nobody answers.
+    last_error: Option<Error>,
+    /// What the caller can mend comes first, whatever went wrong afterwards.
+    callers_fault: Option<Error>,
+    /// The largest window a prompt did not fit in: what is not larger is not asked.
+    overflowed_tokens: Option<u64>,
+    /// The first answer that had a flaw, in case nobody does better.
+    flawed: Option<Flawed>,
+    rescues: u32,
+    reservation: Option<Reservation>,
+    /// What is left of the key's limits, for the answer's head.
+    rates: Option<RateLimits>,
+}
+
+enum Phase {
+    Planning,
+    Trying(Box<Trying>),
+    Held,
+    /// The head was said; the frames that were held follow. What comes after them depends on whether they are all.
+    PassingHeld { whole: bool },
+    Committed,
+    Rescuing(Error),
+    Over,
+}
+
+/// One target and how often it may still be tried.
+struct Trying {
+    candidate: Candidate,
+    retries: u32,
+    not_before: Option<Instant>,
+    mode: Mode,
+}
+
+struct Flawed {
+    attempt: Box<Attempt>,
+    frames: VecDeque<Frame>,
+    flaws: Vec<Flaw>,
+}
+
+impl Run {
+    pub(crate) fn new(inner: Arc<Inner>, call: Call) -> Self {
+        let started = Instant::now();
+        let deadline = call.deadline.map(|deadline| started + deadline);
+        let trace = Trace::new(&inner, &call);
+        Self {
+            inner,
+            call,
+            started,
+            deadline,
+            plan: None,
+            left: VecDeque::new(),
+            phase: Phase::Planning,
+            attempt: None,
+            held: VecDeque::new(),
+            sent: Sent::default(),
+            trace,
+            last_error: None,
+            callers_fault: None,
+            overflowed_tokens: None,
+            flawed: None,
+            rescues: 0,
+            reservation: None,
+            rates: None,
+        }
+    }
+
+    /// The steps of this run. Dropping the stream ends the call upstream.
+    pub(crate) fn steps(self) -> impl Stream<Item = Step> + Send + Unpin + 'static {
+        Box::pin(stream::unfold(self, |mut run| async move { Some((run.next().await?, run)) }))
+    }
+
+    async fn next(&mut self) -> Option<Step> {
+        loop {
+            if let Some(fallback) = self.trace.unsaid() {
+                return Some(Step::Gave(fallback));
+            }
+            // A step that is dropped is the last one.
+            let step = match std::mem::replace(&mut self.phase, Phase::Over) {
+                Phase::Planning => self.plan().await,
+                Phase::Trying(trying) => self.try_one(*trying).await,
+                Phase::Held => self.hold().await,
+                Phase::PassingHeld { whole } => self.pass_held(whole),
+                Phase::Committed => self.pass().await,
+                Phase::Rescuing(error) => self.rescue(error),
+                Phase::Over => return None,
+            };
+            if step.is_some() {
+                return step;
+            }
+        }
+    }
+
+    async fn plan(&mut self) -> Option<Step> {
+        let peek = &self.call.asked.peek;
+        let needs = Needs {
+            egress: self.call.egress,
+            placement: self.call.placement,
+            work: Work::Chat,
+            tools: peek.has_tools,
+            schema: peek.has_schema,
+            images: peek.has_images,
+        };
+        let table = self.inner.table();
+        let plan = match table.plan(&self.call.route, &needs, Freshness::CALL, &self.inner.targets).await {
+            Ok(plan) => plan,
+            Err(error) => return Some(self.fail(error)),
+        };
+        self.trace.planned(&plan);
+        if let Err(error) = self.inner.books.check_route(&self.call) {
+            return Some(self.fail(error));
+        }
+        if let Some(kept) = self.inner.kept.find(&self.call, &plan) {
+            return Some(self.answer_from_memory(kept));
+        }
+        self.left = plan.candidates.iter().cloned().collect();
+        for candidate in &mut self.left {
+            candidate.price = self.inner.price(&candidate.model);
+        }
+        self.plan = Some(plan);
+        match self.reserve() {
+            Ok(()) => self.go_on(),
+            Err(error) => Some(self.fail(error)),
+        }
+    }
+
+    /// Holds back what the call may come to, for the first target that the caller may ask and can pay.
+    fn reserve(&mut self) -> Result<(), Error> {
+        let cap = self.policy().and_then(|policy| policy.cost_cap_microusd);
+        let mut refused = None;
+        while let Some(candidate) = self.left.front() {
+            let why = match self.inner.books.keeps_out(&self.call, candidate).or_else(|| over_cap(&self.call, candidate, cap)) {
+                Some(why) => {
+                    refused.get_or_insert_with(|| Error::NotAllowed {
+                        message: format!("no target of `{}` may be used: {}: {why}", self.call.route, candidate.id()),
+                    });
+                    why
+                }
+                None => match self.inner.books.reserve(&self.call, candidate) {
+                    Ok(reservation) => {
+                        self.rates = Some(reservation.rates());
+                        self.reservation = Some(reservation);
+                        return Ok(());
+                    }
+                    // Another target may cost less.
+                    Err(refusal) if refusal.is_about_the_target() => {
+                        let why = refusal.to_string();
+                        refused.get_or_insert_with(|| refusal.into());
+                        why
+                    }
+                    Err(refusal) => return Err(refusal.into()),
+                },
+            };
+            if let Some(candidate) = self.left.pop_front() {
+                self.trace.left_out(&candidate, why);
+            }
+        }
+        Err(refused.unwrap_or_else(|| Error::NoModel(format!("route `{}` has no target", self.call.route))))
+    }
+
+    fn policy(&self) -> Option<&Policy> {
+        self.plan.as_ref().map(|plan| &plan.policy)
+    }
+
+    /// To the next target that may help, or to the end.
+    fn go_on(&mut self) -> Option<Step> {
+        match self.next_candidate() {
+            Some(candidate) => {
+                let retries = self.policy().map_or(0, |policy| policy.retries);
+                self.phase = Phase::Trying(Box::new(Trying { candidate, retries, not_before: None, mode: Mode::Fresh }));
+                None
+            }
+            None => self.exhausted(),
+        }
+    }
+
+    /// Leaves out what cannot do better than those before it.
+    fn next_candidate(&mut self) -> Option<Candidate> {
+        while let Some(mut candidate) = self.left.pop_front() {
+            if let Some(why) = self.not_worth_it(&candidate) {
+                self.trace.left_out(&candidate, why);
+                continue;
+            }
+            if let Some(tried) = self.trace.last_failure() {
+                candidate.why = format!("{tried}; {}", candidate.why);
+            }
+            return Some(candidate);
+        }
+        None
+    }
+
+    fn not_worth_it(&mut self, candidate: &Candidate) -> Option<String> {
+        let cap = self.policy().and_then(|policy| policy.cost_cap_microusd);
+        let kept_out = self.inner.books.keeps_out(&self.call, candidate).or_else(|| over_cap(&self.call, candidate, cap));
+        if kept_out.is_some() {
+            return kept_out;
+        }
+        if let Some(reservation) = &mut self.reservation
+            && let Err(refusal) = reservation.change(&Books::estimate(&self.call, candidate.price.as_ref()), candidate.id())
+        {
+            let why = refusal.to_string();
+            self.last_error.get_or_insert_with(|| refusal.into());
+            return Some(why);
+        }
+        if let (Some(overflowed), Some(window)) = (self.overflowed_tokens, candidate.model.context_tokens)
+            && window <= overflowed
+        {
+            return Some(format!("its window of {window} tokens is no larger than {overflowed}"));
+        }
+        // The last one left is asked in any case.
+        if self.left.is_empty() {
+            return None;
+        }
+        let budget = self.policy().and_then(|policy| policy.latency_budget);
+        let eta = self.inner.admission(candidate.shelf).outlook().eta;
+        if let Some(budget) = budget
+            && eta > budget
+        {
+            let (eta, budget) = (eta.as_secs_f32(), budget.as_secs_f32());
+            return Some(format!("its queue would take {eta:.1} s, over the route's budget of {budget} s"));
+        }
+        let wait = self.inner.targets.cooling(candidate.id())?;
+        self.last_error.get_or_insert_with(|| resting(candidate, wait));
+        Some(format!("it asked for a rest of {:.1} s", wait.as_secs_f32()))
+    }
+
+    async fn try_one(&mut self, trying: Trying) -> Option<Step> {
+        let Trying { candidate, retries, not_before, mode } = trying;
+        if let Some(not_before) = not_before {
+            if self.deadline.is_some_and(|deadline| deadline <= not_before) {
+                return Some(self.overdue());
+            }
+            tokio::time::sleep_until(not_before).await;
+        }
+        let begun = Instant::now();
+        match self.begin(&candidate, retries, mode.clone()).await {
+            Ok(attempt) => {
+                let step = Step::Accepted {
+                    provider: candidate.model.provider.clone(),
+                    model: candidate.model.name.clone(),
+                    why: candidate.why.clone(),
+                    notice: candidate.notice.clone(),
+                };
+                self.attempt = Some(Box::new(attempt));
+                self.phase = Phase::Held;
+                Some(step)
+            }
+            Err(error) => self.failed_before_content(Failed { candidate, retries, mode, begun, error, usage: None }),
+        }
+    }
+
+    async fn hold(&mut self) -> Option<Step> {
+        let until_whole = self.holds_until_whole();
+        while let Some(attempt) = &mut self.attempt {
+            match attempt.hear(self.deadline).await {
+                Heard::Frame(frame) => {
+                    let content = frame.events.iter().any(Event::is_content);
+                    let finished = is_last(&frame);
+                    if frame.raw.is_some() || !frame.events.is_empty() {
+                        self.held.push_back(frame);
+                    }
+                    if finished {
+                        return self.held_whole();
+                    }
+                    if content && !until_whole {
+                        return self.commit(false, &[]);
+                    }
+                }
+                Heard::Failed(error) => {
+                    let failed = self.give_up(error)?;
+                    return self.failed_before_content(failed);
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether nothing may be passed on before the answer is whole.
+    fn holds_until_whole(&self) -> bool {
+        !self.call.asked.peek.stream || self.call.buffered || self.policy().is_some_and(|policy| policy.buffered)
+    }
+
+    /// The answer is whole and nothing of it was passed on yet: the moment to look at it.
+    fn held_whole(&mut self) -> Option<Step> {
+        let flaws = self.attempt.as_ref().map(|attempt| self.judge(attempt)).unwrap_or_default();
+        let enforce = self.policy().is_some_and(|policy| policy.enforce_quality);
+        if flaws.is_empty() || !enforce || self.rescues > 0 {
+            return self.commit(true, &flaws);
+        }
+        let attempt = self.attempt.take()?;
+        let message = flaws.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let failed = Failed {
+            candidate: attempt.candidate.clone(),
+            retries: attempt.retries,
+            mode: attempt.mode.clone(),
+            begun: attempt.begun,
+            error: Error::Flawed { provider: attempt.candidate.model.provider.clone(), message },
+            usage: Some(attempt.whole.usage()),
+        };
+        let frames = std::mem::take(&mut self.held);
+        if self.flawed.is_none() {
+            self.flawed = Some(Flawed { attempt: Box::new(attempt.over()), frames, flaws });
+        }
+        self.failed_before_content(failed)
+    }
+
+    fn judge(&self, attempt: &Attempt) -> Vec<Flaw> {
+        let reason = attempt.whole.finish.as_ref().map(|finish| finish.reason);
+        if matches!(reason, Some(FinishReason::Length | FinishReason::ContentFilter)) {
+            // It says by itself that it is not all there.
+            return Vec::new();
+        }
+        let peek = &self.call.asked.peek;
+        let declared = (peek.has_tools || peek.has_schema).then(|| self.call.asked.conversation().ok()).flatten();
+        quality::judge(declared.unwrap_or(&Conversation::default()), &attempt.whole)
+    }
+
+    fn commit(&mut self, whole: bool, flaws: &[Flaw]) -> Option<Step> {
+        let attempt = self.attempt.as_ref()?;
+        // A rescue goes on where the caller's answer stopped: its head went out long ago.
+        let first = self.rescues == 0;
+        let committed = Step::Committed(Box::new(self.committed(attempt, flaws)));
+        self.trace.committed(attempt, flaws);
+        self.phase = Phase::PassingHeld { whole };
+        first.then_some(committed)
+    }
+
+    fn committed(&self, attempt: &Attempt, flaws: &[Flaw]) -> Committed {
+        let model = &attempt.candidate.model;
+        let usage = attempt.whole.finish.as_ref().map(|finish| finish.usage);
+        Committed {
+            provider: model.provider.clone(),
+            model: model.name.clone(),
+            digest: model.digest.clone(),
+            fallbacks: self.trace.fallbacks(),
+            notice: attempt.candidate.notice.clone(),
+            lost: attempt.lost(&self.call.asked),
+            cached: None,
+            flaws: flaws.iter().map(ToString::to_string).collect(),
+            usage,
+            cost_microusd: usage.and_then(|usage| Some(attempt.candidate.price?.cost_microusd(&usage))),
+            price: attempt.candidate.price,
+            rates: self.rates,
+            context_tokens: model.context_tokens,
+        }
+    }
+
+    fn pass_held(&mut self, whole: bool) -> Option<Step> {
+        let Some(frame) = self.held.pop_front() else {
+            if !whole {
+                self.phase = Phase::Committed;
+            }
+            return None;
+        };
+        if is_last(&frame) {
+            return Some(self.finish(frame));
+        }
+        self.phase = Phase::PassingHeld { whole };
+        self.tell(frame)
+    }
+
+    async fn pass(&mut self) -> Option<Step> {
+        match self.attempt.as_mut()?.hear(self.deadline).await {
+            Heard::Frame(frame) if is_last(&frame) => Some(self.finish(frame)),
+            Heard::Frame(frame) => {
+                self.phase = Phase::Committed;
+                self.tell(frame)
+            }
+            Heard::Failed(error) => {
+                let failed = self.give_up(error)?;
+                self.trace.cut(&failed, &self.sent);
+                self.phase = Phase::Rescuing(failed.error);
+                None
+            }
+        }
+    }
+
+    /// Ends the attempt: dropping it ends the work upstream.
+    fn give_up(&mut self, error: Error) -> Option<Failed> {
+        let attempt = self.attempt.take()?;
+        self.held.clear();
+        Some(attempt.failed(error))
+    }
+
+    /// Passes on what there is to pass on; a bare sign of life is not.
+    fn tell(&mut self, frame: Frame) -> Option<Step> {
+        if frame.raw.is_none() && frame.events.is_empty() {
+            return None;
+        }
+        self.sent.note(&frame.events);
+        self.trace.content(&frame.events);
+        Some(Step::Frame(frame))
+    }
+
+    fn finish(&mut self, mut frame: Frame) -> Step {
+        for event in &mut frame.events {
+            if let Event::Finished(Finish { usage, .. }) = event {
+                // The caller paid for what a target said before it broke off, too.
+                usage.output_tokens += self.trace.output_tokens_before();
+            }
+        }
+        self.sent.note(&frame.events);
+        self.trace.content(&frame.events);
+        if let Some(attempt) = self.attempt.take() {
+            if let Some(plan) = &self.plan
+                && self.rescues == 0
+                && !self.trace.flawed()
+            {
+                self.inner.kept.keep(&self.call, plan, &attempt.candidate.model, &attempt.whole);
+            }
+            self.trace.finished(&attempt);
+            attempt.done(&self.inner);
+        }
+        self.end(Ended::Succeeded);
+        Step::Frame(frame)
+    }
+
+    fn answer_from_memory(&mut self, kept: KeptAnswer) -> Step {
+        let committed = kept.committed();
+        self.trace.from_memory(&committed);
+        self.held = VecDeque::from([Frame { raw: None, events: kept.into_events() }]);
+        self.phase = Phase::PassingHeld { whole: true };
+        Step::Committed(Box::new(committed))
+    }
+
+    fn exhausted(&mut self) -> Option<Step> {
+        if let Some(Flawed { attempt, frames, flaws }) = self.flawed.take() {
+            // Better an answer that says what is wrong with it than none.
+            self.attempt = Some(attempt);
+            self.held = frames;
+            return self.commit(true, &flaws);
+        }
+        let error = self.callers_fault.take().or(self.last_error.take()).unwrap_or_else(|| {
+            Error::NoModel(format!("route `{}` has no target that may be asked now", self.call.route))
+        });
+        let tried = self.trace.fallbacks();
+        Some(self.fail(if tried > 1 { error.after(tried, &self.call.route) } else { error }))
+    }
+
+    /// Books the call, once.
+    fn end(&mut self, ended: Ended) {
+        if let Some(reservation) = self.reservation.take() {
+            let spent = self.trace.spent();
+            match ended {
+                Ended::Succeeded => reservation.settle(spent),
+                _ if self.trace.asked_nobody() => reservation.release(),
+                Ended::Failed(_) => reservation.settle(spent),
+                // The prompt was read, at least.
+                Ended::Cancelled => reservation.settle_partial(spent),
+            }
+        }
+        self.inner.ended(&self.call, &mut self.trace, ended);
+    }
+
+    fn overdue(&mut self) -> Step {
+        self.fail(Error::Overdue { after: self.call.deadline.unwrap_or_default() })
+    }
+
+    fn fail(&mut self, error: Error) -> Step {
+        self.phase = Phase::Over;
+        self.end(Ended::Failed(error.clone()));
+        let fallbacks = std::iter::from_fn(|| self.trace.unsaid()).collect();
+        Step::Failed { error, fallbacks }
+    }
+}
+
+fn over_cap(call: &Call, candidate: &Candidate, cap: Option<u64>) -> Option<String> {
+    let cap = cap?;
+    match Books::estimate(call, candidate.price.as_ref()).cost {
+        Some(cost) if cost.input_microusd + cost.output_microusd <= cap => None,
+        Some(cost) => Some(format!(
+            "it could cost {} microusd, over the route's cap of {cap}",
+            cost.input_microusd + cost.output_microusd
+        )),
+        None => Some(format!("its price is not known, and the route has a cap of {cap} microusd")),
+    }
+}
+
+fn is_last(frame: &Frame) -> bool {
+    frame.events.iter().any(|event| matches!(event, Event::Finished(_)))
+}
+
+fn resting(candidate: &Candidate, wait: Duration) -> Error {
+    Error::RateLimited {
+        provider: candidate.model.provider.clone(),
+        message: "it asked for a rest a moment ago".to_owned(),
+        retry_after: Some(wait),
+    }
+}
+
+/// Whoever drops a run ends it: what was used until then is booked all the same.
+impl Drop for Run {
+    fn drop(&mut self) {
+        if let Some(attempt) = &self.attempt {
+            self.trace.abandoned(attempt);
+        }
+        self.end(Ended::Cancelled);
+    }
+}

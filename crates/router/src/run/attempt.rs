@@ -1,0 +1,266 @@
+//! One target at work on one call.
+
+use super::{Run, rescue::Mode};
+use crate::{
+    Awaited, Error, Event, Frame,
+    admission::Slot,
+    answer::{Usage, Whole},
+    departure::{self, Departures},
+    dialect::Asked,
+    egress::Checkpoint,
+    plan::Candidate,
+    providers::{ChatRequest, ChatStream, Patience},
+    redaction::Restorer,
+    router::Inner,
+    targets::Permit,
+};
+use futures_util::StreamExt;
+use protocol::Location;
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout_at};
+
+pub(crate) struct Attempt {
+    pub(crate) candidate: Candidate,
+    pub(crate) mode: Mode,
+    /// Further tries of this target.
+    pub(crate) retries: u32,
+    pub(crate) begun: Instant,
+    /// What it said, as the caller gets it.
+    pub(crate) whole: Whole,
+    pub(crate) waited: Duration,
+    /// Since `begun`.
+    pub(crate) first_content: Option<Duration>,
+    pub(crate) redactions: u64,
+    stream: ChatStream,
+    /// Its place among the provider's calls, and the breaker's leave. Both end with the attempt.
+    slot: Option<Slot>,
+    permit: Option<Permit>,
+    restorer: Option<Restorer>,
+    /// The provider speaks the caller's dialect and was sent the caller's own bytes: its bytes may go to the caller.
+    passes_raw: bool,
+    /// When the next sign of life is due, and what it would be.
+    due: Instant,
+    awaited: Awaited,
+    first_token_timeout: Duration,
+    inter_token_timeout: Duration,
+    answer_bytes_left: usize,
+}
+
+/// An attempt that came to nothing.
+pub(crate) struct Failed {
+    pub(crate) candidate: Candidate,
+    pub(crate) retries: u32,
+    pub(crate) mode: Mode,
+    pub(crate) begun: Instant,
+    pub(crate) error: Error,
+    /// What it used all the same, where that is known.
+    pub(crate) usage: Option<Usage>,
+}
+
+pub(crate) enum Heard {
+    /// Empty for a sign of life that says nothing.
+    Frame(Frame),
+    Failed(Error),
+}
+
+impl Run {
+    /// Asks a target. Everything that may refuse a call is asked first: breaker, money, queue.
+    pub(super) async fn begin(&self, candidate: &Candidate, retries: u32, mode: Mode) -> Result<Attempt, Error> {
+        let inner = &self.inner;
+        let begun = Instant::now();
+        let provider = || candidate.model.provider.clone();
+        let permit = inner.targets.permit(candidate.id()).ok_or_else(|| Error::LeftAlone {
+            provider: provider(),
+            model: candidate.model.name.clone(),
+        })?;
+        let queued = timeout_at(
+            self.within(begun + inner.limits.queue),
+            inner.admission(candidate.shelf).acquire(&candidate.model.name),
+        );
+        let slot = match queued.await {
+            Ok(Ok(slot)) => slot,
+            Ok(Err(_)) => {
+                return Err(Error::RateLimited {
+                    provider: provider(),
+                    message: "its queue here is full".to_owned(),
+                    retry_after: Some(inner.admission(candidate.shelf).outlook().eta),
+                });
+            }
+            Err(_) if self.is_overdue() => return Err(self.overdue_error()),
+            Err(_) => {
+                let after = inner.limits.queue;
+                return Err(Error::TimedOut { provider: provider(), awaited: Awaited::Queue, after });
+            }
+        };
+        let changed = self.changed(candidate, &mode)?;
+        let first_token_timeout = inner.first_token_timeout(&self.call, candidate, self.policy());
+        let due = self.within(Instant::now() + first_token_timeout);
+        let checkpoint = self.checkpoint(candidate);
+        let redacts = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.redacts());
+        let passes_raw = matches!(mode, Mode::Fresh) && changed.is_none() && !redacts && candidate.provider.speaks(self.call.asked.dialect);
+        let request = ChatRequest {
+            model: candidate.model.name.clone(),
+            asked: self.call.asked.clone(),
+            changed,
+            // A body of another dialect is streamed, so that a stall can be seen.
+            stream: self.call.asked.peek.stream || !passes_raw,
+            checkpoint: checkpoint.clone().map(|checkpoint| checkpoint as Arc<dyn Checkpoint>),
+            // The provider's own clock ends with ours, which says more.
+            patience: Patience { headers: first_token_timeout + Duration::from_secs(1) },
+        };
+        let started = timeout_at(due, candidate.provider.chat(request)).await;
+        let stream = match started {
+            Ok(started) => started?,
+            Err(_) if self.is_overdue() => return Err(self.overdue_error()),
+            Err(_) => {
+                return Err(Error::TimedOut {
+                    provider: provider(),
+                    awaited: Awaited::Headers,
+                    after: first_token_timeout,
+                });
+            }
+        };
+        Ok(Attempt {
+            candidate: candidate.clone(),
+            mode,
+            retries,
+            begun,
+            whole: Whole::default(),
+            waited: slot.waited,
+            first_content: None,
+            redactions: checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.redactions()),
+            stream,
+            slot: Some(slot),
+            permit: Some(permit),
+            restorer: checkpoint.and_then(|checkpoint| checkpoint.restorer()),
+            passes_raw,
+            due,
+            awaited: Awaited::FirstToken,
+            first_token_timeout,
+            inter_token_timeout: inner.limits.inter_token,
+            answer_bytes_left: inner.limits.answer_bytes,
+        })
+    }
+
+    fn within(&self, at: Instant) -> Instant {
+        self.deadline.map_or(at, |deadline| deadline.min(at))
+    }
+
+    pub(super) fn is_overdue(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    pub(super) fn overdue_error(&self) -> Error {
+        Error::Overdue { after: self.call.deadline.unwrap_or_default() }
+    }
+
+    /// For what leaves the machine: secrets stay here, and what goes is on record.
+    fn checkpoint(&self, candidate: &Candidate) -> Option<Arc<Departures>> {
+        (candidate.model.location == Location::Cloud)
+            .then(|| self.inner.departures(&self.call, candidate))
+            .flatten()
+    }
+}
+
+impl Attempt {
+    /// The next thing it says, as far as it concerns the caller.
+    pub(crate) async fn hear(&mut self, deadline: Option<Instant>) -> Heard {
+        let due = deadline.map_or(self.due, |deadline| deadline.min(self.due));
+        let frame = match timeout_at(due, self.stream.next()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(error))) => return Heard::Failed(error),
+            Ok(None) => {
+                return Heard::Failed(Error::Cut {
+                    provider: self.candidate.model.provider.clone(),
+                    message: "its stream ended without a result".to_owned(),
+                });
+            }
+            Err(_) if deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
+                return Heard::Failed(Error::Overdue { after: self.begun.elapsed() });
+            }
+            Err(_) => return Heard::Failed(self.silent()),
+        };
+        self.took(frame).map_or_else(Heard::Failed, Heard::Frame)
+    }
+
+    fn silent(&self) -> Error {
+        let after = match self.awaited {
+            Awaited::NextToken => self.inter_token_timeout,
+            _ => self.first_token_timeout,
+        };
+        Error::TimedOut { provider: self.candidate.model.provider.clone(), awaited: self.awaited, after }
+    }
+
+    fn took(&mut self, mut frame: Frame) -> Result<Frame, Error> {
+        if !self.passes_raw {
+            frame.raw = None;
+        }
+        frame.events = departure::restored(&mut self.restorer, std::mem::take(&mut frame.events));
+        frame.events = self.mode.adapt(std::mem::take(&mut frame.events), &self.candidate.model.provider)?;
+        let content = frame.events.iter().any(Event::is_content);
+        if content && self.first_content.is_none() {
+            self.first_content = Some(self.begun.elapsed());
+        }
+        if self.first_content.is_some() {
+            self.awaited = Awaited::NextToken;
+            self.due = Instant::now() + self.inter_token_timeout;
+        }
+        for event in &frame.events {
+            let bytes = size(event);
+            self.answer_bytes_left = self.answer_bytes_left.checked_sub(bytes).ok_or_else(|| Error::TooLarge {
+                provider: self.candidate.model.provider.clone(),
+                what: "an answer",
+                limit_bytes: crate::http::frame::ANSWER_BYTES,
+            })?;
+            self.whole.add(event);
+        }
+        Ok(frame)
+    }
+
+    /// What the caller's request said and this target was not told.
+    pub(crate) fn lost(&self, asked: &Asked) -> Vec<String> {
+        if self.passes_raw {
+            return Vec::new();
+        }
+        asked.conversation().map(|conversation| conversation.lost.clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn failed(mut self: Box<Self>, error: Error) -> Failed {
+        if let Some(permit) = self.permit.take() {
+            permit.report(&error, self.candidate.loaded);
+        }
+        let usage = self.whole.finish.as_ref().map(|finish| finish.usage);
+        let Self { candidate, retries, mode, begun, .. } = *self;
+        Failed { candidate, retries, mode, begun, error, usage }
+    }
+
+    /// It did its work, whatever is thought of it.
+    pub(crate) fn done(mut self: Box<Self>, inner: &Inner) {
+        if let Some(permit) = self.permit.take() {
+            permit.succeeded();
+        }
+        let load = self.whole.finish.as_ref().and_then(|finish| finish.load_ms).map(Duration::from_millis);
+        inner.targets.learn(self.candidate.id(), load);
+    }
+
+    /// Lets go of its place and its connection and keeps what it said.
+    pub(crate) fn over(mut self: Box<Self>) -> Self {
+        if let Some(permit) = self.permit.take() {
+            permit.succeeded();
+        }
+        self.slot = None;
+        self.stream = Box::pin(futures_util::stream::empty());
+        *self
+    }
+}
+
+fn size(event: &Event) -> usize {
+    match event {
+        Event::Text(text) | Event::Thinking(text) | Event::ThinkingSignature(text) | Event::RedactedThinking(text) => {
+            text.len()
+        }
+        Event::ToolArguments { fragment, .. } => fragment.len(),
+        Event::ToolCall { id, name, .. } => id.len() + name.len(),
+        Event::Started { .. } | Event::Finished(_) => 0,
+    }
+}

@@ -1,0 +1,52 @@
+//! What the router itself changes in a request.
+
+use super::{Run, rescue::Mode};
+use crate::{
+    Conversation, Error,
+    conversation::Message,
+    plan::Candidate,
+};
+use protocol::Role;
+use std::sync::Arc;
+
+impl Run {
+    /// `None` when the caller's request goes as it is, so that its own bytes can be forwarded.
+    pub(super) fn changed(&self, candidate: &Candidate, mode: &Mode) -> Result<Option<Arc<Conversation>>, Error> {
+        let bound = self.output_bound();
+        let asked = self.call.asked.peek.max_output_tokens;
+        let bounded = bound.filter(|&bound| asked.is_none_or(|asked| asked > bound));
+        let temperature = self.policy().and_then(|policy| policy.temperature);
+        let prefill = match mode {
+            Mode::Prefill { sent, .. } => Some(sent.trim_end()),
+            _ => None,
+        };
+        let _ = candidate;
+        if bounded.is_none() && temperature.is_none() && prefill.is_none() {
+            return Ok(None);
+        }
+        let mut conversation = self.call.asked.conversation()?.clone();
+        let before = (conversation.max_output_tokens, conversation.temperature);
+        if let Some(bound) = bounded {
+            conversation.max_output_tokens = Some(bound);
+        }
+        if let (Some((least, most)), Some(asked)) = (temperature, conversation.temperature) {
+            conversation.temperature = Some(asked.clamp(least, most));
+        }
+        if let Some(sent) = prefill {
+            conversation.messages.push(Message::text(Role::Assistant, sent));
+        } else if before == (conversation.max_output_tokens, conversation.temperature) {
+            return Ok(None);
+        }
+        Ok(Some(Arc::new(conversation)))
+    }
+
+    /// The lowest of what route and key allow.
+    fn output_bound(&self) -> Option<u32> {
+        let route = self.policy().and_then(|policy| policy.max_output_tokens);
+        let key = self.call.caller.max_output_tokens;
+        match (route, key) {
+            (Some(route), Some(key)) => Some(route.min(key)),
+            (one, other) => one.or(other),
+        }
+    }
+}

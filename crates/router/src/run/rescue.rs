@@ -1,0 +1,165 @@
+//! Going on in the middle of an answer.
+//!
+//! ```text
+//!   cut after content ─▶ a tool call was begun? ──yes──▶ the caller is told, in band
+//!        │ no
+//!        ▼ next target
+//!   continues a begun answer? ──yes──▶ prefill: the answer so far ends the conversation, and the target goes on with it
+//!        │ no
+//!        ▼
+//!   splice: the target answers anew, and is swallowed as long as it says the same; another word ends it, in band
+//! ```
+//! A tool call is never rescued: half of one and half of another is a call nobody asked for.
+
+use super::{Phase, Run, Step, Trying};
+use crate::{
+    Error, Event,
+    conversation::Format,
+    plan::Candidate,
+    splice::Splice,
+};
+
+/// Targets that may go on with one answer, one after the other. Each reads the whole prompt again, while the caller waits.
+const RESCUES: u32 = 2;
+
+/// How a target's words become the caller's.
+#[derive(Clone, Debug)]
+pub(crate) enum Mode {
+    /// As they are.
+    Fresh,
+    /// The caller has these words already, and the target goes on after them.
+    Prefill { sent: String, begun: bool },
+    /// The caller has the beginning already, and the target says all of it again.
+    Splice(Splice),
+    /// The caller has thoughts and no word of the answer: what this target thinks is not passed on too.
+    WithoutThinking,
+}
+
+/// What the caller has.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    pub(crate) text: String,
+    thinking: bool,
+    tool_call: bool,
+}
+
+impl Sent {
+    pub(crate) fn note(&mut self, events: &[Event]) {
+        for event in events {
+            match event {
+                Event::Text(text) => self.text.push_str(text),
+                Event::Thinking(_) | Event::ThinkingSignature(_) | Event::RedactedThinking(_) => self.thinking = true,
+                Event::ToolCall { .. } | Event::ToolArguments { .. } => self.tool_call = true,
+                Event::Started { .. } | Event::Finished(_) => {}
+            }
+        }
+    }
+}
+
+impl Run {
+    pub(super) fn rescue(&mut self, error: Error) -> Option<Step> {
+        if self.sent.tool_call || self.rescues >= RESCUES || !worth_rescuing(&error) || self.is_overdue() {
+            return Some(self.fail(error));
+        }
+        let again = self.trace.last_candidate().filter(|_| self.rescues == 0);
+        // The same target once more is better than a broken answer, when there is no other.
+        let Some(candidate) = self.next_candidate().or(again) else { return Some(self.fail(error)) };
+        self.rescues += 1;
+        let mode = self.mode_for(&candidate);
+        self.trace.rescuing(&candidate, &mode);
+        self.phase = Phase::Trying(Box::new(Trying { candidate, retries: 0, not_before: None, mode }));
+        // What is told should this come to nothing.
+        self.last_error = Some(error);
+        None
+    }
+
+    fn mode_for(&self, candidate: &Candidate) -> Mode {
+        if self.sent.text.trim().is_empty() && self.sent.thinking {
+            return Mode::WithoutThinking;
+        }
+        let free_text = self.call.asked.conversation().is_ok_and(|conversation| conversation.format == Format::Text);
+        if free_text && candidate.provider.continues_prefill(&candidate.model.name) {
+            return Mode::Prefill { sent: self.sent.text.clone(), begun: false };
+        }
+        Mode::Splice(Splice::new(self.sent.text.clone()))
+    }
+}
+
+fn worth_rescuing(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Cut { .. }
+            | Error::Failed { .. }
+            | Error::TimedOut { .. }
+            | Error::Malformed { .. }
+            | Error::Unavailable { .. }
+            | Error::RateLimited { .. }
+    )
+}
+
+impl Mode {
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Prefill { .. } => "prefill",
+            Self::Splice(_) => "splice",
+            Self::WithoutThinking => "restart",
+        }
+    }
+
+    /// What of a target's events the caller is to get.
+    pub(super) fn adapt(&mut self, events: Vec<Event>, provider: &str) -> Result<Vec<Event>, Error> {
+        if matches!(self, Self::Fresh) {
+            return Ok(events);
+        }
+        let mut adapted = Vec::with_capacity(events.len());
+        for event in events {
+            match event {
+                // It goes on with an answer whose head and thoughts the caller has.
+                Event::Started { .. }
+                | Event::Thinking(_)
+                | Event::ThinkingSignature(_)
+                | Event::RedactedThinking(_) => {}
+                Event::Text(text) => {
+                    let text = self.text(text, provider)?;
+                    if !text.is_empty() {
+                        adapted.push(Event::Text(text));
+                    }
+                }
+                Event::ToolCall { .. } | Event::Finished(_) => {
+                    if let Self::Splice(splice) = self
+                        && !splice.caught_up()
+                    {
+                        return Err(diverged(provider));
+                    }
+                    adapted.push(event);
+                }
+                Event::ToolArguments { .. } => adapted.push(event),
+            }
+        }
+        Ok(adapted)
+    }
+
+    fn text(&mut self, text: String, provider: &str) -> Result<String, Error> {
+        match self {
+            Self::Fresh | Self::WithoutThinking => Ok(text),
+            Self::Splice(splice) => splice.push(&text).map(Option::unwrap_or_default).map_err(|_| diverged(provider)),
+            Self::Prefill { sent, begun } => {
+                if *begun || text.is_empty() {
+                    return Ok(text);
+                }
+                *begun = true;
+                // White space at the seam was cut from what the target was given, so it may come again.
+                let ends_in_space = sent.ends_with(char::is_whitespace);
+                Ok(if ends_in_space { text.trim_start().to_owned() } else { text })
+            }
+        }
+    }
+}
+
+fn diverged(provider: &str) -> Error {
+    Error::Cut {
+        provider: provider.to_owned(),
+        message: "another target was asked to go on and began differently".to_owned(),
+    }
+}

@@ -1,0 +1,88 @@
+//! What follows a failure as long as the caller has nothing.
+//!
+//! | failure | same target again | next target |
+//! |---|---|---|
+//! | asks to slow down, unavailable, cut, broke off | within the route's retries, after `Retry-After` or a growing pause | then |
+//! | silent | never: whoever is silent once is not waited for twice | at once |
+//! | key refused | never: the key rests | at once |
+//! | prompt too long | never | those with a larger window |
+//! | request refused | never | at once |
+//! | answer with a flaw | within the route's retries | then |
+//! | content refused | never | never: a refusal is an answer |
+
+use super::{Failed, Phase, Run, Step, Trying};
+use crate::Error;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Before the first further try of a target; doubles with each.
+const FIRST_PAUSE: Duration = Duration::from_millis(150);
+/// A server that asks for more rest than this is not waited for while another one could answer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// Nor is it when there is no other one: the caller is told, and knows better whether to wait.
+const LONGEST_LAST_PAUSE: Duration = Duration::from_secs(10);
+
+impl Run {
+    pub(super) fn failed_before_content(&mut self, failed: Failed) -> Option<Step> {
+        let Failed { candidate, retries, mode, ref error, .. } = failed;
+        tracing::info!(target = candidate.id(), %error, "a target did not answer");
+        self.trace.tried_in_vain(&candidate, &mode, failed.begun, error, failed.usage);
+        let error = error.clone();
+        if let Error::RateLimited { retry_after: Some(wait), .. } = &error {
+            self.inner.targets.rest(candidate.id(), *wait);
+        }
+        if self.is_overdue() || matches!(error, Error::Overdue { .. }) {
+            return Some(self.overdue());
+        }
+        if self.rescues > 0 {
+            // The caller has half an answer: the next target may still go on with it.
+            let first = self.last_error.take().unwrap_or(error);
+            self.phase = Phase::Rescuing(first);
+            return None;
+        }
+        if !error.leads_on() {
+            return Some(self.fail(error));
+        }
+        if let Some(pause) = self.pause(&error, retries) {
+            let not_before = Some(Instant::now() + pause);
+            self.trace.will_retry();
+            let retries = retries - 1;
+            self.phase = Phase::Trying(Box::new(Trying { candidate, retries, not_before, mode }));
+            return None;
+        }
+        match &error {
+            Error::ContextLengthExceeded { .. } => {
+                self.overflowed_tokens = self.overflowed_tokens.max(candidate.model.context_tokens);
+                self.callers_fault = Some(error);
+            }
+            Error::Refused { .. } => {
+                self.callers_fault.get_or_insert(error);
+            }
+            _ => self.last_error = Some(error),
+        }
+        self.go_on()
+    }
+
+    /// How long to wait before the same target is asked again; `None`: it is not.
+    fn pause(&self, error: &Error, retries: u32) -> Option<Duration> {
+        if retries == 0 {
+            return None;
+        }
+        let allowed = self.policy().map_or(retries, |policy| policy.retries);
+        let grown = FIRST_PAUSE * 2u32.saturating_pow(allowed.saturating_sub(retries)).min(64);
+        // Callers that failed together should not come back together.
+        let pause = grown.mul_f64(0.5 + rand::random::<f64>() / 2.0);
+        match error {
+            Error::RateLimited { retry_after, .. } => {
+                let longest = if self.left.is_empty() { LONGEST_LAST_PAUSE } else { LONGEST_PAUSE };
+                let wait = retry_after.unwrap_or(pause).max(pause);
+                (wait <= longest).then_some(wait)
+            }
+            // What a provider does not have it will not have in a moment.
+            Error::Unavailable { message, .. } if message.contains("(HTTP 404)") => None,
+            Error::Unavailable { .. } | Error::Cut { .. } | Error::Failed { .. } | Error::Malformed { .. } => Some(pause),
+            Error::Flawed { .. } => Some(Duration::ZERO),
+            _ => None,
+        }
+    }
+}

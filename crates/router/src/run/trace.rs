@@ -1,0 +1,325 @@
+//! What a call goes through, for whoever asks afterwards why it went where it went.
+
+use super::{
+    attempt::{Attempt, Failed},
+    rescue::{Mode, Sent},
+};
+use crate::{
+    Error, Event,
+    accounts::Spent,
+    answer::Usage,
+    call::Call,
+    plan::{Candidate, Plan},
+    quality::Flaw,
+    router::Inner,
+};
+use domain::Timestamp;
+use protocol::{AttemptOutcome, CallTokens, Fallback, ModelAttempt, ModelCallRecord, ModelCallState};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Bytes of text that make about one token, where nobody counted: between English prose (4.5) and code (3.2).
+const BYTES_PER_TOKEN: u64 = 4;
+
+pub(crate) struct Trace {
+    record: Box<ModelCallRecord>,
+    started: Instant,
+    fallbacks: Vec<Fallback>,
+    /// Of them, those that the caller was told.
+    said: usize,
+    last: Option<Candidate>,
+    first_token: Option<Duration>,
+    last_token: Option<Instant>,
+    /// Bytes of content that the caller got.
+    content_bytes: u64,
+    /// Estimated, of targets that broke off after they had begun to answer.
+    output_tokens_before: u64,
+    usage: Usage,
+    /// Of all targets that were asked; `None` once one of them has no known price.
+    cost_microusd: Option<u64>,
+    queued: Duration,
+    over: bool,
+}
+
+pub(crate) enum Ended {
+    Succeeded,
+    Failed(Error),
+    Cancelled,
+}
+
+impl Trace {
+    pub(crate) fn new(inner: &Inner, call: &Call) -> Self {
+        let record = ModelCallRecord {
+            id: call.id,
+            at: inner.clock.now(),
+            caller: call.caller.principal,
+            job: call.caller.job,
+            route: call.route.clone(),
+            dialect: call.asked.dialect.name().to_owned(),
+            stream: call.asked.peek.stream,
+            state: ModelCallState::Running,
+            provider: None,
+            model: None,
+            digest: None,
+            attempts: Vec::new(),
+            fallbacks: 0,
+            candidates: Vec::new(),
+            rule: String::new(),
+            egress: call.egress,
+            tokens: CallTokens::default(),
+            cost_microusd: None,
+            first_token_ms: None,
+            total_ms: None,
+            quality: None,
+            cache_hit: false,
+            lost_fields: Vec::new(),
+            redactions: 0,
+            error: None,
+        };
+        Self {
+            record: Box::new(record),
+            started: Instant::now(),
+            fallbacks: Vec::new(),
+            said: 0,
+            last: None,
+            first_token: None,
+            last_token: None,
+            content_bytes: 0,
+            output_tokens_before: 0,
+            usage: Usage::default(),
+            cost_microusd: Some(0),
+            queued: Duration::ZERO,
+            over: false,
+        }
+    }
+
+    pub(crate) fn planned(&mut self, plan: &Plan) {
+        self.record.rule.clone_from(&plan.rule);
+        self.record.egress = plan.egress;
+        self.record.candidates = plan
+            .considered
+            .iter()
+            .map(|considered| protocol::Candidate {
+                target: considered.target.clone(),
+                kept: considered.kept,
+                why: considered.why.clone(),
+                score: considered.score,
+            })
+            .collect();
+    }
+
+    /// A candidate that was passed over when its turn came.
+    pub(crate) fn left_out(&mut self, candidate: &Candidate, why: String) {
+        if let Some(known) = self.record.candidates.iter_mut().find(|known| known.target == candidate.id()) {
+            known.kept = false;
+            known.why = why.clone();
+        }
+        self.fallbacks.push(Fallback {
+            provider: candidate.model.provider.clone(),
+            model: candidate.model.name.clone(),
+            error: why,
+        });
+    }
+
+    pub(crate) fn tried_in_vain(
+        &mut self,
+        candidate: &Candidate,
+        mode: &Mode,
+        begun: Instant,
+        error: &Error,
+        usage: Option<Usage>,
+    ) {
+        let outcome = match error {
+            Error::Flawed { .. } => AttemptOutcome::Poor,
+            _ => AttemptOutcome::Failed,
+        };
+        if let Some(usage) = usage {
+            self.add(usage, candidate);
+        }
+        if let Error::Flawed { message, .. } = error {
+            self.record.quality = Some(message.clone());
+        }
+        self.attempt(candidate, mode, outcome, Some(error), begun);
+        self.fallbacks.push(Fallback {
+            provider: candidate.model.provider.clone(),
+            model: candidate.model.name.clone(),
+            error: error.to_string(),
+        });
+        self.last = Some(candidate.clone());
+    }
+
+    /// The failure just noted is not the target's last word.
+    pub(crate) fn will_retry(&mut self) {
+        self.fallbacks.pop();
+    }
+
+    pub(crate) fn cut(&mut self, failed: &Failed, sent: &Sent) {
+        // The provider did not get to its count; what the caller has was generated all the same.
+        let estimated = (sent.text.len() as u64).div_ceil(BYTES_PER_TOKEN);
+        let input_tokens = failed.usage.map_or(0, |usage| usage.input_tokens);
+        self.output_tokens_before = estimated;
+        self.add(Usage { input_tokens, output_tokens: estimated, ..Usage::default() }, &failed.candidate);
+        self.attempt(&failed.candidate, &failed.mode, AttemptOutcome::Cut, Some(&failed.error), failed.begun);
+        self.fallbacks.push(Fallback {
+            provider: failed.candidate.model.provider.clone(),
+            model: failed.candidate.model.name.clone(),
+            error: failed.error.to_string(),
+        });
+        self.last = Some(failed.candidate.clone());
+    }
+
+    pub(crate) fn rescuing(&mut self, candidate: &Candidate, mode: &Mode) {
+        tracing::info!(target = candidate.id(), how = mode.name(), "another target goes on with an answer that was cut");
+    }
+
+    pub(crate) fn committed(&mut self, attempt: &Attempt, flaws: &[Flaw]) {
+        let model = &attempt.candidate.model;
+        self.record.provider = Some(model.provider.clone());
+        self.record.model = Some(model.name.clone());
+        self.record.digest.clone_from(&model.digest);
+        self.record.redactions = u32::try_from(attempt.redactions).unwrap_or(u32::MAX);
+        self.queued = attempt.waited;
+        if !flaws.is_empty() {
+            self.record.quality = Some(flaws.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
+        }
+    }
+
+    pub(crate) fn from_memory(&mut self, committed: &super::Committed) {
+        self.record.provider = Some(committed.provider.clone());
+        self.record.model = Some(committed.model.clone());
+        self.record.cache_hit = true;
+    }
+
+    pub(crate) fn content(&mut self, events: &[Event]) {
+        for event in events.iter().filter(|event| event.is_content()) {
+            let now = Instant::now();
+            self.first_token.get_or_insert_with(|| now - self.started);
+            self.last_token = Some(now);
+            self.content_bytes += match event {
+                Event::Text(text) | Event::Thinking(text) | Event::ToolArguments { fragment: text, .. } => text.len() as u64,
+                _ => 0,
+            };
+        }
+    }
+
+    pub(crate) fn finished(&mut self, attempt: &Attempt) {
+        self.add(attempt.whole.usage(), &attempt.candidate);
+        self.attempt(&attempt.candidate, &attempt.mode, AttemptOutcome::Answered, None, attempt.begun);
+    }
+
+    /// The caller left while this target was at work.
+    pub(crate) fn abandoned(&mut self, attempt: &Attempt) {
+        let said: usize = attempt.whole.blocks.iter().map(crate::answer::Block::bytes).sum();
+        self.add(Usage { output_tokens: (said as u64).div_ceil(BYTES_PER_TOKEN), ..attempt.whole.usage() }, &attempt.candidate);
+        self.attempt(&attempt.candidate, &attempt.mode, AttemptOutcome::Cancelled, None, attempt.begun);
+    }
+
+    /// The record, once.
+    pub(crate) fn end(&mut self, ended: &Ended) -> Option<ModelCallRecord> {
+        if std::mem::replace(&mut self.over, true) {
+            return None;
+        }
+        let record = &mut self.record;
+        (record.state, record.error) = match ended {
+            Ended::Succeeded => (ModelCallState::Succeeded, None),
+            Ended::Failed(error) => (ModelCallState::Failed, Some(error.to_string())),
+            Ended::Cancelled => (ModelCallState::Cancelled, Some("the caller left".to_owned())),
+        };
+        record.fallbacks = u32::try_from(self.fallbacks.len()).unwrap_or(u32::MAX);
+        record.first_token_ms = self.first_token.map(millis);
+        record.total_ms = Some(millis(self.started.elapsed()));
+        record.tokens = CallTokens {
+            input: self.usage.input_tokens,
+            cached_input: self.usage.cached_input_tokens,
+            cache_write: self.usage.cache_write_tokens,
+            output: self.usage.output_tokens,
+            reasoning: self.usage.reasoning_tokens,
+        };
+        record.cost_microusd = self.cost_microusd;
+        Some((**record).clone())
+    }
+
+    pub(crate) fn spent(&self) -> Spent {
+        Spent {
+            tokens: self.usage.input_tokens + self.usage.output_tokens,
+            microusd: self.cost_microusd.unwrap_or(0),
+        }
+    }
+
+    pub(crate) fn asked_nobody(&self) -> bool {
+        self.record.attempts.is_empty()
+    }
+
+    pub(crate) fn fallbacks(&self) -> usize {
+        self.fallbacks.len()
+    }
+
+    /// The next one that the caller was not told of.
+    pub(crate) fn unsaid(&mut self) -> Option<Fallback> {
+        let fallback = self.fallbacks.get(self.said)?.clone();
+        self.said += 1;
+        Some(fallback)
+    }
+
+    pub(crate) fn flawed(&self) -> bool {
+        self.record.quality.is_some()
+    }
+
+    pub(crate) fn last_candidate(&self) -> Option<Candidate> {
+        self.last.clone()
+    }
+
+    pub(crate) fn last_failure(&self) -> Option<String> {
+        let Fallback { provider, model, error } = self.fallbacks.last()?;
+        Some(format!("{provider}/{model} did not answer ({error})"))
+    }
+
+    pub(crate) fn output_tokens_before(&self) -> u64 {
+        self.output_tokens_before
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    pub(crate) fn first_token(&self) -> Option<Duration> {
+        self.first_token
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub(crate) fn queued(&self) -> Duration {
+        self.queued
+    }
+
+    pub(crate) fn at(&self) -> Timestamp {
+        self.record.at
+    }
+
+    fn attempt(&mut self, candidate: &Candidate, mode: &Mode, outcome: AttemptOutcome, error: Option<&Error>, begun: Instant) {
+        let _ = mode;
+        self.record.attempts.push(ModelAttempt {
+            provider: candidate.model.provider.clone(),
+            model: candidate.model.name.clone(),
+            outcome,
+            error: error.map(ToString::to_string),
+            ms: millis(begun.elapsed()),
+        });
+    }
+
+    fn add(&mut self, usage: Usage, candidate: &Candidate) {
+        let cost = candidate.price.map(|price| price.cost_microusd(&usage));
+        self.cost_microusd = self.cost_microusd.zip(cost).map(|(before, cost)| before.saturating_add(cost));
+        self.usage.input_tokens += usage.input_tokens;
+        self.usage.cached_input_tokens += usage.cached_input_tokens;
+        self.usage.cache_write_tokens += usage.cache_write_tokens;
+        self.usage.output_tokens += usage.output_tokens;
+        self.usage.reasoning_tokens += usage.reasoning_tokens;
+    }
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
