@@ -16,6 +16,8 @@
 #![expect(dead_code, reason = "the new gateway is being put together")]
 
 pub mod answer;
+pub mod balance;
+pub mod breaker;
 mod call;
 mod catalogue;
 pub mod conversation;
@@ -34,6 +36,7 @@ pub mod providers;
 mod route;
 mod router;
 mod secret;
+pub mod splice;
 
 pub use answer::{Event, Frame};
 pub use call::Call;
