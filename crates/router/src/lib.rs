@@ -33,6 +33,7 @@ pub mod openai;
 mod plan;
 mod provider;
 pub mod providers;
+pub mod quality;
 mod route;
 mod router;
 mod secret;
