@@ -34,6 +34,7 @@ mod plan;
 mod provider;
 pub mod providers;
 pub mod quality;
+pub mod redaction;
 pub mod response_cache;
 mod route;
 mod router;
