@@ -49,6 +49,11 @@ pub enum Error {
         "every target of `{route}` is in the cloud and this request may not leave the machine. Use a route with a local model, or allow egress for this job."
     )]
     EgressRefused { route: String },
+    /// Its secrets must stay here, and it holds what cannot be looked through for them.
+    #[error(
+        "this request may leave the machine only without its secrets, and {what} at `{pointer}` cannot be checked for them. Leave it out, send it as text, or use a local model."
+    )]
+    Uncheckable { pointer: String, what: &'static str },
     #[error("there is no route or model `{name}`. Known here: {known}")]
     UnknownRoute { name: String, known: String },
     /// The route leads nowhere at the moment.
@@ -146,7 +151,7 @@ impl Error {
             }
             Self::Invalid { .. } => ErrorCode::InvalidRequest,
             Self::ContextLengthExceeded { .. } => ErrorCode::ContextLengthExceeded,
-            Self::EgressRefused { .. } => ErrorCode::EgressRefused,
+            Self::EgressRefused { .. } | Self::Uncheckable { .. } => ErrorCode::EgressRefused,
             Self::NotAllowed { .. } => ErrorCode::Forbidden,
             Self::UnknownRoute { .. } => ErrorCode::NotFound,
             Self::Configuration(_) => ErrorCode::Internal,
@@ -188,6 +193,7 @@ impl Error {
             | Self::TooLarge { .. }
             | Self::Malformed { .. }
             | Self::EgressRefused { .. }
+            | Self::Uncheckable { .. }
             | Self::UnknownRoute { .. }
             | Self::Cancelled
             | Self::Configuration(_) => false,

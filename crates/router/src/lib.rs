@@ -16,6 +16,8 @@
 #![expect(dead_code, reason = "the new gateway is being put together")]
 
 pub mod answer;
+pub mod balance;
+pub mod breaker;
 mod call;
 mod catalogue;
 pub mod conversation;
@@ -31,9 +33,13 @@ pub mod openai;
 mod plan;
 mod provider;
 pub mod providers;
+pub mod quality;
+pub mod redaction;
+pub mod response_cache;
 mod route;
 mod router;
 mod secret;
+pub mod splice;
 
 pub use answer::{Event, Frame};
 pub use call::Call;
