@@ -34,6 +34,7 @@ pub mod providers;
 mod route;
 mod router;
 mod secret;
+mod sse;
 
 pub use answer::{Event, Frame};
 pub use call::Call;
