@@ -1,51 +1,65 @@
-//! From a route's name to a streamed answer.
+//! From a request in any vendor's words to an answer in the same, local first and never cut.
 //!
 //! ```text
-//!   Call{route, egress, …} ──▶ Router ──▶ plan: candidates, best first, each with its why
-//!                                           │ one after the other until the first byte of text
-//!                                           ▼
-//!                                        Provider ──▶ ChatStream of Chunk ──▶ ModelStreamItem
+//!   bytes ─▶ dialect ─▶ Asked ─▶ Run: plan ─▶ try ─▶ hold ─▶ commit ─▶ frames ─▶ dialect ─▶ bytes
+//!                                      │        │                        ▲
+//!                                routes, books  └─▶ Provider ─▶ frames ──┘   bytes of the same dialect pass untouched
 //! ```
-//!
-//! - [`Provider`] is the seam: [`ollama`] and [`openai`] speak HTTP, the program adapts whatever runs in process.
-//! - [`Router`] knows the routes, keeps the providers' listings fresh, and turns a [`Call`] into a stream.
+//! | to learn about | read |
+//! |---|---|
+//! | one call through the targets, and what happens when one breaks off | [`run`] |
+//! | which targets a name leads to, and why | [`plan`], [`route`] |
+//! | what callers speak | [`dialect`], `dialects/` |
+//! | what providers speak | [`providers`], [`endpoint`] |
+//! | foreign clients: heads, bodies, embeddings, listings | [`gateway`] |
+//! | keys, budgets, prices, the record of a call | [`accounts`], [`books`] |
+//! | what leaves the machine | [`egress`], [`departure`], [`redaction`] |
+//! | busy, broken and good enough | [`admission`], [`breaker`], [`targets`], [`quality`] |
 //!
 //! What never happens: a request that may not leave the machine opening a socket to a cloud provider; a cut answer passed
-//! off as a whole one; a second model going on where another one has begun to speak; a key in a log line or an error.
+//! off as a whole one; a second model going on other than where the first one stopped; a key in a log line or an error; a
+//! database on the way of a call.
 
-#![expect(dead_code, reason = "the new gateway is being put together")]
-
+pub mod accounts;
+mod admission;
 pub mod answer;
-pub mod balance;
-pub mod breaker;
+mod books;
+mod breaker;
 mod call;
 mod catalogue;
 pub mod conversation;
+mod departure;
 pub mod dialect;
 mod dialects;
 pub mod egress;
 mod endpoint;
 mod error;
+mod explain;
+pub mod gateway;
 mod http;
 mod json_object;
-pub mod ollama;
-pub mod openai;
+mod kept;
+mod metrics;
 mod plan;
-mod provider;
 pub mod providers;
 pub mod quality;
 pub mod redaction;
-pub mod response_cache;
+mod response_cache;
 mod route;
 mod router;
+mod run;
 mod secret;
-pub mod splice;
+mod splice;
+mod sse;
+mod targets;
 
 pub use answer::{Event, Frame};
-pub use call::Call;
+pub use books::Books;
+pub use call::{Call, Caller, OwnRequest};
 pub use conversation::Conversation;
-pub use error::{Awaited, Error};
-pub use provider::{ChatRequest, ChatStream, Chunk, Provider};
-pub use route::{DEFAULT_ROUTE, RouteConfig, Target};
-pub use router::{Options, Router};
+pub use error::{Awaited, Error, LimitKind};
+pub use plan::Placement;
+pub use providers::Provider;
+pub use route::{Balance, DEFAULT_ROUTE, Drift, Policy, RouteConfig, Target};
+pub use router::{Limits, Mounted, Options, Router};
 pub use secret::Secret;
