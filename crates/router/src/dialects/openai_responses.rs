@@ -1,30 +1,59 @@
-//! To be written.
+//! `POST /v1/responses`, without its memory: every request brings its whole conversation.
+
+mod conversation;
+mod encoder;
+mod items;
 
 use crate::{
-    Conversation, Error,
+    Error,
     answer::Whole,
     dialect::{Encoder, Envelope, Peek},
+    dialects::openai::{place::Place, routing},
+    json_object::Fields,
 };
 use bytes::Bytes;
-use http::StatusCode;
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
 
-pub(crate) fn peek(_body: &Bytes) -> Result<Peek, Error> {
-    todo!()
+pub(crate) use super::openai::error;
+pub(crate) use conversation::conversation;
+
+pub(crate) fn peek(body: &Bytes) -> Result<Peek, Error> {
+    let fields = Fields::of(body)?;
+    let at = Place::Root;
+    for name in ["previous_response_id", "conversation"] {
+        if routing::said(&fields, name).is_some() {
+            return Err(at.field(name).invalid(conversation::NOT_STORED));
+        }
+    }
+    let input = routing::required(&fields, "input")?;
+    if !input.get().starts_with(['[', '"']) || input.get().starts_with('[') && routing::is_empty(input) {
+        return Err(at.field("input").invalid("must be a text or an array of at least one item"));
+    }
+    let mut peek = routing::peek(&fields, &["max_output_tokens"], &["instructions", "input", "tools", "text"])?;
+    // The terminal event always has them.
+    peek.wants_usage = true;
+    peek.has_schema = routing::said(&fields, "text").is_some_and(has_schema);
+    Ok(peek)
 }
 
-pub(crate) fn conversation(_body: &Bytes) -> Result<Conversation, Error> {
-    todo!()
+fn has_schema(text: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Text<'a> {
+        #[serde(borrow)]
+        format: &'a RawValue,
+    }
+    serde_json::from_str::<Text<'_>>(text.get())
+        .is_ok_and(|text| routing::kind(text.format).is_some_and(|kind| kind == "json_schema"))
 }
 
-pub(crate) fn encoder(_envelope: Envelope) -> Box<dyn Encoder> {
-    todo!()
+pub(crate) fn encoder(envelope: Envelope) -> Box<dyn Encoder> {
+    Box::new(encoder::ResponsesEncoder::new(envelope))
 }
 
-pub(crate) fn whole(_envelope: &Envelope, _whole: &Whole) -> Value {
-    todo!()
+pub(crate) fn whole(envelope: &Envelope, whole: &Whole) -> Value {
+    items::whole(envelope, whole)
 }
 
-pub(crate) fn error(_error: &Error, _request_id: &str) -> (StatusCode, Value) {
-    todo!()
-}
+#[cfg(test)]
+mod tests;

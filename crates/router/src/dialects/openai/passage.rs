@@ -1,0 +1,108 @@
+//! A provider's own chunks on their way to a caller of the same dialect: Chat Completions and Completions alike.
+//!
+//! ```text
+//!   passing ──something without bytes of its own──▶ own words ──▶ ended
+//! ```
+//! Chunks pass as they are until the first thing that has no bytes. From there on the encoder writes everything, under the
+//! same id, because another provider's chunks would carry another one.
+
+use super::sse;
+use crate::{Event, Frame};
+use bytes::BytesMut;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+pub(crate) struct Passage {
+    state: State,
+    /// Of the answer, as the caller has it from the first chunk.
+    pub(crate) id: String,
+    /// A chunk went out, so the caller knows whose answer this is.
+    pub(crate) begun: bool,
+    /// The chunk with the finish reason went out.
+    pub(crate) finished: bool,
+    /// Token counts of the whole answer went out.
+    pub(crate) counted: bool,
+}
+
+#[derive(PartialEq)]
+enum State {
+    Passing,
+    OwnWords,
+    Ended,
+}
+
+impl Passage {
+    pub(crate) fn new(id: String) -> Self {
+        Self { state: State::Passing, id, begun: false, finished: false, counted: false }
+    }
+
+    /// From now on the encoder writes.
+    pub(crate) fn speak(&mut self) {
+        self.state = State::OwnWords;
+    }
+
+    pub(crate) fn end(&mut self) {
+        self.state = State::Ended;
+    }
+
+    pub(crate) fn ended(&self) -> bool {
+        self.state == State::Ended
+    }
+
+    /// Whether the frame went out as it is: then of its events only the end is left to be told.
+    pub(crate) fn pass(&mut self, frame: &Frame, out: &mut BytesMut) -> bool {
+        // A whole body is no event of a stream.
+        let Some(raw) = frame.raw.as_deref().filter(|raw| self.state == State::Passing && !raw.starts_with(b"{"))
+        else {
+            return false;
+        };
+        let data = sse::data_of(raw);
+        if data.as_deref().is_some_and(|data| data.trim() == "[DONE]") {
+            // Ours comes with the end, and one is enough.
+            return true;
+        }
+        sse::pass(out, raw);
+        self.begun |= data.is_some();
+        for event in &frame.events {
+            if let Event::Started { id: Some(id), .. } = event {
+                self.id.clone_from(id);
+            }
+        }
+        // Only the last two chunks are looked into.
+        self.finished = self.finished || finishes(raw);
+        if self.finished {
+            #[derive(Deserialize)]
+            struct Tail<'a> {
+                #[serde(borrow)]
+                usage: Option<&'a RawValue>,
+            }
+            let tail = data.as_deref().and_then(|data| serde_json::from_str::<Tail<'_>>(data).ok());
+            self.counted |= tail.is_some_and(|tail| tail.usage.is_some_and(|usage| usage.get() != "null"));
+        }
+        true
+    }
+}
+
+/// Whether the chunk has a finish reason. A key's quotes are never escaped, and a text that is just this word is followed by
+/// no colon: so nothing else looks like it.
+fn finishes(raw: &[u8]) -> bool {
+    const KEY: &[u8] = b"\"finish_reason\"";
+    raw.windows(KEY.len()).enumerate().filter(|(_, window)| *window == KEY).any(|(at, _)| {
+        let rest = raw[at + KEY.len()..].trim_ascii_start();
+        rest.strip_prefix(b":").is_some_and(|value| value.trim_ascii_start().starts_with(b"\""))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finish_reason_is_told_from_text_about_one() {
+        assert!(finishes(br#"data: {"choices":[{"delta":{},"finish_reason" : "stop"}]}"#));
+        assert!(!finishes(
+            br#"data: {"choices":[{"delta":{"content":"\"finish_reason\":\"stop\""},"finish_reason":null}]}"#
+        ));
+        assert!(!finishes(br#"data: {"choices":[{"delta":{"content":"finish_reason"},"finish_reason":null}]}"#));
+    }
+}
