@@ -126,8 +126,9 @@ impl Counts {
     }
 }
 
-/// A tool's input has to be an object. What a model wrote that is none is wrapped, so that nobody takes it for arguments.
-fn input(arguments: &str) -> Box<RawValue> {
+/// A tool's input has to be an object. What a model wrote that is none is wrapped as the vendor advises, so that nobody takes
+/// it for arguments and the model sees its mistake.
+pub(crate) fn input(arguments: &str) -> Box<RawValue> {
     let arguments = match arguments.trim() {
         "" => "{}",
         arguments => arguments,
