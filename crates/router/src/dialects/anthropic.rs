@@ -31,9 +31,6 @@ pub(crate) fn peek(body: &Bytes) -> Result<Peek, Error> {
         return Err(invalid("/messages", "is empty. At least one message is needed."));
     }
     let max_output_tokens = optional(&fields, "max_tokens", "a whole number of tokens")?;
-    if max_output_tokens == Some(0) {
-        return Err(invalid("/max_tokens", "is 0. At least one token must be allowed."));
-    }
     let schema = present(&fields, "output_config").is_some_and(|config| {
         Fields::of(config.get().as_bytes()).is_ok_and(|config| present(&config, "format").is_some())
     });
@@ -106,6 +103,13 @@ struct Counts {
     cache_creation_input_tokens: u64,
     cache_read_input_tokens: u64,
     output_tokens: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_tokens_details: Option<Details>,
+}
+
+#[derive(Serialize)]
+struct Details {
+    thinking_tokens: u64,
 }
 
 impl Counts {
@@ -117,6 +121,8 @@ impl Counts {
             cache_creation_input_tokens: usage.cache_write_tokens,
             cache_read_input_tokens: usage.cached_input_tokens,
             output_tokens: usage.output_tokens,
+            output_tokens_details: (usage.reasoning_tokens > 0)
+                .then_some(Details { thinking_tokens: usage.reasoning_tokens }),
         }
     }
 
@@ -173,7 +179,6 @@ mod tests {
             (r#"{"model":"m"}"#, "/messages"),
             (r#"{"model":"m","messages":[]}"#, "/messages"),
             (r#"{"model":"m","messages":"x"}"#, "/messages"),
-            (r#"{"model":"m","messages":[{}],"max_tokens":0}"#, "/max_tokens"),
             (r#"{"model":"m","messages":[{}],"max_tokens":-1}"#, "/max_tokens"),
             (r#"{"model":"m","messages":[{}],"stream":"yes"}"#, "/stream"),
         ] {

@@ -31,7 +31,11 @@ use futures_util::{StreamExt, TryStreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use protocol::{Location, Model};
 use serde::Deserialize;
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 const MESSAGES: &str = "/v1/messages";
 const COUNT_TOKENS: &str = "/v1/messages/count_tokens";
@@ -91,6 +95,8 @@ pub struct Anthropic {
     options: Options,
     version: HeaderValue,
     endpoint: Arc<Endpoint>,
+    /// What the last listing told, by model.
+    told: RwLock<HashMap<String, Capabilities>>,
 }
 
 impl Anthropic {
@@ -115,7 +121,7 @@ impl Anthropic {
             Scheme::ApiKey,
             options.api_keys.clone(),
         )?;
-        Ok(Self { version, endpoint: Arc::new(endpoint), options })
+        Ok(Self { version, endpoint: Arc::new(endpoint), options, told: RwLock::default() })
     }
 
     fn known(&self, model: &str) -> Option<&ModelOptions> {
@@ -123,7 +129,8 @@ impl Anthropic {
     }
 
     fn capabilities(&self, model: &str) -> Capabilities {
-        let mut capabilities = capabilities::of(model);
+        let told = self.told.read().unwrap_or_else(PoisonError::into_inner).get(model).copied();
+        let mut capabilities = told.unwrap_or_else(|| capabilities::of(model));
         if let Some(known) = self.known(model) {
             capabilities.prefill = known.prefill.unwrap_or(capabilities.prefill);
             capabilities.thinking = known.thinking.unwrap_or(capabilities.thinking);
@@ -198,6 +205,8 @@ impl Provider for Anthropic {
             Err(error) if !self.options.models.is_empty() && listing::is_missing(&error) => Vec::new(),
             Err(error) => return Err(error),
         };
+        let told = listed.iter().filter_map(|listed| Some((listed.id.clone(), listed.capabilities()?))).collect();
+        *self.told.write().unwrap_or_else(PoisonError::into_inner) = told;
         let unlisted = self.options.models.iter().filter(|known| !listed.iter().any(|model| model.id == known.name));
         let unlisted: Vec<_> = unlisted.map(|known| listing::Listed::named(&known.name)).collect();
         Ok(listed.iter().chain(&unlisted).map(|listed| self.model(listed)).collect())

@@ -8,7 +8,7 @@ use protocol::{FinishReason, Location, Role};
 use router::{
     Conversation, Error, Event, Frame, Secret,
     answer::Whole,
-    conversation::Message,
+    conversation::{Message, Thinking},
     dialect::{Asked, Dialect},
     egress::Checkpoint,
     providers::{
@@ -308,6 +308,27 @@ async fn models_come_page_by_page_and_from_the_configuration() {
     let received = vendor.received.lock().unwrap();
     assert_eq!(received[1].line, "GET /v1/models?limit=1000&after_id=claude-opus-5 HTTP/1.1");
     assert_eq!(received[0].header("anthropic-version"), Some("2023-06-01"));
+}
+
+#[tokio::test]
+async fn what_the_vendor_tells_of_a_model_goes_before_its_name() {
+    let no = json!({"supported": false});
+    let capabilities = json!({"structured_outputs": no, "thinking": {"supported": true,
+        "types": {"adaptive": {"supported": true}, "enabled": no, "disabled": no}}});
+    let listing =
+        json!({"data": [{"id": "claude-sonnet-4-5", "capabilities": capabilities, "max_input_tokens": 1_000_000}]});
+    let vendor = Vendor::start(vec![json_answer(200, &listing), sse(TEXT), sse(TEXT)]).await;
+    let provider = vendor.provider();
+    let model = provider.models().await.unwrap().remove(0);
+    assert_eq!((model.context_tokens, model.structured_output), (Some(1_000_000), false));
+    for thinking in [Thinking::On, Thinking::Off] {
+        let messages = vec![Message::text(Role::User, "Hello?")];
+        let changed = Arc::new(Conversation { messages, thinking, ..Conversation::default() });
+        frames(&provider, ChatRequest { changed: Some(changed), ..request(asked(STREAMED)) }).await.unwrap();
+    }
+    let received = vendor.received.lock().unwrap();
+    assert_eq!(received[1].json()["thinking"], json!({"type": "adaptive"}));
+    assert_eq!(received[2].json().get("thinking"), None, "it always thinks");
 }
 
 #[tokio::test]

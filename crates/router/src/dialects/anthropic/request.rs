@@ -196,9 +196,10 @@ fn thinking(value: &RawValue, conversation: &mut Conversation) -> Result<(), Err
     conversation.thinking = match (object.need_text("type")?.as_str(), budget) {
         ("enabled", Some(budget)) => Thinking::BudgetTokens(budget),
         ("enabled" | "adaptive", _) => Thinking::On,
-        ("disabled", _) => Thinking::Off,
+        // What a model tells between tools is no thought.
+        ("disabled" | "between_tools", _) => Thinking::Off,
         (other, _) => {
-            let message = format!("is `{other}`. It must be `enabled`, `adaptive` or `disabled`.");
+            let message = format!("is `{other}`. It must be `enabled`, `adaptive`, `between_tools` or `disabled`.");
             return Err(invalid("/thinking/type", message));
         }
     };

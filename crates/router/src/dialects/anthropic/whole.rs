@@ -81,7 +81,8 @@ mod tests {
                     {"type": "tool_use", "id": "toolu_1", "name": "read", "input": {"path": "a"}},
                 ],
                 "stop_reason": "tool_use", "stop_sequence": null,
-                "usage": {"input_tokens": 15, "cache_creation_input_tokens": 5, "cache_read_input_tokens": 10, "output_tokens": 7},
+                "usage": {"input_tokens": 15, "cache_creation_input_tokens": 5, "cache_read_input_tokens": 10, "output_tokens": 7,
+                    "output_tokens_details": {"thinking_tokens": 2}},
             })
         );
     }

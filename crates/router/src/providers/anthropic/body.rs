@@ -60,7 +60,7 @@ pub(super) fn build(model: &str, conversation: &Conversation, limits: &Limits) -
     let capabilities = limits.capabilities;
     let (messages, held_back) = messages::of(conversation);
     let mut max_tokens = conversation.max_output_tokens.unwrap_or(limits.default_max_tokens).max(1);
-    let chosen = thinking::choose(conversation, capabilities.thinking, &mut max_tokens);
+    let chosen = thinking::choose(conversation, capabilities, &mut max_tokens);
     let thinks = chosen.config.as_ref().is_some_and(Config::is_on);
     let schema = match &conversation.format {
         Format::Schema { schema, .. } if capabilities.schema => Some(schema),

@@ -6,6 +6,8 @@ pub(super) struct Capabilities {
     /// Goes on with an answer that the conversation ends with.
     pub(super) prefill: bool,
     pub(super) thinking: ThinkingStyle,
+    /// Accepts being told not to think; some always do.
+    pub(super) thinking_off: bool,
     /// Temperature and its like are accepted.
     pub(super) sampling: bool,
     /// Answers and tool arguments can be held to a schema.
@@ -23,17 +25,22 @@ pub enum ThinkingStyle {
     Adaptive,
 }
 
-const NEWEST: Capabilities =
-    Capabilities { prefill: false, thinking: ThinkingStyle::Adaptive, sampling: false, schema: true };
+const NEWEST: Capabilities = Capabilities {
+    prefill: false,
+    thinking: ThinkingStyle::Adaptive,
+    thinking_off: true,
+    sampling: false,
+    schema: true,
+};
 /// Of another vendor, behind the same API: the parts of it that everybody has.
 const OTHER: Capabilities =
-    Capabilities { prefill: false, thinking: ThinkingStyle::Budget, sampling: true, schema: false };
+    Capabilities { prefill: false, thinking: ThinkingStyle::Budget, thinking_off: true, sampling: true, schema: false };
 
 pub(super) fn of(model: &str) -> Capabilities {
     // Some put a vendor or a region before it.
     let Some(at) = model.find("claude-") else { return OTHER };
     let name = &model[at..];
-    let old = |thinking| Capabilities { prefill: true, thinking, sampling: true, schema: false };
+    let old = |thinking| Capabilities { prefill: true, thinking, thinking_off: true, sampling: true, schema: false };
     if name.starts_with("claude-2") || name.starts_with("claude-instant") {
         return old(ThinkingStyle::Never);
     }

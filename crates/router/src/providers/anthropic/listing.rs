@@ -1,6 +1,9 @@
 //! `GET /v1/models`, page by page.
 
-use super::{Anthropic, VERSION};
+use super::{
+    Anthropic, VERSION,
+    capabilities::{self, Capabilities, ThinkingStyle},
+};
 use crate::{
     Error,
     endpoint::{Endpoint, Request, json_headers},
@@ -33,11 +36,60 @@ struct Page {
 pub(super) struct Listed {
     pub(super) id: String,
     max_input_tokens: Option<u64>,
+    capabilities: Option<Told>,
+}
+
+/// What the vendor tells of a model.
+#[derive(Deserialize)]
+struct Told {
+    structured_outputs: Option<Support>,
+    thinking: Option<Thinking>,
+}
+
+#[derive(Deserialize)]
+struct Support {
+    supported: bool,
+}
+
+#[derive(Deserialize)]
+struct Thinking {
+    supported: bool,
+    types: Option<Types>,
+}
+
+#[derive(Deserialize)]
+struct Types {
+    adaptive: Option<Support>,
+    enabled: Option<Support>,
+    disabled: Option<Support>,
 }
 
 impl Listed {
     pub(super) fn named(name: &str) -> Self {
-        Self { id: name.to_owned(), max_input_tokens: None }
+        Self { id: name.to_owned(), max_input_tokens: None, capabilities: None }
+    }
+}
+
+impl Listed {
+    /// What its name tells, set right by what the vendor does.
+    pub(super) fn capabilities(&self) -> Option<Capabilities> {
+        let told = self.capabilities.as_ref()?;
+        let mut capabilities = capabilities::of(&self.id);
+        if let Some(schema) = &told.structured_outputs {
+            capabilities.schema = schema.supported;
+        }
+        if let Some(thinking) = &told.thinking {
+            let has = |support: &Option<Support>| support.as_ref().is_some_and(|support| support.supported);
+            match &thinking.types {
+                _ if !thinking.supported => capabilities.thinking = ThinkingStyle::Never,
+                Some(types) if has(&types.adaptive) => capabilities.thinking = ThinkingStyle::Adaptive,
+                Some(types) if has(&types.enabled) => capabilities.thinking = ThinkingStyle::Budget,
+                _ => {}
+            }
+            let off = thinking.types.as_ref().and_then(|types| types.disabled.as_ref());
+            capabilities.thinking_off = off.is_none_or(|off| off.supported);
+        }
+        Some(capabilities)
     }
 }
 

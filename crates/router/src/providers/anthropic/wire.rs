@@ -70,6 +70,12 @@ pub(super) struct Counts {
     cache_creation_input_tokens: Option<u64>,
     cache_read_input_tokens: Option<u64>,
     output_tokens: Option<u64>,
+    output_tokens_details: Option<Details>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+struct Details {
+    thinking_tokens: Option<u64>,
 }
 
 impl Counts {
@@ -79,6 +85,7 @@ impl Counts {
         self.cache_creation_input_tokens = later.cache_creation_input_tokens.or(self.cache_creation_input_tokens);
         self.cache_read_input_tokens = later.cache_read_input_tokens.or(self.cache_read_input_tokens);
         self.output_tokens = later.output_tokens.or(self.output_tokens);
+        self.output_tokens_details = later.output_tokens_details.or(self.output_tokens_details);
     }
 
     pub(super) fn usage(&self) -> Usage {
@@ -90,7 +97,7 @@ impl Counts {
             cached_input_tokens,
             cache_write_tokens,
             output_tokens: self.output_tokens.unwrap_or(0),
-            reasoning_tokens: 0,
+            reasoning_tokens: self.output_tokens_details.and_then(|details| details.thinking_tokens).unwrap_or(0),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How much a model is told to think, and when it must not be told to.
 
-use super::super::capabilities::ThinkingStyle;
+use super::super::capabilities::{Capabilities, ThinkingStyle};
 use crate::{
     Conversation,
     conversation::{Message, Part, Thinking, ToolChoice},
@@ -32,9 +32,9 @@ pub(super) struct Chosen {
 }
 
 /// A limit that the caller did not set is raised by the budget, which counts as part of it.
-pub(super) fn choose(conversation: &Conversation, style: ThinkingStyle, max_tokens: &mut u32) -> Chosen {
+pub(super) fn choose(conversation: &Conversation, capabilities: Capabilities, max_tokens: &mut u32) -> Chosen {
     let on = !matches!(conversation.thinking, Thinking::Default | Thinking::Off);
-    match style {
+    match capabilities.thinking {
         _ if conversation.thinking == Thinking::Default => Chosen::default(),
         ThinkingStyle::Never => Chosen::default(),
         ThinkingStyle::Budget if !on || forbidden(conversation) => Chosen::default(),
@@ -59,7 +59,7 @@ pub(super) fn choose(conversation: &Conversation, style: ThinkingStyle, max_toke
             Chosen { config, effort: None }
         }
         ThinkingStyle::Adaptive if !on || forbidden(conversation) => {
-            Chosen { config: Some(Config::Disabled), effort: None }
+            Chosen { config: capabilities.thinking_off.then_some(Config::Disabled), effort: None }
         }
         ThinkingStyle::Adaptive => {
             let effort = match &conversation.thinking {

@@ -81,6 +81,7 @@ fn thoughts_keep_their_signatures() {
     let finish = whole.finish.unwrap();
     assert_eq!((finish.reason, finish.stop_sequence.as_deref()), (FinishReason::Stop, Some("END")));
     assert_eq!((finish.usage.input_tokens, finish.usage.output_tokens), (20, 40), "totals are not added up");
+    assert_eq!(finish.usage.reasoning_tokens, 31);
 }
 
 fn call(index: usize, id: &str, name: &str, arguments: &str) -> Block {
