@@ -26,6 +26,7 @@ const OVERFLOW: &[&str] = &[
     "exceed context window",
     "exceeds the context window",
     "context window exceeds",
+    "exceed context limit",
     "longer than the model's context length",
     "greater than the context length",
     "maximum prompt length",
@@ -34,7 +35,7 @@ const OVERFLOW: &[&str] = &[
 ];
 
 /// Lower-case codes and words of content filters.
-const FILTER: &[&str] = &["content_filter", "content_policy_violation", "content management policy"];
+const FILTER: &[&str] = &["content_filter", "content_policy_violation", "content management policy", "content filtering policy"];
 
 /// A status that is not success, and the body that came with it.
 pub(crate) fn status(provider: &str, model: &str, status: u16, body: &[u8], retry_after: Option<Duration>) -> Error {

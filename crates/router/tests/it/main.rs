@@ -1,6 +1,8 @@
 //! The router over real HTTP providers and over providers made for one test.
 
 #[cfg(test)]
+mod anthropic;
+#[cfg(test)]
 mod cancel;
 #[cfg(test)]
 mod egress;
