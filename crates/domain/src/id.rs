@@ -51,6 +51,8 @@ id! {
     WorkerId,
     /// One HTTP request, in every log line, problem and audit entry it caused.
     RequestId,
+    /// One call of a model, whoever made it and however many targets it took.
+    ModelCallId,
 }
 
 /// Counts within one millisecond, so that ids made in a row sort in that order.

@@ -16,6 +16,6 @@ pub use chain::{EventHash, Link, verify_link};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use cursor::{Cursor, Epoch, ParseCursorError};
 pub use error_code::ErrorCode;
-pub use id::{ApprovalId, JobId, PrincipalId, RequestId, TokenId, WorkerId};
+pub use id::{ApprovalId, JobId, ModelCallId, PrincipalId, RequestId, TokenId, WorkerId};
 pub use job::{FailureReason, JobKind, JobState, Priority};
 pub use scope::Scope;
