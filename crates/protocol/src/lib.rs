@@ -1,6 +1,7 @@
 //! The wire: what REST, the event streams and the agents' calls carry. `api` serves these types, `client` speaks them,
 //! and `openapi.json` is generated from them.
 
+mod account;
 mod agent;
 mod approval;
 mod artifact;
@@ -9,10 +10,12 @@ mod health;
 mod job;
 mod live;
 mod model;
+mod model_call;
 mod page;
 mod problem;
 mod token;
 
+pub use account::*;
 pub use agent::*;
 pub use approval::*;
 pub use artifact::*;
@@ -21,6 +24,7 @@ pub use health::*;
 pub use job::*;
 pub use live::*;
 pub use model::*;
+pub use model_call::*;
 pub use page::*;
 pub use problem::*;
 pub use token::*;

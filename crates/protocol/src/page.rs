@@ -1,6 +1,6 @@
 //! Cursor pages.
 
-use crate::{Approval, Artifact, Job, Token};
+use crate::{Approval, Artifact, Job, ModelCallRecord, Token};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -24,4 +24,6 @@ page! {
     ApprovalPage of Approval as approvals,
     ArtifactPage of Artifact as artifacts,
     TokenPage of Token as tokens,
+    /// Model calls, newest first.
+    ModelCallPage of ModelCallRecord as model_calls,
 }

@@ -1,6 +1,6 @@
 //! Between the vocabulary and SQLite's five types: ids are 16-byte blobs, names are text, times are milliseconds.
 
-use domain::{ApprovalId, EventHash, JobId, PrincipalId, RequestId, Timestamp, TokenId, WorkerId};
+use domain::{ApprovalId, EventHash, JobId, ModelCallId, PrincipalId, RequestId, Timestamp, TokenId, WorkerId};
 use rusqlite::{Row, types::FromSql, types::Type};
 use std::{fmt::Display, str::FromStr};
 use uuid::Uuid;
@@ -23,7 +23,7 @@ macro_rules! ids {
     )+};
 }
 
-ids!(JobId, ApprovalId, PrincipalId, RequestId, TokenId, WorkerId);
+ids!(JobId, ApprovalId, ModelCallId, PrincipalId, RequestId, TokenId, WorkerId);
 
 /// A count as SQLite holds it. Counts here go up by one at a time, so the upper half of `u64` is never reached; the
 /// clamp turns a bug into a value that compares as largest, never into a negative one.

@@ -45,8 +45,8 @@ pub use folder::{BLOB_FOLDER, DATABASE_FILE, LOCK_FILE, RESTORING_FOLDER};
 pub use health::Health;
 pub use reader::Reader;
 pub use rows::{
-    ApprovalFilter, ApprovalRow, ArtifactRow, AuditRow, EventRow, IdempotencyRow, JobFilter, JobHead, JobRow, NewEvent,
-    TokenRow,
+    AccountSpend, ApprovalFilter, ApprovalRow, ArtifactRow, AuditRow, BatchNumber, EventRow, IdempotencyRow, JobFilter,
+    JobHead, JobRow, KeyPolicyRow, LedgerRow, ModelCallFilter, ModelCallRow, NewEvent, SpendCount, SpendKey, TokenRow,
 };
 pub use store::{Options, Store};
 pub use transaction::Transaction;

@@ -23,7 +23,8 @@ macro_rules! migrations {
 }
 
 /// In order; the first makes version 1. What has landed is never edited, moved or taken out.
-const MIGRATIONS: &[Migration] = migrations!["0001_jobs", "0002_events", "0003_approvals_and_artifacts", "0004_access"];
+const MIGRATIONS: &[Migration] =
+    migrations!["0001_jobs", "0002_events", "0003_approvals_and_artifacts", "0004_access", "0005_models"];
 
 /// The version this build brings a database to.
 const NEWEST: u32 = MIGRATIONS.len() as u32;

@@ -5,6 +5,7 @@ pub(crate) mod approvals;
 pub(crate) mod artifacts;
 pub(crate) mod events;
 pub(crate) mod jobs;
+pub(crate) mod models;
 #[cfg(test)]
 mod plans;
 

@@ -1,5 +1,11 @@
 //! What the tables hold, as the features see it. Ids, times and states are decided outside; nothing here has defaults.
 
+mod models;
+
+pub use models::{
+    AccountSpend, BatchNumber, KeyPolicyRow, LedgerRow, ModelCallFilter, ModelCallRow, SpendCount, SpendKey,
+};
+
 use crate::limits;
 use domain::{
     ApprovalId, CanonicalJson, Cursor, Epoch, EventHash, FailureReason, JobId, JobKind, JobState, PrincipalId,

@@ -1,6 +1,6 @@
 //! No statement of the hot path may read a whole table or sort what it found, however many jobs there are.
 
-use super::{access, approvals, artifacts, events, jobs};
+use super::{access, approvals, artifacts, events, jobs, models};
 use crate::{migration, transaction as write};
 use domain::Epoch;
 use rusqlite::{Connection, StatementStatus};
@@ -46,6 +46,15 @@ const SEARCHES: &[&str] = &[
     artifacts::DIGESTS,
     access::IDEMPOTENCY,
     access::AUDIT,
+    models::POLICY,
+    models::SPEND_SINCE,
+    models::SPEND_OF,
+    models::CALL,
+    models::CALLS,
+    models::CALLS_OF_PRINCIPAL,
+    models::CALLS_OF_JOB,
+    models::LEDGER,
+    models::LAST_BATCH,
     write::jobs::UPDATE,
     write::jobs::UPDATE_RESULT,
     write::jobs::UPDATE_PRODUCER,
@@ -60,6 +69,8 @@ const SEARCHES: &[&str] = &[
     write::approvals::UPDATE,
     write::access::DELETE_TOKEN,
     write::access::DELETE_IDEMPOTENCY,
+    write::models::DELETE_POLICY,
+    write::models::DELETE_CALLS,
 ];
 
 fn database() -> Connection {
@@ -128,6 +139,6 @@ fn a_search_without_an_index_is_noticed() {
 #[test]
 fn a_connection_keeps_every_statement_prepared() {
     let writer_statements = 12; // savepoints, begin, commit, probe, checkpoints
-    let inserts = 8;
+    let inserts = 13;
     assert!(SEARCHES.len() + writer_statements + inserts < crate::limits::CACHED_STATEMENTS);
 }

@@ -8,5 +8,6 @@ mod disk_full;
 mod folders;
 mod jobs;
 mod log;
+mod models;
 mod support;
 mod writer;

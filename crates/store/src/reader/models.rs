@@ -1,0 +1,143 @@
+//! Policies of keys, spend, model calls and the egress ledger.
+
+use crate::{
+    AccountSpend, BatchNumber, Error, KeyPolicyRow, LedgerRow, ModelCallFilter, Reader, SpendCount,
+    column::{Columns, Id, integer},
+    limits,
+};
+use domain::{EventHash, ModelCallId, PrincipalId, Timestamp};
+use rusqlite::{OptionalExtension, Row};
+use uuid::Uuid;
+
+pub(super) const POLICIES: &str = "SELECT principal, policy, updated_at FROM key_policies ORDER BY principal";
+pub(super) const POLICY: &str = "SELECT principal, policy, updated_at FROM key_policies WHERE principal = ?1";
+pub(super) const SPEND_SINCE: &str = "SELECT account, begins_at, tokens, microusd, requests FROM spend \
+     WHERE account_kind = ?1 AND period = ?2 AND begins_at >= ?3";
+pub(super) const SPEND_OF: &str = "SELECT account, begins_at, tokens, microusd, requests FROM spend \
+     WHERE account_kind = ?1 AND period = ?2 AND begins_at = ?3 AND account = ?4";
+pub(super) const CALL: &str = "SELECT detail FROM model_calls WHERE id = ?1";
+pub(super) const CALLS: &str = "SELECT detail FROM model_calls WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
+pub(super) const CALLS_OF_PRINCIPAL: &str =
+    "SELECT detail FROM model_calls WHERE principal = ?3 AND id < ?1 ORDER BY id DESC LIMIT ?2";
+/// ?3: principal or NULL.
+pub(super) const CALLS_OF_JOB: &str = "SELECT detail FROM model_calls WHERE job = ?4 AND id < ?1 \
+     AND (?3 IS NULL OR principal = ?3) ORDER BY id DESC LIMIT ?2";
+pub(super) const LEDGER_HEAD: &str = "SELECT seq, hash FROM egress_ledger ORDER BY seq DESC LIMIT 1";
+pub(super) const LEDGER: &str = "SELECT seq, at, call_id, principal, job, provider, model, body_sha256, body_bytes, \
+     redactions, reason, prev_hash, hash FROM egress_ledger WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+pub(super) const LAST_BATCH: &str = "SELECT run, batch FROM journal WHERE only_row = 1";
+
+impl Reader<'_> {
+    /// The policy of every key that has one; people make them one by one.
+    pub fn key_policies(&self) -> Result<Vec<KeyPolicyRow>, Error> {
+        self.run(|connection| connection.prepare_cached(POLICIES)?.query_map((), policy_row)?.collect())
+    }
+
+    pub fn key_policy(&self, principal: PrincipalId) -> Result<Option<KeyPolicyRow>, Error> {
+        self.run(|connection| connection.prepare_cached(POLICY)?.query_row([principal.blob()], policy_row).optional())
+    }
+
+    /// What every account of a kind used in windows that begin then or later.
+    pub fn spend_since(&self, kind: &str, period: &str, begins_at: Timestamp) -> Result<Vec<AccountSpend>, Error> {
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(SPEND_SINCE)?;
+            statement.query_map((kind, period, begins_at.as_millis()), spend_row)?.collect()
+        })
+    }
+
+    /// What one account used in one window; nothing where there is no row.
+    pub fn spend_of(&self, kind: &str, account: Uuid, period: &str, begins_at: Timestamp) -> Result<SpendCount, Error> {
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(SPEND_OF)?;
+            let key = (kind, period, begins_at.as_millis(), account.into_bytes());
+            Ok(statement.query_row(key, spend_row).optional()?.map(|row| row.count).unwrap_or_default())
+        })
+    }
+
+    /// The JSON of one model call.
+    pub fn model_call(&self, id: ModelCallId) -> Result<Option<String>, Error> {
+        self.run(|connection| connection.prepare_cached(CALL)?.query_row([id.blob()], |row| row.get(0)).optional())
+    }
+
+    /// A page of model calls, newest first, each as JSON.
+    pub fn model_calls(&self, filter: &ModelCallFilter) -> Result<Vec<String>, Error> {
+        let before = filter.before.map_or([0xff; 16], Id::blob);
+        let rows = integer(filter.limit.min(limits::ROWS_PER_PAGE) as u64);
+        let principal = filter.principal.map(Id::blob);
+        let detail = |row: &Row<'_>| row.get(0);
+        self.run(|connection| match (filter.job, principal) {
+            (Some(job), _) => {
+                let wanted = (before, rows, principal, job.blob());
+                connection.prepare_cached(CALLS_OF_JOB)?.query_map(wanted, detail)?.collect()
+            }
+            (None, Some(principal)) => {
+                let wanted = (before, rows, principal);
+                connection.prepare_cached(CALLS_OF_PRINCIPAL)?.query_map(wanted, detail)?.collect()
+            }
+            (None, None) => connection.prepare_cached(CALLS)?.query_map((before, rows), detail)?.collect(),
+        })
+    }
+
+    /// The last entry's seq and hash; 0 and [`EventHash::START`] before the first.
+    pub fn ledger_head(&self) -> Result<(u64, EventHash), Error> {
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(LEDGER_HEAD)?;
+            let head = statement.query_row((), |row| {
+                let mut columns = Columns::of(row);
+                Ok((columns.count()?, columns.hash()?))
+            });
+            Ok(head.optional()?.unwrap_or((0, EventHash::START)))
+        })
+    }
+
+    /// Entries after this seq, oldest first, at most [`limits::ROWS_PER_PAGE`].
+    pub fn ledger_after(&self, seq: u64, limit: usize) -> Result<Vec<LedgerRow>, Error> {
+        let rows = integer(limit.min(limits::ROWS_PER_PAGE) as u64);
+        self.run(|connection| connection.prepare_cached(LEDGER)?.query_map((integer(seq), rows), ledger_row)?.collect())
+    }
+
+    /// The journal's last batch that is in here.
+    pub fn last_batch(&self) -> Result<Option<BatchNumber>, Error> {
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(LAST_BATCH)?;
+            let row = statement.query_row((), |row| {
+                let mut columns = Columns::of(row);
+                Ok(BatchNumber { run: Uuid::from_bytes(columns.take()?), batch: columns.count()? })
+            });
+            row.optional()
+        })
+    }
+}
+
+fn policy_row(row: &Row<'_>) -> rusqlite::Result<KeyPolicyRow> {
+    let mut columns = Columns::of(row);
+    Ok(KeyPolicyRow { principal: columns.id()?, policy: columns.take()?, updated_at: columns.time()? })
+}
+
+fn spend_row(row: &Row<'_>) -> rusqlite::Result<AccountSpend> {
+    let mut columns = Columns::of(row);
+    Ok(AccountSpend {
+        account: Uuid::from_bytes(columns.take()?),
+        begins_at: columns.time()?,
+        count: SpendCount { tokens: columns.count()?, microusd: columns.count()?, requests: columns.count()? },
+    })
+}
+
+fn ledger_row(row: &Row<'_>) -> rusqlite::Result<LedgerRow> {
+    let mut columns = Columns::of(row);
+    Ok(LedgerRow {
+        seq: columns.count()?,
+        at: columns.time()?,
+        call_id: columns.id()?,
+        principal: columns.id()?,
+        job: columns.id_or_null()?,
+        provider: columns.take()?,
+        model: columns.take()?,
+        body_sha256: columns.take()?,
+        body_bytes: columns.count()?,
+        redactions: columns.take()?,
+        reason: columns.take()?,
+        prev_hash: columns.hash()?,
+        hash: columns.hash()?,
+    })
+}
