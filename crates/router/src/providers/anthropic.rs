@@ -304,6 +304,7 @@ fn countable(body: &Bytes) -> Result<Bytes, Error> {
         "mcp_servers",
         "context_management",
         "cache_control",
+        "speed",
     ];
     let fields = Fields::of(body)?;
     let kept = fields.iter().filter(|(name, _)| COUNTED.contains(name));

@@ -21,7 +21,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use observed::Observed;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tool_calls::Waiting;
+use tool_calls::{Progress, Waiting};
 
 pub(crate) fn encoder(envelope: Envelope) -> Box<dyn Encoder> {
     Box::new(Messages {
@@ -66,10 +66,9 @@ enum Kind {
     Thinking {
         signed: bool,
     },
-    /// With the arguments so far, which tell whether the call is complete.
     ToolCall {
         call: usize,
-        arguments: String,
+        progress: Progress,
     },
     /// One of the vendor's that has no name here.
     Other,
@@ -205,7 +204,7 @@ impl Messages {
                 self.close(out);
             }
             Event::ToolCall { index, id, name } => match self.kind() {
-                Some(Kind::ToolCall { arguments, .. }) if !tool_calls::complete(arguments) => {
+                Some(Kind::ToolCall { progress, .. }) if !progress.is_complete() => {
                     self.waiting.begin(index, id, name);
                 }
                 _ => self.open_tool_call(index, &id, &name, out),
@@ -273,15 +272,15 @@ impl Messages {
     }
 
     fn open_tool_call(&mut self, call: usize, id: &str, name: &str, out: &mut BytesMut) {
-        self.open(Kind::ToolCall { call, arguments: String::new() }, &tool_calls::block(id, name), out);
+        self.open(Kind::ToolCall { call, progress: Progress::default() }, &tool_calls::block(id, name), out);
     }
 
     fn tool_arguments(&mut self, index: usize, fragment: &str, out: &mut BytesMut) {
-        if let Some(Open { kind: Kind::ToolCall { call, arguments }, .. }) = &mut self.open
+        if let Some(Open { kind: Kind::ToolCall { call, progress }, .. }) = &mut self.open
             && *call == index
         {
-            arguments.push_str(fragment);
-            let next = !self.waiting.is_empty() && tool_calls::complete(arguments);
+            progress.add(fragment);
+            let next = !self.waiting.is_empty() && progress.is_complete();
             self.delta(Delta::InputJson { partial_json: fragment }, out);
             if next {
                 self.write_waiting(out);
@@ -296,7 +295,8 @@ impl Messages {
         for call in self.waiting.take() {
             self.close(out);
             let block = tool_calls::block(&call.id, &call.name);
-            self.open_next(Kind::ToolCall { call: call.index, arguments: call.arguments.clone() }, &block, out);
+            let progress = Progress::of(&call.arguments);
+            self.open_next(Kind::ToolCall { call: call.index, progress }, &block, out);
             if !call.arguments.is_empty() {
                 self.delta(Delta::InputJson { partial_json: &call.arguments }, out);
             }
@@ -328,7 +328,7 @@ impl Kind {
     /// Of a block that the vendor began.
     fn of(block: &str, events: &[Event]) -> Self {
         match (block, events.first()) {
-            (_, Some(Event::ToolCall { index, .. })) => Self::ToolCall { call: *index, arguments: String::new() },
+            (_, Some(Event::ToolCall { index, .. })) => Self::ToolCall { call: *index, progress: Progress::default() },
             ("text", _) => Self::Text,
             ("thinking", _) => Self::Thinking { signed: false },
             _ => Self::Other,
@@ -338,9 +338,7 @@ impl Kind {
     fn observe(&mut self, events: &[Event]) {
         for event in events {
             match (&mut *self, event) {
-                (Self::ToolCall { arguments, .. }, Event::ToolArguments { fragment, .. }) => {
-                    arguments.push_str(fragment)
-                }
+                (Self::ToolCall { progress, .. }, Event::ToolArguments { fragment, .. }) => progress.add(fragment),
                 (Self::Thinking { signed }, Event::ThinkingSignature(_)) => *signed = true,
                 _ => {}
             }

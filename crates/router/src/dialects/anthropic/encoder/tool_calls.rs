@@ -1,6 +1,5 @@
 //! Tool calls that are made side by side, for a dialect that has one after the other.
 
-use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use std::{collections::VecDeque, vec};
 
@@ -33,17 +32,69 @@ impl Waiting {
 
     /// The calls that can be written now: all that are complete, and the one after them.
     pub(super) fn take(&mut self) -> vec::IntoIter<Call> {
-        let complete = self.0.iter().take_while(|call| complete(&call.arguments)).count();
+        let complete = self.0.iter().take_while(|call| Progress::of(&call.arguments).is_complete()).count();
         let count = (complete + 1).min(self.0.len());
         self.0.drain(..count).collect::<Vec<_>>().into_iter()
     }
 }
 
-/// Whether nothing more can come.
-pub(super) fn complete(arguments: &str) -> bool {
-    serde_json::from_str::<IgnoredAny>(arguments).is_ok()
+/// How far the arguments of one call have come, known from each fragment as it passes: an object is complete with the brace
+/// that closes it.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Progress {
+    depth: usize,
+    in_string: bool,
+    escaped: bool,
+    complete: bool,
+}
+
+impl Progress {
+    pub(super) fn of(arguments: &str) -> Self {
+        let mut progress = Self::default();
+        progress.add(arguments);
+        progress
+    }
+
+    pub(super) fn add(&mut self, fragment: &str) {
+        for byte in fragment.bytes() {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' if self.in_string => self.escaped = true,
+                b'"' => self.in_string = !self.in_string,
+                _ if self.in_string => {}
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => {
+                    self.depth = self.depth.saturating_sub(1);
+                    self.complete |= self.depth == 0;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn is_complete(self) -> bool {
+        self.complete
+    }
 }
 
 pub(super) fn block(id: &str, name: &str) -> Value {
     json!({ "type": "tool_use", "id": id, "name": name, "input": {} })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_complete_with_their_last_brace() {
+        for arguments in [r#"{}"#, r#"{"a":{"b":[1,{"c":"}"}]}}"#, r#"{"a":"\"}\\"}"#, r#"{"é":"{["}"#] {
+            let mut progress = Progress::default();
+            for character in arguments.chars() {
+                assert!(!progress.is_complete(), "{arguments}");
+                progress.add(&character.to_string());
+            }
+            assert!(progress.is_complete(), "{arguments}");
+        }
+        assert!(!Progress::of("").is_complete());
+    }
 }
