@@ -89,13 +89,13 @@ pub fn judge_with(conversation: &Conversation, whole: &Whole, fences: Fences) ->
     let mut flaws = Vec::new();
     for block in &whole.blocks {
         match block {
-            Block::Text(text) | Block::Thinking { text, .. } => {
+            Block::Text(text) | Block::Thinking { text, .. } | Block::ToolCall { arguments: text, .. } => {
                 let mut watch = LoopWatch::default();
                 if watch.push(text) {
                     flaws.extend(watch.found().cloned().map(Flaw::Looping));
                 }
             }
-            Block::RedactedThinking(_) | Block::ToolCall { .. } => {}
+            Block::RedactedThinking(_) => {}
         }
     }
     let reason = whole.finish.as_ref().map(|finish| finish.reason);

@@ -149,6 +149,9 @@ fn a_loop_is_a_flaw_even_when_the_limit_ended_it() {
         let flaws = judge(&Conversation::default(), &answer(vec![event], FinishReason::Length));
         assert!(matches!(&flaws[..], [Flaw::Looping(Loop { times, .. })] if *times > 8), "{flaws:?}");
     }
+    // Where grammar allows nothing else, models go on with white space.
+    let blank = call("read", &format!("{{\"path\":\"a\",{}", "\n ".repeat(4000)));
+    assert!(judge(&with_tools(), &blank).iter().any(|flaw| matches!(flaw, Flaw::Looping(_))));
 }
 
 #[test]

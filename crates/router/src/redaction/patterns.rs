@@ -109,12 +109,18 @@ impl Patterns {
     /// [`Error::Configuration`] with every mistake.
     pub fn new(configured: &BTreeMap<String, String>) -> Result<Self, Error> {
         let own = [
+            // Without quotes, up to where a list or a statement goes on.
+            (format!(r#"(?i)(?:{SECRET_NAMES}){ASSIGNS}[`\\]{{0,3}}(?P<secret>[^\s"'`,;\\]{{4,}})"#), ToldBy::Name),
+            // In quotes, with escapes in it; a closing quote is not waited for.
+            (format!(r#"(?i)(?:{SECRET_NAMES}){ASSIGNS}"(?P<secret>(?:[^"\\\r\n]|\\[^\r\n]){{4,}})"#), ToldBy::Name),
+            (format!(r#"(?i)(?:{SECRET_NAMES}){ASSIGNS}'(?P<secret>(?:[^'\\\r\n]|\\[^\r\n]){{4,}})"#), ToldBy::Name),
+            // In quotes that are escaped themselves: JSON within a text. There two backslashes begin an escape.
             (
-                format!(r#"(?i)(?:{SECRET_NAMES}){ASSIGNS}["'`\\]{{0,3}}(?P<secret>[^\s"'`,;<>(){{}}\[\]\\]{{4,}})"#),
+                format!(
+                    r#"(?i)(?:{SECRET_NAMES}){ASSIGNS}\\{{1,3}}["'](?P<secret>(?:[^"'\\\r\n]|\\\\(?:\\["'])?){{4,}})"#
+                ),
                 ToldBy::Name,
             ),
-            (format!(r#"(?i)(?:{SECRET_NAMES}){ASSIGNS}\\{{0,3}}"(?P<secret>[^"\\\r\n]{{4,}})"#), ToldBy::Name),
-            (format!(r#"(?i)(?:{SECRET_NAMES}){ASSIGNS}\\{{0,3}}'(?P<secret>[^'\\\r\n]{{4,}})"#), ToldBy::Name),
             (
                 format!(
                     r#"(?i)authorization{ASSIGNS}["'\\]{{0,3}}(?:bearer|basic|token)\s{{1,4}}(?P<secret>[^\s"'`,;\\]{{4,}})"#
@@ -210,14 +216,18 @@ fn told(error: &regex::Error) -> String {
 }
 
 fn may_be_secret(value: &str) -> bool {
-    let is_variable = value.strip_prefix('$').is_some_and(|name| {
+    let variable = value.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).or_else(|| value.strip_prefix('$'));
+    let is_variable = variable.is_some_and(|name| {
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
     });
     let lower = value.to_ascii_lowercase();
-    !is_variable
-        && !NO_SECRETS
-            .iter()
-            .any(|word| lower == *word || lower.strip_prefix(word).is_some_and(|rest| rest.starts_with('.')))
+    let is_word = NO_SECRETS.iter().any(|word| {
+        // `Option<String>`, `os.environ["X"]`, `true)`.
+        lower.strip_prefix(word).is_some_and(|rest| {
+            rest.is_empty() || rest.starts_with(['.', '<', '>', '(', ')', '[', ']', '{', '}', '|', '?'])
+        })
+    });
+    !is_variable && !is_word
 }
 
 fn looks_random(value: &str) -> bool {

@@ -73,6 +73,10 @@ fn of_an_assignment_only_the_value_is_kept_here() {
         ("DB_PASSWORD: \"", "correct horse battery", "\""),
         ("{\"secret\": \"", "s3same", "\"}"),
         ("{\\\"api_key\\\": \\\"", "abcd1234", "\\\"}"),
+        ("PASSWORD=", "p@(ss)w[or]d", "; next"),
+        ("password: '", "it\\'s me", "'"),
+        ("password = \"", "pa\\\"ss word", "\" # not this"),
+        ("{\\\"password\\\":\\\"", "a\\\\\\\"b c d", "\\\"}"),
         ("Authorization: Bearer ", "abc.def-1", "\nAccept: */*"),
         ("curl -H 'authorization: Basic ", "dTpwYXNz", "' x"),
         ("postgres://devmesh:", "pa55w0rd", "@db:5432/devmesh"),
@@ -92,7 +96,9 @@ fn words_that_only_stand_where_secrets_stand_leave() {
     for text in [
         "password: string",
         "let password: Option<String> = None;",
+        "fn login(password: &str) -> bool",
         "secret = $SECRET_NAME",
+        "password=${DB_PASSWORD}",
         "api_key = os.environ[\"X\"]",
         "The key: a good night's sleep.",
         "token: the smallest unit a model reads",
@@ -379,6 +385,20 @@ fn a_cut_answer_gives_back_what_was_held() {
 fn nothing_shows_what_is_inside() {
     let (redactor, ..) = with_two();
     assert!(!format!("{redactor:?}{:?}", redactor.restorer(Thoughts::Restore)).contains("swordfish9"));
+}
+
+/// What stands in a tool's arguments, a command's output and a file a model is shown is text within JSON within JSON.
+#[test]
+fn secrets_in_json_within_text_are_kept_here_and_come_back() {
+    let block = secrets().remove(0);
+    let inner = json!({"path": "key.pem", "content": block, "password": "pa\"ss word9"}).to_string();
+    let body = json!({"messages": [{"role": "assistant", "tool_calls": [{"function": {"arguments": inner}}]}]});
+    let redactor = redactor();
+    let left = body_of(&redact(&redactor, &body).unwrap());
+    let arguments = left["messages"][0]["tool_calls"][0]["function"]["arguments"].as_str().unwrap();
+    assert!(!arguments.contains(&letters(40)) && !arguments.contains("pa\\\"ss"), "{arguments}");
+    assert!(serde_json::from_str::<Value>(arguments).is_ok(), "it is still JSON: {arguments}");
+    assert_eq!(restored(&redactor, arguments), inner);
 }
 
 proptest! {
