@@ -53,8 +53,6 @@ id! {
     ModelCallId,
     /// One HTTP request, in every log line, problem and audit entry it caused.
     RequestId,
-    /// One call of a model, whoever made it and however many targets it took.
-    ModelCallId,
 }
 
 /// Counts within one millisecond, so that ids made in a row sort in that order.

@@ -1,5 +1,6 @@
 //! What a key may do, and what it has used.
 
+use crate::Egress;
 use domain::{PrincipalId, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -16,7 +17,7 @@ pub struct KeyPolicy {
     pub routes: Option<Vec<String>>,
     /// How far its prompts may go. Only ever tightens what route and caller allow.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub egress: Option<EgressRule>,
+    pub egress: Option<Egress>,
     /// Calls begun within a minute. At least 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
@@ -68,18 +69,6 @@ impl BudgetWindow {
             Self::Month => "month",
         }
     }
-}
-
-/// How far prompts may go, tightest first: of two rules the smaller one holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum EgressRule {
-    /// Only models on this machine or the private network.
-    Never,
-    /// Cloud models too, once secrets have become placeholders.
-    Redacted,
-    /// Cloud models too, as they are.
-    Allowed,
 }
 
 /// What was used within a time.

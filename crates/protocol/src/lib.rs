@@ -13,6 +13,7 @@ mod model;
 mod model_call;
 mod page;
 mod problem;
+mod routing;
 mod token;
 
 pub use account::*;
@@ -27,4 +28,5 @@ pub use model::*;
 pub use model_call::*;
 pub use page::*;
 pub use problem::*;
+pub use routing::*;
 pub use token::*;

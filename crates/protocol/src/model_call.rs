@@ -1,6 +1,6 @@
 //! What became of one model call, and why.
 
-use crate::EgressRule;
+use crate::Egress;
 use domain::{JobId, ModelCallId, PrincipalId, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -43,7 +43,7 @@ pub struct ModelCallRecord {
     #[serde(default)]
     pub rule: String,
     /// The egress rule that held, after route, key and caller.
-    pub egress: EgressRule,
+    pub egress: Egress,
     pub tokens: CallTokens,
     /// Absent where the price is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -38,7 +38,7 @@ impl Departures {
                 job: call.caller.job,
                 provider: candidate.model.provider.clone(),
                 model: candidate.model.name.clone(),
-                body_sha256: [0; 32],
+                body_sha256: String::new(),
                 body_bytes: 0,
                 redactions: 0,
                 reason: candidate.why.clone(),
@@ -88,7 +88,7 @@ impl Record for OnRecord {
     async fn record(&self, departure: Departure) -> Result<(), Error> {
         let entry = LedgerEntry {
             at: self.clock.now(),
-            body_sha256: departure.body_sha256,
+            body_sha256: hex::encode(departure.body_sha256),
             body_bytes: departure.body_bytes as u64,
             redactions: u32::try_from(departure.redactions).unwrap_or(u32::MAX),
             ..self.entry.clone()

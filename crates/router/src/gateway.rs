@@ -20,7 +20,7 @@ use crate::{
     call::{Call, Caller},
     dialect::{Asked, Dialect, Envelope},
     plan::Placement,
-    run::{Committed, Run, Step},
+    run::{Run, Step},
 };
 use body::Encoding;
 use bytes::Bytes;
@@ -28,7 +28,7 @@ use domain::ModelCallId;
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use protocol::Egress;
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
 pub use pass_through::PassThrough;

@@ -2,6 +2,7 @@
 
 use crate::{
     Event,
+    accounts::Price,
     answer::{Block, Finish, Usage, Whole},
     call::Call,
     dialect::Dialect,
@@ -12,8 +13,13 @@ use crate::{
 use protocol::{Egress, Model};
 use std::time::Duration;
 
-#[derive(Default)]
 pub(crate) struct Kept(ResponseCache);
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self(ResponseCache::new(response_cache::Options::default()))
+    }
+}
 
 pub(crate) struct KeptAnswer(Hit);
 
@@ -103,7 +109,8 @@ impl KeptAnswer {
             usage: Some(Usage::default()),
             // Nobody was asked, so nobody is paid.
             cost_microusd: Some(0),
-            price: Some(crate::accounts::Price::FREE),
+            price: Some(Price::FREE),
+            rates: None,
             context_tokens: None,
         }
     }

@@ -23,6 +23,7 @@
 pub mod accounts;
 mod admission;
 pub mod answer;
+mod balance;
 mod books;
 mod breaker;
 mod call;

@@ -1,6 +1,10 @@
 //! Numbers for Prometheus, in the names of OpenTelemetry's GenAI conventions where they have one.
 
-use crate::{Inner, answer::Usage, breaker::Phase, router::Router};
+use crate::{
+    answer::Usage,
+    breaker::Phase,
+    router::{Inner, Router},
+};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode},

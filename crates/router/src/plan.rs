@@ -8,15 +8,16 @@
 //! listing is fetched.
 
 use crate::{
-    accounts::Price,
     DEFAULT_ROUTE, Error, RouteConfig, Target,
+    accounts::Price,
+    balance::{Share, Turns},
     catalogue::{Freshness, Shelf, same_model},
     providers::Provider,
     route::{Balance, Drift, Policy},
 };
 use futures_util::future::join_all;
 use protocol::{Egress, Location, Model};
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 /// What decides between targets.
 #[derive(Clone, Debug)]
@@ -92,6 +93,8 @@ pub(crate) struct Considered {
 pub(crate) struct Table {
     pub(crate) shelves: Arc<Vec<Shelf>>,
     pub(crate) routes: Vec<RouteConfig>,
+    /// Of routes that spread their calls.
+    turns: HashMap<String, Turns>,
 }
 
 /// How busy a target is; lower is better.
@@ -122,6 +125,12 @@ struct Found {
 }
 
 impl Table {
+    pub(crate) fn new(shelves: Arc<Vec<Shelf>>, routes: Vec<RouteConfig>) -> Self {
+        let spread = routes.iter().filter(|route| route.policy.balance == Balance::Spread);
+        let turns = spread.map(|route| (route.name.clone(), Turns::default())).collect();
+        Self { shelves, routes, turns }
+    }
+
     /// # Errors
     /// [`Error::UnknownRoute`], [`Error::EgressRefused`] when only cloud targets are left, [`Error::NoModel`] when the route
     /// leads nowhere.
@@ -168,13 +177,7 @@ impl Table {
         prefer(&mut targets, &mut considered, needs.images, |model| model.vision, "it does not look at images");
         self.look_at_what_is_loaded(&mut targets).await;
         if named.policy.balance == Balance::Spread {
-            for found in &mut targets {
-                let busy = load.in_flight(&found.model.id) as f64 / f64::from(found.target.weight);
-                found.score = Some(if found.loaded == Some(false) { -1000.0 } else { 0.0 } - busy);
-            }
-            // Equal scores take turns by weight; the sort is stable, so what `turn` puts first stays first.
-            turn(&mut targets);
-            targets.sort_by(|one, other| other.score.unwrap_or(0.0).total_cmp(&one.score.unwrap_or(0.0)));
+            targets = self.spread(route, targets, load);
         }
         considered.extend(targets.iter().map(|found| Considered {
             target: found.model.id.clone(),
@@ -196,6 +199,27 @@ impl Table {
             })
             .collect();
         Ok(Plan { rule: named.rule, policy: named.policy, egress, candidates, considered })
+    }
+
+    /// Loaded ones first, then the least busy by weight; equals take turns.
+    fn spread(&self, route: &str, targets: Vec<Found>, load: &dyn Load) -> Vec<Found> {
+        let shares: Vec<Share<'_>> = targets
+            .iter()
+            .map(|found| Share {
+                target: &found.model.id,
+                weight: found.target.weight,
+                in_flight: u32::try_from(load.in_flight(&found.model.id)).unwrap_or(u32::MAX),
+            })
+            .collect();
+        let order = self.turns.get(route).map_or_else(|| (0..shares.len()).collect(), |turns| turns.order(&shares));
+        let mut targets: Vec<Option<Found>> = targets.into_iter().map(Some).collect();
+        let mut ordered: Vec<Found> = order.into_iter().filter_map(|at| targets[at].take()).collect();
+        ordered.sort_by_key(|found| found.loaded == Some(false));
+        let count = ordered.len();
+        for (at, found) in ordered.iter_mut().enumerate() {
+            found.score = Some((count - at) as f64);
+        }
+        ordered
     }
 
     /// Only where it matters: a provider that is asked answers from this machine.
@@ -422,20 +446,5 @@ fn prefer(
 ) {
     if needed && targets.iter().any(|found| fits(&found.model)) {
         drop_if(targets, considered, |found| (!fits(&found.model)).then(|| format!("{why}, and this request needs that")));
-    }
-}
-
-/// Puts another target first each time, each as often as its weight says.
-fn turn(targets: &mut [Found]) {
-    let weights: u32 = targets.iter().map(|found| found.target.weight).sum();
-    if weights == 0 {
-        return;
-    }
-    let mut at = rand::random_range(0..weights);
-    for first in 0..targets.len() {
-        match at.checked_sub(targets[first].target.weight) {
-            Some(rest) => at = rest,
-            None => return targets[..=first].rotate_right(1),
-        }
     }
 }

@@ -20,6 +20,7 @@ use domain::Clock;
 use futures_util::{Stream, future::join_all};
 use protocol::{Egress, Location, Model, ModelStreamItem, Models, Route, UnavailableProvider};
 use std::{
+    collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -89,16 +90,19 @@ impl Default for Limits {
 
 impl Options {
     /// Without configured routes, and with the default limits.
-    pub fn new(providers: Vec<Mounted>, clock: Arc<dyn Clock>, books: Books) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// None that can happen: the built-in patterns are tested.
+    pub fn new(providers: Vec<Mounted>, clock: Arc<dyn Clock>, books: Books) -> Result<Self, Error> {
+        Ok(Self {
             providers,
             routes: Vec::new(),
             prices: Prices::default(),
-            patterns: Patterns::default(),
+            patterns: Patterns::new(&BTreeMap::new())?,
             limits: Limits::default(),
             clock,
             books,
-        }
+        })
     }
 }
 
@@ -132,7 +136,7 @@ impl Router {
         let shelves: Arc<Vec<Shelf>> =
             Arc::new(options.providers.into_iter().map(|mounted| Shelf::new(mounted.provider)).collect());
         options.books.set_prices(options.prices);
-        let table = Arc::new(Table { shelves: shelves.clone(), routes: options.routes });
+        let table = Arc::new(Table::new(shelves.clone(), options.routes));
         Ok(Self {
             inner: Arc::new(Inner {
                 table: RwLock::new(table),
@@ -157,7 +161,7 @@ impl Router {
         let names: Vec<&str> = self.inner.shelves.iter().map(|shelf| shelf.provider.name()).collect();
         check(&routes, &names)?;
         self.inner.books.set_prices(prices);
-        let table = Arc::new(Table { shelves: self.inner.shelves.clone(), routes });
+        let table = Arc::new(Table::new(self.inner.shelves.clone(), routes));
         *self.inner.table.write().unwrap_or_else(PoisonError::into_inner) = table;
         self.inner.kept.clear();
         Ok(())

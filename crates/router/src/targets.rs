@@ -37,7 +37,7 @@ pub(crate) struct Target {
 impl Default for Target {
     fn default() -> Self {
         Self {
-            breaker: Breaker::default(),
+            breaker: Breaker::new(crate::breaker::Options::default()),
             in_flight: AtomicUsize::new(0),
             resting_until: Mutex::new(None),
             load: Mutex::new(None),

@@ -231,6 +231,10 @@ impl Provider for Anthropic {
         Ok(Box::pin(frames.map_err(move |error| endpoint.scrubbed(error))))
     }
 
+    fn speaks(&self, dialect: Dialect) -> bool {
+        dialect == Dialect::Anthropic
+    }
+
     fn continues_prefill(&self, model: &str) -> bool {
         self.capabilities(model).prefill
     }

@@ -239,17 +239,14 @@ impl OpenAi {
         let known = self.known(&listed.id);
         let silent = self.silent_on_usage.load(Ordering::Relaxed);
         Model {
-            id: format!("{}/{}", self.options.name, listed.id),
-            provider: self.options.name.clone(),
-            name: listed.id.clone(),
-            location: self.options.location,
+            chats: !known.embeds(),
+            embeds: known.embeds(),
+            vision: known.vision,
             context_tokens: known.context_tokens.or(listed.max_model_len).or(listed.context_length),
             native_tools: known.native_tools && !known.embeds(),
             structured_output: known.structured_output && !known.embeds(),
-            available: true,
-            digest: None,
-            size_bytes: None,
             notice: silent.then(|| "the server does not report token counts: they are recorded as 0".to_owned()),
+            ..Model::new(&self.options.name, &listed.id, self.options.location)
         }
     }
 
@@ -357,6 +354,14 @@ impl Provider for OpenAi {
         } else {
             stream::decode(origin.clone(), ChatReader::new(origin, bytesway), bytes)
         })
+    }
+
+    fn speaks(&self, dialect: Dialect) -> bool {
+        match dialect {
+            Dialect::OpenAiChat | Dialect::OpenAiCompletions => self.options.api == Api::ChatCompletions,
+            Dialect::OpenAiResponses => self.options.api == Api::Responses,
+            _ => false,
+        }
     }
 
     fn continues_prefill(&self, model: &str) -> bool {

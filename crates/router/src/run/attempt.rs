@@ -65,8 +65,8 @@ pub(crate) enum Heard {
 
 impl Run {
     /// Asks a target. Everything that may refuse a call is asked first: breaker, money, queue.
-    pub(super) async fn begin(&self, candidate: &Candidate, retries: u32, mode: Mode) -> Result<Attempt, Error> {
-        let inner = &self.inner;
+    pub(super) async fn begin(&mut self, candidate: &Candidate, retries: u32, mode: Mode) -> Result<Attempt, Error> {
+        let inner = self.inner.clone();
         let begun = Instant::now();
         let provider = || candidate.model.provider.clone();
         let permit = inner.targets.permit(candidate.id()).ok_or_else(|| Error::LeftAlone {

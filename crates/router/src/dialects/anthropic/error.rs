@@ -36,16 +36,17 @@ fn status(error: &Error) -> StatusCode {
         | Error::Refused { .. }
         | Error::Filtered { .. }
         | Error::ContextLengthExceeded { .. } => StatusCode::BAD_REQUEST,
-        Error::EgressRefused { .. } => StatusCode::FORBIDDEN,
+        Error::EgressRefused { .. } | Error::Uncheckable { .. } | Error::NotAllowed { .. } => StatusCode::FORBIDDEN,
         Error::UnknownRoute { .. } => StatusCode::NOT_FOUND,
-        Error::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Error::Unavailable { .. } | Error::NoModel(_) => {
+        Error::RateLimited { .. } | Error::OverLimit { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Error::Unavailable { .. } | Error::LeftAlone { .. } | Error::NoModel(_) => {
             StatusCode::from_u16(OVERLOADED).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
         }
-        Error::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
+        Error::TimedOut { .. } | Error::Overdue { .. } => StatusCode::GATEWAY_TIMEOUT,
         // A key that a provider does not accept is ours: told as 401, the caller would doubt its own.
         Error::Denied { .. }
         | Error::Failed { .. }
+        | Error::Flawed { .. }
         | Error::Cut { .. }
         | Error::TooLarge { .. }
         | Error::Malformed { .. } => StatusCode::BAD_GATEWAY,

@@ -1,6 +1,6 @@
 //! Errors as OpenAI words them.
 
-use crate::Error;
+use crate::{Error, LimitKind};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -31,14 +31,25 @@ pub(crate) fn class(error: &Error) -> (StatusCode, &'static str, Option<&'static
         Error::ContextLengthExceeded { .. } => (StatusCode::BAD_REQUEST, INVALID, Some("context_length_exceeded")),
         Error::Filtered { .. } => (StatusCode::BAD_REQUEST, INVALID, Some("content_filter")),
         Error::UnknownRoute { .. } => (StatusCode::NOT_FOUND, INVALID, Some("model_not_found")),
-        Error::EgressRefused { .. } => (StatusCode::FORBIDDEN, "permission_error", Some("egress_refused")),
+        Error::NotAllowed { .. } => (StatusCode::FORBIDDEN, "permission_error", Some("not_allowed")),
+        Error::OverLimit { kind: LimitKind::Rate, .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("rate_limit_exceeded"))
+        }
+        Error::OverLimit { kind: LimitKind::Budget, .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", Some("insufficient_quota"))
+        }
+        Error::EgressRefused { .. } | Error::Uncheckable { .. } => (StatusCode::FORBIDDEN, "permission_error", Some("egress_refused")),
         Error::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("rate_limit_exceeded")),
-        Error::Unavailable { .. } | Error::NoModel(_) | Error::Denied { .. } => {
+        Error::Unavailable { .. } | Error::LeftAlone { .. } | Error::NoModel(_) | Error::Denied { .. } => {
             (StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("model_unavailable"))
         }
         Error::Cancelled => (StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("cancelled")),
-        Error::TimedOut { .. } => (StatusCode::GATEWAY_TIMEOUT, SERVER, Some("timeout")),
-        Error::Cut { .. } | Error::Failed { .. } | Error::Malformed { .. } | Error::TooLarge { .. } => {
+        Error::TimedOut { .. } | Error::Overdue { .. } => (StatusCode::GATEWAY_TIMEOUT, SERVER, Some("timeout")),
+        Error::Cut { .. }
+        | Error::Failed { .. }
+        | Error::Flawed { .. }
+        | Error::Malformed { .. }
+        | Error::TooLarge { .. } => {
             (StatusCode::BAD_GATEWAY, SERVER, Some("model_failed"))
         }
         Error::Configuration(_) => (StatusCode::INTERNAL_SERVER_ERROR, SERVER, Some("internal_error")),

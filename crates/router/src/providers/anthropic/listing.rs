@@ -139,17 +139,11 @@ impl Anthropic {
         let of_the_vendor = listed.id.contains("claude-").then_some(CONTEXT_TOKENS);
         let capabilities = self.capabilities(&listed.id);
         Model {
-            id: format!("{}/{}", self.options.name, listed.id),
-            provider: self.options.name.clone(),
-            name: listed.id.clone(),
-            location: self.options.location,
             context_tokens: known.and_then(|known| known.context_tokens).or(listed.max_input_tokens).or(of_the_vendor),
             native_tools: true,
             structured_output: capabilities.schema,
-            available: true,
-            digest: None,
-            size_bytes: None,
-            notice: None,
+            vision: true,
+            ..Model::new(&self.options.name, &listed.id, self.options.location)
         }
     }
 }
