@@ -77,7 +77,7 @@ pub(super) fn embeddings(wire: Wire, model: &str, input: &Value) -> Value {
 
 /// Of length one, as real ones are.
 fn vector(text: &str) -> [f64; 4] {
-    let mut vector = [1.0, 0.0, 0.0, 0.0];
+    let mut vector = [1.0; 4];
     for (index, byte) in text.bytes().enumerate() {
         vector[index % 4] += f64::from(byte);
     }
