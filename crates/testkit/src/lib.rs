@@ -1,6 +1,8 @@
 //! What tests of every crate need and nothing that ships may use.
 //!
 //! - [`ScriptedModel`]: a model server that says what the test tells it to, in the dialects of OpenAI and Ollama.
+//! - [`FaultyModel`]: a model server of any dialect that breaks its answers in every way they break, and tells what it saw.
+//! - [`Tripwire`]: an address that nobody may connect to.
 //! - [`FaultProxy`]: stands before any TCP server and delays, stalls, cuts, resets, refuses or throttles.
 //! - [`TestClock`]: wall-clock time that moves when the test says so.
 //! - [`sample_repository`]: a real git repository with a failing test and the edit that makes it pass.
@@ -11,13 +13,17 @@
 mod clock;
 mod eventually;
 mod fault_proxy;
+pub mod faulty_model;
 mod gate;
+mod outbound;
 mod repository;
 mod scripted_model;
 
 pub use clock::TestClock;
 pub use eventually::{DEADLINE, eventually, eventually_within};
 pub use fault_proxy::{Fault, FaultProxy};
+pub use faulty_model::{FaultyModel, Refusing, Reply, RetryAfter, Wire};
 pub use gate::Gate;
+pub use outbound::Tripwire;
 pub use repository::{SampleRepository, sample_repository};
 pub use scripted_model::{Dialect, Received, Script, ScriptedModel, ServedModel, Turn};

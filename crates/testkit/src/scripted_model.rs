@@ -9,7 +9,7 @@
 //! assert_eq!(model.received()[1].last("tool"), "OK");
 //! ```
 
-mod ollama;
+pub(crate) mod ollama;
 mod openai;
 mod received;
 mod script;
@@ -38,6 +38,8 @@ pub struct ServedModel {
     pub size_bytes: u64,
     /// Set for a model that the server would run elsewhere: prompts to it leave the machine.
     pub remote_host: Option<String>,
+    /// In memory from the start. Otherwise a model is loaded once it was asked something.
+    pub loaded: bool,
 }
 
 impl ServedModel {
@@ -50,6 +52,7 @@ impl ServedModel {
             digest: format!("{name}-digest"),
             size_bytes: 1_000_000,
             remote_host: None,
+            loaded: false,
         }
     }
 
@@ -60,6 +63,21 @@ impl ServedModel {
 
     pub fn capabilities(mut self, names: &[&str]) -> Self {
         self.capabilities = names.iter().map(|&name| name.to_owned()).collect();
+        self
+    }
+
+    /// Whether a request for `name` means this model.
+    pub(crate) fn answers_to(&self, name: &str) -> bool {
+        self.name == name || self.name.strip_suffix(":latest") == Some(name)
+    }
+
+    pub fn digest(mut self, digest: &str) -> Self {
+        self.digest = digest.to_owned();
+        self
+    }
+
+    pub fn loaded(mut self) -> Self {
+        self.loaded = true;
         self
     }
 
@@ -204,7 +222,7 @@ impl Shared {
     }
 
     fn model(&self, name: &str) -> Option<&ServedModel> {
-        self.models.iter().find(|model| model.name == name || model.name.strip_suffix(":latest") == Some(name))
+        self.models.iter().find(|model| model.answers_to(name))
     }
 
     /// Records the request and takes the turn that answers it.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 const PATH: &str = "/api/chat";
-const TIME: &str = "2026-01-02T03:04:05.678Z";
+pub(crate) const TIME: &str = "2026-01-02T03:04:05.678Z";
 
 pub(super) async fn version(State(shared): State<Arc<Shared>>) -> Json<Value> {
     shared.note("/api/version");
@@ -29,16 +29,8 @@ pub(super) async fn tags(State(shared): State<Arc<Shared>>) -> Json<Value> {
 pub(super) async fn ps(State(shared): State<Arc<Shared>>) -> Json<Value> {
     shared.note("/api/ps");
     let asked: Vec<String> = shared.log.borrow().received.iter().map(|received| received.model.clone()).collect();
-    let loaded = shared.models.iter().filter(|model| asked.iter().any(|name| shared.model(name) == Some(model)));
-    let models: Vec<Value> = loaded
-        .map(|model| {
-            let mut entry = entry(model);
-            entry["expires_at"] = json!(TIME);
-            entry["size_vram"] = json!(0);
-            entry["context_length"] = json!(model.context_tokens);
-            entry
-        })
-        .collect();
+    let loaded = |model: &&ServedModel| model.loaded || asked.iter().any(|name| model.answers_to(name));
+    let models: Vec<Value> = shared.models.iter().filter(loaded).map(running).collect();
     Json(json!({"models": models}))
 }
 
@@ -48,6 +40,11 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>, Json(body): Json<Val
     let Some(model) = shared.model(&name) else {
         return (StatusCode::NOT_FOUND, Json(json!({"error": format!("model '{name}' not found")}))).into_response();
     };
+    Json(description(model)).into_response()
+}
+
+/// A model as `/api/show` tells it.
+pub(crate) fn description(model: &ServedModel) -> Value {
     let mut info = json!({"general.architecture": "llama", "general.parameter_count": 1_000_000});
     if let Some(tokens) = model.context_tokens {
         info["llama.context_length"] = json!(tokens);
@@ -60,7 +57,7 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>, Json(body): Json<Val
         answer["remote_host"] = json!(host);
         answer["remote_model"] = json!(model.name);
     }
-    Json(answer).into_response()
+    answer
 }
 
 pub(super) async fn chat(State(shared): State<Arc<Shared>>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
@@ -132,7 +129,17 @@ fn stream(turn: &Turn, model: &str) -> Vec<String> {
     pieces
 }
 
-fn entry(model: &ServedModel) -> Value {
+/// A loaded model as `/api/ps` lists it.
+pub(crate) fn running(model: &ServedModel) -> Value {
+    let mut entry = entry(model);
+    entry["expires_at"] = json!(TIME);
+    entry["size_vram"] = json!(0);
+    entry["context_length"] = json!(model.context_tokens);
+    entry
+}
+
+/// A model as `/api/tags` lists it.
+pub(crate) fn entry(model: &ServedModel) -> Value {
     let mut entry = json!({
         "name": model.name, "model": model.name, "modified_at": TIME, "size": model.size_bytes,
         "digest": model.digest, "details": details(),

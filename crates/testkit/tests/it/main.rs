@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod fault_proxy;
 #[cfg(test)]
+mod faulty_model;
+#[cfg(test)]
 mod scripted_model;
