@@ -47,9 +47,9 @@ impl Config {
     pub fn load(environment: Environment, flags: Flags) -> Result<Self, Problems> {
         let paths = Paths::of(&environment);
         let mut problems = Problems::default();
-        let sources = Sources::read(&paths, &environment, flags, &mut problems);
+        let sources = Sources::read(&paths, &environment, flags.clone(), &mut problems);
         let resolved = resolve(&sources, &mut problems);
-        let settings = Settings::from(&resolved, &paths, &mut problems);
+        let settings = Settings { flags, ..Settings::from(&resolved, &paths, &mut problems) };
         problems.none_or(Self { resolved, settings, paths, environment })
     }
 }

@@ -11,8 +11,10 @@ mod backend;
 mod catalogue;
 mod embedded;
 mod logging;
+mod metrics;
 mod private;
 mod providers;
+mod reload;
 mod signals;
 
 pub use agents::Agents;

@@ -21,12 +21,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use domain::{ErrorCode, JobId};
+use domain::{ErrorCode, JobId, ModelCallId};
 use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderName, header};
 use jobs::Attempt;
 use protocol::{EventBody, Fallback, ModelAnswer, ModelCall, ModelStreamItem};
-use router::{Call, Router};
+use router::{Call, Caller, OwnRequest, Router, accounts::JobBudget};
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -58,9 +58,7 @@ pub async fn stream(app: &Arc<App>, asker: &Identity, job: JobId, call: ModelCal
         pending: String::new(),
         pending_since: Instant::now(),
     };
-    let request = Call {
-        route,
-        egress: recorder.attempt.spec().egress,
+    let asked = OwnRequest {
         messages: call.messages,
         tools: call.tools,
         response_schema: call.response_schema,
@@ -68,7 +66,14 @@ pub async fn stream(app: &Arc<App>, asker: &Identity, job: JobId, call: ModelCal
         temperature: call.temperature,
         seed: call.seed,
     };
-    let items = app.router.call(request, recorder.upstream.clone());
+    let limits = &recorder.attempt.spec().limits;
+    let budget = JobBudget { tokens: Some(limits.tokens), microusd: Some(limits.cost_microusd) };
+    app.router.books().open_job(job, None, budget).await?;
+    let caller = Caller { job: Some(job), ..Caller::new(recorder.attempt.owner()) };
+    let id = ModelCallId::new(app.clock.now());
+    let mut request = Call::new(id, route.clone(), Arc::new(asked.asked(&route)), caller);
+    request.egress = recorder.attempt.spec().egress;
+    let items = app.router.call(request).take_until(recorder.upstream.clone().cancelled_owned());
     app.tasks.spawn(recorder.run(items));
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (HeaderName::from_static("x-accel-buffering"), "no")];
     Ok((headers, Body::from_stream(frames(receiver, app.options.limits.heartbeat))).into_response())

@@ -75,6 +75,7 @@ pub struct Attempt {
     fence: Fence,
     spec: CreateJob,
     usage: Usage,
+    owner: PrincipalId,
     over: CancellationToken,
 }
 
@@ -86,7 +87,7 @@ impl Handle {
         let over = self.shared.live.over(job, attempt).ok_or_else(|| fence.stale(row.attempt))?;
         let spec = stored(job, "specification", &row.spec)?;
         let usage = stored(job, "usage", &row.usage)?;
-        Ok(Attempt { handle: self.clone(), fence, spec, usage, over })
+        Ok(Attempt { handle: self.clone(), fence, owner: row.principal, spec, usage, over })
     }
 }
 
@@ -97,6 +98,11 @@ impl Attempt {
 
     pub fn number(&self) -> u32 {
         self.fence.attempt
+    }
+
+    /// Who asked for the job, and pays for it.
+    pub fn owner(&self) -> PrincipalId {
+        self.owner
     }
 
     /// What the job may do: its route, limits and egress.

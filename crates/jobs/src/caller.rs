@@ -34,6 +34,7 @@ impl Caller {
         match self.scope {
             Scope::Admin | Scope::Viewer => true,
             Scope::User => owner == self.principal,
+            Scope::Model => false,
             Scope::Agent => state == JobState::Running && worker == Some(self.principal),
         }
     }

@@ -105,3 +105,19 @@ pub struct KeyAccount {
     pub reserved_microusd: u64,
     pub running_requests: u32,
 }
+
+impl KeyAccount {
+    /// Of a key that nobody limited and nobody used.
+    pub fn unused(principal: PrincipalId) -> Self {
+        Self {
+            principal,
+            policy: KeyPolicy::default(),
+            total: Spend::default(),
+            day: Spend::default(),
+            month: Spend::default(),
+            reserved_tokens: 0,
+            reserved_microusd: 0,
+            running_requests: 0,
+        }
+    }
+}

@@ -50,6 +50,9 @@ mod refusal;
 mod reservation;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 pub use books::{Accounts, JobBudget};
 pub use calls::Calls;
 use domain::{JobId, PrincipalId};

@@ -3,16 +3,17 @@
 use crate::{
     Error,
     accounts::{
-        self, Accounts, Calls, Charge, Estimate, Ledger, Price, PriceTable, Prices, Refusal, Reservation, allows_model,
-        allows_route,
+        self, Accounts, Calls, Charge, Estimate, JobBudget, Journal, Ledger, Pending, Price, PriceTable, Prices, Refusal,
+        Reservation, allows_model, allows_route,
     },
     call::Call,
     error::LimitKind,
     plan::Candidate,
 };
-use domain::PrincipalId;
+use domain::{JobId, PrincipalId};
 use protocol::{KeyPolicy, Location, ModelCallRecord};
 use std::sync::Arc;
+use store::Store;
 
 /// Tokens of an answer that nobody bounded, for what is held back from a budget while it runs.
 const UNBOUNDED_OUTPUT_TOKENS: u64 = 4_096;
@@ -23,15 +24,19 @@ pub struct Books {
     accounts: Accounts,
     calls: Calls,
     ledger: Ledger,
+    journal: Journal,
+    store: Store,
     prices: Arc<PriceTable>,
 }
 
 impl Books {
-    pub fn new(opened: &accounts::Opened) -> Self {
+    pub fn new(opened: &accounts::Opened, store: Store) -> Self {
         Self {
             accounts: opened.accounts.clone(),
             calls: opened.calls.clone(),
             ledger: opened.ledger.clone(),
+            journal: opened.journal.clone(),
+            store,
             prices: Arc::new(PriceTable::new(Prices::default())),
         }
     }
@@ -46,6 +51,32 @@ impl Books {
 
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Opens the account of a job before its first call, with what it spent before.
+    ///
+    /// # Errors
+    /// [`store::Error`] when the disk cannot be read.
+    pub async fn open_job(&self, job: JobId, parent: Option<JobId>, budget: JobBudget) -> Result<(), store::Error> {
+        if self.accounts.has_job(job) {
+            return Ok(());
+        }
+        accounts::open_job((&self.accounts, &self.journal, &self.store), job, parent, budget).await
+    }
+
+    /// Waits until everything booked so far is on disk.
+    pub async fn flush(&self) {
+        // A journal that has stopped has written what it could.
+        let _ = self.journal.flush().await;
+    }
+
+    /// What waits to be written.
+    pub fn pending(&self) -> Pending {
+        self.journal.pending()
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Of a key; everything is open where nobody set one.

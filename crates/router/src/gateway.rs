@@ -19,6 +19,7 @@ use crate::{
     answer::Whole,
     call::{Call, Caller},
     dialect::{Asked, Dialect, Envelope},
+    dialects::ollama::loading,
     plan::Placement,
     run::{Run, Step},
 };
@@ -70,6 +71,9 @@ impl Router {
     async fn try_answer(&self, inbound: Inbound) -> Result<Response<Body>, Error> {
         let asked = Asked::new(inbound.dialect, inbound.body, head::forwarded(&inbound.headers))?;
         let call = head::call(inbound.id, asked, inbound.caller, inbound.egress, &inbound.headers)?;
+        if let Some(loading) = loading::asked(call.asked.dialect, &call.asked.peek, &call.asked.body) {
+            return self.load(&call, loading).await;
+        }
         self.run(call).await
     }
 
@@ -125,18 +129,16 @@ async fn gathered(
     steps: &mut (impl Stream<Item = Step> + Unpin),
 ) -> Result<Bytes, Error> {
     let mut whole = Whole::default();
-    let mut only: Option<Bytes> = None;
-    let mut frames = 0;
+    let mut is_first = true;
     while let Some(step) = steps.next().await {
         match step {
             Step::Frame(Frame { raw, events }) => {
-                frames += 1;
-                only = raw.filter(|_| frames == 1);
                 let finished = events.iter().any(|event| matches!(event, Event::Finished(_)));
                 // The provider's own body, to the byte.
-                if let (true, Some(body)) = (finished, only.take()) {
+                if let Some(body) = raw.filter(|_| is_first && finished) {
                     return Ok(body);
                 }
+                is_first = false;
                 for event in &events {
                     whole.add(event);
                 }

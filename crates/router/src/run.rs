@@ -428,6 +428,10 @@ impl Run {
     }
 
     fn judge(&self, attempt: &Attempt) -> Vec<Flaw> {
+        if self.call.asked.peek.prompt_bytes == 0 {
+            // Nothing was asked: a model is only to be loaded.
+            return Vec::new();
+        }
         let reason = attempt.whole.finish.as_ref().map(|finish| finish.reason);
         if matches!(reason, Some(FinishReason::Length | FinishReason::ContentFilter)) {
             // It says by itself that it is not all there.

@@ -1,6 +1,6 @@
 //! The typed outcome: what the rest of the program takes.
 
-use super::{Paths, Problems, Resolved, routes};
+use super::{Flags, Paths, Problems, Resolved, routes};
 use protocol::Egress;
 use router::{Policy, Target};
 use std::{
@@ -30,6 +30,9 @@ pub struct Settings {
     pub metrics: Option<SocketAddr>,
     pub embedded: EmbeddedSettings,
     pub log: LogSettings,
+    /// What this was read from, to read it again when it changes.
+    pub config_files: Vec<PathBuf>,
+    pub flags: Flags,
     /// Keys that are set and that this version does not use.
     pub unused: Vec<&'static str>,
 }
@@ -193,6 +196,8 @@ impl Settings {
             },
             unused: UNUSED.iter().copied().filter(|name| resolved.get(name).is_some()).collect(),
             home: paths.home.clone(),
+            config_files: paths.config_files.clone(),
+            flags: Flags::default(),
             data,
         }
     }

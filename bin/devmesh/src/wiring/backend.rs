@@ -5,14 +5,14 @@
 //!   stop: api drains ─▶ jobs stop ─▶ store closes ─▶ address removed
 //! ```
 
-use super::{private, providers};
+use super::{metrics, private, providers, reload};
 use crate::{
     config::Settings,
     output::{Exit, Failure, Result},
 };
 use api::{Allowed, App, Parts};
 use domain::{Clock, SystemClock};
-use router::Router;
+use router::{Books, Router, accounts};
 use std::{
     io::{self, ErrorKind},
     net::SocketAddr,
@@ -40,8 +40,10 @@ pub struct Backend {
     store: Store,
     stop_api: CancellationToken,
     stop_jobs: CancellationToken,
+    stop_books: CancellationToken,
     api: JoinHandle<io::Result<()>>,
     jobs: JoinHandle<()>,
+    books: JoinHandle<accounts::Pending>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -101,21 +103,42 @@ fn who_listens(port: u16) -> String {
 impl Backend {
     pub async fn start(settings: &Settings, listener: TcpListener) -> Result<Self, BackendError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let router = Arc::new(providers::router(settings)?);
         let store = Store::open(store::Options::new(&settings.data)).await?;
+        let opened = accounts::open(&store, clock.clone(), accounts::Options::default()).await?;
+        let router = Arc::new(providers::router(settings, Books::new(&opened, store.clone()))?);
         let token_file = settings.admin_token_file();
         let first_token = api::ensure_admin_token(&store, &*clock, &token_file).await?.map(|secret| secret.expose());
         let (service, handle) = jobs::Service::start(store.clone(), clock.clone(), job_options(settings)).await?;
         let options = api_options(settings, &listener);
         let parts = Parts { store: store.clone(), jobs: handle, router: router.clone(), clock, options };
         let app = App::start(parts).await?;
-        let (stop_api, stop_jobs) = (CancellationToken::new(), CancellationToken::new());
+        let (stop_api, stop_jobs, stop_books) =
+            (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let books = tokio::spawn(opened.service.run(stop_books.clone()));
         let port = listener.local_addr().map_or(settings.server.port, |address| address.port());
         let url = format!("http://{}", settings.local_authority(port));
         let jobs = tokio::spawn(service.run(stop_jobs.clone()));
         let api = tokio::spawn(api::serve(listener, app.clone(), stop_api.clone()));
+        tokio::spawn(reload::follow(settings.clone(), router.clone(), stop_api.clone()));
+        tokio::spawn(reload::warm(settings.clone(), router.clone(), stop_api.clone()));
+        if let Some(address) = settings.metrics {
+            tokio::spawn(metrics::serve(address, router.clone(), stop_api.clone()));
+        }
         let backend =
-            Self { url, first_token, router, app, settings: settings.clone(), store, stop_api, stop_jobs, api, jobs };
+            Self {
+            url,
+            first_token,
+            router,
+            app,
+            settings: settings.clone(),
+            store,
+            stop_api,
+            stop_jobs,
+            stop_books,
+            api,
+            jobs,
+            books,
+        };
         backend.write_address()?;
         Ok(backend)
     }
@@ -142,6 +165,13 @@ impl Backend {
         self.stop_jobs.cancel();
         if !self.jobs.is_finished() {
             let _ = (&mut self.jobs).await;
+        }
+        // Calls are over by now; what they cost is written before the store closes.
+        self.stop_books.cancel();
+        if let Ok(pending) = (&mut self.books).await
+            && pending != accounts::Pending::default()
+        {
+            tracing::error!(?pending, "not everything that was booked could be written before the end");
         }
         let _ = std::fs::remove_file(url_path(&self.settings.data));
         drop(self.app);

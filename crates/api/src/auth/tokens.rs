@@ -73,6 +73,11 @@ impl Tokens {
         self.known(|known| known.get(&digest(secret)).cloned())
     }
 
+    /// Whose token that is.
+    pub fn principal_of(&self, id: TokenId) -> Option<PrincipalId> {
+        self.known(|known| known.values().find(|entry| entry.id == id).map(|entry| entry.principal))
+    }
+
     /// All tokens, oldest first.
     pub fn list(&self) -> Vec<Token> {
         let mut tokens: Vec<_> = self.known(|known| known.values().map(|entry| describe(&entry.row)).collect());

@@ -1,2 +1,4 @@
+pub mod explain;
 pub mod list;
 pub mod route;
+pub mod targets;

@@ -242,10 +242,8 @@ impl Accounts {
     /// [`store::Transaction::put_key_policy`].
     pub fn set_policy(&self, key: PrincipalId, policy: KeyPolicy) {
         let now = self.now();
-        let policy = Arc::new(policy);
         let mut books = self.books();
-        let account = books.keys.entry(key).or_insert_with(|| Key::new(Arc::clone(&policy), now));
-        account.policy = policy;
+        books.keys.entry(key).or_insert_with(|| Key::new(Arc::default(), now)).policy = Arc::new(policy);
     }
 
     /// What the key may do; a key without a policy may do everything.

@@ -54,7 +54,7 @@ impl Window {
 fn bounds(kind: BudgetWindow, now: Timestamp) -> (Timestamp, Option<Timestamp>) {
     let forever = (Timestamp::from_millis(0), None);
     let Ok(time) = jiff::Timestamp::from_millisecond(now.as_millis()) else { return forever };
-    let date = time.to_zoned(TimeZone::UTC).date();
+    let date = TimeZone::UTC.to_datetime(time).date();
     let (first, next) = match kind {
         BudgetWindow::Total => return forever,
         BudgetWindow::Day => (date, date.tomorrow()),
@@ -67,7 +67,7 @@ fn bounds(kind: BudgetWindow, now: Timestamp) -> (Timestamp, Option<Timestamp>) 
 }
 
 fn midnight(date: civil::Date) -> Option<Timestamp> {
-    let time = date.to_zoned(TimeZone::UTC).ok()?.timestamp();
+    let time = TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok()?;
     Some(Timestamp::from_millis(time.as_millisecond()))
 }
 

@@ -1,6 +1,6 @@
 //! Embeddings: one request to the first target that answers, in either vendor's words.
 
-use super::{Body, Inbound, failure, head, json};
+use super::{Body, Inbound, failure, head};
 use crate::{
     Error, Router,
     accounts::Spent,
@@ -8,14 +8,15 @@ use crate::{
     catalogue::Freshness,
     conversation::Conversation,
     dialect::{Asked, Dialect},
-    dialects::{ollama, openai_embeddings},
+    dialects::{ollama::listing::embedding, openai_embeddings},
     plan::{Candidate, Needs, Work},
     providers::{EmbedRequest, Embeddings, Patience},
     run::Committed,
 };
-use http::{Response, StatusCode};
+use bytes::Bytes;
+use http::{HeaderValue, Response, header};
 use std::{sync::Arc, time::Duration};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// For a batch on a slow CPU, a cold model included.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -28,19 +29,20 @@ impl Router {
             let request = openai_embeddings::parse(&inbound.body)?;
             let name = request.model.clone();
             let (embeddings, committed) = self.embed(&inbound, &name, request.input.clone(), request.dimensions).await?;
-            Ok((openai_embeddings::whole(&name, &embeddings, request.encoding), committed))
+            Ok((Bytes::from(openai_embeddings::whole(&name, &embeddings, request.encoding).to_string()), committed))
         };
         respond(answered.await, Dialect::OpenAiChat, id)
     }
 
-    /// Answers Ollama's `POST /api/embed`.
-    pub async fn embed_ollama(&self, inbound: Inbound) -> Response<Body> {
+    /// Answers Ollama's `POST /api/embed`, or the older `POST /api/embeddings`.
+    pub async fn embed_ollama(&self, inbound: Inbound, older: bool) -> Response<Body> {
         let id = inbound.id;
         let answered = async {
-            let request = ollama::embed::parse(&inbound.body)?;
-            let name = request.model.clone();
-            let (embeddings, committed) = self.embed(&inbound, &name, request.input.clone(), request.dimensions).await?;
-            Ok((request.whole(&embeddings), committed))
+            let request = if older { embedding::embeddings(&inbound.body)? } else { embedding::embed(&inbound.body)? };
+            let begun = Instant::now();
+            let (embeddings, committed) =
+                self.embed(&inbound, &request.model, request.input.clone(), request.dimensions).await?;
+            Ok((request.answer(&embeddings, begun.elapsed()), committed))
         };
         respond(answered.await, Dialect::OllamaChat, id)
     }
@@ -129,13 +131,14 @@ impl Router {
 }
 
 fn respond(
-    answered: Result<(serde_json::Value, Committed), Error>,
+    answered: Result<(Bytes, Committed), Error>,
     dialect: Dialect,
     id: domain::ModelCallId,
 ) -> Response<Body> {
     match answered {
         Ok((body, committed)) => {
-            let mut response = json(StatusCode::OK, &body);
+            let mut response = Response::new(Body::Whole(body));
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             head::tell(response.headers_mut(), Some(&committed), id);
             response
         }

@@ -2,16 +2,26 @@
 
 use super::{Body, Inbound, failure, json};
 use crate::{
-    Error, Router,
-    dialect::Dialect,
-    dialects::{ollama::listing, openai_models},
-    json_object::Fields,
+    Call, Caller, Error, Placement, Router,
+    catalogue::Freshness,
+    dialect::{Asked, Dialect, Envelope},
+    dialects::{
+        ollama::{
+            listing,
+            loading::{self, Loading},
+        },
+        openai_models,
+    },
+    plan::{Needs, Work},
     providers::Loaded,
+    run::{Run, Step},
 };
 use bytes::Bytes;
+use domain::ModelCallId;
 use futures_util::StreamExt;
 use http::{HeaderValue, Response, StatusCode, header};
 use protocol::{Egress, Model};
+use std::sync::Arc;
 
 impl Router {
     /// `GET /v1/models`: in Anthropic's shape for a client that says it is one.
@@ -34,7 +44,7 @@ impl Router {
                 loaded.extend(models.iter().map(|model| (shelf.provider.name().to_owned(), model.clone())));
             }
         }
-        json(StatusCode::OK, &listing::ps(&loaded))
+        json(StatusCode::OK, &listing::ps(loaded))
     }
 
     /// `POST /api/show`.
@@ -58,12 +68,9 @@ impl Router {
         };
         match pulling.await {
             Ok(steps) => {
-                let lines = steps.map(|step| {
-                    let line = match step {
-                        Ok(step) => listing::pull_step(&step),
-                        Err(error) => serde_json::json!({"error": error.to_string()}),
-                    };
-                    Bytes::from(format!("{line}\n"))
+                let lines = steps.map(|step| match step {
+                        Ok(step) => listing::pull_line(&step),
+                        Err(error) => listing::pull_failed(&error),
                 });
                 let mut response = Response::new(Body::Stream(Box::pin(lines)));
                 let media_type = HeaderValue::from_static("application/x-ndjson");
@@ -86,15 +93,62 @@ impl Router {
         }
     }
 
+    /// Ollama's requests without a prompt: the model is loaded where it runs in an Ollama, and stays as long as it is set
+    /// to stay.
+    pub(super) async fn load(&self, call: &Call, loading: Loading) -> Result<Response<Body>, Error> {
+        if loading == Loading::Load {
+            self.warm(&call.route, call.egress.min(Egress::LocalOnly), call.caller.clone()).await?;
+        }
+        let envelope = Envelope {
+            id: call.id.to_string(),
+            model: call.asked.peek.model.clone(),
+            created_s: self.inner.clock.now().as_millis() / 1000,
+            wants_usage: false,
+            estimated_input_tokens: 0,
+        };
+        Ok(json(StatusCode::OK, &loading::answer(call.asked.dialect, &envelope, loading)))
+    }
+
+    /// Has the first target of a route in memory before somebody waits for it, where its provider can be told so.
+    ///
+    /// # Errors
+    /// As for a call of the route.
+    pub async fn warm(&self, route: &str, egress: Egress, caller: Caller) -> Result<(), Error> {
+        let needs = Needs {
+            egress,
+            placement: Placement::LocalOnly,
+            work: Work::Chat,
+            tools: false,
+            schema: false,
+            images: false,
+        };
+        let plan = self.inner.table().plan(route, &needs, Freshness::NOW, &self.inner.targets).await?;
+        let Some(candidate) = plan.candidates.first().filter(|first| first.provider.speaks(Dialect::OllamaChat)) else {
+            return Ok(());
+        };
+        let body = serde_json::json!({"model": candidate.model.name, "messages": [], "stream": false});
+        let asked = Asked::new(Dialect::OllamaChat, Bytes::from(body.to_string()), http::HeaderMap::new())?;
+        let id = ModelCallId::new(self.inner.clock.now());
+        let mut call = Call::new(id, candidate.id(), Arc::new(asked), caller);
+        call.placement = Placement::LocalOnly;
+        let mut steps = Run::new(self.inner.clone(), call).steps();
+        while let Some(step) = steps.next().await {
+            if let Step::Failed { error, .. } = step {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
     async fn named_model(&self, inbound: &Inbound) -> Result<Model, Error> {
-        let name = name_in(&inbound.body)?;
+        let name = listing::model_of(&inbound.body)?;
         let route = self.route_within(&name, inbound.egress).await?;
         route.targets.into_iter().next().ok_or(Error::UnknownRoute { name, known: "see /api/tags".to_owned() })
     }
 
     /// `provider/model`, or a bare name for the first provider that fetches models.
-    fn named_elsewhere(&self, inbound: &Inbound) -> Result<(std::sync::Arc<dyn crate::providers::Provider>, String), Error> {
-        let name = name_in(&inbound.body)?;
+    fn named_elsewhere(&self, inbound: &Inbound) -> Result<(Arc<dyn crate::providers::Provider>, String), Error> {
+        let name = listing::model_of(&inbound.body)?;
         let mut providers = self.inner.shelves.iter().map(|shelf| &shelf.provider);
         if let Some((first, rest)) = name.split_once('/')
             && let Some(provider) = providers.clone().find(|provider| provider.name() == first)
@@ -105,14 +159,4 @@ impl Router {
         let provider = provider.ok_or_else(|| Error::NoModel("no Ollama is configured here".to_owned()))?;
         Ok((provider.clone(), name))
     }
-}
-
-/// `model`, or `name` as older clients have it.
-fn name_in(body: &[u8]) -> Result<String, Error> {
-    let fields = Fields::of(body)?;
-    let name = fields.read::<String>("model").or_else(|| fields.read("name")).filter(|name| !name.is_empty());
-    name.ok_or_else(|| Error::Invalid {
-        pointer: "/model".to_owned(),
-        message: "a model's name is needed here".to_owned(),
-    })
 }

@@ -17,5 +17,5 @@ use std::sync::Arc;
 )]
 pub async fn ollama_embed(State(app): State<Arc<App>>, ModelCaller(identity): ModelCaller, raw: Raw) -> Response {
     let inbound = gateway::Asked::new(identity.clone(), raw).inbound(&app, Dialect::OllamaChat);
-    gateway::respond(&identity, app.router.embed_ollama(inbound).await)
+    gateway::respond(&identity, app.router.embed_ollama(inbound, false).await)
 }
