@@ -10,6 +10,8 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use std::{ops::Range, pin::Pin};
 
+/// After the last word of a stream there is a line end or two.
+const DRAINED_CHUNKS: usize = 16;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -218,9 +220,12 @@ impl<S: Stream<Item = Result<Bytes, Error>>> Events<S> {
         }
     }
 
-    /// Reads to the end of the body, so that its connection can serve again.
+    /// Reads to the end of the body, so that its connection can serve again; not of one that goes on and on.
     pub(crate) async fn drain(&mut self) {
-        while !self.ended {
+        for _ in 0..DRAINED_CHUNKS {
+            if self.ended {
+                return;
+            }
             self.ended = !matches!(self.body.next().await, Some(Ok(_)));
         }
     }

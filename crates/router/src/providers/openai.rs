@@ -27,7 +27,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chat::{Bytesway, ChatReader};
 use futures_util::StreamExt;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, header};
 use protocol::{Location, Model};
 use responses::ResponsesReader;
 use serde::Deserialize;
@@ -266,11 +266,12 @@ impl OpenAi {
             let Some(original) = request.original(dialect) else { continue };
             let body = original::body(request, original, dialect != Dialect::OpenAiResponses)?;
             let mut headers = json_headers(if request.stream { "text/event-stream" } else { "application/json" });
-            for (name, value) in &original::passing(&request.asked.headers) {
-                if !headers.contains_key(name) || !matches!(name.as_str(), "content-type" | "accept") {
-                    headers.append(name, value.clone());
-                }
+            let mut theirs = original::passing(&request.asked.headers);
+            // How the body is written and read is ours to say: an answer that was compressed could not be read.
+            for name in [header::ACCEPT, header::ACCEPT_ENCODING, header::CONTENT_TYPE] {
+                theirs.remove(name);
             }
+            headers.extend(theirs);
             return Ok(Outgoing { dialect, body, headers, original: true, stream: request.stream });
         }
         let conversation = request.conversation()?;

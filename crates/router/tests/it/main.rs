@@ -17,4 +17,6 @@ mod ollama;
 #[cfg(test)]
 mod openai;
 #[cfg(test)]
+mod openai_provider;
+#[cfg(test)]
 mod timeouts;

@@ -59,7 +59,7 @@ pub(super) fn body(conversation: &Conversation, dressing: &Dressing<'_>) -> Valu
         }
         _ => {}
     }
-    let prefilled = conversation.messages.last().is_some_and(|message| is_prefill(message));
+    let prefilled = conversation.messages.last().is_some_and(is_prefill);
     if prefilled && dressing.prefill == Prefill::VllmFlags {
         body["continue_final_message"] = json!(true);
         body["add_generation_prompt"] = json!(false);
