@@ -36,7 +36,7 @@ pub fn router(settings: &Settings, books: Books) -> Result<Router, Error> {
         let embedded = Embedded::new(Catalogue::new(settings), &settings.embedded, clock.clone());
         providers.push(Mounted::new(Arc::new(embedded), EMBEDDED_CONCURRENCY));
     }
-    let mut options = Options::new(providers, clock, books);
+    let mut options = Options::new(providers, clock, books)?;
     options.routes = routes(&settings.routes);
     options.prices = prices(&settings.prices)?;
     options.patterns = Patterns::new(&settings.redaction.iter().cloned().collect())?;

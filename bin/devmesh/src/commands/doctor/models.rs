@@ -1,5 +1,6 @@
 //! What can answer.
 
+use router::providers::ollama;
 use super::Finding;
 use crate::{commands::models::pull::SMALLEST, context::Context, output::bytes, wiring::Catalogue};
 use embedded_model::{Engine, Finish, Message, Request, Role, bill};
@@ -78,8 +79,8 @@ pub async fn ollama(context: &Context) -> Finding {
     let Some(settings) = &context.config.settings.ollama else {
         return Finding::good(CHECK, "switched off");
     };
-    let options = router::ollama::Options { base_url: settings.base_url.clone(), ..router::ollama::Options::default() };
-    let listed = match router::ollama::Ollama::new(options) {
+    let options = ollama::Options { base_url: settings.base_url.clone(), ..ollama::Options::default() };
+    let listed = match ollama::Ollama::new(options) {
         Ok(provider) => tokio::time::timeout(PATIENCE, router::Provider::models(&provider)).await,
         Err(error) => return Finding::bad(CHECK, error.to_string(), "devmesh config explain ollama.base_url"),
     };
