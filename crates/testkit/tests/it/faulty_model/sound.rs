@@ -133,14 +133,18 @@ async fn replies_follow_each_other_and_the_last_one_repeats() {
     assert_eq!(said, ["a", "b b ", "b b ", ""]);
 }
 
-#[tokio::test]
-async fn tokens_take_their_time() {
-    let model = server(Wire::OpenAiChat, Reply::text(TEXT).first_after(Duration::from_millis(40))).await;
-    model.push(Reply::text(TEXT).between(Duration::from_millis(20)));
-    for _ in 0..2 {
-        let start = Instant::now();
-        streamed(&model).await;
-        assert!(start.elapsed() >= Duration::from_millis(40));
+#[tokio::test(start_paused = true)]
+async fn tokens_take_their_time_on_tokios_clock() {
+    let minute = Duration::from_secs(60);
+    for wire in Wire::ALL {
+        let model = server(wire, Reply::text(TEXT).first_after(minute)).await;
+        model.push(Reply::text(TEXT).between(minute));
+        model.push(Reply::text(TEXT).load_ms(60_000).between(minute));
+        for minutes in [1, 2, 3] {
+            let start = Instant::now();
+            assert!(streamed(&model).await.done(wire));
+            assert_eq!(start.elapsed().as_secs(), 60 * minutes, "{wire:?}");
+        }
     }
 }
 
