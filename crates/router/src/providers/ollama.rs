@@ -83,8 +83,7 @@ pub struct Options {
     /// How long a model stays loaded after an answer: longer than a tool call takes.
     pub keep_alive: Duration,
     pub connect_timeout: Duration,
-    /// Whether models go on with an answer that was begun. `None`: those do that do not think, because thinking comes
-    /// before an answer.
+    /// Whether models go on with an answer that was begun. `None`: as their templates tell.
     pub prefill: Option<bool>,
 }
 
@@ -265,6 +264,10 @@ impl Ollama {
             [(Dialect::OllamaChat, "/api/chat", "messages"), (Dialect::OllamaGenerate, "/api/generate", "prompt")];
         for (dialect, path, prompt) in native {
             if let Some(body) = request.original(dialect) {
+                if request.asked.peek.has_images {
+                    // Ollama would leave the images out without a word.
+                    request::can_look(&request.model, details, &settings)?;
+                }
                 let original = original::merged(body, &request.model, details, &settings, prompt)?;
                 return Ok((path, original, true));
             }
@@ -333,7 +336,7 @@ impl Provider for Ollama {
 
     /// Of a model that was never listed or asked, nothing is known: `false`.
     fn continues_prefill(&self, model: &str) -> bool {
-        let known = || self.remembered(&tagged(model)).is_some_and(|(_, details)| details.chats && !details.thinking);
+        let known = || self.remembered(&tagged(model)).is_some_and(|(_, details)| details.continues);
         self.options.prefill.unwrap_or_else(known)
     }
 

@@ -58,7 +58,15 @@ pub(super) struct Show {
     #[serde(default)]
     model_info: Option<Map<String, Value>>,
     remote_host: Option<String>,
+    #[serde(default)]
+    template: Option<String>,
+    /// Of models whose prompts Ollama writes with code of its own instead of the template.
+    #[serde(default)]
+    renderer: Option<String>,
 }
+
+/// Renderers that leave an assistant's last message open.
+const OPEN_RENDERERS: &[&str] = &["qwen3-coder", "qwen3-vl-instruct"];
 
 /// What is known of one model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +81,8 @@ pub struct Details {
     /// Thinks at a level (`low`, `medium`, `high`) rather than on or off.
     pub thinks_by_level: bool,
     pub tools: bool,
+    /// Its prompt ends within an assistant's last message, so that an answer that was begun is gone on with.
+    pub continues: bool,
     /// Ollama forwards its prompts to another host.
     pub remote: bool,
 }
@@ -87,6 +97,7 @@ impl Default for Details {
             thinking: false,
             thinks_by_level: false,
             tools: false,
+            continues: false,
             remote: false,
         }
     }
@@ -100,17 +111,35 @@ impl From<Show> for Details {
         let named = info.get(&format!("{architecture}.context_length"));
         let any = || info.iter().find(|(key, _)| key.ends_with(".context_length")).map(|(_, value)| value);
         let can = |name: &str| show.capabilities.as_ref().map(|all| all.iter().any(|capability| capability == name));
+        let thinking = can("thinking").unwrap_or(false);
+        let chats = can("completion").unwrap_or(true);
+        let open = match show.renderer.as_deref().filter(|renderer| !renderer.is_empty()) {
+            Some(renderer) => OPEN_RENDERERS.contains(&renderer),
+            None => show.template.as_deref().is_some_and(leaves_open),
+        };
         Self {
             context_tokens: named.or_else(any).and_then(Value::as_u64).filter(|&tokens| tokens > 0),
-            chats: can("completion").unwrap_or(true),
+            chats,
             embeds: can("embedding").unwrap_or(false),
             vision: can("vision"),
-            thinking: can("thinking").unwrap_or(false),
+            thinking,
             thinks_by_level: matches!(architecture, "gptoss" | "gpt-oss"),
             tools: can("tools").unwrap_or(false),
+            // Thinking comes before an answer, which is then no longer at its beginning.
+            continues: chats && !thinking && open,
             remote: show.remote_host.is_some_and(|host| !host.is_empty()),
         }
     }
+}
+
+/// Whether a template ends an assistant's last message without closing it. A template for one prompt and one response is cut
+/// off after the response by Ollama itself; one that goes over the messages must ask which is the last, and those that close
+/// every message answer a begun answer with a second one.
+fn leaves_open(template: &str) -> bool {
+    if !template.contains(".Messages") {
+        return !template.is_empty();
+    }
+    template.contains("$last")
 }
 
 /// Ollama runs a model in its cloud by the tag alone, whether or not it was ever pulled: `name:cloud`, `name:120b-cloud`. It
@@ -160,6 +189,22 @@ mod tests {
         let shown = details(json!({"capabilities": ["embedding"], "model_info": {}}));
         assert!(!shown.chats && shown.embeds);
         assert_eq!(details(json!({"model_info": null})), Details::default());
+    }
+
+    #[test]
+    fn only_templates_that_leave_the_last_message_open_go_on_with_it() {
+        let open = |template: &str| details(json!({"capabilities": ["completion"], "template": template})).continues;
+        assert!(open("<|user|>{{ .Prompt }}<|assistant|>{{ .Response }}<|end|>"));
+        assert!(open(
+            "{{ range $i, $_ := .Messages }}{{ $last := eq (len (slice $.Messages $i)) 1 }}{{ .Content }}{{ if not $last }}<end>{{ end }}{{ end }}"
+        ));
+        // What Ollama makes of a ChatML model that comes as a bare file.
+        assert!(!open(
+            "{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n"
+        ));
+        assert!(!details(json!({"capabilities": ["completion", "thinking"], "template": "{{ .Prompt }}"})).continues);
+        assert!(details(json!({"renderer": "qwen3-coder", "template": "{{ .Prompt }}"})).continues);
+        assert!(!details(json!({"renderer": "other", "template": "{{ .Prompt }}"})).continues);
     }
 
     #[test]

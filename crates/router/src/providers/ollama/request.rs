@@ -162,6 +162,16 @@ fn messages(
     Ok(all)
 }
 
+/// # Errors
+/// [`Error::Refused`] for a model that is known not to.
+pub(super) fn can_look(model: &str, details: &Details, settings: &Settings<'_>) -> Result<(), Error> {
+    if details.vision != Some(false) {
+        return Ok(());
+    }
+    let message = format!("`{model}` cannot look at images. Take a model with the capability `vision`");
+    Err(Error::Refused { provider: settings.provider.to_owned(), message })
+}
+
 /// One message as it grows from its parts.
 #[derive(Default)]
 struct Wire {
@@ -183,11 +193,7 @@ impl Wire {
                 self.content.push_str(text);
             }
             Part::Image(image) => {
-                if details.vision == Some(false) {
-                    return Err(refused(format!(
-                        "`{model}` cannot look at images. Take a model with the capability `vision`."
-                    )));
-                }
+                can_look(model, details, settings)?;
                 let data = match image {
                     Image::Base64 { data, .. } => data,
                     // What stands in the URL itself need not be fetched.
@@ -196,7 +202,7 @@ impl Wire {
                         .and_then(|rest| rest.split_once(";base64,"))
                         .map(|(_, data)| data)
                         .ok_or_else(|| {
-                            refused("Ollama does not fetch images by URL. Send the image itself, as base64.".to_owned())
+                            refused("Ollama does not fetch images by URL. Send the image itself, as base64".to_owned())
                         })?,
                 };
                 self.images.push(data.to_owned());
@@ -237,3 +243,6 @@ impl Wire {
         wire
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -251,3 +251,6 @@ fn with_end(line: &Bytes) -> Bytes {
     ended.put_u8(b'\n');
     ended.freeze()
 }
+
+#[cfg(test)]
+mod tests;
