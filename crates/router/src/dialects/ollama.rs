@@ -7,7 +7,7 @@ mod answer;
 pub(crate) mod chat;
 mod error;
 pub(crate) mod generate;
+mod lines;
 pub mod listing;
 pub mod loading;
-mod lines;
 mod read;

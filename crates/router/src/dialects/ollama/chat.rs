@@ -108,7 +108,8 @@ fn message(
             return Err(invalid(format!("{place}/role"), format!("`{other}` is no role; {expected}")));
         }
     };
-    const KNOWN: &[&str] = &["role", "content", "thinking", "images", "tool_calls", "tool_name", "name", "tool_call_id"];
+    const KNOWN: &[&str] =
+        &["role", "content", "thinking", "images", "tool_calls", "tool_name", "name", "tool_call_id"];
     lost.extend(message.keys().filter(|name| !KNOWN.contains(&name.as_str())).map(|name| format!("{place}/{name}")));
     let mut parts = Vec::new();
     let thinking = read::text(message, place, "thinking")?;

@@ -2,7 +2,6 @@
 
 pub mod embedding;
 
-
 use super::read::{self, invalid};
 use crate::{
     Error,
@@ -46,7 +45,10 @@ fn entry(name: &str, model: &Model) -> Value {
 }
 
 fn digest(digest: Option<&str>) -> &str {
-    digest.map(|digest| digest.strip_prefix("sha256:").unwrap_or(digest)).filter(|digest| digest.len() >= 12).unwrap_or(UNKNOWN_DIGEST)
+    digest
+        .map(|digest| digest.strip_prefix("sha256:").unwrap_or(digest))
+        .filter(|digest| digest.len() >= 12)
+        .unwrap_or(UNKNOWN_DIGEST)
 }
 
 fn details(provider: &str) -> Value {

@@ -107,18 +107,15 @@ fn image_of(data: &str) -> Image {
     if let Some((media_type, data)) = data.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
         return Image::Base64 { media_type: media_type.to_owned(), data: data.to_owned() };
     }
-    let starts = [("iVBORw0KGgo", "image/png"), ("/9j/", "image/jpeg"), ("R0lGOD", "image/gif"), ("UklGR", "image/webp")];
+    let starts =
+        [("iVBORw0KGgo", "image/png"), ("/9j/", "image/jpeg"), ("R0lGOD", "image/gif"), ("UklGR", "image/webp")];
     let known = starts.iter().find(|(start, _)| data.starts_with(start));
     let media_type = known.map_or("application/octet-stream", |(_, media_type)| media_type);
     Image::Base64 { media_type: media_type.to_owned(), data: data.to_owned() }
 }
 
 /// Everything but what is said: options, format, thinking, and what is lost of all fields that are not `known`.
-pub(super) fn rest(
-    body: &Map<String, Value>,
-    known: &[&str],
-    conversation: &mut Conversation,
-) -> Result<(), Error> {
+pub(super) fn rest(body: &Map<String, Value>, known: &[&str], conversation: &mut Conversation) -> Result<(), Error> {
     conversation.format = format(body.get("format"))?;
     conversation.thinking = thinking(body.get("think"))?;
     for (name, value) in body {
@@ -173,7 +170,8 @@ fn thinking(think: Option<&Value>) -> Result<Thinking, Error> {
             Ok(Thinking::Effort(level.clone()))
         }
         Some(other) => {
-            let message = format!("invalid think value: {other}; expected true, false, \"low\", \"medium\" or \"high\"");
+            let message =
+                format!("invalid think value: {other}; expected true, false, \"low\", \"medium\" or \"high\"");
             Err(invalid("/think", message))
         }
     }
@@ -187,7 +185,8 @@ fn options(given: &Map<String, Value>, conversation: &mut Conversation) -> Resul
         }
         // Clients send whole numbers as 1.0 too.
         let integer = || {
-            let whole = value.as_i64().or_else(|| value.as_f64().filter(|number| number.fract() == 0.0).map(|n| n as i64));
+            let whole =
+                value.as_i64().or_else(|| value.as_f64().filter(|number| number.fract() == 0.0).map(|n| n as i64));
             whole.ok_or_else(|| invalid(&*place, format!("{value} where a whole number belongs")))
         };
         let number = || {

@@ -195,9 +195,13 @@ mod tests {
     fn only_templates_that_leave_the_last_message_open_go_on_with_it() {
         let open = |template: &str| details(json!({"capabilities": ["completion"], "template": template})).continues;
         assert!(open("<|user|>{{ .Prompt }}<|assistant|>{{ .Response }}<|end|>"));
-        assert!(open("{{ range $i, $_ := .Messages }}{{ $last := eq (len (slice $.Messages $i)) 1 }}{{ .Content }}{{ if not $last }}<end>{{ end }}{{ end }}"));
+        assert!(open(
+            "{{ range $i, $_ := .Messages }}{{ $last := eq (len (slice $.Messages $i)) 1 }}{{ .Content }}{{ if not $last }}<end>{{ end }}{{ end }}"
+        ));
         // What Ollama makes of a ChatML model that comes as a bare file.
-        assert!(!open("{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n"));
+        assert!(!open(
+            "{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n"
+        ));
         assert!(!details(json!({"capabilities": ["completion", "thinking"], "template": "{{ .Prompt }}"})).continues);
         assert!(details(json!({"renderer": "qwen3-coder", "template": "{{ .Prompt }}"})).continues);
         assert!(!details(json!({"renderer": "other", "template": "{{ .Prompt }}"})).continues);

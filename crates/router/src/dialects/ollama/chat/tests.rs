@@ -58,7 +58,8 @@ fn streaming_is_the_default_and_nothing_to_answer_shows_in_the_peek() {
     assert!(asked.stream && asked.prompt_bytes > 0 && !asked.has_tools && !asked.has_images);
     assert_eq!((asked.max_output_tokens, asked.choices), (Some(9), 1));
     assert!(!peek(&of(&json!({"model": "m", "messages": messages, "stream": false}))).unwrap().stream);
-    for body in [json!({"model": "m"}), json!({"model": "m", "messages": []}), json!({"model": "m", "messages": null})] {
+    for body in [json!({"model": "m"}), json!({"model": "m", "messages": []}), json!({"model": "m", "messages": null})]
+    {
         assert_eq!(peek(&of(&body)).unwrap().prompt_bytes, 0, "{body}");
     }
     let told = json!([{"role": "user", "content": "\"images\":[1]"}]);
@@ -104,19 +105,23 @@ fn what_a_client_sends_becomes_a_conversation() {
     assert_eq!((answered(3).as_str(), answered(4).as_str()), ("given", "call_1"), "by name, then by order");
     assert_eq!(read.thinking, Thinking::Effort("high".to_owned()));
     assert!(matches!(read.format, Format::Schema { .. }));
-    assert_eq!((read.max_output_tokens, read.temperature, read.top_k, read.seed), (Some(50), Some(0.0), Some(40), None));
+    assert_eq!(
+        (read.max_output_tokens, read.temperature, read.top_k, read.seed),
+        (Some(50), Some(0.0), Some(40), None)
+    );
     assert_eq!((read.presence_penalty, read.stop.as_slice()), (Some(1.0), &["END".to_owned()][..]));
     assert_eq!(read.lost, ["/keep_alive", "/surprise", "/options/num_ctx", "/options/repeat_penalty"]);
 }
 
 #[test]
 fn mistakes_are_told_with_their_place() {
-    let place = |body: &str| match Asked::new(Dialect::OllamaChat, Bytes::copy_from_slice(body.as_bytes()), HeaderMap::new())
-        .and_then(|asked| asked.conversation().map(|_| ()))
-    {
-        Err(Error::Invalid { pointer, .. }) => pointer,
-        other => panic!("{body}: {other:?}"),
-    };
+    let place =
+        |body: &str| match Asked::new(Dialect::OllamaChat, Bytes::copy_from_slice(body.as_bytes()), HeaderMap::new())
+            .and_then(|asked| asked.conversation().map(|_| ()))
+        {
+            Err(Error::Invalid { pointer, .. }) => pointer,
+            other => panic!("{body}: {other:?}"),
+        };
     assert_eq!(place(""), "");
     assert_eq!(place("[]"), "");
     assert_eq!(place(r#"{"messages":[]}"#), "/model");
@@ -152,12 +157,19 @@ async fn an_answer_of_any_provider_becomes_lines() {
     encoder.frame(finished(FinishReason::ToolCalls), &mut out);
     encoder.frame(text("too late"), &mut out);
     encoder.fail(&Error::Cancelled, &mut out);
-    insta::assert_snapshot!(std::str::from_utf8(&out).unwrap(), @"");
+    insta::assert_snapshot!(std::str::from_utf8(&out).unwrap(), @r#"
+    {"model":"fast","created_at":"2026-01-02T03:04:05.250Z","message":{"role":"assistant","content":"","thinking":"Hm."},"done":false}
+    {"model":"fast","created_at":"2026-01-02T03:04:05.250Z","message":{"role":"assistant","content":"Grüße"},"done":false}
+    {"model":"fast","created_at":"2026-01-02T03:04:05.250Z","message":{"role":"assistant","content":"","tool_calls":[{"function":{"index":0,"name":"shell","arguments":{"command":"ls"}},"id":"call_0"}]},"done":false}
+    {"model":"fast","created_at":"2026-01-02T03:04:06.000Z","message":{"role":"assistant","content":"","tool_calls":[{"function":{"index":1,"name":"read","arguments":{"arguments":"not json"}},"id":"call_1"}]},"done":false}
+    {"model":"fast","created_at":"2026-01-02T03:04:06.000Z","message":{"role":"assistant","content":""},"done":true,"done_reason":"stop","total_duration":1000000000,"load_duration":2000000,"prompt_eval_count":12,"prompt_eval_duration":248000000,"eval_count":34,"eval_duration":750000000}
+    "#);
 }
 
 #[test]
 fn an_ollamas_own_lines_pass_and_another_provider_can_go_on() {
-    let line = "{\"model\":\"real\",\"message\":{\"role\":\"assistant\",\"content\":\"1, \"},\"x\":1.50,\"done\":false}\n";
+    let line =
+        "{\"model\":\"real\",\"message\":{\"role\":\"assistant\",\"content\":\"1, \"},\"x\":1.50,\"done\":false}\n";
     let own = Frame { raw: Some(Bytes::from(line)), events: vec![Event::Text("1, ".to_owned())] };
     let foreign = Frame { raw: Some(Bytes::from("data: {}\n\n")), events: vec![Event::Text("2".to_owned())] };
     let seen = encoded(encoder(envelope()), vec![own, foreign, finished(FinishReason::Length)]);
@@ -184,11 +196,13 @@ fn a_failure_is_one_line_and_the_last() {
 #[test]
 fn a_whole_answer_and_one_that_only_loads() {
     let mut answer = Whole::default();
-    for frame in [Frame::from(Event::Thinking("Hm.".to_owned())), text("Hi"), call(0, "a"), finished(FinishReason::Stop)] {
+    for frame in
+        [Frame::from(Event::Thinking("Hm.".to_owned())), text("Hi"), call(0, "a"), finished(FinishReason::Stop)]
+    {
         frame.events.iter().for_each(|event| answer.add(event));
     }
-    insta::assert_snapshot!(whole(&envelope(), &answer), @"");
-    insta::assert_snapshot!(super::super::generate::whole(&envelope(), &answer), @"");
+    insta::assert_snapshot!(whole(&envelope(), &answer), @r#"{"model":"fast","created_at":"2026-01-02T03:04:05.000Z","message":{"role":"assistant","content":"Hi","thinking":"Hm.","tool_calls":[{"function":{"index":0,"name":"a","arguments":{}},"id":"call_0"}]},"done":true,"done_reason":"stop","total_duration":0,"load_duration":2000000,"prompt_eval_count":12,"prompt_eval_duration":0,"eval_count":34,"eval_duration":0}"#);
+    insta::assert_snapshot!(super::super::generate::whole(&envelope(), &answer), @r#"{"model":"fast","created_at":"2026-01-02T03:04:05.000Z","response":"Hi","thinking":"Hm.","tool_calls":[{"function":{"index":0,"name":"a","arguments":{}},"id":"call_0"}],"done":true,"done_reason":"stop","total_duration":0,"load_duration":2000000,"prompt_eval_count":12,"prompt_eval_duration":0,"eval_count":34,"eval_duration":0}"#);
     use crate::dialects::ollama::loading::{self, Loading};
     let loads = |dialect: Dialect, body: Value| {
         let asked = Asked::new(dialect, of(&body), HeaderMap::new()).unwrap();
@@ -197,10 +211,13 @@ fn a_whole_answer_and_one_that_only_loads() {
     assert_eq!(loads(Dialect::OllamaChat, json!({"model": "m"})), Some(Loading::Load));
     assert_eq!(loads(Dialect::OllamaChat, json!({"model": "m", "keep_alive": "10m"})), Some(Loading::Load));
     assert_eq!(loads(Dialect::OllamaChat, json!({"model": "m", "keep_alive": 0})), Some(Loading::Unload));
-    assert_eq!(loads(Dialect::OllamaGenerate, json!({"model": "m", "system": "s", "keep_alive": "0s"})), Some(Loading::Unload));
+    assert_eq!(
+        loads(Dialect::OllamaGenerate, json!({"model": "m", "system": "s", "keep_alive": "0s"})),
+        Some(Loading::Unload)
+    );
     assert_eq!(loads(Dialect::OllamaGenerate, json!({"model": "m", "prompt": " "})), None);
-    insta::assert_snapshot!(loading::answer(Dialect::OllamaChat, &envelope(), Loading::Load), @"");
-    insta::assert_snapshot!(loading::answer(Dialect::OllamaGenerate, &envelope(), Loading::Unload), @"");
+    insta::assert_snapshot!(loading::answer(Dialect::OllamaChat, &envelope(), Loading::Load), @r#"{"model":"fast","created_at":"2026-01-02T03:04:05.000Z","message":{"role":"assistant","content":""},"done":true,"done_reason":"load"}"#);
+    insta::assert_snapshot!(loading::answer(Dialect::OllamaGenerate, &envelope(), Loading::Unload), @r#"{"model":"fast","created_at":"2026-01-02T03:04:05.000Z","response":"","done":true,"done_reason":"unload"}"#);
 }
 
 #[test]
@@ -211,9 +228,15 @@ fn a_prompt_without_roles_becomes_a_conversation_and_says_what_it_lost() {
     let asked = generate::peek(&of(&body)).unwrap();
     assert!(asked.stream && asked.has_images && asked.prompt_bytes > 20);
     let read = generate::conversation(&of(&body)).unwrap();
-    assert_eq!((read.messages[0].plain(), read.messages[1].plain()), ("Be brief.".to_owned(), "fn main() {".to_owned()));
+    assert_eq!(
+        (read.messages[0].plain(), read.messages[1].plain()),
+        ("Be brief.".to_owned(), "fn main() {".to_owned())
+    );
     assert_eq!(read.messages[1].parts.len(), 2);
-    assert_eq!((read.thinking, read.lost), (Thinking::Off, vec!["/suffix".to_owned(), "/raw".to_owned(), "/context".to_owned()]));
+    assert_eq!(
+        (read.thinking, read.lost),
+        (Thinking::Off, vec!["/suffix".to_owned(), "/raw".to_owned(), "/context".to_owned()])
+    );
     let seen = encoded(generate::encoder(envelope()), vec![text("}"), finished(FinishReason::Stop)]);
     let first: Value = serde_json::from_str(seen.lines().next().unwrap()).unwrap();
     assert_eq!((&first["response"], &first["done"]), (&json!("}"), &json!(false)));
@@ -230,7 +253,10 @@ fn errors_have_the_status_a_client_acts_on() {
     assert_eq!(status(Error::RateLimited { provider: provider(), message: message(), retry_after: None }), 429);
     assert_eq!(status(Error::Unavailable { provider: provider(), message: message() }), 503);
     let unknown = Error::UnknownRoute { name: "x".to_owned(), known: "fast".to_owned() };
-    assert_eq!(error(&unknown, "id"), (StatusCode::NOT_FOUND, json!({"error": "model 'x' not found. Known here: fast"})));
+    assert_eq!(
+        error(&unknown, "id"),
+        (StatusCode::NOT_FOUND, json!({"error": "model 'x' not found. Known here: fast"}))
+    );
 }
 
 proptest! {

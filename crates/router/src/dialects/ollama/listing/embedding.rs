@@ -65,7 +65,9 @@ fn parse(
         None | Some(Value::Null) => None,
         Some(number) => {
             let dimensions = number.as_u64().and_then(|number| u32::try_from(number).ok());
-            dimensions.ok_or_else(|| invalid("/dimensions", format!("{number} where a whole number belongs"))).map(Some)?
+            dimensions
+                .ok_or_else(|| invalid("/dimensions", format!("{number} where a whole number belongs")))
+                .map(Some)?
         }
     };
     let mut lost = Vec::new();

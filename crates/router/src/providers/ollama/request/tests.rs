@@ -40,7 +40,10 @@ fn a_conversation_with_everything_in_ollamas_words() {
         messages: vec![
             Message::text(Role::System, "Be brief."),
             Message { role: Role::User, parts: vec![Part::Text("Look.".to_owned()), Part::Image(picture)] },
-            Message { role: Role::Assistant, parts: vec![thought, call("a", r#"{"command":"ls"}"#), call("b", "not { json")] },
+            Message {
+                role: Role::Assistant,
+                parts: vec![thought, call("a", r#"{"command":"ls"}"#), call("b", "not { json")],
+            },
             Message { role: Role::Tool, parts: vec![result] },
         ],
         tools: vec![shell()],
@@ -58,7 +61,89 @@ fn a_conversation_with_everything_in_ollamas_words() {
         ..Conversation::default()
     };
     let body = of(&conversation, &able());
-    insta::assert_snapshot!(serde_json::to_string_pretty(&body).unwrap(), @"");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&body).unwrap(), @r#"
+    {
+      "model": "qwen3:8b",
+      "messages": [
+        {
+          "role": "system",
+          "content": "Be brief."
+        },
+        {
+          "role": "user",
+          "content": "Look.",
+          "images": [
+            "iVBORw0KGgo="
+          ]
+        },
+        {
+          "role": "assistant",
+          "content": "",
+          "thinking": "Hm.",
+          "tool_calls": [
+            {
+              "id": "a",
+              "function": {
+                "name": "shell",
+                "arguments": {
+                  "command": "ls"
+                }
+              }
+            },
+            {
+              "id": "b",
+              "function": {
+                "name": "shell",
+                "arguments": {
+                  "arguments": "not { json"
+                }
+              }
+            }
+          ]
+        },
+        {
+          "role": "tool",
+          "content": "README.md\nLICENSE",
+          "tool_call_id": "a",
+          "tool_name": "shell"
+        }
+      ],
+      "stream": true,
+      "truncate": false,
+      "shift": false,
+      "keep_alive": "1800s",
+      "options": {
+        "num_ctx": 16384,
+        "num_predict": 100,
+        "temperature": 0.2,
+        "top_p": 0.9,
+        "top_k": 40,
+        "frequency_penalty": 0.1,
+        "presence_penalty": -0.5,
+        "seed": 7,
+        "stop": [
+          "END"
+        ]
+      },
+      "tools": [
+        {
+          "type": "function",
+          "function": {
+            "name": "shell",
+            "description": "Runs a command.",
+            "parameters": {
+              "type": "object"
+            }
+          }
+        }
+      ],
+      "logprobs": true,
+      "format": {
+        "type": "object"
+      },
+      "think": true
+    }
+    "#);
 }
 
 #[test]
@@ -117,6 +202,7 @@ fn images_that_cannot_be_looked_at_are_refused_before_anything_is_sent() {
 fn an_answer_that_was_begun_is_sent_as_it_stands() {
     let pieces = vec![Part::Text("1, 2".to_owned()), Part::Text(", 3,".to_owned())];
     let begun = Message { role: Role::Assistant, parts: pieces };
-    let conversation = Conversation { messages: vec![Message::text(Role::User, "Count."), begun], ..Conversation::default() };
+    let conversation =
+        Conversation { messages: vec![Message::text(Role::User, "Count."), begun], ..Conversation::default() };
     assert_eq!(of(&conversation, &able())["messages"][1], json!({"role": "assistant", "content": "1, 2, 3,"}));
 }

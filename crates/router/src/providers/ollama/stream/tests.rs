@@ -92,8 +92,9 @@ fn a_real_tool_call_is_a_line_of_life_per_token_and_then_one_call() {
     let silent = frames.iter().filter(|frame| frame.events.iter().all(|event| !event.is_content())).count();
     assert!(silent > 5, "{silent} of {} frames say nothing", frames.len());
     let names = frames.iter().flat_map(|frame| &frame.events);
-    let names: Vec<_> =
-        names.filter_map(|event| if let Event::ToolCall { name, .. } = event { Some(name.as_str()) } else { None }).collect();
+    let names: Vec<_> = names
+        .filter_map(|event| if let Event::ToolCall { name, .. } = event { Some(name.as_str()) } else { None })
+        .collect();
     assert_eq!(names, ["shell"]);
     assert!(!bytes_of(&frames).contains("logprobs") && bytes_of(&frames).lines().count() < 5, "{}", bytes_of(&frames));
 }
