@@ -15,6 +15,7 @@
 
 #![expect(dead_code, reason = "the new gateway is being put together")]
 
+pub mod accounts;
 pub mod answer;
 mod call;
 mod catalogue;

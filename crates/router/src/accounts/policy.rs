@@ -1,0 +1,92 @@
+//! What a key's policy says about one name.
+
+use protocol::{EgressRule, KeyPolicy};
+
+/// Whether the policy lets its key use this `provider/model`.
+pub fn allows_model(policy: &KeyPolicy, target: &str) -> bool {
+    listed(policy.models.as_deref(), target)
+}
+
+/// Whether the policy lets its key ask for this route.
+pub fn allows_route(policy: &KeyPolicy, route: &str) -> bool {
+    listed(policy.routes.as_deref(), route)
+}
+
+/// The rule that holds where the policy is asked too: it tightens and never loosens.
+pub fn tightest(policy: &KeyPolicy, otherwise: EgressRule) -> EgressRule {
+    policy.egress.map_or(otherwise, |rule| rule.min(otherwise))
+}
+
+fn listed(patterns: Option<&[String]>, name: &str) -> bool {
+    let matches = |pattern: &String| match pattern.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => name == pattern,
+    };
+    patterns.is_none_or(|patterns| patterns.iter().any(matches))
+}
+
+/// Every mistake of a policy, each as a sentence; none: it may be stored.
+pub fn policy_mistakes(policy: &KeyPolicy) -> Vec<String> {
+    let mut mistakes = Vec::new();
+    for (field, patterns) in [("models", &policy.models), ("routes", &policy.routes)] {
+        for pattern in patterns.iter().flatten() {
+            if pattern.is_empty() || pattern.strip_suffix('*').unwrap_or(pattern).contains('*') {
+                mistakes.push(format!("`{field}` holds `{pattern}`: a name is not empty and has `*` only at its end"));
+            }
+        }
+    }
+    let least = [
+        ("requests_per_minute", policy.requests_per_minute),
+        ("tokens_per_minute", policy.tokens_per_minute),
+        ("concurrent_requests", policy.concurrent_requests.map(u64::from)),
+        ("max_output_tokens", policy.max_output_tokens.map(u64::from)),
+    ];
+    for (field, value) in least {
+        if value == Some(0) {
+            mistakes.push(format!("`{field}` is at least 1; got 0. Delete the token to stop it altogether"));
+        }
+    }
+    mistakes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_allows_what_it_names_and_its_absence_everything() {
+        let policy = KeyPolicy {
+            models: Some(vec!["ollama/*".into(), "openai/gpt-small".into()]),
+            routes: Some(Vec::new()),
+            ..KeyPolicy::default()
+        };
+        for (target, allowed) in
+            [("ollama/any", true), ("openai/gpt-small", true), ("openai/gpt-small-2", false), ("anthropic/x", false)]
+        {
+            assert_eq!(allows_model(&policy, target), allowed, "{target}");
+            assert!(allows_model(&KeyPolicy::default(), target));
+        }
+        assert!(!allows_route(&policy, "fast"), "an empty list allows nothing");
+        assert!(allows_route(&KeyPolicy::default(), "fast"));
+    }
+
+    #[test]
+    fn a_policy_only_tightens() {
+        let redacted = KeyPolicy { egress: Some(EgressRule::Redacted), ..KeyPolicy::default() };
+        assert_eq!(tightest(&redacted, EgressRule::Allowed), EgressRule::Redacted);
+        assert_eq!(tightest(&redacted, EgressRule::Never), EgressRule::Never);
+        assert_eq!(tightest(&KeyPolicy::default(), EgressRule::Allowed), EgressRule::Allowed);
+    }
+
+    #[test]
+    fn every_mistake_is_told() {
+        let policy = KeyPolicy {
+            models: Some(vec!["*/small".into(), String::new(), "*".into()]),
+            requests_per_minute: Some(0),
+            max_output_tokens: Some(0),
+            ..KeyPolicy::default()
+        };
+        assert_eq!(policy_mistakes(&policy).len(), 4);
+        assert!(policy_mistakes(&KeyPolicy::default()).is_empty());
+    }
+}

@@ -1,0 +1,128 @@
+//! Why a call may not begin.
+
+use super::{Account, rate::spelled};
+use domain::{ErrorCode, Timestamp};
+use protocol::BudgetWindow;
+use std::{fmt, time::Duration};
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Waiting helps.
+    #[error(
+        "{account} may have {limit} {what}: {used} are used and this call needs {asked}. Ask again in {}.",
+        spelled(*retry_after)
+    )]
+    Rate { account: Account, what: Limit, limit: u64, used: u64, asked: u64, retry_after: Duration },
+    /// Waiting does not help; a smaller call does.
+    #[error(
+        "{account} may have {limit} {what} and this call alone needs {asked}. Shorten the prompt, lower the output limit, or raise `{}` of the key.",
+        what.field()
+    )]
+    TooLarge { account: Account, what: Limit, limit: u64, asked: u64 },
+    #[error(
+        "the budget of {account} has no room for this call: {limit} {what}{}, of which {spent} are spent and {reserved} held by running calls; it may need {asked}. {}",
+        within(*window),
+        resets(*resets_at)
+    )]
+    Budget {
+        account: Account,
+        what: Limit,
+        window: BudgetWindow,
+        limit: u64,
+        spent: u64,
+        reserved: u64,
+        asked: u64,
+        resets_at: Option<Timestamp>,
+    },
+    /// Something with a budget in money asks for what has no price.
+    #[error(
+        "{account} has a budget in money and the price of {target} is not known. Add [\"{target}\"] with input_usd_per_million and output_usd_per_million to the price table, or use another model."
+    )]
+    UnknownPrice { account: Account, target: String },
+    #[error("{account} expired at {at}. Make a new key, or set its `expires_at` to a later time.")]
+    Expired { account: Account, at: Timestamp },
+    /// Its account has not been opened, or was closed when the job ended.
+    #[error("no model call is accepted for {account}: it is not running here")]
+    UnknownJob { account: Account },
+}
+
+/// What is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Limit {
+    RequestsPerMinute,
+    TokensPerMinute,
+    ConcurrentRequests,
+    BudgetTokens,
+    BudgetMicrousd,
+}
+
+impl Limit {
+    /// The policy's field.
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::RequestsPerMinute => "requests_per_minute",
+            Self::TokensPerMinute => "tokens_per_minute",
+            Self::ConcurrentRequests => "concurrent_requests",
+            Self::BudgetTokens => "budget_tokens",
+            Self::BudgetMicrousd => "budget_microusd",
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RequestsPerMinute => "requests per minute",
+            Self::TokensPerMinute => "tokens per minute",
+            Self::ConcurrentRequests => "requests at once",
+            Self::BudgetTokens => "tokens",
+            Self::BudgetMicrousd => "millionths of a US dollar",
+        })
+    }
+}
+
+impl Refusal {
+    /// How long to wait, for `Retry-After`; `None`: waiting alone does not help, or only until the budget begins anew.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Rate { retry_after, .. } => Some(*retry_after),
+            _ => None,
+        }
+    }
+
+    /// Whole seconds for the header, rounded up and at least one.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        let millis = self.retry_after()?.as_millis();
+        Some(u64::try_from(millis.div_ceil(1_000)).unwrap_or(u64::MAX).max(1))
+    }
+
+    /// Whether another, cheaper or priced target may still be asked for the same call.
+    pub fn is_about_the_target(&self) -> bool {
+        matches!(self, Self::UnknownPrice { .. } | Self::Budget { what: Limit::BudgetMicrousd, .. })
+    }
+
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Rate { .. } => ErrorCode::RateLimited,
+            Self::TooLarge { .. } => ErrorCode::InvalidRequest,
+            Self::Budget { .. } | Self::UnknownPrice { .. } => ErrorCode::Forbidden,
+            Self::Expired { .. } => ErrorCode::Unauthorized,
+            Self::UnknownJob { .. } => ErrorCode::WrongState,
+        }
+    }
+}
+
+fn within(window: BudgetWindow) -> &'static str {
+    match window {
+        BudgetWindow::Total => " in all",
+        BudgetWindow::Day => " a day",
+        BudgetWindow::Month => " a month",
+    }
+}
+
+fn resets(at: Option<Timestamp>) -> String {
+    match at {
+        Some(at) => format!("It begins anew at {at}."),
+        None => "It does not begin anew: raise it to go on.".to_owned(),
+    }
+}
