@@ -300,7 +300,17 @@ mod tests {
             "#,
         );
         let Err(Error::Configuration(mistakes)) = error else { panic!("{error:?}") };
-        insta::assert_snapshot!(mistakes.join("\n"), @"");
+        insta::assert_snapshot!(mistakes.join("\n"), @r#"
+        `gpt` in the price table is not `provider/model`
+        `gpt` in the price table is not a table; write ["provider/model"] and its prices below it
+        `openai` in the price table is not `provider/model`
+        `openai/*-mini` in the price table: `*` may only stand at the end
+        `openai/*-mini`: `input_usd_per_million` must be dollars from 0 to 1000000 with at most six decimals; got -1
+        `openai/*-mini`: `output_usd_per_million` must be dollars from 0 to 1000000 with at most six decimals; got 0.0000001
+        `openai/gpt` has an unknown price `prompt_usd_per_million`; there are input_usd_per_million, cached_input_usd_per_million, cache_write_usd_per_million and output_usd_per_million
+        `openai/gpt`: `input_usd_per_million` must be dollars from 0 to 1000000 with at most six decimals; got "1"
+        `openai/gpt` lacks `output_usd_per_million`; write 0 for what is free
+        "#);
         assert!(matches!(Prices::parse("[["), Err(Error::Configuration(_))));
     }
 

@@ -230,7 +230,26 @@ mod tests {
             tokens: Some(Rate { limit: 10_000, remaining: 9_000, full_in: Duration::from_millis(62_000) }),
         };
         let now = "2026-01-02T03:04:05.678Z".parse().unwrap();
-        insta::assert_debug_snapshot!((limits.openai_headers(), limits.anthropic_headers(now)), @"");
+        insta::assert_debug_snapshot!((limits.openai_headers(), limits.anthropic_headers(now)), @r#"
+        (
+            {
+                "x-ratelimit-limit-requests": "60",
+                "x-ratelimit-remaining-requests": "59",
+                "x-ratelimit-reset-requests": "1s",
+                "x-ratelimit-limit-tokens": "10000",
+                "x-ratelimit-remaining-tokens": "9000",
+                "x-ratelimit-reset-tokens": "1m2s",
+            },
+            {
+                "anthropic-ratelimit-requests-limit": "60",
+                "anthropic-ratelimit-requests-remaining": "59",
+                "anthropic-ratelimit-requests-reset": "2026-01-02T03:04:07Z",
+                "anthropic-ratelimit-tokens-limit": "10000",
+                "anthropic-ratelimit-tokens-remaining": "9000",
+                "anthropic-ratelimit-tokens-reset": "2026-01-02T03:05:08Z",
+            },
+        )
+        "#);
         assert!(RateLimits::default().openai_headers().is_empty());
         assert!(RateLimits::default().anthropic_headers(now).is_empty());
     }

@@ -20,7 +20,7 @@ pub enum Refusal {
     )]
     TooLarge { account: Account, what: Limit, limit: u64, asked: u64 },
     #[error(
-        "the budget of {account} is used up: {limit} {what}{}, of which {spent} are spent and {reserved} held by running calls; this call may need {asked}. {}",
+        "the budget of {account} has no room for this call: {limit} {what}{}, of which {spent} are spent and {reserved} held by running calls; it may need {asked}. {}",
         within(*window),
         resets(*resets_at)
     )]

@@ -163,7 +163,7 @@ async fn a_call_holds_its_estimate_and_books_what_it_came_to() {
     bench.accounts.set_policy(key(1), KeyPolicy { budget_tokens: Some(30), ..KeyPolicy::default() });
     let first = bench.accounts.reserve(&charge(key(1), None)).unwrap();
     let refused = bench.accounts.reserve(&charge(key(1), None)).unwrap_err();
-    insta::assert_snapshot!(refused, @"");
+    insta::assert_snapshot!(refused, @"the budget of key 00000000-0000-0000-0000-000000000001 has no room for this call: 30 tokens in all, of which 0 are spent and 20 held by running calls; it may need 20. It does not begin anew: raise it to go on.");
     assert_eq!(refused.retry_after(), None);
     first.settle(spent(5, 2));
     let account = bench.accounts.account(key(1)).unwrap();
@@ -233,7 +233,7 @@ async fn an_unknown_price_is_refused_only_where_money_counts() {
     bench.accounts.reserve(&unpriced).unwrap().release();
     bench.accounts.set_policy(key(1), KeyPolicy { budget_microusd: Some(1_000), ..KeyPolicy::default() });
     let refused = bench.accounts.reserve(&unpriced).unwrap_err();
-    insta::assert_snapshot!(refused, @"");
+    insta::assert_snapshot!(refused, @r#"key 00000000-0000-0000-0000-000000000001 has a budget in money and the price of openai/gpt is not known. Add ["openai/gpt"] with input_usd_per_million and output_usd_per_million to the price table, or use another model."#);
     assert!(refused.is_about_the_target());
     let free = Charge { estimate: Estimate::new(10, 10, Some(&Price::FREE)), ..charge(key(1), None) };
     bench.accounts.reserve(&free).unwrap().settle(spent(20, 5_000));
@@ -315,7 +315,7 @@ async fn rates_refuse_with_the_time_to_wait_and_count_what_was_really_used() {
     bench.accounts.reserve(&charge(key(1), None)).unwrap().release();
     let huge = Charge { estimate: Estimate { input_tokens: 41, ..Estimate::default() }, ..charge(key(1), None) };
     let refused = bench.accounts.reserve(&huge).unwrap_err();
-    insta::assert_snapshot!(refused, @"");
+    insta::assert_snapshot!(refused, @"key 00000000-0000-0000-0000-000000000001 may have 40 tokens per minute and this call alone needs 41. Shorten the prompt, lower the output limit, or raise `tokens_per_minute` of the key.");
 }
 
 #[tokio::test(flavor = "multi_thread")]

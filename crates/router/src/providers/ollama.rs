@@ -243,9 +243,9 @@ impl Ollama {
             Err(error) => (Details::default(), Some(format!("its details cannot be read: {error}"))),
         };
         (details.chats || details.embeds).then(|| Model {
-            id: format!("{}/{}", self.options.name, tag.name),
-            provider: self.options.name.clone(),
-            location: self.location_of(&tag.name, remote || details.remote),
+            chats: details.chats,
+            embeds: details.embeds,
+            vision: details.vision != Some(false),
             context_tokens: notice.is_none().then(|| self.settings(&tag.name, &details).context_tokens),
             native_tools: details.tools,
             structured_output: notice.is_none() && details.chats,
@@ -253,7 +253,7 @@ impl Ollama {
             digest: tag.digest,
             size_bytes: tag.size,
             notice,
-            name: tag.name,
+            ..Model::new(&self.options.name, &tag.name, self.location_of(&tag.name, remote || details.remote))
         })
     }
 
@@ -335,6 +335,10 @@ impl Provider for Ollama {
     }
 
     /// Of a model that was never listed or asked, nothing is known: `false`.
+    fn speaks(&self, dialect: Dialect) -> bool {
+        matches!(dialect, Dialect::OllamaChat | Dialect::OllamaGenerate)
+    }
+
     fn continues_prefill(&self, model: &str) -> bool {
         let known = || self.remembered(&tagged(model)).is_some_and(|(_, details)| details.continues);
         self.options.prefill.unwrap_or_else(known)

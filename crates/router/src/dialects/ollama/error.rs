@@ -24,17 +24,20 @@ fn status(error: &Error) -> StatusCode {
         | Error::Filtered { .. }
         | Error::ContextLengthExceeded { .. }
         | Error::Unsupported { .. } => StatusCode::BAD_REQUEST,
-        Error::EgressRefused { .. } => StatusCode::FORBIDDEN,
+        Error::EgressRefused { .. } | Error::Uncheckable { .. } | Error::NotAllowed { .. } => StatusCode::FORBIDDEN,
         Error::UnknownRoute { .. } => StatusCode::NOT_FOUND,
-        Error::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Error::RateLimited { .. } | Error::OverLimit { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Configuration(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        Error::Unavailable { .. } | Error::NoModel(_) | Error::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Unavailable { .. } | Error::LeftAlone { .. } | Error::NoModel(_) | Error::Cancelled => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         // A key of ours that does not work is not the caller's.
         Error::Denied { .. }
         | Error::Failed { .. }
+        | Error::Flawed { .. }
         | Error::Cut { .. }
         | Error::TooLarge { .. }
         | Error::Malformed { .. } => StatusCode::BAD_GATEWAY,
-        Error::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
+        Error::TimedOut { .. } | Error::Overdue { .. } => StatusCode::GATEWAY_TIMEOUT,
     }
 }
