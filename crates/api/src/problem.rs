@@ -3,9 +3,9 @@
 //! A handler returns a [`Failure`]; it travels as a response extension, and [`crate::envelope`] writes the body, because
 //! only there the request id is at hand. Nothing else in this crate writes an error body.
 
+use crate::vendor::Vendor;
 use axum::response::{IntoResponse, Response};
 use domain::{ErrorCode, RequestId};
-use crate::vendor::Vendor;
 use http::{HeaderValue, StatusCode, header};
 use protocol::{FieldError, PROBLEM_MEDIA_TYPE, Problem, Reset};
 use std::time::Duration;

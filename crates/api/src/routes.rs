@@ -102,8 +102,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route_layer(from_fn_with_state(app.clone(), carry_through))
         .merge(Router::from(long_polls()))
         .route_layer(from_fn_with_state(app.clone(), auth::authenticate));
-    let gateway =
-        Router::from(gateway()).route_layer(from_fn_with_state(app.clone(), auth::authenticate_model_caller));
+    let gateway = Router::from(gateway()).route_layer(from_fn_with_state(app.clone(), auth::authenticate_model_caller));
     anonymous
         .merge(gateway)
         .merge(documentation)

@@ -22,16 +22,27 @@ impl From<Event> for Frame {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The provider took the request. Said at most once, before everything else; some never say it.
-    Started { id: Option<String>, model: Option<String>, usage: Usage },
+    Started {
+        id: Option<String>,
+        model: Option<String>,
+        usage: Usage,
+    },
     Text(String),
     Thinking(String),
     /// Seals the thinking before it; opaque, byte for byte.
     ThinkingSignature(String),
     RedactedThinking(String),
     /// A tool call begins. `index` counts the answer's tool calls from 0; never reused.
-    ToolCall { index: usize, id: String, name: String },
+    ToolCall {
+        index: usize,
+        id: String,
+        name: String,
+    },
     /// More of that call's arguments: a piece of JSON text.
-    ToolArguments { index: usize, fragment: String },
+    ToolArguments {
+        index: usize,
+        fragment: String,
+    },
     /// The answer is whole. Exactly one, last. A stream that ends without it was cut.
     Finished(Finish),
 }
@@ -41,7 +52,10 @@ impl Event {
     pub fn is_content(&self) -> bool {
         match self {
             Self::Text(text) | Self::Thinking(text) => !text.is_empty(),
-            Self::ThinkingSignature(_) | Self::RedactedThinking(_) | Self::ToolCall { .. } | Self::ToolArguments { .. } => true,
+            Self::ThinkingSignature(_)
+            | Self::RedactedThinking(_)
+            | Self::ToolCall { .. }
+            | Self::ToolArguments { .. } => true,
             Self::Started { .. } | Self::Finished(_) => false,
         }
     }
@@ -152,7 +166,10 @@ impl Whole {
 
     /// The answer's text without thinking.
     pub fn text(&self) -> String {
-        self.blocks.iter().filter_map(|block| if let Block::Text(text) = block { Some(text.as_str()) } else { None }).collect()
+        self.blocks
+            .iter()
+            .filter_map(|block| if let Block::Text(text) = block { Some(text.as_str()) } else { None })
+            .collect()
     }
 
     pub fn usage(&self) -> Usage {

@@ -3,8 +3,8 @@
 use crate::{
     Error,
     accounts::{
-        self, Accounts, Calls, Charge, Estimate, JobBudget, Journal, Ledger, Pending, Price, PriceTable, Prices, Refusal,
-        Reservation, allows_model, allows_route,
+        self, Accounts, Calls, Charge, Estimate, JobBudget, Journal, Ledger, Pending, Price, PriceTable, Prices,
+        Refusal, Reservation, allows_model, allows_route,
     },
     call::Call,
     error::LimitKind,
@@ -113,7 +113,8 @@ impl Books {
     /// The most that a call of this target may come to.
     pub(crate) fn estimate(call: &Call, price: Option<&Price>) -> Estimate {
         let peek = &call.asked.peek;
-        let output = peek.max_output_tokens.or(call.caller.max_output_tokens).map_or(UNBOUNDED_OUTPUT_TOKENS, u64::from);
+        let output =
+            peek.max_output_tokens.or(call.caller.max_output_tokens).map_or(UNBOUNDED_OUTPUT_TOKENS, u64::from);
         // A byte is a token at the very most; four make one on average. Budgets hold only if this is not too low.
         let input = (peek.prompt_bytes as u64).div_ceil(3).max(1);
         Estimate::new(input, output, price)

@@ -97,9 +97,11 @@ impl OwnRequest {
                     strict: None,
                 })
                 .collect(),
-            format: self
-                .response_schema
-                .map_or(Format::Text, |schema| Format::Schema { name: "answer".to_owned(), schema, strict: None }),
+            format: self.response_schema.map_or(Format::Text, |schema| Format::Schema {
+                name: "answer".to_owned(),
+                schema,
+                strict: None,
+            }),
             max_output_tokens: self.max_output_tokens,
             temperature: self.temperature,
             seed: self.seed,
@@ -111,8 +113,7 @@ impl OwnRequest {
 
 fn message(message: ChatMessage) -> Message {
     if let (Role::Tool, Some(call_id)) = (message.role, message.tool_call_id) {
-        let result =
-            Part::ToolResult { call_id, parts: vec![Part::Text(message.content)], is_error: false };
+        let result = Part::ToolResult { call_id, parts: vec![Part::Text(message.content)], is_error: false };
         return Message { role: Role::Tool, parts: vec![result] };
     }
     let mut parts = Vec::new();

@@ -45,7 +45,10 @@ impl Message {
 
     /// All text of it, without what stands between.
     pub fn plain(&self) -> String {
-        self.parts.iter().filter_map(|part| if let Part::Text(text) = part { Some(text.as_str()) } else { None }).collect()
+        self.parts
+            .iter()
+            .filter_map(|part| if let Part::Text(text) = part { Some(text.as_str()) } else { None })
+            .collect()
     }
 }
 
@@ -56,17 +59,33 @@ pub enum Part {
     Text(String),
     Image(Image),
     /// What a model thought before it spoke. `signature` is opaque and travels byte for byte.
-    Thinking { text: String, signature: Option<String> },
+    Thinking {
+        text: String,
+        signature: Option<String>,
+    },
     /// Thought that only its provider can read.
-    RedactedThinking { data: String },
+    RedactedThinking {
+        data: String,
+    },
     /// `arguments` is the JSON text the model wrote; it may be wrong, and is sent back as it was.
-    ToolCall { id: String, name: String, arguments: String },
-    ToolResult { call_id: String, parts: Vec<Part>, is_error: bool },
+    ToolCall {
+        id: String,
+        name: String,
+        arguments: String,
+    },
+    ToolResult {
+        call_id: String,
+        parts: Vec<Part>,
+        is_error: bool,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Image {
-    Base64 { media_type: String, data: String },
+    Base64 {
+        media_type: String,
+        data: String,
+    },
     /// Fetched by the provider, never by us.
     Url(String),
 }
@@ -98,7 +117,11 @@ pub enum Format {
     Text,
     /// Any JSON object.
     Json,
-    Schema { name: String, schema: Value, strict: Option<bool> },
+    Schema {
+        name: String,
+        schema: Value,
+        strict: Option<bool>,
+    },
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -117,7 +117,8 @@ impl Error {
     /// The same after `tried` targets of `route` came to nothing.
     pub(crate) fn after(mut self, tried: usize, route: &str) -> Self {
         if let Some(message) = self.message_mut() {
-            *message = format!("{message} (none of {tried} targets of `{route}` answered; this was the most telling error)");
+            *message =
+                format!("{message} (none of {tried} targets of `{route}` answered; this was the most telling error)");
         }
         self
     }
@@ -146,9 +147,7 @@ impl Error {
             | Self::RateLimited { .. }
             | Self::LeftAlone { .. }
             | Self::Denied { .. }
-            | Self::NoModel(_) => {
-                ErrorCode::ModelUnavailable
-            }
+            | Self::NoModel(_) => ErrorCode::ModelUnavailable,
             Self::Invalid { .. } => ErrorCode::InvalidRequest,
             Self::ContextLengthExceeded { .. } => ErrorCode::ContextLengthExceeded,
             Self::EgressRefused { .. } | Self::Uncheckable { .. } => ErrorCode::EgressRefused,

@@ -12,9 +12,7 @@ use crate::{
     plan::{Needs, Placement, Work},
 };
 use domain::ModelCallId;
-use protocol::{
-    Egress, ExplainRoute, ExplainedTarget, QueueState, RouteExplanation, RouteWork, TargetHealth, Targets,
-};
+use protocol::{Egress, ExplainRoute, ExplainedTarget, QueueState, RouteExplanation, RouteWork, TargetHealth, Targets};
 use std::sync::Arc;
 
 impl Router {

@@ -186,4 +186,3 @@ pub(crate) fn placement(text: &str) -> Option<Placement> {
         _ => None,
     }
 }
-

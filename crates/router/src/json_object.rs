@@ -16,10 +16,14 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// [`Error::Invalid`] when the body is not one JSON object in UTF-8.
     pub(crate) fn of(body: &'a [u8]) -> Result<Self, Error> {
-        let text = std::str::from_utf8(body)
-            .map_err(|error| Error::Invalid { pointer: String::new(), message: format!("the body is not UTF-8: {error}") })?;
-        let Entries(fields) = serde_json::from_str(text)
-            .map_err(|error| Error::Invalid { pointer: String::new(), message: format!("the body is not a JSON object: {error}") })?;
+        let text = std::str::from_utf8(body).map_err(|error| Error::Invalid {
+            pointer: String::new(),
+            message: format!("the body is not UTF-8: {error}"),
+        })?;
+        let Entries(fields) = serde_json::from_str(text).map_err(|error| Error::Invalid {
+            pointer: String::new(),
+            message: format!("the body is not a JSON object: {error}"),
+        })?;
         Ok(Self { text, fields })
     }
 

@@ -53,6 +53,8 @@ mod secret;
 mod splice;
 mod sse;
 mod targets;
+#[cfg(test)]
+mod testing;
 
 pub use answer::{Event, Frame};
 pub use books::Books;

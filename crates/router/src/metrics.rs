@@ -106,8 +106,18 @@ impl Default for Metrics {
         Self {
             requests: register!("devmesh_model_requests", "Model calls that are over", Family::default()),
             duration: register!("gen_ai_server_request_duration", "From request to end", Seconds, seconds()),
-            first_token: register!("gen_ai_server_time_to_first_token", "From request to first content", Seconds, seconds()),
-            per_token: register!("gen_ai_server_time_per_output_token", "Between tokens, on average of a call", Seconds, seconds()),
+            first_token: register!(
+                "gen_ai_server_time_to_first_token",
+                "From request to first content",
+                Seconds,
+                seconds()
+            ),
+            per_token: register!(
+                "gen_ai_server_time_per_output_token",
+                "Between tokens, on average of a call",
+                Seconds,
+                seconds()
+            ),
             queued: register!("devmesh_model_queue_duration", "Waited for a place at the provider", Seconds, seconds()),
             tokens: register!("devmesh_model_tokens", "Tokens as providers count them", Family::default()),
             cost: register!("devmesh_model_cost_microusd", "Cost in millionths of a US dollar", Family::default()),
@@ -184,7 +194,10 @@ impl Metrics {
         }
         // A call nobody answered may name anything.
         if by.provider.is_empty() || seen.len() >= SERIES {
-            return By { route: "other".to_owned(), ..By { route: String::new(), provider: by.provider, model: "other".to_owned() } };
+            return By {
+                route: "other".to_owned(),
+                ..By { route: String::new(), provider: by.provider, model: "other".to_owned() }
+            };
         }
         seen.insert(by.clone());
         by

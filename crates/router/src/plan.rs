@@ -163,17 +163,35 @@ impl Table {
         });
         if targets.is_empty() {
             let reasons: Vec<_> = considered.iter().map(|left| format!("{}: {}", left.target, left.why)).collect();
-            return Err(Error::NoModel(format!("route `{route}` has no target that can do this: {}", reasons.join("; "))));
+            return Err(Error::NoModel(format!(
+                "route `{route}` has no target that can do this: {}",
+                reasons.join("; ")
+            )));
         }
         for found in &mut targets {
             found.notice = drift(found);
         }
         let mut whys = Vec::new();
-        if !considered.is_empty() && targets.iter().all(|found| found.model.location == Location::Local) && egress == Egress::LocalOnly {
+        if !considered.is_empty()
+            && targets.iter().all(|found| found.model.location == Location::Local)
+            && egress == Egress::LocalOnly
+        {
             whys.push("targets in the cloud are left out because this request may not leave the machine");
         }
-        prefer(&mut targets, &mut considered, needs.tools, |model| model.native_tools, "it has no tool calls of its own");
-        prefer(&mut targets, &mut considered, needs.schema, |model| model.structured_output, "it cannot be held to a JSON schema");
+        prefer(
+            &mut targets,
+            &mut considered,
+            needs.tools,
+            |model| model.native_tools,
+            "it has no tool calls of its own",
+        );
+        prefer(
+            &mut targets,
+            &mut considered,
+            needs.schema,
+            |model| model.structured_output,
+            "it cannot be held to a JSON schema",
+        );
         prefer(&mut targets, &mut considered, needs.images, |model| model.vision, "it does not look at images");
         self.look_at_what_is_loaded(&mut targets).await;
         if named.policy.balance == Balance::Spread {
@@ -445,6 +463,8 @@ fn prefer(
     why: &str,
 ) {
     if needed && targets.iter().any(|found| fits(&found.model)) {
-        drop_if(targets, considered, |found| (!fits(&found.model)).then(|| format!("{why}, and this request needs that")));
+        drop_if(targets, considered, |found| {
+            (!fits(&found.model)).then(|| format!("{why}, and this request needs that"))
+        });
     }
 }

@@ -4,7 +4,11 @@ pub mod anthropic;
 pub mod ollama;
 pub mod openai;
 
-use crate::{Conversation, Error, Event, Frame, dialect::{Asked, Dialect}, egress::Checkpoint};
+use crate::{
+    Conversation, Error, Event, Frame,
+    dialect::{Asked, Dialect},
+    egress::Checkpoint,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::Stream;

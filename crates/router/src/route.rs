@@ -124,9 +124,15 @@ impl fmt::Display for Target {
 impl FromStr for Target {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not `provider/model`, `provider/model@sha256:<64 hex digits>` or `provider/model *<weight>`");
+        let wrong = || {
+            format!(
+                "`{text}` is not `provider/model`, `provider/model@sha256:<64 hex digits>` or `provider/model *<weight>`"
+            )
+        };
         let (rest, weight) = match text.rsplit_once(" *") {
-            Some((rest, weight)) => (rest, weight.parse().ok().filter(|weight| (1..=1000).contains(weight)).ok_or_else(wrong)?),
+            Some((rest, weight)) => {
+                (rest, weight.parse().ok().filter(|weight| (1..=1000).contains(weight)).ok_or_else(wrong)?)
+            }
             None => (text, 1),
         };
         let (rest, digest) = match rest.rsplit_once("@sha256:") {
@@ -177,7 +183,9 @@ pub(crate) fn mistakes(routes: &[RouteConfig], providers: &[&str]) -> Vec<String
         if let Some((least, most)) = route.policy.temperature
             && !(least.is_finite() && most.is_finite() && 0.0 <= least && least <= most)
         {
-            mistakes.push(format!("route `{name}` bounds the temperature by {least} and {most}, which is no range from 0 up"));
+            mistakes.push(format!(
+                "route `{name}` bounds the temperature by {least} and {most}, which is no range from 0 up"
+            ));
         }
     }
     mistakes

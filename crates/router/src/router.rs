@@ -222,14 +222,8 @@ impl Router {
     }
 
     async fn targets(&self, name: &str, egress: Egress) -> Result<Vec<Model>, Error> {
-        let needs = Needs {
-            egress,
-            placement: Placement::Auto,
-            work: Work::Chat,
-            tools: false,
-            schema: false,
-            images: false,
-        };
+        let needs =
+            Needs { egress, placement: Placement::Auto, work: Work::Chat, tools: false, schema: false, images: false };
         let table = self.inner.table();
         let plan = match table.plan(name, &needs, Freshness::SHOWN, &self.inner.targets).await {
             // A route to embedding models is one too.
@@ -280,14 +274,15 @@ impl Inner {
     pub(crate) fn first_token_timeout(&self, call: &Call, candidate: &Candidate, policy: Option<&Policy>) -> Duration {
         let limits = &self.limits;
         let local = candidate.model.location == Location::Local;
-        let base = policy.and_then(|policy| policy.first_token_timeout).unwrap_or_else(|| match (local, candidate.loaded) {
-            (false, _) => limits.first_token_cloud,
-            (true, Some(true)) => limits.first_token_loaded,
-            (true, _) => {
-                let before = self.targets.load_time(candidate.id()).unwrap_or_default();
-                limits.first_token_cold.max(before.saturating_mul(3))
-            }
-        });
+        let base =
+            policy.and_then(|policy| policy.first_token_timeout).unwrap_or_else(|| match (local, candidate.loaded) {
+                (false, _) => limits.first_token_cloud,
+                (true, Some(true)) => limits.first_token_loaded,
+                (true, _) => {
+                    let before = self.targets.load_time(candidate.id()).unwrap_or_default();
+                    limits.first_token_cold.max(before.saturating_mul(3))
+                }
+            });
         let slope = if local { limits.first_token_per_kib_local } else { limits.first_token_per_kib_cloud };
         base.saturating_add(slope.mul_f64(call.asked.peek.prompt_bytes as f64 / 1024.0))
     }

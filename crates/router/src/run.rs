@@ -47,14 +47,22 @@ pub(crate) use trace::{Ended, Trace};
 #[derive(Debug)]
 pub(crate) enum Step {
     /// A target took the request. Said again for every further target.
-    Accepted { provider: String, model: String, why: String, notice: Option<String> },
+    Accepted {
+        provider: String,
+        model: String,
+        why: String,
+        notice: Option<String>,
+    },
     /// A target came to nothing.
     Gave(Fallback),
     /// From here on frames follow.
     Committed(Box<Committed>),
     Frame(Frame),
     /// Nothing comes after it. With the targets that came to nothing and were not said yet.
-    Failed { error: Error, fallbacks: Vec<Fallback> },
+    Failed {
+        error: Error,
+        fallbacks: Vec<Fallback>,
+    },
 }
 
 /// Who answers, for the head of the answer.
@@ -141,7 +149,9 @@ enum Phase {
     Trying(Box<Trying>),
     Held,
     /// The head was said; the frames that were held follow. What comes after them depends on whether they are all.
-    PassingHeld { whole: bool },
+    PassingHeld {
+        whole: bool,
+    },
     Committed,
     Rescuing(Error),
     Over,
@@ -252,7 +262,12 @@ impl Run {
         let cap = self.policy().and_then(|policy| policy.cost_cap_microusd);
         let mut refused = None;
         while let Some(candidate) = self.left.front() {
-            let why = match self.inner.books.keeps_out(&self.call, candidate).or_else(|| over_cap(&self.call, candidate, cap)) {
+            let why = match self
+                .inner
+                .books
+                .keeps_out(&self.call, candidate)
+                .or_else(|| over_cap(&self.call, candidate, cap))
+            {
                 Some(why) => {
                     refused.get_or_insert_with(|| Error::NotAllowed {
                         message: format!("no target of `{}` may be used: {}: {why}", self.call.route, candidate.id()),
@@ -290,7 +305,8 @@ impl Run {
         match self.next_candidate() {
             Some(candidate) => {
                 let retries = self.policy().map_or(0, |policy| policy.retries);
-                self.phase = Phase::Trying(Box::new(Trying { candidate, retries, not_before: None, mode: Mode::Fresh }));
+                self.phase =
+                    Phase::Trying(Box::new(Trying { candidate, retries, not_before: None, mode: Mode::Fresh }));
                 None
             }
             None => self.exhausted(),
@@ -314,12 +330,14 @@ impl Run {
 
     fn not_worth_it(&mut self, candidate: &Candidate) -> Option<String> {
         let cap = self.policy().and_then(|policy| policy.cost_cap_microusd);
-        let kept_out = self.inner.books.keeps_out(&self.call, candidate).or_else(|| over_cap(&self.call, candidate, cap));
+        let kept_out =
+            self.inner.books.keeps_out(&self.call, candidate).or_else(|| over_cap(&self.call, candidate, cap));
         if kept_out.is_some() {
             return kept_out;
         }
         if let Some(reservation) = &mut self.reservation
-            && let Err(refusal) = reservation.change(&Books::estimate(&self.call, candidate.price.as_ref()), candidate.id())
+            && let Err(refusal) =
+                reservation.change(&Books::estimate(&self.call, candidate.price.as_ref()), candidate.id())
         {
             let why = refusal.to_string();
             self.last_error.get_or_insert_with(|| refusal.into());

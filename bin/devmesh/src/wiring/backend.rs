@@ -124,8 +124,7 @@ impl Backend {
         if let Some(address) = settings.metrics {
             tokio::spawn(metrics::serve(address, router.clone(), stop_api.clone()));
         }
-        let backend =
-            Self {
+        let backend = Self {
             url,
             first_token,
             router,

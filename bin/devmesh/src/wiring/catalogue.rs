@@ -137,7 +137,8 @@ impl Catalogue {
     /// Weights and tokenizer, once they are on this machine.
     pub fn embedding_files(&self, name: &str) -> Option<(PathBuf, PathBuf)> {
         let entry = bill::entries().iter().find(|entry| entry.role == Role::Embedding && entry.name == name)?;
-        let path = |kind| entry.file(kind).filter(|file| file.is_cached(&self.cache)).map(|file| file.path(&self.cache));
+        let path =
+            |kind| entry.file(kind).filter(|file| file.is_cached(&self.cache)).map(|file| file.path(&self.cache));
         Some((path(bill::Kind::Weights)?, path(bill::Kind::Tokenizer)?))
     }
 

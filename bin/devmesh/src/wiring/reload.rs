@@ -42,7 +42,8 @@ fn look(files: &[PathBuf]) -> Seen {
 }
 
 fn reload(settings: &Settings, router: &Router) -> Result<(), String> {
-    let config = Config::load(Environment::of_the_process(), settings.flags.clone()).map_err(|problems| problems.to_string())?;
+    let config =
+        Config::load(Environment::of_the_process(), settings.flags.clone()).map_err(|problems| problems.to_string())?;
     let prices = providers::prices(&config.settings.prices).map_err(|error| error.to_string())?;
     router.reload(providers::routes(&config.settings.routes), prices).map_err(|error| error.to_string())
 }

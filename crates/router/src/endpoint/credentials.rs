@@ -75,7 +75,8 @@ impl Credentials {
     /// `None` when the provider wants no key, or all of them rest.
     pub(crate) fn next(&self) -> Option<Chosen> {
         let start = self.turn.fetch_add(1, Ordering::Relaxed);
-        let at = (0..self.keys.len()).map(|step| (start + step) % self.keys.len()).find(|&at| !self.keys[at].rests())?;
+        let at =
+            (0..self.keys.len()).map(|step| (start + step) % self.keys.len()).find(|&at| !self.keys[at].rests())?;
         Some(Chosen { at, header: (self.name.clone(), self.keys[at].value.clone()) })
     }
 

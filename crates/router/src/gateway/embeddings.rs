@@ -28,7 +28,8 @@ impl Router {
         let answered = async {
             let request = openai_embeddings::parse(&inbound.body)?;
             let name = request.model.clone();
-            let (embeddings, committed) = self.embed(&inbound, &name, request.input.clone(), request.dimensions).await?;
+            let (embeddings, committed) =
+                self.embed(&inbound, &name, request.input.clone(), request.dimensions).await?;
             Ok((Bytes::from(openai_embeddings::whole(&name, &embeddings, request.encoding).to_string()), committed))
         };
         respond(answered.await, Dialect::OpenAiChat, id)
@@ -103,10 +104,11 @@ impl Router {
         dimensions: Option<u32>,
     ) -> Result<Embeddings, Error> {
         let provider = || candidate.model.provider.clone();
-        let permit = self.inner.targets.permit(candidate.id()).ok_or_else(|| Error::LeftAlone {
-            provider: provider(),
-            model: candidate.model.name.clone(),
-        })?;
+        let permit = self
+            .inner
+            .targets
+            .permit(candidate.id())
+            .ok_or_else(|| Error::LeftAlone { provider: provider(), model: candidate.model.name.clone() })?;
         let _slot = self.inner.admission(candidate.shelf).acquire(&candidate.model.name).await.map_err(|_| {
             Error::RateLimited { provider: provider(), message: "its queue here is full".to_owned(), retry_after: None }
         })?;
@@ -130,11 +132,7 @@ impl Router {
     }
 }
 
-fn respond(
-    answered: Result<(Bytes, Committed), Error>,
-    dialect: Dialect,
-    id: domain::ModelCallId,
-) -> Response<Body> {
+fn respond(answered: Result<(Bytes, Committed), Error>, dialect: Dialect, id: domain::ModelCallId) -> Response<Body> {
     match answered {
         Ok((body, committed)) => {
             let mut response = Response::new(Body::Whole(body));

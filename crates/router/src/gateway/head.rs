@@ -183,7 +183,12 @@ mod tests {
 
     #[test]
     fn credentials_are_never_forwarded() {
-        let all = headers(&[("authorization", "Bearer dm_x"), ("x-api-key", "dm_x"), ("anthropic-beta", "a"), ("cookie", "c")]);
+        let all = headers(&[
+            ("authorization", "Bearer dm_x"),
+            ("x-api-key", "dm_x"),
+            ("anthropic-beta", "a"),
+            ("cookie", "c"),
+        ]);
         assert_eq!(forwarded(&all).keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["anthropic-beta"]);
     }
 

@@ -69,8 +69,8 @@ impl Router {
         match pulling.await {
             Ok(steps) => {
                 let lines = steps.map(|step| match step {
-                        Ok(step) => listing::pull_line(&step),
-                        Err(error) => listing::pull_failed(&error),
+                    Ok(step) => listing::pull_line(&step),
+                    Err(error) => listing::pull_failed(&error),
                 });
                 let mut response = Response::new(Body::Stream(Box::pin(lines)));
                 let media_type = HeaderValue::from_static("application/x-ndjson");

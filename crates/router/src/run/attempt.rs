@@ -69,10 +69,10 @@ impl Run {
         let inner = self.inner.clone();
         let begun = Instant::now();
         let provider = || candidate.model.provider.clone();
-        let permit = inner.targets.permit(candidate.id()).ok_or_else(|| Error::LeftAlone {
-            provider: provider(),
-            model: candidate.model.name.clone(),
-        })?;
+        let permit = inner
+            .targets
+            .permit(candidate.id())
+            .ok_or_else(|| Error::LeftAlone { provider: provider(), model: candidate.model.name.clone() })?;
         let queued = timeout_at(
             self.within(begun + inner.limits.queue),
             inner.admission(candidate.shelf).acquire(&candidate.model.name),
@@ -97,7 +97,10 @@ impl Run {
         let due = self.within(Instant::now() + first_token_timeout);
         let checkpoint = self.checkpoint(candidate);
         let redacts = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.redacts());
-        let passes_raw = matches!(mode, Mode::Fresh) && changed.is_none() && !redacts && candidate.provider.speaks(self.call.asked.dialect);
+        let passes_raw = matches!(mode, Mode::Fresh)
+            && changed.is_none()
+            && !redacts
+            && candidate.provider.speaks(self.call.asked.dialect);
         let request = ChatRequest {
             model: candidate.model.name.clone(),
             asked: self.call.asked.clone(),
@@ -156,9 +159,7 @@ impl Run {
 
     /// For what leaves the machine: secrets stay here, and what goes is on record.
     fn checkpoint(&self, candidate: &Candidate) -> Option<Arc<Departures>> {
-        (candidate.model.location == Location::Cloud)
-            .then(|| self.inner.departures(&self.call, candidate))
-            .flatten()
+        (candidate.model.location == Location::Cloud).then(|| self.inner.departures(&self.call, candidate)).flatten()
     }
 }
 

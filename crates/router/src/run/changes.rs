@@ -1,11 +1,7 @@
 //! What the router itself changes in a request.
 
 use super::{Run, rescue::Mode};
-use crate::{
-    Conversation, Error,
-    conversation::Message,
-    plan::Candidate,
-};
+use crate::{Conversation, Error, conversation::Message, plan::Candidate};
 use protocol::Role;
 use std::sync::Arc;
 

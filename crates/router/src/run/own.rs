@@ -1,7 +1,10 @@
 //! A run as devmesh's own agents read it.
 
 use super::{Committed, Step, trace::millis};
-use crate::{Error, Event, Frame, answer::{Block, Whole}};
+use crate::{
+    Error, Event, Frame,
+    answer::{Block, Whole},
+};
 use futures_util::{Stream, StreamExt, stream};
 use protocol::{Fallback, FinishReason, ModelAnswer, ModelStreamItem, ToolCall};
 use serde_json::Value;

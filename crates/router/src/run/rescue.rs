@@ -12,12 +12,7 @@
 //! A tool call is never rescued: half of one and half of another is a call nobody asked for.
 
 use super::{Phase, Run, Step, Trying};
-use crate::{
-    Error, Event,
-    conversation::Format,
-    plan::Candidate,
-    splice::Splice,
-};
+use crate::{Error, Event, conversation::Format, plan::Candidate, splice::Splice};
 
 /// Targets that may go on with one answer, one after the other. Each reads the whole prompt again, while the caller waits.
 const RESCUES: u32 = 2;

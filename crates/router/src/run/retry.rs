@@ -80,7 +80,9 @@ impl Run {
             }
             // What a provider does not have it will not have in a moment.
             Error::Unavailable { message, .. } if message.contains("(HTTP 404)") => None,
-            Error::Unavailable { .. } | Error::Cut { .. } | Error::Failed { .. } | Error::Malformed { .. } => Some(pause),
+            Error::Unavailable { .. } | Error::Cut { .. } | Error::Failed { .. } | Error::Malformed { .. } => {
+                Some(pause)
+            }
             Error::Flawed { .. } => Some(Duration::ZERO),
             _ => None,
         }

@@ -169,7 +169,11 @@ impl Trace {
     }
 
     pub(crate) fn rescuing(&mut self, candidate: &Candidate, mode: &Mode) {
-        tracing::info!(target = candidate.id(), how = mode.name(), "another target goes on with an answer that was cut");
+        tracing::info!(
+            target = candidate.id(),
+            how = mode.name(),
+            "another target goes on with an answer that was cut"
+        );
     }
 
     pub(crate) fn committed(&mut self, attempt: &Attempt, flaws: &[Flaw]) {
@@ -196,7 +200,9 @@ impl Trace {
             self.first_token.get_or_insert_with(|| now - self.started);
             self.last_token = Some(now);
             self.content_bytes += match event {
-                Event::Text(text) | Event::Thinking(text) | Event::ToolArguments { fragment: text, .. } => text.len() as u64,
+                Event::Text(text) | Event::Thinking(text) | Event::ToolArguments { fragment: text, .. } => {
+                    text.len() as u64
+                }
                 _ => 0,
             };
         }
@@ -210,7 +216,10 @@ impl Trace {
     /// The caller left while this target was at work.
     pub(crate) fn abandoned(&mut self, attempt: &Attempt) {
         let said: usize = attempt.whole.blocks.iter().map(crate::answer::Block::bytes).sum();
-        self.add(Usage { output_tokens: (said as u64).div_ceil(BYTES_PER_TOKEN), ..attempt.whole.usage() }, &attempt.candidate);
+        self.add(
+            Usage { output_tokens: (said as u64).div_ceil(BYTES_PER_TOKEN), ..attempt.whole.usage() },
+            &attempt.candidate,
+        );
         self.attempt(&attempt.candidate, &attempt.mode, AttemptOutcome::Cancelled, None, attempt.begun);
     }
 
@@ -240,10 +249,7 @@ impl Trace {
     }
 
     pub(crate) fn spent(&self) -> Spent {
-        Spent {
-            tokens: self.usage.input_tokens + self.usage.output_tokens,
-            microusd: self.cost_microusd.unwrap_or(0),
-        }
+        Spent { tokens: self.usage.input_tokens + self.usage.output_tokens, microusd: self.cost_microusd.unwrap_or(0) }
     }
 
     pub(crate) fn asked_nobody(&self) -> bool {
@@ -298,7 +304,14 @@ impl Trace {
         self.record.at
     }
 
-    fn attempt(&mut self, candidate: &Candidate, mode: &Mode, outcome: AttemptOutcome, error: Option<&Error>, begun: Instant) {
+    fn attempt(
+        &mut self,
+        candidate: &Candidate,
+        mode: &Mode,
+        outcome: AttemptOutcome,
+        error: Option<&Error>,
+        begun: Instant,
+    ) {
         let _ = mode;
         self.record.attempts.push(ModelAttempt {
             provider: candidate.model.provider.clone(),

@@ -1,22 +1,6 @@
-//! The router over real HTTP providers and over providers made for one test.
+//! The router over real HTTP providers that do what a test tells them.
 
 #[cfg(test)]
 mod anthropic;
 #[cfg(test)]
-mod cancel;
-#[cfg(test)]
-mod egress;
-#[cfg(test)]
-mod fallback;
-#[cfg(test)]
-mod fixtures;
-#[cfg(test)]
-mod listing;
-#[cfg(test)]
-mod ollama;
-#[cfg(test)]
-mod openai;
-#[cfg(test)]
 mod openai_provider;
-#[cfg(test)]
-mod timeouts;

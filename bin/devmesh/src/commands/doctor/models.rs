@@ -1,9 +1,9 @@
 //! What can answer.
 
-use router::providers::ollama;
 use super::Finding;
 use crate::{commands::models::pull::SMALLEST, context::Context, output::bytes, wiring::Catalogue};
 use embedded_model::{Engine, Finish, Message, Request, Role, bill};
+use router::providers::ollama;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(3);

@@ -19,11 +19,7 @@ use std::sync::Arc;
     params(("id" = uuid::Uuid, Path, description = "The token.")),
     responses((status = 200, body = KeyAccount)),
 )]
-pub async fn get(
-    State(app): State<Arc<App>>,
-    Admin(_): Admin,
-    Path(id): Path<TokenId>,
-) -> Result<Json<KeyAccount>> {
+pub async fn get(State(app): State<Arc<App>>, Admin(_): Admin, Path(id): Path<TokenId>) -> Result<Json<KeyAccount>> {
     let principal = app.tokens.principal_of(id).ok_or_else(|| Failure::not_found(format_args!("token {id}")))?;
     Ok(Json(app.router.books().accounts().account(principal).unwrap_or_else(|| KeyAccount::unused(principal))))
 }

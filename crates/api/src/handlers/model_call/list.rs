@@ -31,9 +31,11 @@ pub async fn list(
     let sees_all = asker.caller.scope.covers(Scope::Viewer) && asker.caller.scope != Scope::User;
     let before = match query.cursor.as_deref() {
         None => None,
-        Some(cursor) => Some(cursor.parse::<ModelCallId>().map_err(|_| {
-            Failure::field("/cursor", "A cursor is what `next_cursor` of an earlier page said.")
-        })?),
+        Some(cursor) => Some(
+            cursor
+                .parse::<ModelCallId>()
+                .map_err(|_| Failure::field("/cursor", "A cursor is what `next_cursor` of an earlier page said."))?,
+        ),
     };
     let limit = query.limit.unwrap_or(PAGE).clamp(1, store::limits::ROWS_PER_PAGE as u32) as usize;
     let filter = ModelCallFilter {

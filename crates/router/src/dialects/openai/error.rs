@@ -38,7 +38,9 @@ pub(crate) fn class(error: &Error) -> (StatusCode, &'static str, Option<&'static
         Error::OverLimit { kind: LimitKind::Budget, .. } => {
             (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", Some("insufficient_quota"))
         }
-        Error::EgressRefused { .. } | Error::Uncheckable { .. } => (StatusCode::FORBIDDEN, "permission_error", Some("egress_refused")),
+        Error::EgressRefused { .. } | Error::Uncheckable { .. } => {
+            (StatusCode::FORBIDDEN, "permission_error", Some("egress_refused"))
+        }
         Error::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("rate_limit_exceeded")),
         Error::Unavailable { .. } | Error::LeftAlone { .. } | Error::NoModel(_) | Error::Denied { .. } => {
             (StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("model_unavailable"))
@@ -49,9 +51,7 @@ pub(crate) fn class(error: &Error) -> (StatusCode, &'static str, Option<&'static
         | Error::Failed { .. }
         | Error::Flawed { .. }
         | Error::Malformed { .. }
-        | Error::TooLarge { .. } => {
-            (StatusCode::BAD_GATEWAY, SERVER, Some("model_failed"))
-        }
+        | Error::TooLarge { .. } => (StatusCode::BAD_GATEWAY, SERVER, Some("model_failed")),
         Error::Configuration(_) => (StatusCode::INTERNAL_SERVER_ERROR, SERVER, Some("internal_error")),
     }
 }

@@ -1,6 +1,7 @@
 //! Running decoders over bodies that are all there.
 
 use super::{Options, Origin};
+pub(super) use crate::testing::split;
 use crate::{
     Error, Event, Frame, Secret,
     answer::{Finish, Whole},
@@ -8,7 +9,7 @@ use crate::{
     providers::ChatStream,
 };
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::StreamExt;
 use protocol::Location;
 use std::sync::Arc;
 
@@ -25,14 +26,6 @@ pub(super) fn origin() -> Origin {
         keys,
     );
     Origin { endpoint: Arc::new(endpoint.unwrap()), model: "m".to_owned(), silent_on_usage: Arc::default() }
-}
-
-/// `bytes` as a network might deliver them, in pieces that end at `cuts`.
-pub(super) fn split(bytes: &[u8], cuts: &[usize]) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static {
-    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).chain([0, bytes.len()]).collect();
-    cuts.sort_unstable();
-    let pieces: Vec<_> = cuts.windows(2).map(|pair| Ok(Bytes::copy_from_slice(&bytes[pair[0]..pair[1]]))).collect();
-    stream::iter(pieces)
 }
 
 #[derive(Debug, PartialEq)]

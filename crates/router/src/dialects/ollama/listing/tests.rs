@@ -6,17 +6,13 @@ use std::time::Duration;
 
 fn model(name: &str, available: bool) -> Model {
     Model {
-        id: format!("ollama/{name}"),
-        provider: "ollama".to_owned(),
-        name: name.to_owned(),
-        location: Location::Local,
         context_tokens: Some(8192),
         native_tools: true,
         structured_output: true,
         available,
         digest: Some("b9657ad9afbaf312026176065773f14b0666aa381ee9c981f6cd4327e7a01c8f".to_owned()),
         size_bytes: Some(98_363_007),
-        notice: None,
+        ..Model::new("ollama", name, Location::Local)
     }
 }
 

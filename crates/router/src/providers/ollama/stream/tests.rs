@@ -1,6 +1,6 @@
 use super::*;
 use crate::endpoint::Scheme;
-use crate::provider::testing::split;
+use crate::testing::split;
 use futures_util::{FutureExt, StreamExt};
 use proptest::prelude::*;
 use protocol::Location;
