@@ -65,8 +65,10 @@ fn a_glance_at_a_request_tells_what_routing_needs() {
     };
     assert_eq!(peek, expected);
     assert!((900..1700).contains(&prompt_bytes), "{prompt_bytes}");
-    let plain =
-        peeked(r#"{"model":"m","messages":[{"role":"user","content":"Hi"}],"stream":null,"tools":[]}"#).unwrap();
+    let plain = peeked(
+        r#"{"model":"m","messages":[{"role":"user","content":"Hi"}],"stream":null,"tools":[],"functions":null}"#,
+    )
+    .unwrap();
     assert!(!plain.stream && !plain.has_tools && !plain.has_schema && !plain.has_images && !plain.wants_usage);
 }
 

@@ -150,7 +150,7 @@ fn assert_sound(events: &[Value]) {
     assert_eq!(kinds.iter().filter(|kind| **kind == "response.created").count(), 1);
     assert_eq!(kinds.first(), Some(&"response.created"));
     let terminal = |kind: &&str| matches!(*kind, "response.completed" | "response.incomplete" | "response.failed");
-    assert_eq!(kinds.iter().copied().filter(|kind| terminal(&kind)).count(), 1, "{kinds:?}");
+    assert_eq!(kinds.iter().copied().filter(|kind| terminal(kind)).count(), 1, "{kinds:?}");
     assert!(kinds.last().is_some_and(terminal), "{kinds:?}");
     let mut open = std::collections::BTreeSet::new();
     let mut begun = 0;
