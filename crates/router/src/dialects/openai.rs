@@ -7,6 +7,8 @@ pub(crate) mod place;
 pub(crate) mod routing;
 pub(crate) mod sampling;
 pub(crate) mod sse;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub(crate) use error::error;
 

@@ -182,3 +182,6 @@ impl Encoder for CompletionEncoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@ pub(crate) fn peek(fields: &Fields<'_>, limits: &[&str], prompt: &[&str]) -> Res
         model: model(fields)?,
         stream: flag(fields, "stream")?,
         choices: choices(fields, "n")?,
-        has_tools: fields.get("tools").or_else(|| fields.get("functions")).is_some_and(|tools| !is_empty(tools)),
+        has_tools: ["tools", "functions"].iter().any(|name| said(fields, name).is_some_and(|tools| !is_empty(tools))),
         ..Peek::default()
     };
     for name in limits {

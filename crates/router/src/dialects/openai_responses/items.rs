@@ -180,7 +180,7 @@ pub(super) fn call_status(arguments: &str, end: Status) -> Status {
 
 /// Nothing can follow a JSON object, so its call is over.
 pub(super) fn is_whole(arguments: &str) -> bool {
-    serde_json::from_str::<serde::de::IgnoredAny>(arguments).is_ok()
+    arguments.trim_start().starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(arguments).is_ok()
 }
 
 pub(super) fn whole(envelope: &Envelope, whole: &Whole) -> Value {
