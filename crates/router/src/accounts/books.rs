@@ -413,8 +413,9 @@ impl Accounts {
                 books.jobs.remove(job);
             }
         }
-        drop(books);
+        // Before the lock goes: whoever finds a job's account closed and flushes the journal must find this in it.
         self.shared.journal.add_spend(booked, more);
+        drop(books);
     }
 }
 

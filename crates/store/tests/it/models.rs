@@ -67,7 +67,7 @@ async fn the_newest_policy_of_a_key_is_kept_until_it_is_deleted() {
         write(&store, move |transaction| transaction.put_key_policy(&row)).await;
     }
     let kept = row(r#"{"budget_tokens":5}"#, 2);
-    assert_eq!(read(&store, |reader| reader.key_policies()).await, [kept.clone()]);
+    assert_eq!(read(&store, |reader| reader.key_policies()).await, std::slice::from_ref(&kept));
     assert_eq!(read(&store, |reader| reader.key_policy(principal(1))).await, Some(kept));
     assert!(write(&store, |transaction| transaction.delete_key_policy(principal(1))).await);
     assert!(!write(&store, |transaction| transaction.delete_key_policy(principal(1))).await);
