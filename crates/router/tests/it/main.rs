@@ -13,6 +13,8 @@ mod listing;
 #[cfg(test)]
 mod ollama;
 #[cfg(test)]
+mod ollama_provider;
+#[cfg(test)]
 mod openai;
 #[cfg(test)]
 mod timeouts;
