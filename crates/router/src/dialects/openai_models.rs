@@ -39,7 +39,7 @@ mod tests {
     fn models() -> Models {
         let model = json!({
             "id": "ollama/qwen3:8b", "provider": "ollama", "name": "qwen3:8b", "location": "local",
-            "native_tools": true, "structured_output": true, "available": true,
+            "chats": true, "embeds": false, "vision": false, "native_tools": true, "structured_output": true, "available": true,
         });
         serde_json::from_value(json!({
             "models": [model], "routes": [{"name": "fast", "targets": [model]}], "unavailable": [],

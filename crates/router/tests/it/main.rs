@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod anthropic;
 #[cfg(test)]
+mod ollama_provider;
+#[cfg(test)]
 mod openai_provider;

@@ -22,17 +22,17 @@ macro_rules! pass_through {
         /// Everything below a provider's base URL that has no words here: audio, images, files, batches. The provider's key is
         /// added, the caller's is not passed on, and the egress rule holds.
         #[utoipa::path(
-                    $method,
-                    path = "/providers/{provider}/{*path}",
-                    operation_id = $id,
-                    tag = "gateway",
-                    security(("bearer" = ["model", "user", "admin"])),
-                    params(
-                        ("provider" = String, Path, description = "A configured provider."),
-                        ("path" = String, Path, description = "The rest, as the provider knows it."),
-                    ),
-                    responses((status = 200, description = "The provider's answer, whatever its status.")),
-                )]
+                            $method,
+                            path = "/providers/{provider}/{*path}",
+                            operation_id = $id,
+                            tag = "gateway",
+                            security(("bearer" = ["model", "user", "admin"])),
+                            params(
+                                ("provider" = String, Path, description = "A configured provider."),
+                                ("path" = String, Path, description = "The rest, as the provider knows it."),
+                            ),
+                            responses((status = 200, description = "The provider's answer, whatever its status.")),
+                        )]
         pub async fn $name(
             State(app): State<Arc<App>>,
             ModelCaller(identity): ModelCaller,

@@ -1,6 +1,5 @@
 use super::*;
 use crate::endpoint::Scheme;
-use crate::testing::split;
 use futures_util::{FutureExt, StreamExt};
 use proptest::prelude::*;
 use protocol::Location;
@@ -15,6 +14,15 @@ const REAL_GENERATE: &str = include_str!("../golden/real_generate.ndjson");
 const REAL_TOOLS: &str = include_str!("../golden/real_tools.ndjson");
 const REAL_LOAD: &str = include_str!("../golden/real_load.json");
 
+/// `bytes` as a network might deliver them, in pieces that end at `cuts`.
+fn split(bytes: &[u8], cuts: &[usize]) -> ByteStream {
+    let mut ends: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).chain([bytes.len()]).collect();
+    ends.sort_unstable();
+    let starts = std::iter::once(0).chain(ends.clone());
+    let pieces: Vec<_> = starts.zip(ends).map(|(start, end)| Ok(Bytes::copy_from_slice(&bytes[start..end]))).collect();
+    Box::pin(stream::iter(pieces))
+}
+
 fn run(body: &[u8], cuts: &[usize], raw: Raw) -> (Vec<Frame>, Option<Error>) {
     let endpoint = Endpoint::new(
         "ollama",
@@ -24,7 +32,7 @@ fn run(body: &[u8], cuts: &[usize], raw: Raw) -> (Vec<Frame>, Option<Error>) {
         Scheme::Bearer,
         vec![crate::Secret::new("the-key-of-it")],
     );
-    let mut decoded = decode(Arc::new(endpoint.unwrap()), "m", Box::pin(split(body, cuts)), raw);
+    let mut decoded = decode(Arc::new(endpoint.unwrap()), "m", split(body, cuts), raw);
     let mut frames = Vec::new();
     while let Some(frame) = decoded.next().now_or_never().expect("nothing to wait for") {
         match frame {
