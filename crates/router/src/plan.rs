@@ -152,11 +152,13 @@ impl Table {
         if targets.is_empty() {
             return Err(nothing_left(route, kept_in || !considered.is_empty(), needs.placement));
         }
-        drop_if(&mut targets, &mut considered, |found| match needs.work {
-            Work::Embed if !found.model.embeds => Some("it makes no embeddings".to_owned()),
-            Work::Chat if !found.model.chats => Some("it does not chat".to_owned()),
-            _ => None,
-        });
+        match needs.work {
+            Work::Chat => drop_if(&mut targets, &mut considered, |found| {
+                (!found.model.chats).then(|| "it does not chat".to_owned())
+            }),
+            // Some servers make vectors of any model and say nothing of it.
+            Work::Embed => prefer(&mut targets, &mut considered, true, |model| model.embeds, "it makes no embeddings"),
+        }
         drop_if(&mut targets, &mut considered, |found| match (drift(found), named.policy.drift) {
             (Some(drift), Drift::Refuse) => Some(drift),
             _ => None,

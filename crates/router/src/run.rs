@@ -130,8 +130,8 @@ pub(crate) struct Run {
     held: VecDeque<Frame>,
     sent: Sent,
     trace: Trace,
-    /// What is told when nobody answers.
-    last_error: Option<Error>,
+    /// What is told when nobody answers: of the first target that could not.
+    first_error: Option<Error>,
     /// What the caller can mend comes first, whatever went wrong afterwards.
     callers_fault: Option<Error>,
     /// The largest window a prompt did not fit in: what is not larger is not asked.
@@ -188,7 +188,7 @@ impl Run {
             held: VecDeque::new(),
             sent: Sent::default(),
             trace,
-            last_error: None,
+            first_error: None,
             callers_fault: None,
             overflowed_tokens: None,
             flawed: None,
@@ -340,7 +340,7 @@ impl Run {
                 reservation.change(&Books::estimate(&self.call, candidate.price.as_ref()), candidate.id())
         {
             let why = refusal.to_string();
-            self.last_error.get_or_insert_with(|| refusal.into());
+            self.first_error.get_or_insert_with(|| refusal.into());
             return Some(why);
         }
         if let (Some(overflowed), Some(window)) = (self.overflowed_tokens, candidate.model.context_tokens)
@@ -361,7 +361,7 @@ impl Run {
             return Some(format!("its queue would take {eta:.1} s, over the route's budget of {budget} s"));
         }
         let wait = self.inner.targets.cooling(candidate.id())?;
-        self.last_error.get_or_insert_with(|| resting(candidate, wait));
+        self.first_error.get_or_insert_with(|| resting(candidate, wait));
         Some(format!("it asked for a rest of {:.1} s", wait.as_secs_f32()))
     }
 
@@ -575,7 +575,7 @@ impl Run {
             self.held = frames;
             return self.commit(true, &flaws);
         }
-        let error = self.callers_fault.take().or(self.last_error.take()).unwrap_or_else(|| {
+        let error = self.callers_fault.take().or(self.first_error.take()).unwrap_or_else(|| {
             Error::NoModel(format!("route `{}` has no target that may be asked now", self.call.route))
         });
         let tried = self.trace.fallbacks();
