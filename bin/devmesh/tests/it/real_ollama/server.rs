@@ -24,6 +24,8 @@ pub(crate) struct Ollama {
 impl Ollama {
     /// Serves on a free port of 127.0.0.1, one request at a time, with nothing of the user's.
     pub(crate) async fn start(program: &Path, folder: &Path) -> Self {
+        // One for the whole process: another test may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         std::fs::create_dir_all(folder).unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
