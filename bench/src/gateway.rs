@@ -123,6 +123,8 @@ async fn devmesh(data: &Path, upstream: &Nginx, talker: &Talker) -> Result<Serve
             [
                 (format!("DEVMESH_PROVIDERS__{name}__BASE_URL"), format!("http://127.0.0.1:{port}/v1")),
                 (format!("DEVMESH_PROVIDERS__{name}__LOCATION"), "local".to_owned()),
+                // All streams at once; the default keeps some for others.
+                (format!("DEVMESH_PROVIDERS__{name}__CONCURRENCY"), "1000".to_owned()),
             ]
         })
         .chain([("DEVMESH_EMBEDDED__ENABLED".to_owned(), "false".to_owned())])

@@ -24,7 +24,7 @@ const RELOAD_NS: u64 = 150_000_000;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_ollama_serves_every_dialect() {
     let Some(stage) = Stage::set("a_real_ollama_serves_every_dialect", &[]).await else { return };
-    let variables = [("GATEWAY_MODEL", MODEL), ("GATEWAY_EMBEDDING_MODEL", MODEL)];
+    let variables = [("GATEWAY_MODEL", MODEL)];
     if let Err(why) = tool("python-sdks") {
         eprintln!("skipped: the vendors' libraries against a real Ollama: {why}");
         return;

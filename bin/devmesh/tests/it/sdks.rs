@@ -2,7 +2,10 @@
 //!
 //! The checks are the Python scripts in `tests/sdk`; what the script answers here is what they look for.
 
-use crate::{command::Mesh, model_tools::tool};
+use crate::{
+    command::{Home, Up},
+    model_tools::{tool, users_cache},
+};
 use serde_json::json;
 use std::{path::Path, process::Stdio, time::Duration};
 use testkit::{Script, ScriptedModel, ServedModel, Turn};
@@ -33,13 +36,22 @@ async fn against_the_script(test: &str, file: &str, model: &str) {
     }
     let served = ServedModel::new(ScriptedModel::MODEL).capabilities(&["completion", "tools", "thinking"]);
     let scripted = ScriptedModel::serve([served], script()).await;
-    let mesh = Mesh::start_on(scripted, &["--agents", "0"]).await;
-    let url = mesh.up().ready["url"].as_str().unwrap().to_owned();
-    let token = std::fs::read_to_string(mesh.home.data().join("admin-token")).unwrap();
-    let variables = [("GATEWAY_MODEL", model), ("GATEWAY_SCRIPTED", "1")];
+    let mut home = Home::new();
+    home.set("OLLAMA_BASE_URL", &scripted.base_url());
+    home.set("DEVMESH_EMBEDDED__CACHE", users_cache().to_str().unwrap());
+    let mut variables = vec![("GATEWAY_MODEL", model), ("GATEWAY_SCRIPTED", "1")];
+    let pulled = home.run(&["models", "pull", "all-minilm-l6-v2"]).await;
+    if pulled.code == 0 {
+        variables.push(("GATEWAY_EMBEDDING_MODEL", "embedded/all-minilm-l6-v2"));
+    } else {
+        eprintln!("skipped: embeddings of {test}: {}", pulled.stderr);
+    }
+    let up = Up::start(&home, &["--agents", "0"]).await;
+    let url = up.ready["url"].as_str().unwrap().to_owned();
+    let token = std::fs::read_to_string(home.data().join("admin-token")).unwrap();
     run(file, &url, token.trim(), &variables).await;
-    assert_eq!(mesh.model.violations(), Vec::<String>::new());
-    mesh.stop().await.1.good();
+    assert_eq!(scripted.violations(), Vec::<String>::new());
+    up.stop().await.good();
 }
 
 /// Runs one of the scripts to its end; every check of it has to hold.

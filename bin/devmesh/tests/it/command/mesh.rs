@@ -180,10 +180,7 @@ impl Mesh {
     }
 
     pub(crate) async fn start_with(script: impl Into<Script>, arguments: &[&str]) -> Self {
-        Self::start_on(ScriptedModel::start(script).await, arguments).await
-    }
-
-    pub(crate) async fn start_on(model: ScriptedModel, arguments: &[&str]) -> Self {
+        let model = ScriptedModel::start(script).await;
         let mut home = Home::new();
         home.set("OLLAMA_BASE_URL", &model.base_url());
         let up = Up::start(&home, arguments).await;
