@@ -51,7 +51,6 @@ pub(crate) enum Step {
         provider: String,
         model: String,
         why: String,
-        notice: Option<String>,
     },
     /// A target came to nothing.
     Gave(Fallback),
@@ -118,7 +117,6 @@ impl Committed {
 pub(crate) struct Run {
     pub(crate) inner: Arc<Inner>,
     pub(crate) call: Call,
-    started: Instant,
     deadline: Option<Instant>,
     plan: Option<Plan>,
     /// Not tried yet, best first.
@@ -173,13 +171,11 @@ struct Flawed {
 
 impl Run {
     pub(crate) fn new(inner: Arc<Inner>, call: Call) -> Self {
-        let started = Instant::now();
-        let deadline = call.deadline.map(|deadline| started + deadline);
+        let deadline = call.deadline.map(|deadline| Instant::now() + deadline);
         let trace = Trace::new(&inner, &call);
         Self {
             inner,
             call,
-            started,
             deadline,
             plan: None,
             left: VecDeque::new(),
@@ -380,7 +376,6 @@ impl Run {
                     provider: candidate.model.provider.clone(),
                     model: candidate.model.name.clone(),
                     why: candidate.why.clone(),
-                    notice: candidate.notice.clone(),
                 };
                 self.attempt = Some(Box::new(attempt));
                 self.phase = Phase::Held;
