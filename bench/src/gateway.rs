@@ -66,7 +66,7 @@ pub async fn run() -> Result<()> {
     println!("  LiteLLM takes some ten seconds to start …");
     let litellm = peers::litellm(&folder.path().join("litellm"), upstream.port);
     match &litellm {
-        Ok(peer) => sites.push(Site::new(LITELLM, peer.port, http::MODEL, "")),
+        Ok(peer) => sites.push(Site::new(LITELLM, peer.port, http::MODEL, &peer.token)),
         Err(why) => println!("  skipped: {LITELLM}: {why:#}"),
     }
     println!("  skipped: Portkey: {}", peers::PORTKEY);

@@ -3,7 +3,9 @@
 use super::process::{Running, free_port};
 use anyhow::{Context, Result, ensure};
 use std::{
+    collections::hash_map::RandomState,
     fs,
+    hash::BuildHasher,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -16,10 +18,12 @@ pub const PORTKEY: &str =
 
 pub struct Peer {
     pub port: u16,
+    pub token: String,
     _process: Running,
 }
 
-/// LiteLLM's proxy with one worker, without a key, a database or logs: the least it can do.
+/// LiteLLM's proxy with one worker and one key, without a database or logs: the least it can do, as it refuses to start
+/// without a key.
 pub fn litellm(folder: &Path, upstream: u16) -> Result<Peer> {
     let program = tools()?.join("litellm/bin/litellm");
     ensure!(program.exists(), "{} is not there: `cargo xtask bench gateway` installs it", program.display());
@@ -32,6 +36,8 @@ pub fn litellm(folder: &Path, upstream: u16) -> Result<Peer> {
         model = super::http::MODEL
     );
     fs::write(&configuration, text)?;
+    let token =
+        format!("sk-{}", (0..4).map(|_| format!("{:016x}", RandomState::new().hash_one(0))).collect::<String>());
     let (port, log) = (free_port()?, fs::File::create(folder.join("log"))?);
     let mut command = Command::new(program);
     command
@@ -41,14 +47,18 @@ pub fn litellm(folder: &Path, upstream: u16) -> Result<Peer> {
         // Its price table comes with the package; without this it would ask the network first.
         .env("LITELLM_LOCAL_MODEL_COST_MAP", "True")
         .env("LITELLM_LOG", "ERROR")
+        .env("LITELLM_MASTER_KEY", &token)
         .arg("--config")
         .arg(&configuration)
         .args(["--host", "127.0.0.1", "--port", &port.to_string(), "--num_workers", "1"])
         .args(["--telemetry", "False"])
         .stderr(log);
     let mut process = Running::start(&mut command)?;
-    process.listens(port, LITELLM_START).context("LiteLLM's proxy")?;
-    Ok(Peer { port, _process: process })
+    if let Err(error) = process.listens(port, LITELLM_START) {
+        let said = fs::read_to_string(folder.join("log")).unwrap_or_default();
+        return Err(error.context(format!("LiteLLM's proxy said: {}", said.trim())));
+    }
+    Ok(Peer { port, token, _process: process })
 }
 
 /// Where `cargo xtask` keeps programs of others.
