@@ -136,7 +136,7 @@ pub struct Router {
 
 pub(crate) struct Inner {
     table: RwLock<Arc<Table>>,
-    pub(crate) shelves: Arc<Vec<Shelf>>,
+    pub(crate) shelves: Arc<Vec<Arc<Shelf>>>,
     admissions: Vec<Admission>,
     timeouts: Vec<Timeouts>,
     pub(crate) targets: Targets,
@@ -157,8 +157,8 @@ impl Router {
         check(&options.routes, &options.providers.iter().map(|mounted| mounted.provider.name()).collect::<Vec<_>>())?;
         let admissions = options.providers.iter().map(|mounted| Admission::new(mounted.concurrency)).collect();
         let timeouts = options.providers.iter().map(|mounted| mounted.timeouts).collect();
-        let shelves: Arc<Vec<Shelf>> =
-            Arc::new(options.providers.into_iter().map(|mounted| Shelf::new(mounted.provider)).collect());
+        let shelves: Arc<Vec<Arc<Shelf>>> =
+            Arc::new(options.providers.into_iter().map(|mounted| Arc::new(Shelf::new(mounted.provider))).collect());
         options.books.set_prices(options.prices);
         let table = Arc::new(Table::new(shelves.clone(), options.routes));
         Ok(Self {
@@ -200,7 +200,7 @@ impl Router {
     /// Like [`Router::models`], for a caller with this egress: of `local_only`, no cloud provider is asked anything.
     pub async fn models_within(&self, egress: Egress) -> Models {
         let table = self.inner.table();
-        let shelves: Vec<&Shelf> = table
+        let shelves: Vec<&Arc<Shelf>> = table
             .shelves
             .iter()
             .filter(|shelf| egress != Egress::LocalOnly || shelf.provider.location() == Location::Local)
