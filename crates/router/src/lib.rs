@@ -36,6 +36,8 @@ pub mod egress;
 mod endpoint;
 mod error;
 mod explain;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod gateway;
 mod http;
 mod json_object;
