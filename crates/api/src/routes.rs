@@ -94,7 +94,27 @@ pub fn authenticated() -> Routes {
         .routes(routes!(handlers::health::version::version))
 }
 
-pub fn router(app: Arc<App>) -> Router {
+/// The routes as two kinds of clients meet them. Programs send no `Origin`, so what only pages need costs them nothing.
+pub struct Routers {
+    pub programs: Router,
+    pub pages: Router,
+}
+
+pub fn routers(app: Arc<App>) -> Routers {
+    let routes = routes(&app);
+    let guarded = |routes: Router<Arc<App>>| {
+        routes
+            .layer(from_fn_with_state(app.clone(), guard::guard))
+            .layer(from_fn_with_state(app.clone(), envelope::envelope))
+            .with_state(app.clone())
+    };
+    Routers {
+        programs: guarded(routes.clone()),
+        pages: guarded(routes.layer(guard::cors(&app.options.allowed))),
+    }
+}
+
+fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     let anonymous = Router::from(anonymous());
     let documentation =
         Router::from(documentation()).route_layer(from_fn_with_state(app.clone(), auth::authenticate_reader));
@@ -109,10 +129,6 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(authenticated)
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(guard::cors(&app.options.allowed))
-        .layer(from_fn_with_state(app.clone(), guard::guard))
-        .layer(from_fn_with_state(app.clone(), envelope::envelope))
-        .with_state(app)
 }
 
 async fn unknown_route(request: Request) -> Failure {

@@ -8,10 +8,13 @@
 //!              │ shutdown: finish the current answer, then close; streams and long-polls are told to end
 //! ```
 
-use crate::{app::App, routes};
-use axum::{Router, body::Body};
+use crate::{
+    app::App,
+    routes::{self, Routers},
+};
+use axum::body::Body;
 use domain::{ErrorCode, RequestId};
-use http::Request;
+use http::{Request, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
@@ -47,7 +50,7 @@ pub struct Peer {
 /// `limits.drain`, and returns.
 pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: CancellationToken) -> io::Result<()> {
     let limits = app.options.limits.clone();
-    let router = routes::router(app.clone());
+    let routers = Arc::new(routes::routers(app.clone()));
     let connections = Arc::new(Semaphore::new(limits.connections));
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     let tasks = TaskTracker::new();
@@ -69,7 +72,7 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: CancellationT
         match connections.clone().try_acquire_owned() {
             Ok(permit) => {
                 let peer = Peer { address, _permit: Arc::new(permit) };
-                tasks.spawn(converse(stream, peer, app.clone(), router.clone(), shutdown.clone()));
+                tasks.spawn(converse(stream, peer, app.clone(), routers.clone(), shutdown.clone()));
             }
             Err(_) => {
                 if let Ok(permit) = refusals.clone().try_acquire_owned() {
@@ -104,13 +107,14 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: CancellationT
     Ok(())
 }
 
-async fn converse(stream: TcpStream, peer: Peer, app: Arc<App>, router: Router, shutdown: CancellationToken) {
+async fn converse(stream: TcpStream, peer: Peer, app: Arc<App>, routers: Arc<Routers>, shutdown: CancellationToken) {
     // Small writes of streams must not wait for more; a socket that cannot do it still works.
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(app.options.limits.write_stall));
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
+        let router = if request.headers().contains_key(header::ORIGIN) { &routers.pages } else { &routers.programs };
         router.clone().oneshot(request.map(Body::new))
     });
     let connection = http1::Builder::new()

@@ -23,7 +23,11 @@ use protocol::Location;
 use reqwest::{Client, Response, Url, redirect};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 use tokio::time::timeout;
 
 /// An error body is a sentence; more is not read.
@@ -41,7 +45,12 @@ pub(crate) struct Endpoint {
     pub(crate) provider: String,
     location: Location,
     credentials: Credentials,
+    /// Parsed before: parsing one takes longer than asking for it.
+    urls: RwLock<HashMap<String, Url>>,
 }
+
+/// Paths that are remembered. There are about ten; those that callers choose come and go.
+const URLS: usize = 32;
 
 /// One request.
 pub(crate) struct Request<'a> {
@@ -81,7 +90,7 @@ impl Endpoint {
         let client = client(&url, location, connect_timeout)
             .map_err(|error| invalid(format!("no HTTP client can be made: {}", chain(&error))))?;
         let base = url.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { client, base, provider: provider.to_owned(), location, credentials })
+        Ok(Self { client, base, provider: provider.to_owned(), location, credentials, urls: RwLock::default() })
     }
 
     /// Something small to read, such as a listing.
@@ -161,11 +170,11 @@ impl Endpoint {
             }
             _ => body,
         };
-        let url = format!("{}{path}", self.base);
+        let url = self.url(path)?;
         let mut denied: Option<Response> = None;
         for _ in 0..self.credentials.tries() {
             let credential = self.credentials.next();
-            let mut request = self.client.request(method.clone(), &url).headers(headers.clone()).body(body.clone());
+            let mut request = self.client.request(method.clone(), url.clone()).headers(headers.clone()).body(body.clone());
             if let Some((name, value)) = credential.as_ref().and_then(|credential| credential.header()) {
                 // Marked as sensitive, so no debug output of the client shows it.
                 request = request.header(name, value);
@@ -187,6 +196,21 @@ impl Endpoint {
             provider: self.provider.clone(),
             message: "every configured key was refused a short while ago".to_owned(),
         })
+    }
+
+    fn url(&self, path: &str) -> Result<Url, Error> {
+        if let Some(url) = self.urls.read().unwrap_or_else(PoisonError::into_inner).get(path) {
+            return Ok(url.clone());
+        }
+        let url = Url::parse(&format!("{}{path}", self.base)).map_err(|error| Error::Invalid {
+            pointer: String::new(),
+            message: format!("`{path}` is no path below {}: {error}", self.base),
+        })?;
+        let mut urls = self.urls.write().unwrap_or_else(PoisonError::into_inner);
+        if urls.len() < URLS {
+            urls.insert(path.to_owned(), url.clone());
+        }
+        Ok(url)
     }
 
     pub(crate) async fn read(&self, mut response: Response, limit: usize) -> Result<Bytes, Error> {
