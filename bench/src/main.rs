@@ -4,6 +4,7 @@
 //! 127.0.0.1, and prints medians and spread. Nothing here is a test: a slow machine prints slow figures.
 
 mod append;
+mod gateway;
 mod lease;
 mod peer;
 mod replay;
@@ -22,6 +23,7 @@ const BENCHMARKS: &[(&str, &str)] = &[
     ("stream", "append → the event at an SSE client"),
     ("replay", "reading a log of 1,000,000 events"),
     ("scale", "enqueue, claim, list and tail with 1,000 and with 1,000,000 jobs stored"),
+    ("gateway", "what a hop through the model gateway costs, beside nginx, LiteLLM and Portkey"),
     ("start", "exec → ready on an existing folder, and memory at rest"),
 ];
 
@@ -41,6 +43,7 @@ async fn main() -> Result<()> {
             "append" => append::run().await?,
             "stream" => stream::run().await?,
             "replay" => replay::run().await?,
+            "gateway" => gateway::run().await?,
             "scale" => scale::run().await?,
             _ => start::run().await?,
         }

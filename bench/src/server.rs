@@ -21,6 +21,11 @@ pub struct Server {
 
 impl Server {
     pub async fn start(folder: &Path) -> Result<Self> {
+        Self::start_with(folder, &[]).await
+    }
+
+    /// The same with more of its environment set.
+    pub async fn start_with(folder: &Path, variables: &[(&str, &str)]) -> Result<Self> {
         let program = std::env::current_exe()?.with_file_name("devmesh");
         ensure!(program.exists(), "{} is not built: use `cargo xtask bench`", program.display());
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
@@ -34,6 +39,7 @@ impl Server {
             .env("OLLAMA_BASE_URL", "http://127.0.0.1:9")
             // The client and the server are one machine; limits against strangers would measure themselves.
             .env("DEVMESH_SERVER__REQUESTS_PER_SECOND", "1000000")
+            .envs(variables.iter().copied())
             .arg("serve")
             .arg("--data")
             .arg(folder)

@@ -20,6 +20,10 @@ impl Latencies {
         self.0.saturating_record(u64::try_from(taken.as_micros()).unwrap_or(u64::MAX));
     }
 
+    pub fn add(&mut self, other: &Self) {
+        self.0 += &other.0;
+    }
+
     pub fn quantile(&self, quantile: f64) -> Duration {
         Duration::from_micros(self.0.value_at_quantile(quantile))
     }

@@ -6,6 +6,7 @@ mod layers;
 mod openapi;
 mod shell;
 mod test;
+mod tools;
 
 use clap::{Parser, Subcommand};
 
@@ -29,6 +30,10 @@ enum Chore {
     Layers,
     /// Write docs/openapi.json anew
     Openapi,
+    /// Build the real Ollama once, for the tests that run against it
+    Ollama,
+    /// Install the vendors' Python libraries once, for the tests that use them as clients
+    Sdks,
     /// Run the benchmarks on a release build: all of them, or the named ones
     Bench { names: Vec<String> },
 }
@@ -40,6 +45,8 @@ fn main() -> anyhow::Result<()> {
         Chore::Torture => test::torture(),
         Chore::Layers => layers::check(),
         Chore::Openapi => openapi::write(),
+        Chore::Ollama => tools::ollama::OLLAMA.get().map(|folder| println!("{}", folder.join("ollama").display())),
+        Chore::Sdks => tools::python::SDKS.get().map(|folder| println!("{}", folder.join("bin/python").display())),
         Chore::Bench { names } => bench::benchmarks(&names),
     }
 }

@@ -3,6 +3,7 @@
 use crate::{
     house_rules, layers,
     shell::{cargo, run},
+    tools,
 };
 use anyhow::Result;
 use std::time::Instant;
@@ -16,6 +17,7 @@ pub fn everything() -> Result<()> {
     layers::check()?;
     run(cargo().args(["fmt", "--all", "--check"]))?;
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"]))?;
+    tools::for_tests();
     run(cargo().args(["test", "--workspace", "--no-fail-fast"]))?;
     eprintln!("\nEverything holds, after {} s.", started.elapsed().as_secs());
     Ok(())

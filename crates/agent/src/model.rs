@@ -291,17 +291,11 @@ mod tests {
 
     fn model(location: Location, native_tools: bool, structured_output: bool, available: bool) -> Model {
         Model {
-            id: "p/m".into(),
-            provider: "p".into(),
-            name: "m".into(),
-            location,
             context_tokens: Some(4_096),
             native_tools,
             structured_output,
             available,
-            digest: None,
-            size_bytes: None,
-            notice: None,
+            ..Model::new("p", "m", location)
         }
     }
 

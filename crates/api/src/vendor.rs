@@ -29,7 +29,7 @@ impl Vendor {
         let message = &failure.detail;
         match self {
             Self::OpenAi => json!({
-                "error": {"message": message, "type": openai_type(failure.code), "param": null, "code": failure.code.to_string()},
+                "error": {"message": message, "type": openai_type(failure.code), "param": null, "code": openai_code(failure.code)},
             }),
             Self::Anthropic => json!({
                 "type": "error",
@@ -49,6 +49,14 @@ fn openai_type(code: ErrorCode) -> &'static str {
         429 => "rate_limit_error",
         400..=499 => "invalid_request_error",
         _ => "server_error",
+    }
+}
+
+/// The vendor's own word where clients look for one; otherwise ours.
+fn openai_code(code: ErrorCode) -> String {
+    match code {
+        ErrorCode::Unauthorized => "invalid_api_key".to_owned(),
+        other => other.to_string(),
     }
 }
 

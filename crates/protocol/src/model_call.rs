@@ -95,6 +95,10 @@ impl ModelCallState {
 pub struct ModelAttempt {
     pub provider: String,
     pub model: String,
+    /// How its words became the caller's: `fresh` as they are; `prefill` after what another target had said; `splice`
+    /// once it had repeated that; `restart` without its thoughts.
+    #[serde(default)]
+    pub mode: String,
     pub outcome: AttemptOutcome,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

@@ -7,10 +7,7 @@
 use std::{
     cmp::Ordering,
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{self, AtomicU32},
-    },
+    sync::{Mutex, PoisonError},
 };
 
 /// One of several targets of the same rank.
@@ -79,33 +76,6 @@ fn busier(a: &Share<'_>, b: &Share<'_>) -> Ordering {
     }
 }
 
-/// How many calls are under way at one target.
-#[derive(Clone, Debug, Default)]
-pub struct InFlight(Arc<AtomicU32>);
-
-impl InFlight {
-    pub fn count(&self) -> u32 {
-        self.0.load(atomic::Ordering::Relaxed)
-    }
-
-    /// Counts a call until the guard is dropped.
-    pub fn begin(&self) -> Underway {
-        self.0.fetch_add(1, atomic::Ordering::Relaxed);
-        Underway(self.0.clone())
-    }
-}
-
-/// A call under way.
-#[derive(Debug)]
-#[must_use = "the call counts as under way only as long as this lives"]
-pub struct Underway(Arc<AtomicU32>);
-
-impl Drop for Underway {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, atomic::Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,17 +122,6 @@ mod tests {
         let rest = [share("a", 1, 0), share("b", 1, 0)];
         let firsts: Vec<usize> = (0..20).map(|_| turns.order(&rest)[0]).collect();
         assert_eq!(firsts[10..].iter().filter(|first| **first == 0).count(), 5, "{firsts:?}");
-    }
-
-    #[test]
-    fn calls_count_until_their_guard_goes() {
-        let in_flight = InFlight::default();
-        let (one, two) = (in_flight.begin(), in_flight.begin());
-        assert_eq!(in_flight.count(), 2);
-        drop(one);
-        assert_eq!(in_flight.count(), 1);
-        drop(two);
-        assert_eq!(in_flight.count(), 0);
     }
 
     proptest! {

@@ -188,14 +188,6 @@ impl Permit {
     pub fn end(mut self, outcome: Outcome) {
         self.outcome = outcome;
     }
-
-    pub fn succeeded(self) {
-        self.end(Outcome::Success);
-    }
-
-    pub fn failed(self) {
-        self.end(Outcome::Failure);
-    }
 }
 
 impl Drop for Permit {

@@ -72,16 +72,23 @@ impl Shelf {
         (at.elapsed() < age).then(|| listing.clone())
     }
 
-    pub(crate) async fn listing(&self, freshness: Freshness) -> Arc<Listing> {
+    pub(crate) async fn listing(self: &Arc<Self>, freshness: Freshness) -> Arc<Listing> {
         if let Some(known) = self.known(freshness.listed, freshness.failed) {
             return known;
         }
-        let stale = self.known(freshness.stale, freshness.failed);
-        let _asking = match (self.asking.try_lock(), stale) {
-            (Ok(asking), _) => asking,
-            (Err(_), Some(stale)) => return stale,
-            (Err(_), None) => self.asking.lock().await,
-        };
+        if let Some(stale) = self.known(freshness.stale, freshness.stale) {
+            // What a model can do changes rarely; nobody waits for a server that has become slow to hear it again.
+            if self.asking.try_lock().is_ok() {
+                let shelf = Arc::clone(self);
+                tokio::spawn(async move { shelf.ask(freshness).await });
+            }
+            return stale;
+        }
+        self.ask(freshness).await
+    }
+
+    async fn ask(&self, freshness: Freshness) -> Arc<Listing> {
+        let _asking = self.asking.lock().await;
         if let Some(known) = self.known(freshness.listed, freshness.failed) {
             return known;
         }
@@ -95,7 +102,7 @@ impl Shelf {
     }
 
     /// The model of that name. A name without a tag means the tag `latest`, as Ollama has it.
-    pub(crate) async fn model(&self, name: &str, freshness: Freshness) -> Result<Option<Model>, Error> {
+    pub(crate) async fn model(self: &Arc<Self>, name: &str, freshness: Freshness) -> Result<Option<Model>, Error> {
         let listing = self.listing(freshness).await;
         match &*listing {
             Ok(models) => {

@@ -84,10 +84,6 @@ impl Endpoint {
         Ok(Self { client, base, provider: provider.to_owned(), location, credentials })
     }
 
-    pub(crate) fn location(&self) -> Location {
-        self.location
-    }
-
     /// Something small to read, such as a listing.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str, patience: Patience) -> Result<T, Error> {
         let request = Request {
@@ -98,27 +94,6 @@ impl Endpoint {
             model: "",
             checkpoint: None,
             // Asking for a listing tells nothing of anybody.
-            location: Location::Local,
-            patience,
-        };
-        self.json(request).await
-    }
-
-    /// A small answer to a question that holds nothing of the caller's.
-    pub(crate) async fn ask<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &Value,
-        model: &str,
-        patience: Patience,
-    ) -> Result<T, Error> {
-        let request = Request {
-            method: Method::POST,
-            path,
-            headers: json_headers("application/json"),
-            body: Bytes::from(body.to_string()),
-            model,
-            checkpoint: None,
             location: Location::Local,
             patience,
         };

@@ -91,7 +91,7 @@ pub(crate) struct Considered {
 }
 
 pub(crate) struct Table {
-    pub(crate) shelves: Arc<Vec<Shelf>>,
+    pub(crate) shelves: Arc<Vec<Arc<Shelf>>>,
     pub(crate) routes: Vec<RouteConfig>,
     /// Of routes that spread their calls.
     turns: HashMap<String, Turns>,
@@ -125,7 +125,7 @@ struct Found {
 }
 
 impl Table {
-    pub(crate) fn new(shelves: Arc<Vec<Shelf>>, routes: Vec<RouteConfig>) -> Self {
+    pub(crate) fn new(shelves: Arc<Vec<Arc<Shelf>>>, routes: Vec<RouteConfig>) -> Self {
         let spread = routes.iter().filter(|route| route.policy.balance == Balance::Spread);
         let turns = spread.map(|route| (route.name.clone(), Turns::default())).collect();
         Self { shelves, routes, turns }
@@ -152,11 +152,13 @@ impl Table {
         if targets.is_empty() {
             return Err(nothing_left(route, kept_in || !considered.is_empty(), needs.placement));
         }
-        drop_if(&mut targets, &mut considered, |found| match needs.work {
-            Work::Embed if !found.model.embeds => Some("it makes no embeddings".to_owned()),
-            Work::Chat if !found.model.chats => Some("it does not chat".to_owned()),
-            _ => None,
-        });
+        match needs.work {
+            Work::Chat => drop_if(&mut targets, &mut considered, |found| {
+                (!found.model.chats).then(|| "it does not chat".to_owned())
+            }),
+            // Some servers make vectors of any model and say nothing of it.
+            Work::Embed => prefer(&mut targets, &mut considered, true, |model| model.embeds, "it makes no embeddings"),
+        }
         drop_if(&mut targets, &mut considered, |found| match (drift(found), named.policy.drift) {
             (Some(drift), Drift::Refuse) => Some(drift),
             _ => None,
@@ -284,7 +286,14 @@ impl Table {
         }
         let target = match route.parse::<Target>() {
             Ok(target) if self.shelves.iter().any(|shelf| shelf.provider.name() == target.provider) => target,
-            _ => self.by_bare_name(route, asked_egress, freshness).await.ok_or_else(|| self.unknown(route))?,
+            _ => match self.by_bare_name(route, asked_egress, freshness).await {
+                Some(target) => target,
+                // It may have been added a moment ago, or its server started.
+                None => {
+                    let found = self.by_bare_name(route, asked_egress, Freshness::NOW).await;
+                    found.ok_or_else(|| self.unknown(route))?
+                }
+            },
         };
         let (mut found, kept_in) = self.look_up(std::slice::from_ref(&target), asked_egress, freshness).await;
         if !kept_in.is_empty() {

@@ -37,17 +37,32 @@ pub struct Options {
     pub books: Books,
 }
 
-/// A provider and how many calls it is given at once.
+/// A provider, how many calls it is given at once, and how long it may take.
 #[derive(Clone)]
 pub struct Mounted {
     pub provider: Arc<dyn Provider>,
     pub concurrency: usize,
+    pub timeouts: Timeouts,
 }
 
 impl Mounted {
+    /// With the router's own limits.
     pub fn new(provider: Arc<dyn Provider>, concurrency: usize) -> Self {
-        Self { provider, concurrency }
+        Self { provider, concurrency, timeouts: Timeouts::default() }
     }
+}
+
+/// What differs for one provider from [`Limits`]. (Connecting is timed by the provider itself.)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the request to the answer's status line.
+    pub headers: Option<Duration>,
+    /// Until the first token of a short prompt.
+    pub first_token: Option<Duration>,
+    /// Between two signs of life.
+    pub inter_token: Option<Duration>,
+    /// For one whole answer.
+    pub total: Option<Duration>,
 }
 
 /// How long is waited for what. Routes may say otherwise for the first token, callers for everything.
@@ -67,6 +82,11 @@ pub struct Limits {
     pub first_token_per_kib_cloud: Duration,
     /// Between two signs of life. Default 60 s: a working model gives several a second.
     pub inter_token: Duration,
+    /// From the request to the status line of a provider in the cloud. Default 30 s: it comes before any thinking. A local
+    /// server may keep it back until the first token, so there it is that limit.
+    pub headers_cloud: Duration,
+    /// For one whole answer of one target. Default 1 h: the longest that a slow local model works on one honestly.
+    pub total: Duration,
     /// For a place among a provider's calls. Default 120 s.
     pub queue: Duration,
     /// Of text in one answer. Default 16 MiB: far more than any model's context holds.
@@ -82,6 +102,8 @@ impl Default for Limits {
             first_token_per_kib_local: Duration::from_secs(4),
             first_token_per_kib_cloud: Duration::from_millis(100),
             inter_token: Duration::from_secs(60),
+            headers_cloud: Duration::from_secs(30),
+            total: Duration::from_secs(3600),
             queue: Duration::from_secs(120),
             answer_bytes: crate::http::frame::ANSWER_BYTES,
         }
@@ -114,8 +136,9 @@ pub struct Router {
 
 pub(crate) struct Inner {
     table: RwLock<Arc<Table>>,
-    pub(crate) shelves: Arc<Vec<Shelf>>,
+    pub(crate) shelves: Arc<Vec<Arc<Shelf>>>,
     admissions: Vec<Admission>,
+    timeouts: Vec<Timeouts>,
     pub(crate) targets: Targets,
     pub(crate) limits: Limits,
     pub(crate) kept: Kept,
@@ -133,8 +156,9 @@ impl Router {
     pub fn new(options: Options) -> Result<Self, Error> {
         check(&options.routes, &options.providers.iter().map(|mounted| mounted.provider.name()).collect::<Vec<_>>())?;
         let admissions = options.providers.iter().map(|mounted| Admission::new(mounted.concurrency)).collect();
-        let shelves: Arc<Vec<Shelf>> =
-            Arc::new(options.providers.into_iter().map(|mounted| Shelf::new(mounted.provider)).collect());
+        let timeouts = options.providers.iter().map(|mounted| mounted.timeouts).collect();
+        let shelves: Arc<Vec<Arc<Shelf>>> =
+            Arc::new(options.providers.into_iter().map(|mounted| Arc::new(Shelf::new(mounted.provider))).collect());
         options.books.set_prices(options.prices);
         let table = Arc::new(Table::new(shelves.clone(), options.routes));
         Ok(Self {
@@ -142,6 +166,7 @@ impl Router {
                 table: RwLock::new(table),
                 shelves,
                 admissions,
+                timeouts,
                 targets: Targets::default(),
                 limits: options.limits,
                 kept: Kept::default(),
@@ -175,7 +200,7 @@ impl Router {
     /// Like [`Router::models`], for a caller with this egress: of `local_only`, no cloud provider is asked anything.
     pub async fn models_within(&self, egress: Egress) -> Models {
         let table = self.inner.table();
-        let shelves: Vec<&Shelf> = table
+        let shelves: Vec<&Arc<Shelf>> = table
             .shelves
             .iter()
             .filter(|shelf| egress != Egress::LocalOnly || shelf.provider.location() == Location::Local)
@@ -270,19 +295,24 @@ impl Inner {
         self.shelves.iter().map(|shelf| shelf.provider.name()).zip(&self.admissions)
     }
 
+    pub(crate) fn timeouts(&self, candidate: &Candidate) -> Timeouts {
+        self.timeouts[candidate.shelf]
+    }
+
     /// How long a target may be silent, for what is known of its state.
     pub(crate) fn first_token_timeout(&self, call: &Call, candidate: &Candidate, policy: Option<&Policy>) -> Duration {
         let limits = &self.limits;
         let local = candidate.model.location == Location::Local;
-        let base =
-            policy.and_then(|policy| policy.first_token_timeout).unwrap_or_else(|| match (local, candidate.loaded) {
-                (false, _) => limits.first_token_cloud,
-                (true, Some(true)) => limits.first_token_loaded,
-                (true, _) => {
-                    let before = self.targets.load_time(candidate.id()).unwrap_or_default();
-                    limits.first_token_cold.max(before.saturating_mul(3))
-                }
-            });
+        let of_the_route = policy.and_then(|policy| policy.first_token_timeout);
+        let configured = of_the_route.or(self.timeouts(candidate).first_token);
+        let base = configured.unwrap_or_else(|| match (local, candidate.loaded) {
+            (false, _) => limits.first_token_cloud,
+            (true, Some(true)) => limits.first_token_loaded,
+            (true, _) => {
+                let before = self.targets.load_time(candidate.id()).unwrap_or_default();
+                limits.first_token_cold.max(before.saturating_mul(3))
+            }
+        });
         let slope = if local { limits.first_token_per_kib_local } else { limits.first_token_per_kib_cloud };
         base.saturating_add(slope.mul_f64(call.asked.peek.prompt_bytes as f64 / 1024.0))
     }

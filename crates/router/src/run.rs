@@ -51,7 +51,6 @@ pub(crate) enum Step {
         provider: String,
         model: String,
         why: String,
-        notice: Option<String>,
     },
     /// A target came to nothing.
     Gave(Fallback),
@@ -118,7 +117,6 @@ impl Committed {
 pub(crate) struct Run {
     pub(crate) inner: Arc<Inner>,
     pub(crate) call: Call,
-    started: Instant,
     deadline: Option<Instant>,
     plan: Option<Plan>,
     /// Not tried yet, best first.
@@ -130,8 +128,8 @@ pub(crate) struct Run {
     held: VecDeque<Frame>,
     sent: Sent,
     trace: Trace,
-    /// What is told when nobody answers.
-    last_error: Option<Error>,
+    /// What is told when nobody answers: of the first target that could not.
+    first_error: Option<Error>,
     /// What the caller can mend comes first, whatever went wrong afterwards.
     callers_fault: Option<Error>,
     /// The largest window a prompt did not fit in: what is not larger is not asked.
@@ -173,13 +171,11 @@ struct Flawed {
 
 impl Run {
     pub(crate) fn new(inner: Arc<Inner>, call: Call) -> Self {
-        let started = Instant::now();
-        let deadline = call.deadline.map(|deadline| started + deadline);
+        let deadline = call.deadline.map(|deadline| Instant::now() + deadline);
         let trace = Trace::new(&inner, &call);
         Self {
             inner,
             call,
-            started,
             deadline,
             plan: None,
             left: VecDeque::new(),
@@ -188,7 +184,7 @@ impl Run {
             held: VecDeque::new(),
             sent: Sent::default(),
             trace,
-            last_error: None,
+            first_error: None,
             callers_fault: None,
             overflowed_tokens: None,
             flawed: None,
@@ -340,7 +336,7 @@ impl Run {
                 reservation.change(&Books::estimate(&self.call, candidate.price.as_ref()), candidate.id())
         {
             let why = refusal.to_string();
-            self.last_error.get_or_insert_with(|| refusal.into());
+            self.first_error.get_or_insert_with(|| refusal.into());
             return Some(why);
         }
         if let (Some(overflowed), Some(window)) = (self.overflowed_tokens, candidate.model.context_tokens)
@@ -361,7 +357,7 @@ impl Run {
             return Some(format!("its queue would take {eta:.1} s, over the route's budget of {budget} s"));
         }
         let wait = self.inner.targets.cooling(candidate.id())?;
-        self.last_error.get_or_insert_with(|| resting(candidate, wait));
+        self.first_error.get_or_insert_with(|| resting(candidate, wait));
         Some(format!("it asked for a rest of {:.1} s", wait.as_secs_f32()))
     }
 
@@ -380,7 +376,6 @@ impl Run {
                     provider: candidate.model.provider.clone(),
                     model: candidate.model.name.clone(),
                     why: candidate.why.clone(),
-                    notice: candidate.notice.clone(),
                 };
                 self.attempt = Some(Box::new(attempt));
                 self.phase = Phase::Held;
@@ -575,7 +570,7 @@ impl Run {
             self.held = frames;
             return self.commit(true, &flaws);
         }
-        let error = self.callers_fault.take().or(self.last_error.take()).unwrap_or_else(|| {
+        let error = self.callers_fault.take().or(self.first_error.take()).unwrap_or_else(|| {
             Error::NoModel(format!("route `{}` has no target that may be asked now", self.call.route))
         });
         let tried = self.trace.fallbacks();

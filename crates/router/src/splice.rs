@@ -21,8 +21,6 @@ pub struct Splice {
 pub enum Mismatch {
     #[error("the new answer differs from the {of_bytes} bytes already sent at byte {at_byte}")]
     Differs { at_byte: usize, of_bytes: usize },
-    #[error("the new answer ended after {at_byte} of the {of_bytes} bytes already sent")]
-    Ended { at_byte: usize, of_bytes: usize },
 }
 
 impl Splice {
@@ -50,18 +48,6 @@ impl Splice {
         // Both texts are UTF-8 and equal up to here; where `sent` ends a character ends, so it does in `more`.
         Ok(more.get(same..).filter(|rest| !rest.is_empty()).map(str::to_owned))
     }
-
-    /// To be asked when the new answer is whole.
-    ///
-    /// # Errors
-    /// [`Mismatch::Ended`] when it is shorter than what was sent.
-    pub fn finish(&self) -> Result<(), Mismatch> {
-        if self.caught_up() {
-            Ok(())
-        } else {
-            Err(Mismatch::Ended { at_byte: self.repeated, of_bytes: self.sent.len() })
-        }
-    }
 }
 
 impl fmt::Debug for Splice {
@@ -79,11 +65,11 @@ mod tests {
     fn what_was_sent_is_swallowed_and_the_rest_comes_out() {
         let mut splice = Splice::new("Grüße a");
         assert_eq!(splice.push("Grü"), Ok(None));
-        assert_eq!(splice.finish(), Err(Mismatch::Ended { at_byte: 4, of_bytes: 9 }));
+        assert!(!splice.caught_up());
         assert_eq!(splice.push(""), Ok(None));
         assert_eq!(splice.push("ße an"), Ok(Some("n".into())));
         assert_eq!(splice.push(" alle"), Ok(Some(" alle".into())));
-        assert_eq!(splice.finish(), Ok(()));
+        assert!(splice.caught_up());
     }
 
     #[test]
@@ -119,7 +105,7 @@ mod tests {
                 from = to;
             }
             prop_assert_eq!(got, whole.iter().collect::<String>());
-            prop_assert_eq!(splice.finish(), Ok(()));
+            prop_assert!(splice.caught_up());
         }
 
         #[test]

@@ -2,8 +2,9 @@
 
 use super::{Flags, Paths, Problems, Resolved, routes};
 use protocol::Egress;
-use router::{Policy, Target};
+use router::{Policy, Target, Timeouts};
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::Duration,
@@ -23,6 +24,8 @@ pub struct Settings {
     pub ollama: Option<OllamaSettings>,
     pub providers: Vec<ProviderSettings>,
     pub routes: Vec<RouteSettings>,
+    /// By the provider's name.
+    pub timeouts: BTreeMap<String, TimeoutSettings>,
     /// Name and regular expression.
     pub redaction: Vec<(String, String)>,
     pub prices: PathBuf,
@@ -81,6 +84,12 @@ pub struct ProviderSettings {
     pub is_local: bool,
     pub concurrency: usize,
     pub continues_answers: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimeoutSettings {
+    pub connect: Option<Duration>,
+    pub answer: Timeouts,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,6 +177,11 @@ impl Settings {
                 context_tokens: resolved.integer("ollama.context_tokens").unwrap_or_default(),
                 concurrency: number(resolved, "ollama.concurrency"),
             }),
+            timeouts: resolved
+                .members("timeouts")
+                .into_iter()
+                .map(|name| (name.clone(), timeouts(resolved, &name)))
+                .collect(),
             redaction: resolved
                 .members("redaction")
                 .into_iter()
@@ -304,6 +318,19 @@ fn providers(resolved: &Resolved, problems: &mut Problems) -> Vec<ProviderSettin
         });
     }
     providers
+}
+
+fn timeouts(resolved: &Resolved, provider: &str) -> TimeoutSettings {
+    let millis = |key: &str| resolved.integer(&format!("timeouts.{provider}.{key}")).map(Duration::from_millis);
+    TimeoutSettings {
+        connect: millis("connect_ms"),
+        answer: Timeouts {
+            headers: millis("headers_ms"),
+            first_token: millis("first_token_ms"),
+            inter_token: millis("inter_token_ms"),
+            total: millis("total_ms"),
+        },
+    }
 }
 
 /// No key holds a comma.

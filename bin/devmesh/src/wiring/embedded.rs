@@ -125,9 +125,13 @@ impl Provider for Embedded {
         let found = tokio::task::spawn_blocking(move || catalogue.find(&model))
             .await
             .map_err(|error| failed(error.to_string()))?;
-        let entry = found.ok_or_else(|| unavailable(format!("there is no embedded model `{}`", request.model)))?;
+        let entry = found.ok_or_else(|| Error::NoModel(format!("there is no embedded model `{}`", request.model)))?;
         let notice = || entry.model.notice.clone().unwrap_or_default();
-        let path = entry.path.clone().filter(|_| entry.model.available).ok_or_else(|| unavailable(notice()))?;
+        let path = entry
+            .path
+            .clone()
+            .filter(|_| entry.model.available)
+            .ok_or_else(|| Error::NoModel(format!("embedded/{}: {}", request.model, notice())))?;
         let conversation = request.conversation()?;
         if !conversation.tools.is_empty() {
             return Err(refused("embedded models have no tool calls of their own"));

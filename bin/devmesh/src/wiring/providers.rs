@@ -5,12 +5,12 @@ use crate::config::{Dialect, ProviderSettings, RouteSettings, Settings};
 use domain::{Clock, SystemClock};
 use protocol::Location;
 use router::{
-    Books, Error, Mounted, Options, Provider, RouteConfig, Router, Secret,
+    Books, CONNECT_TIMEOUT, Error, Mounted, Options, Provider, RouteConfig, Router, Secret,
     accounts::Prices,
     providers::{anthropic, ollama, openai},
     redaction::Patterns,
 };
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 /// The embedded model answers one call at a time; who is next is decided where all queues are.
 const EMBEDDED_CONCURRENCY: usize = 1;
@@ -20,21 +20,24 @@ const EMBEDDED_CONCURRENCY: usize = 1;
 pub fn router(settings: &Settings, books: Books) -> Result<Router, Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut providers = Vec::new();
+    let all = settings;
     if let Some(settings) = &settings.ollama {
         let options = ollama::Options {
             base_url: settings.base_url.clone(),
             context_tokens: settings.context_tokens,
             location: location(settings.is_local),
+            connect_timeout: connect_timeout(all, "ollama"),
             ..ollama::Options::default()
         };
-        providers.push(Mounted::new(Arc::new(ollama::Ollama::new(options)?), settings.concurrency));
+        providers.push(mounted(all, Arc::new(ollama::Ollama::new(options)?), settings.concurrency));
     }
     for settings in &settings.providers {
-        providers.push(Mounted::new(provider(settings)?, settings.concurrency));
+        let connect_timeout = connect_timeout(all, &settings.name);
+        providers.push(mounted(all, provider(settings, connect_timeout)?, settings.concurrency));
     }
     if settings.embedded.enabled {
         let embedded = Embedded::new(Catalogue::new(settings), &settings.embedded, clock.clone());
-        providers.push(Mounted::new(Arc::new(embedded), EMBEDDED_CONCURRENCY));
+        providers.push(mounted(all, Arc::new(embedded), EMBEDDED_CONCURRENCY));
     }
     let mut options = Options::new(providers, clock, books)?;
     options.routes = routes(&settings.routes);
@@ -70,13 +73,23 @@ fn location(is_local: bool) -> Location {
     if is_local { Location::Local } else { Location::Cloud }
 }
 
-fn provider(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, Error> {
+fn mounted(settings: &Settings, provider: Arc<dyn Provider>, concurrency: usize) -> Mounted {
+    let timeouts = settings.timeouts.get(provider.name()).map(|timeouts| timeouts.answer).unwrap_or_default();
+    Mounted { timeouts, ..Mounted::new(provider, concurrency) }
+}
+
+fn connect_timeout(settings: &Settings, provider: &str) -> Duration {
+    settings.timeouts.get(provider).and_then(|timeouts| timeouts.connect).unwrap_or(CONNECT_TIMEOUT)
+}
+
+fn provider(settings: &ProviderSettings, connect_timeout: Duration) -> Result<Arc<dyn Provider>, Error> {
     let location = location(settings.is_local);
     let keys: Vec<Secret> = settings.api_keys.iter().map(Secret::new).collect();
     Ok(match settings.dialect {
         Dialect::OpenAi | Dialect::OpenAiResponses => {
             let mut options = openai::Options::new(&settings.name, &settings.base_url, location);
             options.api_keys = keys;
+            options.connect_timeout = connect_timeout;
             if settings.dialect == Dialect::OpenAiResponses {
                 options.api = openai::Api::Responses;
             }
@@ -89,6 +102,7 @@ fn provider(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, Error> {
             let mut options = anthropic::Options::new(&settings.name, keys);
             options.base_url.clone_from(&settings.base_url);
             options.location = location;
+            options.connect_timeout = connect_timeout;
             Arc::new(anthropic::Anthropic::new(options)?)
         }
         Dialect::Ollama => Arc::new(ollama::Ollama::new(ollama::Options {
@@ -97,6 +111,7 @@ fn provider(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, Error> {
             location,
             api_keys: keys,
             prefill: settings.continues_answers,
+            connect_timeout,
             ..ollama::Options::default()
         })?),
     })

@@ -10,4 +10,4 @@ mod patches;
 mod settings;
 mod staying_up;
 
-pub(crate) use mesh::{Home, Mesh};
+pub(crate) use mesh::{Home, Mesh, Up};

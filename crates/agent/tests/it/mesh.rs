@@ -8,7 +8,10 @@ use futures_util::StreamExt;
 use protocol::{
     CreateJob, Egress, Event, EventBody, Job, ListApprovals, ListEvents, Location, Repository, ToolOutcome,
 };
-use router::{Provider, RouteConfig, Router, Target, ollama, openai};
+use router::{
+    Books, Mounted, Provider, RouteConfig, Router, accounts,
+    providers::{ollama, openai},
+};
 use std::{path::Path, sync::Arc, time::Duration};
 use store::Store;
 use tempfile::TempDir;
@@ -18,6 +21,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// What routes call the scripted model's server.
 const PROVIDER: &str = "ollama";
+
+/// More calls at once than any test makes: no test here is about waiting for one's turn.
+const MODEL_CONCURRENCY: usize = 64;
 
 /// Longest any job here takes, a gigabyte of output on a busy machine included.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -77,22 +83,24 @@ impl Mesh {
             }
             Speaks::PlainText => {
                 let known = openai::ModelOptions {
-                    name: ScriptedModel::MODEL.into(),
                     context_tokens: Some(8_192),
                     native_tools: false,
                     structured_output: false,
+                    ..openai::ModelOptions::new(ScriptedModel::MODEL)
                 };
                 let options = openai::Options::new(PROVIDER, model.openai_url(), Location::Local);
                 Arc::new(openai::OpenAi::new(openai::Options { models: vec![known], ..options }).unwrap())
             }
         };
-        let target = Target { provider: PROVIDER.into(), model: ScriptedModel::MODEL.into() };
-        let mut options = router::Options::new(vec![provider]);
-        options.routes = vec![RouteConfig { name: "default".into(), targets: vec![target], egress: Egress::LocalOnly }];
-        let router = Arc::new(Router::new(options).unwrap());
-
         let store = Store::open(store::Options::new(folder.path().join("data"))).await.unwrap();
         let clock = Arc::new(SystemClock);
+        let opened = accounts::open(&store, clock.clone(), accounts::Options::default()).await.unwrap();
+        let mounted = Mounted::new(provider, MODEL_CONCURRENCY);
+        let mut options =
+            router::Options::new(vec![mounted], clock.clone(), Books::new(&opened, store.clone())).unwrap();
+        let target = format!("{PROVIDER}/{}", ScriptedModel::MODEL).parse().unwrap();
+        options.routes = vec![RouteConfig::new("default", vec![target], Egress::LocalOnly)];
+        let router = Arc::new(Router::new(options).unwrap());
         let token_file = folder.path().join("admin-token");
         let admin = api::ensure_admin_token(&store, clock.as_ref(), &token_file).await.unwrap().unwrap();
         let (service, jobs) = jobs::Service::start(store.clone(), clock.clone(), setup.jobs).await.unwrap();
@@ -105,6 +113,7 @@ impl Mesh {
         let url = format!("http://{address}");
         let stop = CancellationToken::new();
         tokio::spawn(service.run(stop.clone()));
+        tokio::spawn(opened.service.run(stop.clone()));
         tokio::spawn(api::serve(listener, app, stop.clone()));
         Self {
             model,

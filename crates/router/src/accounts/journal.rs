@@ -28,7 +28,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Model calls in one batch: a few milliseconds of the writer's time, so that no job's event waits long behind them.
+/// Model calls in one batch: a few milliseconds of the writer's time, so that no job's event waits long behind them. A batch
+/// each [`Options::gather`] makes some 2,500 a second: what is on top of that waits for a quieter moment, because describing
+/// calls must not take the processor from making them.
 const CALLS_PER_BATCH: usize = 256;
 
 /// Ledger entries in one batch, for the same reason.
@@ -40,8 +42,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Finished model calls that wait for the disk; beyond it the oldest are dropped and counted. Default 100,000: about
-    /// 100 MB, half a minute at 3,000 calls a second. What they spent is never dropped.
+    /// Finished model calls that wait for the disk; beyond it the oldest are dropped and counted. Default 10,000: about
+    /// 20 MB, some seconds of the fastest load there is, or hours of people's. What they spent is never dropped.
     pub waiting_calls: usize,
     /// Ledger entries that wait for the disk; beyond it nothing leaves the machine. Default 10,000: about 5 MB.
     pub waiting_entries: usize,
@@ -57,7 +59,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            waiting_calls: 100_000,
+            waiting_calls: 10_000,
             waiting_entries: 10_000,
             recent_calls: 1_000,
             gather: Duration::from_millis(100),
@@ -139,6 +141,8 @@ struct Shared {
 struct Queue {
     /// The last one given.
     ticket: u64,
+    /// Somebody waits for everything up to here.
+    flush_to: u64,
     spend: HashMap<SpendKey, Spend>,
     calls: VecDeque<(u64, Arc<ModelCallRecord>)>,
     ledger: VecDeque<(u64, Draft)>,
@@ -224,7 +228,12 @@ impl Journal {
     /// # Errors
     /// [`Stopped`] when the service ended first.
     pub async fn flush(&self) -> Result<(), Stopped> {
-        let ticket = self.shared.queue().ticket;
+        let ticket = {
+            let mut queue = self.shared.queue();
+            queue.flush_to = queue.ticket;
+            queue.ticket
+        };
+        self.shared.filled.notify_one();
         self.shared.urgent.notify_one();
         self.written(ticket).await
     }
@@ -275,46 +284,50 @@ impl Service {
 
     async fn work(&mut self) -> std::convert::Infallible {
         loop {
-            self.drain().await;
+            let written = self.write_one().await;
             let shared = Arc::clone(&self.shared);
-            shared.filled.notified().await;
-            // An urgent thing that came before this has left its permit.
-            let _ = timeout(shared.options.gather, shared.urgent.notified()).await;
+            if !written {
+                shared.filled.notified().await;
+            }
+            let in_a_hurry = *self.written.borrow() < shared.queue().flush_to;
+            if !in_a_hurry {
+                // An urgent thing that came before this has left its permit.
+                let _ = timeout(shared.options.gather, shared.urgent.notified()).await;
+            }
         }
     }
 
-    /// Until nothing is left. Can be dropped at any await: the batch under way stays and is sent again.
+    /// Until nothing is left.
     async fn drain(&mut self) {
+        while self.write_one().await {}
+    }
+
+    /// One batch, however long the disk takes; `false` when there was nothing to write. Can be dropped at any await: the
+    /// batch under way stays and is sent again.
+    async fn write_one(&mut self) -> bool {
+        if self.current.is_none() {
+            self.current = self.take();
+        }
+        let Some((batch, covered)) = self.current.as_ref().map(|(batch, covered)| (Arc::clone(batch), *covered)) else {
+            return false;
+        };
         let mut pause = FIRST_PAUSE;
         let mut failing = false;
-        loop {
-            if self.current.is_none() {
-                self.current = self.take();
+        while let Err(error) = self.disk.write(Arc::clone(&batch)).await {
+            if !failing {
+                tracing::warn!(%error, "model calls and spend cannot be written now; they wait in memory");
             }
-            let Some((batch, covered)) = self.current.as_ref().map(|(batch, covered)| (Arc::clone(batch), *covered))
-            else {
-                return;
-            };
-            match self.disk.write(batch).await {
-                Ok(()) => {
-                    self.current = None;
-                    self.shared.queue().writing = Pending::default();
-                    self.written.send_replace(covered);
-                    if failing {
-                        tracing::info!("model calls and spend are written again");
-                    }
-                    (pause, failing) = (FIRST_PAUSE, false);
-                }
-                Err(error) => {
-                    if !failing {
-                        tracing::warn!(%error, "model calls and spend cannot be written now; they wait in memory");
-                    }
-                    failing = true;
-                    sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-            }
+            failing = true;
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
+        if failing {
+            tracing::info!("model calls and spend are written again");
+        }
+        self.current = None;
+        self.shared.queue().writing = Pending::default();
+        self.written.send_replace(covered);
+        true
     }
 
     /// All spend, and as much of the rest as one batch holds.

@@ -72,7 +72,7 @@ async fn after_the_pause_one_probe_decides() {
     let probe = breaker.permit().unwrap();
     assert!(breaker.permit().is_none(), "one at a time");
     assert_eq!(breaker.state().probes, 1);
-    probe.succeeded();
+    probe.end(Outcome::Success);
     assert_eq!((breaker.state().phase, breaker.state().calls), (Phase::Closed, 0));
 }
 
@@ -112,11 +112,11 @@ async fn calls_from_before_have_no_say() {
     fail(&breaker, 5);
     advance(5 * SECOND).await;
     let probe = breaker.permit().unwrap();
-    early_success.succeeded();
+    early_success.end(Outcome::Success);
     assert_eq!(breaker.state().phase, Phase::HalfOpen, "a success from before the failures does not close it");
-    early_failure.failed();
+    early_failure.end(Outcome::Failure);
     assert_eq!((breaker.state().phase, breaker.state().probes), (Phase::HalfOpen, 1));
-    probe.succeeded();
+    probe.end(Outcome::Success);
     assert_eq!(breaker.state().phase, Phase::Closed);
 }
 
@@ -127,8 +127,8 @@ async fn several_probes_may_be_asked_for() {
     advance(5 * SECOND).await;
     let (one, two) = (breaker.permit().unwrap(), breaker.permit().unwrap());
     assert!(breaker.permit().is_none());
-    one.succeeded();
-    two.succeeded();
+    one.end(Outcome::Success);
+    two.end(Outcome::Success);
     assert_eq!(breaker.state().phase, Phase::HalfOpen);
     call(&breaker, Outcome::Success);
     assert_eq!(breaker.state().phase, Phase::Closed);
@@ -172,7 +172,7 @@ proptest! {
             }
             drop(under_way);
             advance(Duration::from_secs(300)).await;
-            breaker.permit().expect("a pause ends").succeeded();
+            breaker.permit().expect("a pause ends").end(Outcome::Success);
             assert_eq!(breaker.state().phase, Phase::Closed);
         });
     }

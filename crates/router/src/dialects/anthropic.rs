@@ -15,7 +15,7 @@ pub(crate) use encoder::encoder;
 pub(crate) use error::error;
 use protocol::FinishReason;
 use serde::Serialize;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{json, value::RawValue};
 pub(crate) use whole::whole;
 
 /// `max_tokens` is required by the vendor; a provider of ours has a default, and counting tokens needs none.
@@ -52,11 +52,6 @@ pub(crate) fn peek(body: &Bytes) -> Result<Peek, Error> {
 
 pub(crate) fn conversation(body: &Bytes) -> Result<Conversation, Error> {
     request::conversation(body)
-}
-
-/// The answer of `/v1/messages/count_tokens`, whose request is one of `/v1/messages` without `max_tokens`.
-pub(crate) fn counted(input_tokens: u64) -> Value {
-    json!({ "input_tokens": input_tokens })
 }
 
 fn invalid(pointer: impl Into<String>, message: impl Into<String>) -> Error {

@@ -67,6 +67,14 @@ impl Router {
             provider.pull(&model).await
         };
         match pulling.await {
+            Ok(mut steps) if !listing::streams(&inbound.body) => {
+                while let Some(step) = steps.next().await {
+                    if let Err(error) = step {
+                        return failure(Dialect::OllamaChat, &error, inbound.id);
+                    }
+                }
+                json(StatusCode::OK, &serde_json::json!({"status": "success"}))
+            }
             Ok(steps) => {
                 let lines = steps.map(|step| match step {
                     Ok(step) => listing::pull_line(&step),

@@ -323,3 +323,9 @@ fn of_one_connection(name: &HeaderName) -> bool {
 
 #[cfg(test)]
 mod tests;
+
+/// The decoder, for fuzzing.
+#[cfg(fuzzing)]
+pub(crate) fn decoder(body: super::ByteStream) -> super::ChatStream {
+    decoder::decode("anthropic", "m", body, Manner { raw: true, held_back: String::new() })
+}

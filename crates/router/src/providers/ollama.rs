@@ -426,3 +426,12 @@ fn nothing_of_the_callers() -> Option<&'static Arc<dyn Checkpoint>> {
     static PASSES: std::sync::LazyLock<Arc<dyn Checkpoint>> = std::sync::LazyLock::new(|| Arc::new(Passes));
     Some(&PASSES)
 }
+
+/// The decoder, for fuzzing.
+#[cfg(fuzzing)]
+pub(crate) fn decoder(body: super::ByteStream) -> super::ChatStream {
+    let timeout = Duration::from_secs(1);
+    let endpoint = Endpoint::new("ollama", "http://127.0.0.1:9", Location::Local, timeout, Scheme::Bearer, Vec::new());
+    let endpoint = endpoint.unwrap_or_else(|error| unreachable!("an address without a key is an endpoint: {error}"));
+    stream::decode(std::sync::Arc::new(endpoint), "m", body, Raw::AsTheyAre)
+}

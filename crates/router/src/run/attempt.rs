@@ -43,6 +43,8 @@ pub(crate) struct Attempt {
     awaited: Awaited,
     first_token_timeout: Duration,
     inter_token_timeout: Duration,
+    /// When the answer must be there.
+    whole_due: Instant,
     answer_bytes_left: usize,
 }
 
@@ -94,7 +96,13 @@ impl Run {
         };
         let changed = self.changed(candidate, &mode)?;
         let first_token_timeout = inner.first_token_timeout(&self.call, candidate, self.policy());
-        let due = self.within(Instant::now() + first_token_timeout);
+        let timeouts = inner.timeouts(candidate);
+        let whole_due = Instant::now() + timeouts.total.unwrap_or(inner.limits.total);
+        let due = self.within(Instant::now() + first_token_timeout).min(whole_due);
+        let headers = timeouts.headers.unwrap_or(match candidate.model.location {
+            Location::Cloud => inner.limits.headers_cloud.min(first_token_timeout),
+            Location::Local => first_token_timeout,
+        });
         let checkpoint = self.checkpoint(candidate);
         let redacts = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.redacts());
         let passes_raw = matches!(mode, Mode::Fresh)
@@ -108,8 +116,7 @@ impl Run {
             // A body of another dialect is streamed, so that a stall can be seen.
             stream: self.call.asked.peek.stream || !passes_raw,
             checkpoint: checkpoint.clone().map(|checkpoint| checkpoint as Arc<dyn Checkpoint>),
-            // The provider's own clock ends with ours, which says more.
-            patience: Patience { headers: first_token_timeout + Duration::from_secs(1) },
+            patience: Patience { headers },
         };
         let started = timeout_at(due, candidate.provider.chat(request)).await;
         let stream = match started {
@@ -140,7 +147,8 @@ impl Run {
             due,
             awaited: Awaited::FirstToken,
             first_token_timeout,
-            inter_token_timeout: inner.limits.inter_token,
+            inter_token_timeout: timeouts.inter_token.unwrap_or(inner.limits.inter_token),
+            whole_due,
             answer_bytes_left: inner.limits.answer_bytes,
         })
     }
@@ -204,7 +212,7 @@ impl Attempt {
         }
         if self.first_content.is_some() {
             self.awaited = Awaited::NextToken;
-            self.due = Instant::now() + self.inter_token_timeout;
+            self.due = (Instant::now() + self.inter_token_timeout).min(self.whole_due);
         }
         for event in &frame.events {
             let bytes = size(event);

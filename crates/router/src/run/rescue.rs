@@ -64,7 +64,7 @@ impl Run {
         self.trace.rescuing(&candidate, &mode);
         self.phase = Phase::Trying(Box::new(Trying { candidate, retries: 0, not_before: None, mode }));
         // What is told should this come to nothing.
-        self.last_error = Some(error);
+        self.first_error = Some(error);
         None
     }
 

@@ -36,7 +36,7 @@ impl Run {
         }
         if self.rescues > 0 {
             // The caller has half an answer: the next target may still go on with it.
-            let first = self.last_error.take().unwrap_or(error);
+            let first = self.first_error.take().unwrap_or(error);
             self.phase = Phase::Rescuing(first);
             return None;
         }
@@ -58,7 +58,10 @@ impl Run {
             Error::Refused { .. } => {
                 self.callers_fault.get_or_insert(error);
             }
-            _ => self.last_error = Some(error),
+            // The target that the route prefers says best what is wrong.
+            _ => {
+                self.first_error.get_or_insert(error);
+            }
         }
         self.go_on()
     }

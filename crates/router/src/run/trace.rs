@@ -13,7 +13,6 @@ use crate::{
     quality::Flaw,
     router::Inner,
 };
-use domain::Timestamp;
 use protocol::{AttemptOutcome, CallTokens, Fallback, ModelAttempt, ModelCallRecord, ModelCallState};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -300,10 +299,6 @@ impl Trace {
         self.queued
     }
 
-    pub(crate) fn at(&self) -> Timestamp {
-        self.record.at
-    }
-
     fn attempt(
         &mut self,
         candidate: &Candidate,
@@ -312,10 +307,10 @@ impl Trace {
         error: Option<&Error>,
         begun: Instant,
     ) {
-        let _ = mode;
         self.record.attempts.push(ModelAttempt {
             provider: candidate.model.provider.clone(),
             model: candidate.model.name.clone(),
+            mode: mode.name().to_owned(),
             outcome,
             error: error.map(ToString::to_string),
             ms: millis(begun.elapsed()),

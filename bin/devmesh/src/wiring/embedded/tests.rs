@@ -8,8 +8,11 @@ use crate::{
 use domain::SystemClock;
 use embedded_model::{bill, fetch};
 use futures_util::StreamExt;
-use protocol::Egress;
-use router::Provider;
+use router::{
+    OwnRequest,
+    answer::Usage,
+    providers::{EmbedRequest, Embeddings, Patience},
+};
 use std::time::Instant;
 use tempfile::TempDir;
 
@@ -47,8 +50,8 @@ fn users_cache() -> PathBuf {
 }
 
 /// Whether the real model is here; says so where it is not.
-fn has_model(test: &str) -> bool {
-    match fetch::fetch(bill::entry(SMALL).unwrap(), &users_cache(), &mut |_| {}) {
+fn has_model(test: &str, model: &str) -> bool {
+    match fetch::fetch(bill::entry(model).unwrap(), &users_cache(), &mut |_| {}) {
         Ok(_) => true,
         Err(error) => {
             eprintln!("skipped: {test}: {error}");
@@ -57,35 +60,63 @@ fn has_model(test: &str) -> bool {
     }
 }
 
-fn ask(model: &str, text: &str) -> ChatRequest {
+const PATIENCE: Patience = Patience { headers: Duration::from_secs(60) };
+
+fn asking(model: &str, own: OwnRequest) -> ChatRequest {
     ChatRequest {
         model: model.into(),
-        messages: vec![ChatMessage::new(protocol::Role::User, text)],
-        tools: Vec::new(),
-        response_schema: None,
-        max_output_tokens: Some(12),
-        temperature: Some(0.0),
-        seed: Some(1),
-        egress: Egress::LocalOnly,
+        asked: Arc::new(own.asked(&format!("embedded/{model}"))),
+        changed: None,
+        stream: true,
+        checkpoint: None,
+        patience: PATIENCE,
     }
 }
 
-async fn collect(stream: ChatStream) -> (String, Result<Chunk, Error>) {
+fn question(text: &str) -> OwnRequest {
+    OwnRequest {
+        messages: vec![protocol::ChatMessage::new(protocol::Role::User, text)],
+        max_output_tokens: Some(12),
+        temperature: Some(0.0),
+        seed: Some(1),
+        ..OwnRequest::default()
+    }
+}
+
+fn ask(model: &str, text: &str) -> ChatRequest {
+    asking(model, question(text))
+}
+
+/// The text, and what ended the stream.
+async fn collect(mut stream: ChatStream) -> (String, Result<Event, Error>) {
     let mut text = String::new();
     let mut last = Err(failed("the stream was empty".into()));
-    let mut stream = stream;
-    while let Some(chunk) = stream.next().await {
-        if let Ok(Chunk::Text(more)) = &chunk {
-            text += more;
+    while let Some(frame) = stream.next().await {
+        match frame {
+            Ok(frame) => {
+                for event in frame.events {
+                    if let Event::Text(more) = &event {
+                        text += more;
+                    }
+                    last = Ok(event);
+                }
+            }
+            Err(error) => last = Err(error),
         }
-        last = chunk;
     }
     (text, last)
 }
 
+fn usage(last: Result<Event, Error>) -> Usage {
+    match last {
+        Ok(Event::Finished(finished)) => finished.usage,
+        other => panic!("the answer is not whole: {other:?}"),
+    }
+}
+
 /// Why a call was refused before any stream began.
 async fn refusal(provider: &Embedded, request: ChatRequest) -> Error {
-    match provider.chat(request, CancellationToken::new()).await {
+    match provider.chat(request).await {
         Ok(_) => panic!("it was not refused"),
         Err(error) => error,
     }
@@ -93,15 +124,17 @@ async fn refusal(provider: &Embedded, request: ChatRequest) -> Error {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_streams_and_the_count_of_tokens_is_told() {
-    if !has_model("an_answer_streams_and_the_count_of_tokens_is_told") {
+    if !has_model("an_answer_streams_and_the_count_of_tokens_is_told", SMALL) {
         return;
     }
     let bench = bench(2);
-    let stream = bench.provider.chat(ask(SMALL, "Name a colour."), CancellationToken::new()).await.unwrap();
+    let stream = bench.provider.chat(ask(SMALL, "Name a colour.")).await.unwrap();
     let (text, last) = collect(stream).await;
-    let Ok(Chunk::Done { input_tokens, output_tokens, tool_calls, .. }) = last else { panic!("{last:?}") };
-    assert!(!text.is_empty() && tool_calls.is_empty());
-    assert!(input_tokens > 5 && (1..=12).contains(&output_tokens), "{input_tokens} {output_tokens}");
+    let usage = usage(last);
+    assert!(!text.is_empty());
+    assert!(usage.input_tokens > 5 && (1..=12).contains(&usage.output_tokens), "{usage:?}");
+    let loaded = bench.provider.loaded().await.unwrap();
+    assert_eq!(loaded.iter().map(|loaded| loaded.model.as_str()).collect::<Vec<_>>(), [SMALL]);
     let listed = bench.provider.models().await.unwrap().into_iter().find(|model| model.name == SMALL).unwrap();
     assert!(listed.available && listed.notice.unwrap().contains("smoke-test model"));
     assert_eq!(listed.context_tokens, Some(1024), "held to what was configured");
@@ -109,51 +142,47 @@ async fn an_answer_streams_and_the_count_of_tokens_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prompt_that_does_not_fit_is_an_error_and_never_cut() {
-    if !has_model("a_prompt_that_does_not_fit_is_an_error_and_never_cut") {
+    if !has_model("a_prompt_that_does_not_fit_is_an_error_and_never_cut", SMALL) {
         return;
     }
     let bench = bench(2);
-    let stream = bench.provider.chat(ask(SMALL, &"too long ".repeat(2000)), CancellationToken::new()).await.unwrap();
+    let stream = bench.provider.chat(ask(SMALL, &"too long ".repeat(2000))).await.unwrap();
     let (text, last) = collect(stream).await;
     assert!(text.is_empty());
     assert!(matches!(last, Err(Error::ContextLengthExceeded { .. })), "{last:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cancelling_stops_the_computation_and_calls_beyond_the_queue_are_told() {
-    if !has_model("cancelling_stops_the_computation_and_calls_beyond_the_queue_are_told") {
+async fn leaving_stops_the_computation_and_calls_beyond_the_queue_are_told() {
+    if !has_model("leaving_stops_the_computation_and_calls_beyond_the_queue_are_told", SMALL) {
         return;
     }
     let bench = bench(1);
-    let endless =
-        || ChatRequest { max_output_tokens: None, ..ask(SMALL, "Count from one to a thousand, slowly, in words.") };
-    let (cancel, other) = (CancellationToken::new(), CancellationToken::new());
-    let mut first = bench.provider.chat(endless(), cancel.clone()).await.unwrap();
+    let endless = || {
+        let question = question("Count from one to a thousand, slowly, in words.");
+        asking(SMALL, OwnRequest { max_output_tokens: None, ..question })
+    };
+    let mut first = bench.provider.chat(endless()).await.unwrap();
     // Once it speaks it has left the queue.
-    while !matches!(first.next().await, Some(Ok(Chunk::Text(_)))) {}
-    let second = bench.provider.chat(endless(), other.clone()).await.unwrap();
+    while !matches!(first.next().await.unwrap().unwrap().events.as_slice(), [Event::Text(_)]) {}
+    let second = bench.provider.chat(endless()).await.unwrap();
     let third = refusal(&bench.provider, endless()).await;
     assert!(third.to_string().contains("1 calls wait"), "{third}");
 
-    other.cancel();
-    cancel.cancel();
-    let cancelled = Instant::now();
-    let (_, last) = collect(first).await;
-    assert_eq!(last, Err(Error::Cancelled));
-    // What was cancelled while it waited is not even begun: its stream just ends, which is no answer either.
-    let (text, _) = collect(second).await;
-    assert!(text.is_empty());
-    assert!(cancelled.elapsed() < Duration::from_secs(20), "{:?}", cancelled.elapsed());
+    let dropped = Instant::now();
+    drop(second);
+    drop(first);
     // And the engine is free for the next.
-    let stream = bench.provider.chat(ask(SMALL, "Name a colour."), CancellationToken::new()).await.unwrap();
-    assert!(matches!(collect(stream).await.1, Ok(Chunk::Done { .. })));
+    let stream = bench.provider.chat(ask(SMALL, "Name a colour.")).await.unwrap();
+    assert!(usage(collect(stream).await.1).output_tokens > 0);
+    assert!(dropped.elapsed() < Duration::from_secs(20), "{:?}", dropped.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_is_named() {
     let bench = bench(2);
     let missing = refusal(&bench.provider, ask("unheard-of", "Hello")).await;
-    assert!(matches!(&missing, Error::Unavailable { message, .. } if message.contains("unheard-of")), "{missing}");
+    assert!(matches!(&missing, Error::NoModel(message) if message.contains("unheard-of")), "{missing}");
 
     let broken = bench.folder.path().join("broken.gguf");
     std::fs::write(&broken, b"not a model").unwrap();
@@ -166,7 +195,7 @@ async fn what_is_not_there_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registered_file_comes_before_what_can_be_fetched() {
-    if !has_model("a_registered_file_comes_before_what_can_be_fetched") {
+    if !has_model("a_registered_file_comes_before_what_can_be_fetched", SMALL) {
         return;
     }
     let bench = bench(2);
@@ -174,6 +203,74 @@ async fn a_registered_file_comes_before_what_can_be_fetched() {
     bench.catalogue.register(&[Registered { name: "mine".into(), path }]).unwrap();
     let listed = bench.provider.models().await.unwrap();
     assert_eq!((listed[0].id.as_str(), listed[0].available), ("embedded/mine", true));
-    let stream = bench.provider.chat(ask("mine", "Name a colour."), CancellationToken::new()).await.unwrap();
-    assert!(matches!(collect(stream).await.1, Ok(Chunk::Done { .. })));
+    let stream = bench.provider.chat(ask("mine", "Name a colour.")).await.unwrap();
+    assert!(usage(collect(stream).await.1).output_tokens > 0);
+}
+
+const ENCODER: &str = "all-minilm-l6-v2";
+
+async fn embed(bench: &Bench, texts: &[&str]) -> Result<Embeddings, Error> {
+    let request = EmbedRequest {
+        model: ENCODER.into(),
+        input: texts.iter().map(|text| (*text).to_owned()).collect(),
+        dimensions: None,
+        checkpoint: None,
+        patience: PATIENCE,
+    };
+    bench.provider.embed(request).await
+}
+
+fn likeness(one: &[f32], other: &[f32]) -> f32 {
+    let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    product(one, other) / (product(one, one) * product(other, other)).sqrt()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn texts_become_vectors_that_tell_what_they_are_about() {
+    if !has_model("texts_become_vectors_that_tell_what_they_are_about", ENCODER) {
+        return;
+    }
+    let bench = bench(2);
+    let texts = ["The cat sleeps on the sofa.", "A kitten naps on the couch.", "Interest rates rose again in May."];
+    let embedded = embed(&bench, &texts).await.unwrap();
+    assert_eq!(embedded.vectors.iter().map(Vec::len).collect::<Vec<_>>(), [384; 3]);
+    assert!(embedded.input_tokens > 15, "{}", embedded.input_tokens);
+    let [cat, kitten, rates] = embedded.vectors.as_slice() else { panic!() };
+    assert!(likeness(cat, kitten) > likeness(cat, rates) + 0.3);
+    // Alone or among others, a text has one vector.
+    let alone = embed(&bench, &texts[..1]).await.unwrap();
+    assert!(likeness(&alone.vectors[0], cat) > 0.9999);
+    let listed = bench.provider.models().await.unwrap().into_iter().find(|model| model.name == ENCODER).unwrap();
+    assert!(listed.available && listed.embeds && !listed.chats, "{listed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_longer_than_the_encoder_reads_is_refused_and_never_cut() {
+    if !has_model("a_text_longer_than_the_encoder_reads_is_refused_and_never_cut", ENCODER) {
+        return;
+    }
+    let bench = bench(2);
+    let long = "word ".repeat(300);
+    let error = embed(&bench, &["short", &long]).await.unwrap_err();
+    assert!(matches!(&error, Error::ContextLengthExceeded { model, .. } if model == ENCODER), "{error:?}");
+    assert!(error.to_string().contains("256"), "{error}");
+    let fits = "word ".repeat(200);
+    embed(&bench, &[&fits]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vectors_of_another_length_and_unheard_of_encoders_are_refused() {
+    let bench = bench(2);
+    let request = EmbedRequest {
+        model: ENCODER.into(),
+        input: vec!["text".into()],
+        dimensions: Some(64),
+        checkpoint: None,
+        patience: PATIENCE,
+    };
+    let error = bench.provider.embed(request.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("dimensions"), "{error}");
+    let unheard = EmbedRequest { model: "unheard-of".into(), dimensions: None, ..request };
+    let error = bench.provider.embed(unheard).await.unwrap_err();
+    assert!(error.to_string().contains("unheard-of"), "{error}");
 }

@@ -1,6 +1,7 @@
 //! `try`, with a scripted model in place of the small one it fetches, and once with the real one.
 
-use super::{Home, Mesh, mesh::Up};
+use super::{Home, Mesh, Up};
+use crate::model_tools::users_cache;
 use testkit::{Script, ScriptedModel, Turn, sample_repository};
 
 const MODEL: &str = "ollama/scripted:latest";
@@ -66,11 +67,4 @@ async fn the_small_model_answers_and_is_called_what_it_is() {
     let deep = home.run(&["doctor", "--deep", "--json"]).await.good().lines();
     let completion = deep.iter().find(|finding| finding["check"] == "completion").unwrap();
     assert_eq!(completion["verdict"], "good", "{completion}");
-}
-
-/// A model is fetched once for all tests of this user.
-fn users_cache() -> std::path::PathBuf {
-    let variable = |name: &str| std::env::var_os(name).map(std::path::PathBuf::from);
-    let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
-    cache.unwrap_or_else(std::env::temp_dir).join("devmesh")
 }

@@ -12,7 +12,6 @@ pub(super) struct Event {
     #[serde(rename = "type", default)]
     pub(super) kind: String,
     pub(super) message: Option<Message>,
-    pub(super) index: Option<u64>,
     pub(super) content_block: Option<Block>,
     pub(super) delta: Option<Delta>,
     pub(super) usage: Option<Counts>,

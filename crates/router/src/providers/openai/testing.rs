@@ -8,7 +8,6 @@ use crate::{
     endpoint::{Endpoint, Scheme},
     providers::ChatStream,
 };
-use bytes::Bytes;
 use futures_util::StreamExt;
 use protocol::Location;
 use std::sync::Arc;

@@ -1,0 +1,69 @@
+//! Other gateways, from their packages, as their own documentation starts them.
+
+use super::process::{Running, free_port};
+use anyhow::{Context, Result, ensure};
+use std::{
+    collections::hash_map::RandomState,
+    fs,
+    hash::BuildHasher,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+/// Python and a few hundred modules.
+const LITELLM_START: Duration = Duration::from_secs(90);
+pub const PORTKEY: &str =
+    "its server listens on every interface of the machine, which a benchmark does not do to yours";
+
+pub struct Peer {
+    pub port: u16,
+    pub token: String,
+    _process: Running,
+}
+
+/// LiteLLM's proxy with one worker and one key, without a database or logs: the least it can do, as it refuses to start
+/// without a key.
+pub fn litellm(folder: &Path, upstream: u16) -> Result<Peer> {
+    let program = tools()?.join("litellm/bin/litellm");
+    ensure!(program.exists(), "{} is not there: `cargo xtask bench gateway` installs it", program.display());
+    fs::create_dir_all(folder)?;
+    let configuration = folder.join("config.yaml");
+    let text = format!(
+        "model_list:\n  - model_name: {model}\n    litellm_params:\n      model: openai/{model}\n      \
+         api_base: http://127.0.0.1:{upstream}/v1\n      api_key: none\n\
+         litellm_settings:\n  telemetry: false\n  drop_params: true\n",
+        model = super::http::MODEL
+    );
+    fs::write(&configuration, text)?;
+    let token =
+        format!("sk-{}", (0..4).map(|_| format!("{:016x}", RandomState::new().hash_one(0))).collect::<String>());
+    let (port, log) = (free_port()?, fs::File::create(folder.join("log"))?);
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .env("HOME", folder)
+        .env("PATH", "/usr/bin:/bin")
+        // Its price table comes with the package; without this it would ask the network first.
+        .env("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+        .env("LITELLM_LOG", "ERROR")
+        .env("LITELLM_MASTER_KEY", &token)
+        .arg("--config")
+        .arg(&configuration)
+        .args(["--host", "127.0.0.1", "--port", &port.to_string(), "--num_workers", "1"])
+        .args(["--telemetry", "False"])
+        .stderr(log);
+    let mut process = Running::start(&mut command)?;
+    if let Err(error) = process.listens(port, LITELLM_START) {
+        let said = fs::read_to_string(folder.join("log")).unwrap_or_default();
+        return Err(error.context(format!("LiteLLM's proxy said: {}", said.trim())));
+    }
+    Ok(Peer { port, token, _process: process })
+}
+
+/// Where `cargo xtask` keeps programs of others.
+fn tools() -> Result<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
+    Ok(cache.context("neither XDG_CACHE_HOME nor HOME is set")?.join("devmesh/tools"))
+}

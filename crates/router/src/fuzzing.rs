@@ -1,0 +1,83 @@
+//! What the targets in `fuzz/` call. Built only for them.
+
+use crate::{
+    dialect::{Dialect, Envelope},
+    providers::{anthropic, ollama, openai},
+    redaction::{Patterns, Redactor, Thoughts},
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, stream};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
+
+const DIALECTS: [Dialect; 6] = [
+    Dialect::OpenAiChat,
+    Dialect::OpenAiCompletions,
+    Dialect::OpenAiResponses,
+    Dialect::Anthropic,
+    Dialect::OllamaChat,
+    Dialect::OllamaGenerate,
+];
+
+/// A caller's body, read in every dialect.
+pub fn request(body: &[u8]) {
+    let body = Bytes::copy_from_slice(body);
+    for dialect in DIALECTS {
+        let _ = dialect.peek(&body);
+        let _ = dialect.conversation(&body);
+    }
+}
+
+/// A provider's stream, cut into pieces of `piece` bytes, read in every wire and told in every dialect.
+///
+/// # Panics
+/// When the pieces make a difference, which is what this looks for.
+pub fn answer(piece: usize, bytes: &[u8]) {
+    let [chat, responses] = openai::decoders();
+    for decode in [chat, responses, anthropic::decoder, ollama::decoder] {
+        let read = |piece: usize| {
+            let pieces: Vec<_> = bytes.chunks(piece.max(1)).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+            let runtime = runtime.unwrap_or_else(|error| unreachable!("a runtime of one thread: {error}"));
+            runtime.block_on(decode(Box::pin(stream::iter(pieces))).collect::<Vec<_>>())
+        };
+        let (at_once, in_pieces) = (read(bytes.len()), read(piece));
+        let failed = |frames: &[Result<_, crate::Error>]| frames.iter().any(Result::is_err);
+        assert_eq!(failed(&at_once), failed(&in_pieces), "pieces of {piece} bytes decide whether it is an answer");
+        for dialect in DIALECTS {
+            let mut encoder = dialect.encoder(Envelope {
+                id: "1".to_owned(),
+                model: "m".to_owned(),
+                created_s: 0,
+                wants_usage: true,
+                estimated_input_tokens: 1,
+            });
+            let mut out = BytesMut::new();
+            for frame in &in_pieces {
+                match frame {
+                    Ok(frame) => encoder.frame(frame.clone(), &mut out),
+                    Err(error) => encoder.fail(error, &mut out),
+                }
+            }
+        }
+    }
+}
+
+static PATTERNS: LazyLock<Arc<Patterns>> = LazyLock::new(|| {
+    let built_in = Patterns::new(&BTreeMap::new());
+    Arc::new(built_in.unwrap_or_else(|error| unreachable!("the built-in patterns are tested: {error}")))
+});
+
+/// A body for the cloud: redacted, and its placeholders restored from an answer that repeats it.
+pub fn redaction(body: &[u8]) {
+    let redactor = Redactor::new(PATTERNS.clone());
+    if let Ok(redacted) = redactor.redact(&Bytes::copy_from_slice(body)) {
+        let text = String::from_utf8_lossy(&redacted.body).into_owned();
+        let mut restorer = redactor.restorer(Thoughts::Restore);
+        let mut restored = restorer.push(&text);
+        restored.push_str(&restorer.finish());
+        assert!(redacted.count > 0 || restored.as_bytes() == body, "a body without secrets comes back as it was");
+    }
+}

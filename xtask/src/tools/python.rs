@@ -1,0 +1,52 @@
+//! Python programs in environments of their own, from pinned requirements.
+
+use super::Tool;
+use crate::shell::{root, run};
+use anyhow::{Context, Result, ensure};
+use std::{fs, path::Path, process::Command};
+
+/// The vendors' own client libraries, for the tests in `tests/sdk`.
+pub const SDKS: Tool =
+    Tool { name: "python-sdks", works: |folder| works(folder, SDK_LIST), make: |folder| make(folder, SDK_LIST) };
+/// A gateway that the benchmark measures ours against.
+pub const LITELLM: Tool =
+    Tool { name: "litellm", works: |folder| works(folder, LITELLM_LIST), make: |folder| make(folder, LITELLM_LIST) };
+
+const SDK_LIST: &str = "tests/sdk/requirements.txt";
+const LITELLM_LIST: &str = "bench/peers/litellm.txt";
+/// What was installed, written last: an environment without it is a half-made one.
+const INSTALLED: &str = "requirements.txt";
+
+fn works(folder: &Path, list: &str) -> bool {
+    let (wanted, installed) = (fs::read(root().join(list)), fs::read(folder.join(INSTALLED)));
+    matches!((wanted, installed), (Ok(wanted), Ok(installed)) if wanted == installed)
+        && Command::new(folder.join("bin/python")).arg("--version").output().is_ok_and(|said| said.status.success())
+}
+
+fn make(folder: &Path, list: &str) -> Result<()> {
+    let list = root().join(list);
+    let made = Command::new("python3").args(["-m", "venv"]).arg(folder).output();
+    let made = made.context("python3 is missing: install Python 3.10 or newer with venv and pip")?;
+    ensure!(
+        made.status.success(),
+        "`python3 -m venv` failed (on Debian it wants the package python3-venv): {}{}",
+        String::from_utf8_lossy(&made.stdout).trim(),
+        String::from_utf8_lossy(&made.stderr).trim()
+    );
+    let pip = folder.join("bin/python");
+    run(Command::new(pip)
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-input",
+            "--only-binary",
+            ":all:",
+        ])
+        .arg("--requirement")
+        .arg(&list))?;
+    fs::copy(&list, folder.join(INSTALLED))?;
+    Ok(())
+}
