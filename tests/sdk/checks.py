@@ -28,11 +28,13 @@ CITY = "Paris"
 _checks = []
 
 
-def check(function=None, *, scripted=False, embeddings=False):
-    """Marks a function as a check. Its docstring is the line that is printed."""
+def check(function=None, *, scripted=False, real=False, embeddings=False):
+    """Marks a function as a check, perhaps only with a scripted model or only with a real one. Its docstring is the line
+    that is printed."""
 
     def mark(function):
-        if (SCRIPTED or not scripted) and (EMBEDDING_MODEL or not embeddings):
+        fits = not scripted if not SCRIPTED else not real
+        if fits and (EMBEDDING_MODEL or not embeddings):
             _checks.append(function)
         return function
 

@@ -2,6 +2,10 @@
 
 use crate::model_tools::users_cache;
 use embedded_model::{bill, fetch};
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
 use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
@@ -18,6 +22,8 @@ pub(crate) struct Ollama {
     folder: PathBuf,
     address: String,
     pub(crate) url: String,
+    /// Leads a group of its own, which its runners are in too.
+    group: Pid,
     _process: Child,
 }
 
@@ -38,15 +44,17 @@ impl Ollama {
             .env("OLLAMA_KEEP_ALIVE", "5m")
             .stdout(Stdio::null())
             .stderr(log)
+            .process_group(0)
             .kill_on_drop(true);
         let process = server.spawn().unwrap();
+        let group = Pid::from_raw(process.id().and_then(|id| i32::try_from(id).ok()).unwrap());
         let url = format!("http://{address}");
         let started = Instant::now();
         while reqwest::get(format!("{url}/api/version")).await.is_err() {
             assert!(started.elapsed() < START_DEADLINE, "Ollama does not answer");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Self { program: program.into(), folder: folder.into(), address, url, _process: process }
+        Self { program: program.into(), folder: folder.into(), address, url, group, _process: process }
     }
 
     pub(crate) async fn create(&self, name: &str, weights: &Path) {
@@ -70,6 +78,13 @@ impl Ollama {
     pub(crate) async fn loaded_context(&self) -> u64 {
         let loaded: Value = reqwest::get(format!("{}/api/ps", self.url)).await.unwrap().json().await.unwrap();
         loaded["models"][0]["context_length"].as_u64().unwrap_or_else(|| panic!("nothing is loaded: {loaded}"))
+    }
+}
+
+impl Drop for Ollama {
+    /// A runner outlives a server that is killed alone.
+    fn drop(&mut self) {
+        let _ = killpg(self.group, Signal::SIGKILL);
     }
 }
 
