@@ -37,6 +37,7 @@ impl Server {
             .env("HOME", folder)
             // Nothing listens there: no model takes part in these figures.
             .env("OLLAMA_BASE_URL", "http://127.0.0.1:9")
+            .env("DEVMESH_METRICS__PORT", "0")
             // The client and the server are one machine; limits against strangers would measure themselves.
             .env("DEVMESH_SERVER__REQUESTS_PER_SECOND", "1000000")
             .envs(variables.iter().copied())

@@ -1,4 +1,7 @@
-use super::{Config, Environment, Flags, Origin, Paths, Problems, Resolved, Settings, Sources, Value, resolve};
+use super::{
+    Config, Dialect, Environment, Flags, Origin, Paths, Problems, Resolved, Settings, Sources, Value, registry, resolve,
+};
+use protocol::Egress;
 use std::{fs, path::Path};
 use tempfile::TempDir;
 
@@ -133,13 +136,16 @@ fn every_name_of_the_seed_environment_is_understood() {
     let (_, settings) = places.load(&environment, &[]).unwrap();
     assert_eq!(settings.server.port, 9090);
     assert_eq!(settings.ollama.unwrap().base_url, "http://ollama:11434");
-    let [cloud] = &settings.providers[..] else { panic!("{:?}", settings.providers) };
+    let [cloud, anthropic] = &settings.providers[..] else { panic!("{:?}", settings.providers) };
     assert_eq!(
         (cloud.name.as_str(), cloud.base_url.as_str(), cloud.is_local),
         ("openai", "https://models.example/v1", false)
     );
-    assert_eq!(cloud.api_key.as_deref(), Some("sk-one"));
-    assert_eq!(settings.unused, ["anthropic.api_key", "database.url", "mcp.url", "vector_store.url"]);
+    assert_eq!(cloud.api_keys, ["sk-one"]);
+    assert_eq!((anthropic.name.as_str(), anthropic.base_url.as_str()), ("anthropic", "https://api.anthropic.com"));
+    assert_eq!((anthropic.dialect, anthropic.is_local), (Dialect::Anthropic, false));
+    assert_eq!(anthropic.api_keys, ["sk-two"]);
+    assert_eq!(settings.unused, ["database.url", "mcp.url", "vector_store.url"]);
 }
 
 #[test]
@@ -156,7 +162,7 @@ fn a_secret_comes_from_a_file_and_is_never_shown() {
     ]);
     let (_, settings) = places.load(&environment, &[]).unwrap();
     assert_eq!(settings.token.as_deref(), Some("sk-from-file"));
-    assert!(settings.providers.iter().all(|provider| provider.api_key.as_deref() == Some("sk-from-file")));
+    assert!(settings.providers.iter().all(|provider| provider.api_keys == ["sk-from-file"]));
     assert_eq!(settings.providers.len(), 2);
     assert!(!format!("{settings:?}").contains("sk-from-file"), "a debug print must not leak it");
     assert_eq!(environment.secret_variables(), ["DEVMESH_PROVIDERS__MINE__API_KEY_FILE", "OPENAI_API_KEY_FILE"]);
@@ -180,12 +186,126 @@ fn routes_and_providers_carry_names_of_the_users_choice() {
     let (resolved, settings) = places.load(&environment, &[]).unwrap();
     assert!(settings.providers[0].is_local);
     let routes: Vec<_> =
-        settings.routes.iter().map(|route| (route.name.as_str(), route.targets.len(), route.allow_cloud)).collect();
-    assert_eq!(routes, [("code", 2, true), ("fast", 2, false)]);
+        settings.routes.iter().map(|route| (route.name.as_str(), route.targets.len(), route.egress)).collect();
+    assert_eq!(routes, [("code", 2, Egress::Allowed), ("fast", 2, Egress::LocalOnly)]);
     assert_eq!(resolved.get("routes.fast.targets"), Some(&Value::List(vec!["embedded/a".into(), "ollama/b".into()])));
     assert!(matches!(resolved.origin("routes.code.targets"), Some(Origin::File { line: 5, .. })));
     // Nobody's setting is a key all the same.
     assert!(resolved.candidates("jobs.retention_days").is_empty());
+}
+
+/// Keys with a name of the user's choice take their defaults where they are read: what the page says of them must hold.
+#[test]
+fn what_is_not_said_of_a_route_or_a_provider_is_as_documented() {
+    let places = Places::new();
+    let text = "[providers.mine]\nbase_url = \"http://127.0.0.1:1/v1\"\n[routes.code]\ntargets = [\"mine/any\"]\n";
+    places.file("here.toml", text);
+    let (_, settings) = places.load(&Environment::default(), &[]).unwrap();
+    let preset = |name: &str| registry::find(name).unwrap().preset.value().unwrap();
+    let provider = &settings.providers[0];
+    assert_eq!(preset("providers.mine.dialect").to_string(), "openai");
+    assert_eq!(provider.dialect, Dialect::OpenAi);
+    assert_eq!(preset("providers.mine.location").to_string() == "local", provider.is_local);
+    assert_eq!(preset("providers.mine.concurrency"), Value::Integer(provider.concurrency as u64));
+    assert_eq!(provider.continues_answers, None);
+
+    let route = &settings.routes[0];
+    assert_eq!(route.policy, router::Policy::default());
+    assert_eq!((route.egress, route.warm), (Egress::LocalOnly, false));
+    for (name, documented) in [
+        ("egress", "never"),
+        ("allow_cloud", "false"),
+        ("balance", "priority"),
+        ("retries", "1"),
+        ("buffered", "false"),
+        ("quality", "enforce"),
+        ("drift", "refuse"),
+        ("warm", "false"),
+    ] {
+        assert_eq!(preset(&format!("routes.code.{name}")).to_string(), documented, "{name}");
+    }
+
+    assert!(settings.timeouts.is_empty());
+    let milliseconds = |time: std::time::Duration| Value::Integer(u64::try_from(time.as_millis()).unwrap());
+    let limits = router::Limits::default();
+    assert_eq!(preset("timeouts.mine.connect_ms"), milliseconds(router::CONNECT_TIMEOUT));
+    assert_eq!(preset("timeouts.mine.inter_token_ms"), milliseconds(limits.inter_token));
+    assert_eq!(preset("timeouts.mine.total_ms"), milliseconds(limits.total));
+    assert!(settings.prices.ends_with("prices.toml"));
+    assert_eq!(settings.metrics.unwrap().to_string(), "127.0.0.1:9464");
+    assert_eq!(settings.ollama.unwrap().concurrency, 4);
+}
+
+#[test]
+fn a_route_takes_its_policy_and_a_provider_its_dialect() {
+    let places = Places::new();
+    places.file(
+        "here.toml",
+        r#"
+        [providers.other]
+        base_url = "http://127.0.0.1:1"
+        dialect = "ollama"
+        api_key = "one, two"
+        continues_answers = false
+        [timeouts.other]
+        first_token_ms = 700
+        [redaction]
+        ticket = "TICKET-[0-9]+"
+        [prices]
+        file = "/etc/devmesh/prices.toml"
+        [metrics]
+        port = 0
+        [anthropic]
+        base_url = "http://127.0.0.1:2"
+        [routes.code]
+        targets = ["other/a:7b *3", "anthropic/b"]
+        egress = "redacted"
+        balance = "spread"
+        retries = 0
+        latency_budget_ms = 1500
+        max_output_tokens = 100
+        max_temperature = "0.5"
+        cost_cap_microusd = 2000
+        buffered = true
+        quality = "record"
+        cache_s = 60
+        drift = "flag"
+        warm = true
+        "#,
+    );
+    let (_, settings) = places.load(&Environment::default(), &[]).unwrap();
+    let [anthropic, other] = &settings.providers[..] else { panic!("{:?}", settings.providers) };
+    assert_eq!((anthropic.base_url.as_str(), anthropic.api_keys.len()), ("http://127.0.0.1:2", 0));
+    assert_eq!((other.dialect, other.continues_answers), (Dialect::Ollama, Some(false)));
+    assert_eq!(other.api_keys, ["one", "two"]);
+    let first_token = settings.timeouts["other"].answer.first_token;
+    assert_eq!(first_token, Some(std::time::Duration::from_millis(700)));
+    assert_eq!(settings.redaction, [("ticket".to_owned(), "TICKET-[0-9]+".to_owned())]);
+    assert_eq!((settings.prices.as_path(), settings.metrics), (Path::new("/etc/devmesh/prices.toml"), None));
+    let route = &settings.routes[0];
+    assert_eq!((route.targets[0].weight, route.egress, route.warm), (3, Egress::Redacted, true));
+    let policy = router::Policy {
+        balance: router::Balance::Spread,
+        retries: 0,
+        latency_budget: Some(std::time::Duration::from_millis(1500)),
+        first_token_timeout: None,
+        max_output_tokens: Some(100),
+        temperature: Some((0.0, 0.5)),
+        cost_cap_microusd: Some(2000),
+        buffered: true,
+        enforce_quality: false,
+        cache: Some(std::time::Duration::from_secs(60)),
+        drift: router::Drift::Flag,
+    };
+    assert_eq!(route.policy, policy);
+}
+
+#[test]
+fn a_temperature_that_is_none_is_told_with_its_key() {
+    let places = Places::new();
+    places.file("here.toml", "[routes.code]\ntargets = [\"ollama/a\"]\nmax_temperature = \"hot\"\n");
+    let problems = places.problems(&Environment::default(), &[]);
+    assert!(problems.contains("routes.code.max_temperature") && problems.contains("`hot`"), "{problems}");
 }
 
 #[test]

@@ -234,7 +234,9 @@ async fn a_tool_that_takes_too_long_is_stopped_and_the_model_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_that_fails_for_a_moment_is_asked_again_and_one_that_keeps_failing_ends_the_job() {
     let repository = sample_repository();
-    let mesh = Mesh::start([Turn::error(500, "out of memory"), finish("Nothing to do.")]).await;
+    // The router asks the same model a second time by itself; the agent hears of it when that fails too.
+    let failure_of = || Turn::error(500, "out of memory");
+    let mesh = Mesh::start([failure_of(), failure_of(), finish("Nothing to do.")]).await;
     let agent = mesh.agent().await;
     let id = mesh.create(code(&repository, "Look.")).await;
     let job = mesh.ended(id).await;

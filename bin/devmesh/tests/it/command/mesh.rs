@@ -88,6 +88,8 @@ impl Home {
                 command.env(name, value);
             }
         }
+        // Many meshes run at once; those tests that are about metrics choose a port themselves.
+        command.env("DEVMESH_METRICS__PORT", "0");
         command.env("DEVMESH_DATA", self.data()).envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command

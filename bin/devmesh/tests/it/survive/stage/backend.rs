@@ -145,6 +145,7 @@ pub(crate) fn command(folder: &Path, port: u16) -> Command {
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("HOME", folder)
         .env("DEVMESH_JOBS__LEASE_S", "3")
+        .env("DEVMESH_METRICS__PORT", "0")
         // The tests read everything back as fast as they can.
         .env("DEVMESH_SERVER__REQUESTS_PER_SECOND", "100000")
         .arg("serve")
