@@ -35,8 +35,14 @@ const OVERFLOW: &[&str] = &[
 ];
 
 /// Lower-case codes and words of content filters.
-const FILTER: &[&str] =
-    &["content_filter", "content_policy_violation", "content management policy", "content filtering policy"];
+const FILTER: &[&str] = &[
+    "content_filter",
+    "content_policy_violation",
+    "content management policy",
+    "content filtering policy",
+    "invalid_prompt",
+    "violating our usage policy",
+];
 
 /// A status that is not success, and the body that came with it.
 pub(crate) fn status(provider: &str, model: &str, status: u16, body: &[u8], retry_after: Option<Duration>) -> Error {

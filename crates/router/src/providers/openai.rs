@@ -437,7 +437,8 @@ pub(crate) fn decoders() -> [fn(ByteStream) -> ChatStream; 2] {
         let timeout = std::time::Duration::from_secs(1);
         let endpoint =
             Endpoint::new("openai", "http://127.0.0.1:9/v1", Location::Local, timeout, Scheme::Bearer, Vec::new());
-        let endpoint = endpoint.unwrap_or_else(|error| unreachable!("an address without a key is an endpoint: {error}"));
+        let endpoint =
+            endpoint.unwrap_or_else(|error| unreachable!("an address without a key is an endpoint: {error}"));
         Origin { endpoint: Arc::new(endpoint), model: "m".to_owned(), silent_on_usage: Arc::default() }
     }
     let chat: fn(ByteStream) -> ChatStream = |body| {

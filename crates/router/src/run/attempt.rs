@@ -119,15 +119,19 @@ impl Run {
             patience: Patience { headers },
         };
         let started = timeout_at(due, candidate.provider.chat(request)).await;
-        let stream = match started {
-            Ok(started) => started?,
-            Err(_) if self.is_overdue() => return Err(self.overdue_error()),
+        let started = match started {
+            Ok(started) => started,
+            Err(_) if self.is_overdue() => Err(self.overdue_error()),
             Err(_) => {
-                return Err(Error::TimedOut {
-                    provider: provider(),
-                    awaited: Awaited::Headers,
-                    after: first_token_timeout,
-                });
+                Err(Error::TimedOut { provider: provider(), awaited: Awaited::Headers, after: first_token_timeout })
+            }
+        };
+        let stream = match started {
+            Ok(stream) => stream,
+            Err(error) => {
+                // Nobody else tells the breaker: there is no attempt yet that could.
+                permit.report(&error, candidate.loaded);
+                return Err(error);
             }
         };
         Ok(Attempt {

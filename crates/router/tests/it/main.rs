@@ -5,6 +5,8 @@ mod anthropic;
 #[cfg(test)]
 mod failures;
 #[cfg(test)]
+mod health;
+#[cfg(test)]
 mod ollama_provider;
 #[cfg(test)]
 mod openai_provider;
