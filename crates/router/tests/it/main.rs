@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod anthropic;
 #[cfg(test)]
+mod failures;
+#[cfg(test)]
 mod ollama_provider;
 #[cfg(test)]
 mod openai_provider;
+#[cfg(test)]
+mod stage;
