@@ -19,6 +19,7 @@ mod changes;
 mod own;
 mod rescue;
 mod retry;
+mod seam;
 mod trace;
 
 use crate::{
@@ -124,6 +125,8 @@ pub(crate) struct Run {
     phase: Phase,
     /// The target that is being listened to.
     attempt: Option<Box<Attempt>>,
+    /// The target that was asked and did not even say yet that it heard.
+    asking: Option<Asking>,
     /// What it said that was not passed on yet.
     held: VecDeque<Frame>,
     sent: Sent,
@@ -163,6 +166,13 @@ struct Trying {
     mode: Mode,
 }
 
+/// A request on its way.
+struct Asking {
+    candidate: Candidate,
+    mode: Mode,
+    begun: Instant,
+}
+
 struct Flawed {
     attempt: Box<Attempt>,
     frames: VecDeque<Frame>,
@@ -181,6 +191,7 @@ impl Run {
             left: VecDeque::new(),
             phase: Phase::Planning,
             attempt: None,
+            asking: None,
             held: VecDeque::new(),
             sent: Sent::default(),
             trace,
@@ -370,7 +381,9 @@ impl Run {
             tokio::time::sleep_until(not_before).await;
         }
         let begun = Instant::now();
-        match self.begin(&candidate, retries, mode.clone()).await {
+        let begun_attempt = self.begin(&candidate, retries, mode.clone()).await;
+        self.asking = None;
+        match begun_attempt {
             Ok(attempt) => {
                 let step = Step::Accepted {
                     provider: candidate.model.provider.clone(),
@@ -418,9 +431,13 @@ impl Run {
 
     /// The answer is whole and nothing of it was passed on yet: the moment to look at it.
     fn held_whole(&mut self) -> Option<Step> {
+        if self.rescues > 0 {
+            // Half an answer cannot be judged.
+            return self.commit(true, &[]);
+        }
         let flaws = self.attempt.as_ref().map(|attempt| self.judge(attempt)).unwrap_or_default();
         let enforce = self.policy().is_some_and(|policy| policy.enforce_quality);
-        if flaws.is_empty() || !enforce || self.rescues > 0 {
+        if flaws.is_empty() || !enforce {
             return self.commit(true, &flaws);
         }
         let attempt = self.attempt.take()?;
@@ -508,7 +525,7 @@ impl Run {
             }
             Heard::Failed(error) => {
                 let failed = self.give_up(error)?;
-                self.trace.cut(&failed, &self.sent);
+                self.trace.cut(&failed);
                 self.phase = Phase::Rescuing(failed.error);
                 None
             }
@@ -633,6 +650,8 @@ impl Drop for Run {
     fn drop(&mut self) {
         if let Some(attempt) = &self.attempt {
             self.trace.abandoned(attempt);
+        } else if let Some(Asking { candidate, mode, begun }) = self.asking.take() {
+            self.trace.abandoned_unheard(&candidate, &mode, begun);
         }
         self.end(Ended::Cancelled);
     }

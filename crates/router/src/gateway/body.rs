@@ -1,7 +1,7 @@
 //! The body of a streamed answer: steps in, the dialect's bytes out.
 
 use crate::{
-    Event,
+    Error, Event,
     accounts::Price,
     dialect::{Dialect, Encoder, Envelope},
     run::{Committed, Step},
@@ -81,7 +81,11 @@ impl<S: Stream<Item = Step> + Send + Unpin + 'static> Encoding<S> {
                 self.comment(&format!("x-devmesh-model: {}", committed.model), out);
             }
             Some(Step::Accepted { .. } | Step::Gave(_)) => {}
-            None => self.over = true,
+            // No run ends so; if one did, its answer would not be whole.
+            None => {
+                self.over = true;
+                self.encoder.fail(&Error::Cancelled, out);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! One target at work on one call.
 
-use super::{Run, rescue::Mode};
+use super::{Asking, Run, rescue::Mode};
 use crate::{
     Awaited, Error, Event, Frame,
     admission::Slot,
@@ -19,6 +19,9 @@ use protocol::Location;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
+/// Bytes of text that make about one token, where nobody counted: between English prose (4.5) and code (3.2).
+pub(crate) const BYTES_PER_TOKEN: u64 = 4;
+
 pub(crate) struct Attempt {
     pub(crate) candidate: Candidate,
     pub(crate) mode: Mode,
@@ -28,8 +31,12 @@ pub(crate) struct Attempt {
     /// What it said, as the caller gets it.
     pub(crate) whole: Whole,
     pub(crate) waited: Duration,
-    /// Since `begun`.
-    pub(crate) first_content: Option<Duration>,
+    /// It has begun to answer, whether or not the caller gets what it said.
+    speaks: bool,
+    /// Of what it said, whether or not the caller got it.
+    heard_bytes: usize,
+    /// What it told of the prompt when it began.
+    told: Usage,
     pub(crate) redactions: u64,
     stream: ChatStream,
     /// Its place among the provider's calls, and the breaker's leave. Both end with the attempt.
@@ -118,6 +125,7 @@ impl Run {
             checkpoint: checkpoint.clone().map(|checkpoint| checkpoint as Arc<dyn Checkpoint>),
             patience: Patience { headers },
         };
+        self.asking = Some(Asking { candidate: candidate.clone(), mode: mode.clone(), begun });
         let started = timeout_at(due, candidate.provider.chat(request)).await;
         let started = match started {
             Ok(started) => started,
@@ -141,7 +149,9 @@ impl Run {
             begun,
             whole: Whole::default(),
             waited: slot.waited,
-            first_content: None,
+            speaks: false,
+            heard_bytes: 0,
+            told: Usage::default(),
             redactions: checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.redactions()),
             stream,
             slot: Some(slot),
@@ -209,12 +219,15 @@ impl Attempt {
             frame.raw = None;
         }
         frame.events = departure::restored(&mut self.restorer, std::mem::take(&mut frame.events));
-        frame.events = self.mode.adapt(std::mem::take(&mut frame.events), &self.candidate.model.provider)?;
-        let content = frame.events.iter().any(Event::is_content);
-        if content && self.first_content.is_none() {
-            self.first_content = Some(self.begun.elapsed());
+        for event in &frame.events {
+            self.speaks |= event.is_content();
+            self.heard_bytes += size(event);
+            if let Event::Started { usage, .. } = event {
+                self.told = *usage;
+            }
         }
-        if self.first_content.is_some() {
+        frame.events = self.mode.adapt(std::mem::take(&mut frame.events), &self.candidate.model.provider)?;
+        if self.speaks {
             self.awaited = Awaited::NextToken;
             self.due = (Instant::now() + self.inter_token_timeout).min(self.whole_due);
         }
@@ -242,9 +255,20 @@ impl Attempt {
         if let Some(permit) = self.permit.take() {
             permit.report(&error, self.candidate.loaded);
         }
-        let usage = self.whole.finish.as_ref().map(|finish| finish.usage);
+        let usage = self.used();
         let Self { candidate, retries, mode, begun, .. } = *self;
         Failed { candidate, retries, mode, begun, error, usage }
+    }
+
+    /// What it used until now, where it has begun to answer. Providers count at the end, so what was not told by then is
+    /// estimated; no input tokens mean that nobody knows.
+    pub(crate) fn used(&self) -> Option<Usage> {
+        if let Some(finish) = &self.whole.finish {
+            return Some(finish.usage);
+        }
+        let output_tokens = (self.heard_bytes as u64).div_ceil(BYTES_PER_TOKEN).max(self.told.output_tokens);
+        let told = Usage { output_tokens, ..self.told };
+        (told != Usage::default()).then_some(told)
     }
 
     /// It did its work, whatever is thought of it.

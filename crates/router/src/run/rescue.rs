@@ -11,7 +11,7 @@
 //! ```
 //! A tool call is never rescued: half of one and half of another is a call nobody asked for.
 
-use super::{Phase, Run, Step, Trying};
+use super::{Phase, Run, Step, Trying, seam::Seam};
 use crate::{Error, Event, conversation::Format, plan::Candidate, splice::Splice};
 
 /// Targets that may go on with one answer, one after the other. Each reads the whole prompt again, while the caller waits.
@@ -23,18 +23,18 @@ pub(crate) enum Mode {
     /// As they are.
     Fresh,
     /// The caller has these words already, and the target goes on after them.
-    Prefill { sent: String, begun: bool },
+    Prefill { sent: String, seam: Seam },
     /// The caller has the beginning already, and the target says all of it again.
     Splice(Splice),
-    /// The caller has thoughts and no word of the answer: what this target thinks is not passed on too.
-    WithoutThinking,
+    /// The caller has no word of the answer, but thoughts or white space: this target answers anew, and what it thinks is not
+    /// passed on too.
+    WithoutThinking(Seam),
 }
 
 /// What the caller has.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
     pub(crate) text: String,
-    thinking: bool,
     tool_call: bool,
 }
 
@@ -43,9 +43,12 @@ impl Sent {
         for event in events {
             match event {
                 Event::Text(text) => self.text.push_str(text),
-                Event::Thinking(_) | Event::ThinkingSignature(_) | Event::RedactedThinking(_) => self.thinking = true,
                 Event::ToolCall { .. } | Event::ToolArguments { .. } => self.tool_call = true,
-                Event::Started { .. } | Event::Finished(_) => {}
+                Event::Started { .. }
+                | Event::Thinking(_)
+                | Event::ThinkingSignature(_)
+                | Event::RedactedThinking(_)
+                | Event::Finished(_) => {}
             }
         }
     }
@@ -53,7 +56,9 @@ impl Sent {
 
 impl Run {
     pub(super) fn rescue(&mut self, error: Error) -> Option<Step> {
-        if self.sent.tool_call || self.rescues >= RESCUES || !worth_rescuing(&error) || self.is_overdue() {
+        // Of several answers at once only the first one is followed.
+        let alone = self.call.asked.peek.choices <= 1;
+        if !alone || self.sent.tool_call || self.rescues >= RESCUES || !worth_rescuing(&error) || self.is_overdue() {
             return Some(self.fail(error));
         }
         let again = self.trace.last_candidate().filter(|_| self.rescues == 0);
@@ -69,12 +74,12 @@ impl Run {
     }
 
     fn mode_for(&self, candidate: &Candidate) -> Mode {
-        if self.sent.text.trim().is_empty() && self.sent.thinking {
-            return Mode::WithoutThinking;
+        if self.sent.text.trim().is_empty() {
+            return Mode::WithoutThinking(Seam::after(&self.sent.text));
         }
         let free_text = self.call.asked.conversation().is_ok_and(|conversation| conversation.format == Format::Text);
         if free_text && candidate.provider.continues_prefill(&candidate.model.name) {
-            return Mode::Prefill { sent: self.sent.text.clone(), begun: false };
+            return Mode::Prefill { sent: self.sent.text.clone(), seam: Seam::after(&self.sent.text) };
         }
         Mode::Splice(Splice::new(self.sent.text.clone()))
     }
@@ -98,7 +103,7 @@ impl Mode {
             Self::Fresh => "fresh",
             Self::Prefill { .. } => "prefill",
             Self::Splice(_) => "splice",
-            Self::WithoutThinking => "restart",
+            Self::WithoutThinking(_) => "restart",
         }
     }
 
@@ -137,17 +142,9 @@ impl Mode {
 
     fn text(&mut self, text: String, provider: &str) -> Result<String, Error> {
         match self {
-            Self::Fresh | Self::WithoutThinking => Ok(text),
+            Self::Fresh => Ok(text),
             Self::Splice(splice) => splice.push(&text).map(Option::unwrap_or_default).map_err(|_| diverged(provider)),
-            Self::Prefill { sent, begun } => {
-                if *begun || text.is_empty() {
-                    return Ok(text);
-                }
-                *begun = true;
-                // White space at the seam was cut from what the target was given, so it may come again.
-                let ends_in_space = sent.ends_with(char::is_whitespace);
-                Ok(if ends_in_space { text.trim_start().to_owned() } else { text })
-            }
+            Self::Prefill { seam, .. } | Self::WithoutThinking(seam) => Ok(seam.push(text)),
         }
     }
 }

@@ -34,6 +34,9 @@ impl Run {
         if self.is_overdue() || matches!(error, Error::Overdue { .. }) {
             return Some(self.overdue());
         }
+        if matches!(error, Error::Filtered { .. }) {
+            return Some(self.fail(error));
+        }
         if self.rescues > 0 {
             // The caller has half an answer: the next target may still go on with it.
             let first = self.first_error.take().unwrap_or(error);

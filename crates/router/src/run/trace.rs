@@ -1,8 +1,8 @@
 //! What a call goes through, for whoever asks afterwards why it went where it went.
 
 use super::{
-    attempt::{Attempt, Failed},
-    rescue::{Mode, Sent},
+    attempt::{Attempt, BYTES_PER_TOKEN, Failed},
+    rescue::Mode,
 };
 use crate::{
     Error, Event,
@@ -17,9 +17,6 @@ use protocol::{AttemptOutcome, CallTokens, Fallback, ModelAttempt, ModelCallReco
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Bytes of text that make about one token, where nobody counted: between English prose (4.5) and code (3.2).
-const BYTES_PER_TOKEN: u64 = 4;
-
 pub(crate) struct Trace {
     record: Box<ModelCallRecord>,
     started: Instant,
@@ -33,6 +30,8 @@ pub(crate) struct Trace {
     content_bytes: u64,
     /// Estimated, of targets that broke off after they had begun to answer.
     output_tokens_before: u64,
+    /// Estimated, for targets that did not get to tell it.
+    prompt_tokens: u64,
     usage: Usage,
     /// Of all targets that were asked; `None` once one of them has no known price.
     cost_microusd: Option<u64>,
@@ -85,6 +84,7 @@ impl Trace {
             last_token: None,
             content_bytes: 0,
             output_tokens_before: 0,
+            prompt_tokens: (call.asked.peek.prompt_bytes as u64).div_ceil(BYTES_PER_TOKEN).max(1),
             usage: Usage::default(),
             cost_microusd: Some(0),
             queued: Duration::ZERO,
@@ -133,7 +133,10 @@ impl Trace {
             _ => AttemptOutcome::Failed,
         };
         if let Some(usage) = usage {
-            self.add(usage, candidate);
+            self.add_partial(usage, candidate);
+            if !matches!(mode, Mode::Fresh) {
+                self.output_tokens_before += usage.output_tokens;
+            }
         }
         if let Error::Flawed { message, .. } = error {
             self.record.quality = Some(message.clone());
@@ -152,12 +155,11 @@ impl Trace {
         self.fallbacks.pop();
     }
 
-    pub(crate) fn cut(&mut self, failed: &Failed, sent: &Sent) {
+    pub(crate) fn cut(&mut self, failed: &Failed) {
         // The provider did not get to its count; what the caller has was generated all the same.
-        let estimated = (sent.text.len() as u64).div_ceil(BYTES_PER_TOKEN);
-        let input_tokens = failed.usage.map_or(0, |usage| usage.input_tokens);
-        self.output_tokens_before = estimated;
-        self.add(Usage { input_tokens, output_tokens: estimated, ..Usage::default() }, &failed.candidate);
+        let usage = failed.usage.unwrap_or_default();
+        self.output_tokens_before += usage.output_tokens;
+        self.add_partial(usage, &failed.candidate);
         self.attempt(&failed.candidate, &failed.mode, AttemptOutcome::Cut, Some(&failed.error), failed.begun);
         self.fallbacks.push(Fallback {
             provider: failed.candidate.model.provider.clone(),
@@ -214,12 +216,14 @@ impl Trace {
 
     /// The caller left while this target was at work.
     pub(crate) fn abandoned(&mut self, attempt: &Attempt) {
-        let said: usize = attempt.whole.blocks.iter().map(crate::answer::Block::bytes).sum();
-        self.add(
-            Usage { output_tokens: (said as u64).div_ceil(BYTES_PER_TOKEN), ..attempt.whole.usage() },
-            &attempt.candidate,
-        );
+        self.add_partial(attempt.used().unwrap_or_default(), &attempt.candidate);
         self.attempt(&attempt.candidate, &attempt.mode, AttemptOutcome::Cancelled, None, attempt.begun);
+    }
+
+    /// The caller left before this target said anything: it may have read the prompt.
+    pub(crate) fn abandoned_unheard(&mut self, candidate: &Candidate, mode: &Mode, begun: Instant) {
+        self.add_partial(Usage::default(), candidate);
+        self.attempt(candidate, mode, AttemptOutcome::Cancelled, None, begun);
     }
 
     /// The record, once.
@@ -315,6 +319,14 @@ impl Trace {
             error: error.map(ToString::to_string),
             ms: millis(begun.elapsed()),
         });
+    }
+
+    /// Of a target that did not finish: it read the prompt, whether or not it told how long that was.
+    fn add_partial(&mut self, mut usage: Usage, candidate: &Candidate) {
+        if usage.input_tokens == 0 {
+            usage.input_tokens = self.prompt_tokens;
+        }
+        self.add(usage, candidate);
     }
 
     fn add(&mut self, usage: Usage, candidate: &Candidate) {
