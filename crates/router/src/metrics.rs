@@ -207,18 +207,23 @@ impl Metrics {
 impl Router {
     /// Everything in the text format of OpenMetrics.
     pub fn metrics(&self) -> String {
-        let mut text = String::new();
-        // Writing to a String cannot fail.
-        let _ = encode(&mut text, &self.inner.metrics.registry);
         let mut now = Registry::default();
         now.register_collector(Box::new(Now(self.inner.clone())));
-        let end = "# EOF\n";
-        if text.ends_with(end) {
-            text.truncate(text.len() - end.len());
-        }
-        let _ = encode(&mut text, &now);
-        text
+        one_text(&self.inner.metrics.registry, &now)
     }
+}
+
+/// Both registries as one exposition, which ends once.
+fn one_text(first: &Registry, second: &Registry) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = encode(&mut text, first);
+    let end = "# EOF\n";
+    if text.ends_with(end) {
+        text.truncate(text.len() - end.len());
+    }
+    let _ = encode(&mut text, second);
+    text
 }
 
 /// What is so at this moment: breakers, and calls that run and wait.
@@ -263,5 +268,40 @@ impl Collector for Now {
             ConstGauge::new(admission.outlook().waiting as i64).encode(waiting.encode_family(&labels)?)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn by(provider: &str, model: &str) -> By {
+        By { route: "default".to_owned(), provider: provider.to_owned(), model: model.to_owned() }
+    }
+
+    #[test]
+    fn two_registries_are_one_exposition_that_ends_once() {
+        let metrics = Metrics::default();
+        metrics.fallbacks.get_or_create(&by("p", "a\"b\\c\nd")).inc();
+        metrics.queued.get_or_create(&by("p", "m")).observe(0.5);
+        let mut now = Registry::default();
+        now.register("devmesh_later", "Comes last", Counter::<u64>::default());
+        let text = one_text(&metrics.registry, &now);
+        assert_eq!(text.matches("# EOF").count(), 1, "{text}");
+        assert!(text.ends_with("devmesh_later_total 0\n# EOF\n"), "{text}");
+        assert!(text.contains("# UNIT devmesh_model_queue_duration_seconds seconds\n"), "{text}");
+        assert!(text.contains(r#"model="a\"b\\c\nd""#), "{text}");
+    }
+
+    #[test]
+    fn strangers_cannot_make_series_without_end() {
+        let metrics = Metrics::default();
+        let nobody = metrics.bounded(By { route: "made up".to_owned(), ..by("", "made up too") });
+        assert_eq!((nobody.route.as_str(), nobody.model.as_str()), ("other", "other"));
+        for number in 0..SERIES {
+            metrics.bounded(by("p", &number.to_string()));
+        }
+        assert_eq!(metrics.bounded(by("p", "one more")).model, "other");
+        assert_eq!(metrics.bounded(by("p", "7")).model, "7", "one that was known stays");
     }
 }

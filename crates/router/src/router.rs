@@ -336,13 +336,18 @@ impl Inner {
             (trace.usage(), trace.first_token(), trace.elapsed(), trace.queued());
         let Some(record) = trace.end(&ended) else { return };
         self.metrics.ended(&record, usage, first_token, elapsed, queued);
-        tracing::debug!(
+        tracing::info!(
             call_id = %call.id,
             route = record.route,
             provider = record.provider.as_deref(),
             model = record.model.as_deref(),
             state = record.state.as_str(),
+            input_tokens = record.tokens.input,
+            output_tokens = record.tokens.output,
+            cost_microusd = record.cost_microusd,
+            first_token_ms = record.first_token_ms,
             total_ms = record.total_ms,
+            fallbacks = record.fallbacks,
             "a model call ended"
         );
         self.books.record(record);
