@@ -89,6 +89,17 @@ pub enum Command {
     /// List, fetch, add and remove models
     #[command(subcommand)]
     Models(commands::models::Command),
+    /// Where model names lead, and why
+    #[command(subcommand)]
+    Routes(commands::routes::Command),
+    /// How targets and their queues do
+    Targets(commands::targets::Arguments),
+    /// Model calls, and why each went where it went
+    #[command(subcommand)]
+    Calls(commands::calls::Command),
+    /// What left this machine for a cloud
+    #[command(subcommand)]
+    Egress(commands::egress::Command),
     /// Check this machine and the mesh, with the command that mends each finding
     Doctor(commands::doctor::Arguments),
     /// Make, list and delete tokens
@@ -217,6 +228,10 @@ impl Command {
             Self::Deny(arguments) => commands::deny::run(arguments, context).await,
             Self::Verify(arguments) => commands::verify::run(arguments, context).await,
             Self::Models(command) => commands::models::run(command, context).await,
+            Self::Routes(command) => commands::routes::run(command, context).await,
+            Self::Targets(arguments) => commands::targets::run(arguments, context).await,
+            Self::Calls(command) => commands::calls::run(command, context).await,
+            Self::Egress(command) => commands::egress::run(command, context).await,
             Self::Doctor(arguments) => commands::doctor::run(arguments, context).await,
             Self::Token(command) => commands::token::run(command, context).await,
             Self::Config(command) => commands::config::run(command, context),

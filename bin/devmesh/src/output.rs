@@ -12,7 +12,7 @@ mod plain;
 mod progress;
 mod table;
 
-pub use amount::{age, bytes, duration_ms, tokens_text};
+pub use amount::{age, bytes, duration_ms, money, tokens_text};
 pub use event::{EventView, Seen};
 pub use exit::Exit;
 pub use failure::{Failure, Result};

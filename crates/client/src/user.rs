@@ -4,11 +4,12 @@ use crate::{
     ByteStream, EventStream, Result,
     http::{Client, with_query},
 };
-use domain::{ApprovalId, Cursor, JobId, TokenId};
+use domain::{ApprovalId, Cursor, JobId, ModelCallId, TokenId};
 use protocol::{
-    Approval, ApprovalPage, ArtifactPage, CancelJob, CreateJob, CreateToken, CreatedToken, DecideApproval, EventPage,
-    Health, Job, JobPage, ListApprovals, ListEvents, ListJobs, Models, Route, TokenPage, VerifyReport, Version,
-    WebSocketTicket,
+    Approval, ApprovalPage, ArtifactPage, CancelJob, CreateJob, CreateToken, CreatedToken, DecideApproval, EgressPage,
+    EgressVerification, EventPage, ExplainRoute, Health, Job, JobPage, KeyAccount, KeyPolicy, ListApprovals,
+    ListEgress, ListEvents, ListJobs, ListModelCalls, ModelCallPage, ModelCallRecord, Models, Route, RouteExplanation,
+    Targets, TokenPage, VerifyReport, Version, WebSocketTicket,
 };
 use reqwest::{Method, RequestBuilder, Url};
 use serde::de::DeserializeOwned;
@@ -83,6 +84,43 @@ impl Client {
 
     pub async fn route(&self, name: &str) -> Result<Route> {
         self.get(self.api(&["routes", name])).await
+    }
+
+    /// Where a call would go now, and why, without making it.
+    pub async fn explain_route(&self, name: &str, explain: &ExplainRoute) -> Result<RouteExplanation> {
+        self.ask(self.request(Method::POST, self.api(&["routes", name, "explain"])).json(explain)).await
+    }
+
+    /// Breakers and queues.
+    pub async fn targets(&self) -> Result<Targets> {
+        self.get(self.api(&["targets"])).await
+    }
+
+    pub async fn model_calls(&self, list: &ListModelCalls) -> Result<ModelCallPage> {
+        self.get(with_query(self.api(&["model-calls"]), list)?).await
+    }
+
+    pub async fn model_call_record(&self, id: ModelCallId) -> Result<ModelCallRecord> {
+        self.get(self.api(&["model-calls", &id.to_string()])).await
+    }
+
+    /// What left for a cloud.
+    pub async fn egress(&self, list: &ListEgress) -> Result<EgressPage> {
+        self.get(with_query(self.api(&["egress"]), list)?).await
+    }
+
+    pub async fn verify_egress(&self) -> Result<EgressVerification> {
+        self.get(self.api(&["egress", "verify"])).await
+    }
+
+    /// What a token may do with models, and what it used.
+    pub async fn key_account(&self, id: TokenId) -> Result<KeyAccount> {
+        self.get(self.api(&["tokens", &id.to_string(), "policy"])).await
+    }
+
+    /// Replaces what a token may do with models.
+    pub async fn put_key_policy(&self, id: TokenId, policy: &KeyPolicy) -> Result<KeyAccount> {
+        self.ask(self.request(Method::PUT, self.api(&["tokens", &id.to_string(), "policy"])).json(policy)).await
     }
 
     pub async fn tokens(&self) -> Result<TokenPage> {

@@ -56,6 +56,7 @@ pub(super) fn announce(context: &Context, backend: &Backend, agents: usize) -> R
         }));
     }
     output.say(format_args!("backend   {}", backend.url));
+    output.say(format_args!("tools     OpenAI base URL {0}/v1, Anthropic {0}, Ollama {0}/ollama", backend.url));
     output.say(format_args!("data      {}", settings.data.display()));
     match &backend.first_token {
         Some(token) => {

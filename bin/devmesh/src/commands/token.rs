@@ -3,6 +3,7 @@
 mod create;
 mod list;
 mod path;
+mod policy;
 mod remove;
 
 use crate::{
@@ -13,9 +14,11 @@ use crate::{
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Make a token; its secret is printed this once
-    Create(create::Arguments),
+    Create(Box<create::Arguments>),
     /// All tokens, without their secrets
     List,
+    /// What a token may do with models and what it used; with options, change that
+    Policy(Box<policy::Arguments>),
     /// Delete tokens; what uses them is shut out at once
     Rm(remove::Arguments),
     /// The file with the first admin token of this data folder
@@ -24,8 +27,9 @@ pub enum Command {
 
 pub async fn run(command: Command, context: &Context) -> Result<Exit> {
     match command {
-        Command::Create(arguments) => create::run(arguments, context).await,
+        Command::Create(arguments) => create::run(*arguments, context).await,
         Command::List => list::run(context).await,
+        Command::Policy(arguments) => policy::run(*arguments, context).await,
         Command::Rm(arguments) => remove::run(arguments, context).await,
         Command::Path => path::run(context),
     }

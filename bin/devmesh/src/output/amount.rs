@@ -42,8 +42,13 @@ pub fn tokens_text(usage: &Usage) -> String {
     let tokens = format!("{} in, {} out tokens", usage.input_tokens, usage.output_tokens);
     match usage.cost_microusd {
         0 => tokens,
-        cost => format!("{tokens}, ${:.4}", cost as f64 / 1e6),
+        cost => format!("{tokens}, {}", money(cost)),
     }
+}
+
+/// Millionths of a US dollar.
+pub fn money(microusd: u64) -> String {
+    format!("${:.4}", microusd as f64 / 1e6)
 }
 
 #[cfg(test)]

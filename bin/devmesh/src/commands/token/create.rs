@@ -1,21 +1,37 @@
+use super::policy::Limits;
 use crate::{
     context::Context,
     output::{Exit, Result},
 };
 use domain::Scope;
-use protocol::CreateToken;
+use protocol::{CreateToken, KeyPolicy};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// What it is for
-    name: String,
-    /// admin: everything. user: own jobs. viewer: reads. agent: works on jobs
+    #[arg(required_unless_present = "named", conflicts_with = "named")]
+    name: Option<String>,
+    /// The same as an option
+    #[arg(long = "name", id = "named", value_name = "NAME")]
+    named: Option<String>,
+    /// admin: everything. user: own jobs. viewer: reads. agent: works on jobs. model: calls models
     #[arg(long, default_value = "user")]
     scope: Scope,
+    #[command(flatten)]
+    limits: Limits,
 }
 
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
-    let created = context.client()?.create_token(&CreateToken { name: arguments.name, scope: arguments.scope }).await?;
+    let client = context.client()?;
+    let name = arguments.name.or(arguments.named).unwrap_or_default();
+    let created = client.create_token(&CreateToken { name, scope: arguments.scope }).await?;
+    if let Some(policy) = arguments.limits.over(&KeyPolicy::default())
+        && let Err(error) = client.put_key_policy(created.token.id, &policy).await
+    {
+        // Nobody has its secret yet; a token without the limits that were asked for must not stay.
+        client.delete_token(created.token.id).await?;
+        return Err(error.into());
+    }
     context.output.show(&created, || created.secret.clone())?;
     context.output.say("this is the only time the secret is shown");
     context.output.next("put it into a file only you can read, and name that file in DEVMESH_TOKEN_FILE");

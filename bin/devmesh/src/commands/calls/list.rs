@@ -1,0 +1,56 @@
+use crate::{
+    context::Context,
+    output::{Exit, Result, Table, age, duration_ms, money},
+};
+use domain::{Clock, SystemClock};
+use protocol::ListModelCalls;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Only those made for this job: its id, or the beginning of it
+    #[arg(long)]
+    job: Option<String>,
+    /// At most this many, 1 to 1000
+    #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+}
+
+pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
+    let client = context.client()?;
+    let output = &context.output;
+    let job_id = match &arguments.job {
+        Some(text) => Some(context.job(&client, text).await?.id),
+        None => None,
+    };
+    let page = client.model_calls(&ListModelCalls { job_id, limit: Some(arguments.limit), cursor: None }).await?;
+    if output.json {
+        output.json(&page.model_calls)?;
+        return Ok(Exit::Done);
+    }
+    let now = SystemClock.now();
+    let mut table = Table::new(["ID", "STATE", "AGE", "TOOK", "TOKENS", "COST", "ROUTE", "ANSWERED BY"]);
+    for call in &page.model_calls {
+        let target = match (&call.provider, &call.model) {
+            (Some(provider), Some(model)) => format!("{provider}/{model}"),
+            _ => "-".to_owned(),
+        };
+        table.row([
+            call.id.to_string(),
+            call.state.as_str().to_owned(),
+            age(call.at, now),
+            call.total_ms.map_or_else(|| "-".into(), duration_ms),
+            format!("{}+{}", call.tokens.input, call.tokens.output),
+            call.cost_microusd.map_or_else(|| "-".into(), money),
+            call.route.clone(),
+            target,
+        ]);
+    }
+    if table.is_empty() {
+        output.say("no model calls");
+        output.next("devmesh routes list");
+        return Ok(Exit::Done);
+    }
+    output.table(table)?;
+    output.next("devmesh calls show ID");
+    Ok(Exit::Done)
+}

@@ -1,0 +1,97 @@
+use crate::{
+    context::Context,
+    output::{Exit, Result, Table, duration_ms, money, one_line},
+};
+use domain::ModelCallId;
+use protocol::{AttemptOutcome, ModelCallRecord};
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Id of the call, as `x-devmesh-request-id` and `devmesh calls list` tell it
+    call: ModelCallId,
+}
+
+pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
+    let output = &context.output;
+    let call = context.client()?.model_call_record(arguments.call).await?;
+    if output.json {
+        output.json(&call)?;
+        return Ok(Exit::Done);
+    }
+    output.table(facts(&call))?;
+    let mut tries = Table::new(["TRY", "OUTCOME", "TOOK", "ERROR"]);
+    for attempt in &call.attempts {
+        tries.row([
+            format!("{}/{}", attempt.provider, attempt.model),
+            outcome(attempt.outcome).to_owned(),
+            duration_ms(attempt.ms),
+            attempt.error.clone().unwrap_or_default(),
+        ]);
+    }
+    if !tries.is_empty() {
+        output.line("")?;
+        output.table(tries)?;
+    }
+    if !call.candidates.is_empty() {
+        output.line("")?;
+        output.table(super::super::routes::candidates(&call.candidates))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn outcome(outcome: AttemptOutcome) -> &'static str {
+    match outcome {
+        AttemptOutcome::Answered => "answered",
+        AttemptOutcome::Failed => "failed",
+        AttemptOutcome::Cut => "cut",
+        AttemptOutcome::Poor => "poor",
+        AttemptOutcome::Cancelled => "cancelled",
+    }
+}
+
+fn facts(call: &ModelCallRecord) -> Table {
+    let mut table = Table::new(["", ""]);
+    let mut fact = |name: &str, value: String| table.row([name.to_owned(), value]);
+    fact("id", call.id.to_string());
+    fact("state", call.state.as_str().to_owned());
+    fact("route", call.route.clone());
+    if let (Some(provider), Some(model)) = (&call.provider, &call.model) {
+        fact("answered by", format!("{provider}/{model}"));
+    }
+    if let Some(digest) = &call.digest {
+        fact("digest", digest.clone());
+    }
+    if !call.rule.is_empty() {
+        fact("why", one_line(&call.rule, 400));
+    }
+    if let Some(error) = &call.error {
+        fact("error", one_line(error, 400));
+    }
+    if let Some(quality) = &call.quality {
+        fact("quality", one_line(quality, 400));
+    }
+    fact("at", call.at.to_string());
+    if let Some(job) = call.job {
+        fact("job", job.to_string());
+    }
+    fact("egress", super::super::routes::egress(call.egress).to_owned());
+    fact("fallbacks", call.fallbacks.to_string());
+    fact("tokens", format!("{} in, {} out", call.tokens.input, call.tokens.output));
+    fact("cost", call.cost_microusd.map_or_else(|| "not known".into(), money));
+    if let Some(first) = call.first_token_ms {
+        fact("first token", duration_ms(first));
+    }
+    if let Some(total) = call.total_ms {
+        fact("took", duration_ms(total));
+    }
+    if call.cache_hit {
+        fact("cache", "answered from memory".into());
+    }
+    if call.redactions > 0 {
+        fact("redactions", call.redactions.to_string());
+    }
+    if !call.lost_fields.is_empty() {
+        fact("lost fields", call.lost_fields.join(", "));
+    }
+    table
+}
