@@ -114,6 +114,34 @@ fn shortened(text: &str) -> String {
     text.chars().take(128).collect()
 }
 
+/// What an answer of a model says of itself: who answered, what it cost, and what is left of the key's limits.
+const OF_MODEL_CALLS: [&str; 24] = [
+    "x-devmesh-request-id",
+    "x-devmesh-provider",
+    "x-devmesh-model",
+    "x-devmesh-fallbacks",
+    "x-devmesh-digest",
+    "x-devmesh-cost-microusd",
+    "x-devmesh-context-tokens",
+    "x-devmesh-context-used",
+    "x-devmesh-cache",
+    "x-devmesh-lost-fields",
+    "x-devmesh-quality",
+    "x-devmesh-notice",
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
+    "x-ratelimit-limit-tokens",
+    "x-ratelimit-remaining-tokens",
+    "x-ratelimit-reset-tokens",
+    "anthropic-ratelimit-requests-limit",
+    "anthropic-ratelimit-requests-remaining",
+    "anthropic-ratelimit-requests-reset",
+    "anthropic-ratelimit-tokens-limit",
+    "anthropic-ratelimit-tokens-remaining",
+    "anthropic-ratelimit-tokens-reset",
+];
+
 /// Lets pages of the allowed origins read answers. No credentials: tokens travel in a header a page has to set itself.
 pub fn cors(allowed: &Allowed) -> CorsLayer {
     let origins: Vec<HeaderValue> = allowed.origins.iter().filter_map(|origin| origin.parse().ok()).collect();
@@ -125,14 +153,26 @@ pub fn cors(allowed: &Allowed) -> CorsLayer {
             header::CONTENT_TYPE,
             HeaderName::from_static("idempotency-key"),
             HeaderName::from_static("last-event-id"),
+            HeaderName::from_static("x-api-key"),
+            HeaderName::from_static("anthropic-version"),
+            HeaderName::from_static("anthropic-beta"),
+            HeaderName::from_static("x-devmesh-route"),
+            HeaderName::from_static("x-devmesh-deadline-ms"),
+            HeaderName::from_static("x-devmesh-cache"),
+            HeaderName::from_static("x-devmesh-buffered"),
         ])
-        .expose_headers([
-            crate::envelope::REQUEST_ID,
-            header::LOCATION,
-            header::RETRY_AFTER,
-            header::CONTENT_DISPOSITION,
-            header::ETAG,
-        ])
+        .expose_headers(
+            [
+                crate::envelope::REQUEST_ID,
+                header::LOCATION,
+                header::RETRY_AFTER,
+                header::CONTENT_DISPOSITION,
+                header::ETAG,
+            ]
+            .into_iter()
+            .chain(OF_MODEL_CALLS.map(HeaderName::from_static))
+            .collect::<Vec<_>>(),
+        )
         .max_age(Duration::from_secs(600))
 }
 

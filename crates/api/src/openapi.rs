@@ -17,7 +17,7 @@ const DESCRIPTION: &str = "\
 Durable jobs done by agents, on models that are local first.
 
 Every request but `/healthz` and `/readyz` carries `Authorization: Bearer dm_…`. The list behind `bearer` in an operation's \
-security names the scopes that may use it, any of them: `admin` includes `user`, which includes `viewer`; `agent` stands apart.
+security names the scopes that may use it, any of them: `admin` includes `user`, which includes `viewer`; `agent` and `model` stand apart.
 
 Errors are RFC 9457 problems with a stable `code`; `type` leads to the page that explains it. Every answer has an \
 `x-request-id`. Lists are pages: pass `next_cursor` on as `cursor`. A job's log is read from any `epoch.seq` cursor, as pages, \
@@ -58,6 +58,11 @@ impl Modify for Tokens {
             .content(PROBLEM_MEDIA_TYPE, Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem")))))
             .build();
         components.responses.insert("Problem".into(), RefOr::T(problem));
+        let of_a_vendor = Response::builder()
+            .description("An error in the shape of the vendor whose path was asked: OpenAI's, Anthropic's or Ollama's.")
+            .content("application/json", Content::new(None::<RefOr<utoipa::openapi::Schema>>))
+            .build();
+        components.responses.insert("VendorError".into(), RefOr::T(of_a_vendor));
     }
 }
 
@@ -70,6 +75,11 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         .merge(routes::authenticated())
         .merge(routes::long_polls());
     let mut document = routes.into_openapi();
+    // A parameter that takes the rest of the path is written with a star in routes, and without one in this format.
+    document.paths.paths = std::mem::take(&mut document.paths.paths)
+        .into_iter()
+        .map(|(path, item)| (path.replace("{*", "{"), item))
+        .collect();
     for item in document.paths.paths.values_mut() {
         let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
         for operation in operations.into_iter().flatten() {
@@ -79,7 +89,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document
 }
 
-/// Any operation may be refused, and always with a problem. The format wants a word on every answer; where the schema
+/// Any operation may be refused: with a problem, or in the vendor's shape where a vendor's client asks. The format wants a word on every answer; where the schema
 /// says it all, that word is short.
 fn explain_answers(operation: &mut Operation) {
     for response in operation.responses.responses.values_mut() {
@@ -88,7 +98,9 @@ fn explain_answers(operation: &mut Operation) {
             _ => {}
         }
     }
-    let problem = RefOr::Ref(Ref::from_response_name("Problem"));
+    let is_of_a_vendor = operation.tags.iter().flatten().any(|tag| tag == "gateway");
+    let refusal = if is_of_a_vendor { "VendorError" } else { "Problem" };
+    let problem = RefOr::Ref(Ref::from_response_name(refusal));
     operation.responses.responses.insert("default".into(), problem);
 }
 
@@ -127,7 +139,10 @@ mod tests {
         for (path, item) in document["paths"].as_object().unwrap() {
             for (method, operation) in item.as_object().unwrap() {
                 let name = format!("{method} {path}");
-                assert_eq!(operation["responses"]["default"]["$ref"], "#/components/responses/Problem", "{name}");
+                let refusal = if operation["tags"][0] == "gateway" { "VendorError" } else { "Problem" };
+                let refusal = format!("#/components/responses/{refusal}");
+                assert_eq!(operation["responses"]["default"]["$ref"], refusal, "{name}");
+                assert!(!path.contains('*'), "{name} is a path of this format");
                 assert!(operation["summary"].is_string(), "{name} has no summary");
                 assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{name} repeats an id");
                 let anonymous = ["/healthz", "/readyz", "/api/v1/ws"].contains(&path.as_str());

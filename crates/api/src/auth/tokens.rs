@@ -190,9 +190,11 @@ impl Tokens {
             ));
         }
         let audit = audit(caller, self.clock.now(), "token.delete", &entry.row);
+        let principal = entry.principal;
         self.store
             .write(move |transaction| -> Result<(), store::Error> {
                 transaction.delete_token(id)?;
+                transaction.delete_key_policy(principal)?;
                 transaction.audit(&audit)
             })
             .await?;

@@ -24,7 +24,11 @@ const READS: &[Scope] = &[Scope::Viewer, Scope::User, Scope::Admin];
 const COMMANDS: &[Scope] = &[Scope::User, Scope::Admin];
 const ADMIN: &[Scope] = &[Scope::Admin];
 const AGENT: &[Scope] = &[Scope::Agent];
-const ANYONE: &[Scope] = &[Scope::Viewer, Scope::User, Scope::Admin, Scope::Agent];
+/// What an agent needs to go on with a job it leased.
+const READS_AND_AGENTS: &[Scope] = &[Scope::Viewer, Scope::User, Scope::Admin, Scope::Agent];
+const ANYONE: &[Scope] = &[Scope::Viewer, Scope::User, Scope::Admin, Scope::Agent, Scope::Model];
+const MODEL_CALLS: &[Scope] = &[Scope::Model, Scope::User, Scope::Admin];
+const MODEL_READS: &[Scope] = &[Scope::Model, Scope::Viewer, Scope::User, Scope::Admin];
 
 const TABLE: &[Row] = &[
     Row { method: "get", path: "/healthz", allowed: ANYONE, anonymous: true },
@@ -41,14 +45,42 @@ const TABLE: &[Row] = &[
     row("delete", "/api/v1/jobs/{id}", COMMANDS),
     row("post", "/api/v1/jobs/{id}/cancel", COMMANDS),
     row("post", "/api/v1/jobs/{id}/retry", COMMANDS),
-    row("get", "/api/v1/jobs/{id}/events", ANYONE),
+    row("get", "/api/v1/jobs/{id}/events", READS_AND_AGENTS),
     row("get", "/api/v1/jobs/{id}/verify", READS),
-    row("get", "/api/v1/jobs/{id}/artifacts", ANYONE),
-    row("get", "/api/v1/jobs/{id}/artifacts/{name}", ANYONE),
+    row("get", "/api/v1/jobs/{id}/artifacts", READS_AND_AGENTS),
+    row("get", "/api/v1/jobs/{id}/artifacts/{name}", READS_AND_AGENTS),
     row("get", "/api/v1/approvals", READS),
     row("post", "/api/v1/approvals/{id}/decision", COMMANDS),
     row("get", "/api/v1/models", READS),
     row("get", "/api/v1/routes/{name}", ANYONE),
+    row("post", "/api/v1/routes/{name}/explain", MODEL_READS),
+    row("get", "/api/v1/targets", READS),
+    row("get", "/api/v1/model-calls", MODEL_READS),
+    row("get", "/api/v1/model-calls/{id}", MODEL_READS),
+    row("get", "/api/v1/egress", ADMIN),
+    row("get", "/api/v1/egress/verify", ADMIN),
+    row("get", "/api/v1/tokens/{id}/policy", ADMIN),
+    row("put", "/api/v1/tokens/{id}/policy", ADMIN),
+    row("post", "/v1/chat/completions", MODEL_CALLS),
+    row("post", "/v1/completions", MODEL_CALLS),
+    row("post", "/v1/responses", MODEL_CALLS),
+    row("post", "/v1/embeddings", MODEL_CALLS),
+    row("get", "/v1/models", MODEL_READS),
+    row("post", "/v1/messages", MODEL_CALLS),
+    row("post", "/v1/messages/count_tokens", MODEL_CALLS),
+    row("post", "/ollama/api/chat", MODEL_CALLS),
+    row("post", "/ollama/api/generate", MODEL_CALLS),
+    row("post", "/ollama/api/embed", MODEL_CALLS),
+    row("post", "/ollama/api/embeddings", MODEL_CALLS),
+    row("get", "/ollama/api/tags", MODEL_READS),
+    row("get", "/ollama/api/ps", MODEL_READS),
+    row("post", "/ollama/api/show", MODEL_READS),
+    row("get", "/ollama/api/version", MODEL_READS),
+    row("post", "/ollama/api/pull", ADMIN),
+    row("delete", "/ollama/api/delete", ADMIN),
+    row("get", "/providers/{provider}/{path}", MODEL_CALLS),
+    row("post", "/providers/{provider}/{path}", MODEL_CALLS),
+    row("delete", "/providers/{provider}/{path}", MODEL_CALLS),
     row("get", "/api/v1/tokens", ADMIN),
     row("post", "/api/v1/tokens", ADMIN),
     row("delete", "/api/v1/tokens/{id}", ADMIN),
@@ -76,15 +108,26 @@ impl Row {
             .replace("{job_id}", "019a2b3c-0000-7000-8000-000000000001")
             .replace("{name}", "nothing")
             .replace("{file}", "swagger-ui.css")
-            .replace("{code}", "not_found");
-        if self.method == "put" { path + "?attempt=1" } else { path }
+            .replace("{code}", "not_found")
+            .replace("{provider}", "nobody")
+            .replace("{path}", "audio/speech");
+        if self.path.ends_with("/artifacts/{name}") && self.method == "put" { path + "?attempt=1" } else { path }
     }
 
     fn body(&self) -> Option<Value> {
         let usage = json!({"attempt": 1, "call_id": "1", "tool": "run", "arguments": {}});
+        if self.method == "post" && ["/v1/", "/ollama/", "/providers/"].iter().any(|start| self.path.starts_with(start))
+        {
+            return Some(
+                json!({"model": "nobody/nothing", "messages": [{"role": "user", "content": "x"}], "max_tokens": 1}),
+            );
+        }
         Some(match self.path {
             "/api/v1/jobs" if self.method == "post" => json!({"kind": "ask", "task": "x"}),
             "/api/v1/tokens" if self.method == "post" => json!({"name": "x", "scope": "viewer"}),
+            "/api/v1/tokens/{id}/policy" if self.method == "put" => json!({"requests_per_minute": 1}),
+            "/api/v1/routes/{name}/explain" => json!({}),
+            "/ollama/api/delete" => json!({"model": "nobody/nothing"}),
             "/api/v1/approvals/{id}/decision" => json!({"decision": "approved", "arguments_sha256": "0".repeat(64)}),
             "/api/v1/leases" => json!({"worker_id": "019a2b3c-0000-7000-8000-000000000002", "worker_name": "x"}),
             "/api/v1/leases/{job_id}/heartbeat" => json!({"attempt": 1}),
@@ -107,7 +150,7 @@ async fn every_route_lets_in_exactly_the_scopes_of_the_table() {
     let app = TestApp::with(options).await;
     for row in TABLE {
         let method: Method = row.method.to_uppercase().parse().unwrap();
-        for scope in [None, Some(Scope::Viewer), Some(Scope::User), Some(Scope::Agent), Some(Scope::Admin)] {
+        for scope in [None].into_iter().chain(Scope::ALL.iter().copied().map(Some)) {
             let mut request = match scope {
                 Some(scope) => app.request(method.clone(), &row.address(), scope),
                 None => app.http.request(method.clone(), app.url(&row.address())),

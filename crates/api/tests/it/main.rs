@@ -5,6 +5,7 @@
 mod authorisation;
 mod backups;
 mod events;
+mod gateway;
 mod guards;
 mod leases;
 mod limits;

@@ -5,8 +5,9 @@ use crate::{
     support::{TestApp, parsed, problem},
 };
 use domain::{ErrorCode, Scope};
-use protocol::{Egress, Lease};
+use protocol::Lease;
 use reqwest::{RequestBuilder, StatusCode};
+use router::conversation::Part;
 use serde_json::{Value, json};
 use testkit::eventually;
 
@@ -30,8 +31,9 @@ async fn an_answer_is_streamed_and_recorded() {
     let lease = app.leased_job().await;
     let request = tokio::spawn(call(&app, &lease).send());
     let asked = app.calls.next().await;
-    assert_eq!(asked.request.messages[0].content, "hello");
-    assert_eq!(asked.request.egress, Egress::LocalOnly);
+    let conversation = asked.request.conversation().unwrap();
+    assert_eq!(conversation.messages[0].parts, [Part::Text("hello".into())]);
+    assert!(asked.request.checkpoint.is_none(), "nothing of it may leave the machine");
     asked.say("Hel").await;
     let mut stream = SseStream::new(request.await.unwrap().unwrap());
     assert_eq!(stream.next().await.unwrap().event, "started");

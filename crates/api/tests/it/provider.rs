@@ -3,11 +3,14 @@
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use protocol::{FinishReason, Location, Model};
-use router::{ChatRequest, ChatStream, Chunk, Error, Provider};
+use router::{
+    Error, Event, Frame, Provider,
+    answer::{Finish, Usage},
+    providers::{ChatRequest, ChatStream},
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Mutex, mpsc};
-use tokio_util::sync::CancellationToken;
 
 pub const MODEL: &str = "scripted/parrot";
 
@@ -22,11 +25,10 @@ pub struct Calls {
     broken: Arc<AtomicBool>,
 }
 
-/// One call: answer it chunk by chunk.
+/// One call: answer it piece by piece.
 pub struct Asked {
     pub request: ChatRequest,
-    chunks: mpsc::Sender<Result<Chunk, Error>>,
-    cancelled: CancellationToken,
+    frames: mpsc::Sender<Result<Frame, Error>>,
 }
 
 impl ScriptedProvider {
@@ -50,17 +52,13 @@ impl Calls {
 
 impl Asked {
     pub async fn say(&self, text: &str) {
-        self.chunks.send(Ok(Chunk::Text(text.into()))).await.unwrap();
+        self.frames.send(Ok(Event::Text(text.into()).into())).await.unwrap();
     }
 
     pub async fn done(&self) {
-        let done = Chunk::Done {
-            tool_calls: Vec::new(),
-            finish_reason: FinishReason::Stop,
-            input_tokens: 7,
-            output_tokens: 3,
-        };
-        self.chunks.send(Ok(done)).await.unwrap();
+        let usage = Usage { input_tokens: 7, output_tokens: 3, ..Usage::default() };
+        let finished = Event::Finished(Finish::new(FinishReason::Stop, usage));
+        self.frames.send(Ok(finished.into())).await.unwrap();
     }
 
     /// Ends the stream without a word that it is whole.
@@ -68,10 +66,7 @@ impl Asked {
 
     /// Until the router has let go of the answer.
     pub async fn stopped(&self) {
-        tokio::select! {
-            () = self.cancelled.cancelled() => {}
-            () = self.chunks.closed() => {}
-        }
+        self.frames.closed().await;
     }
 }
 
@@ -95,6 +90,9 @@ impl Provider for ScriptedProvider {
             context_tokens: None,
             native_tools: true,
             structured_output: true,
+            chats: true,
+            embeds: false,
+            vision: false,
             available: true,
             digest: None,
             size_bytes: None,
@@ -102,9 +100,9 @@ impl Provider for ScriptedProvider {
         }])
     }
 
-    async fn chat(&self, request: ChatRequest, cancel: CancellationToken) -> Result<ChatStream, Error> {
-        let (chunks, receiver) = mpsc::channel(8);
-        self.calls.send(Asked { request, chunks, cancelled: cancel }).await.unwrap();
+    async fn chat(&self, request: ChatRequest) -> Result<ChatStream, Error> {
+        let (frames, receiver) = mpsc::channel(8);
+        self.calls.send(Asked { request, frames }).await.unwrap();
         Ok(stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) }).boxed())
     }
 }

@@ -4,6 +4,7 @@ use crate::provider::{Calls, ScriptedProvider};
 use domain::{Epoch, JobId, Scope, SystemClock};
 use protocol::{CreateJob, CreatedToken, EventPage, Job, Lease, Problem};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use router::{Books, Mounted, Provider, Router, accounts};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use store::Store;
@@ -22,6 +23,7 @@ pub struct TestApp {
     tokens: BTreeMap<Scope, String>,
     server: Option<JoinHandle<std::io::Result<()>>>,
     service: Option<JoinHandle<()>>,
+    journal: Option<JoinHandle<()>>,
     stop_service: CancellationToken,
     folder: PathBuf,
     _directory: Option<TempDir>,
@@ -47,8 +49,21 @@ impl TestApp {
         app
     }
 
+    /// With these providers besides the scripted one, which comes last.
+    pub async fn with_providers(options: api::Options, providers: Vec<Arc<dyn Provider>>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path().join("data");
+        let mut app = Self::open(folder, options, providers).await;
+        app._directory = Some(directory);
+        app
+    }
+
     /// On a data folder that is there already, or not yet.
     pub async fn on(folder: PathBuf, options: api::Options) -> Self {
+        Self::open(folder, options, Vec::new()).await
+    }
+
+    pub async fn open(folder: PathBuf, options: api::Options, providers: Vec<Arc<dyn Provider>>) -> Self {
         let store = Store::open(store::Options::new(&folder)).await.unwrap();
         let clock = Arc::new(SystemClock);
         let first = folder.join("admin-token");
@@ -60,7 +75,17 @@ impl TestApp {
         let stop_service = CancellationToken::new();
         let service = tokio::spawn(service.run(stop_service.clone()));
         let (provider, calls) = ScriptedProvider::new();
-        let router = Arc::new(router::Router::new(router::Options::new(vec![Arc::new(provider)])).unwrap());
+        let opened = accounts::open(&store, clock.clone(), accounts::Options::default()).await.unwrap();
+        let books = Books::new(&opened, store.clone());
+        let journal = opened.service;
+        let stop = stop_service.clone();
+        let journal = tokio::spawn(async move { let _ = journal.run(stop).await; });
+        let mounted: Vec<Mounted> = providers
+            .into_iter()
+            .chain([Arc::new(provider) as Arc<dyn Provider>])
+            .map(|provider| Mounted::new(provider, 8))
+            .collect();
+        let router = Arc::new(Router::new(router::Options::new(mounted, clock.clone(), books).unwrap()).unwrap());
         let parts = api::Parts { store: store.clone(), jobs, router, clock, options };
         let app = api::App::start(parts).await.unwrap();
 
@@ -81,11 +106,12 @@ impl TestApp {
             tokens: BTreeMap::from([(Scope::Admin, admin)]),
             server: Some(server),
             service: Some(service),
+            journal: Some(journal),
             stop_service,
             folder,
             _directory: None,
         };
-        for scope in [Scope::User, Scope::Viewer, Scope::Agent] {
+        for scope in [Scope::User, Scope::Viewer, Scope::Agent, Scope::Model] {
             let secret = test.new_token(scope).await.secret;
             test.tokens.insert(scope, secret);
         }
@@ -185,6 +211,7 @@ impl TestApp {
         self.server.take().unwrap().await.unwrap().unwrap();
         self.stop_service.cancel();
         self.service.take().unwrap().await.unwrap();
+        self.journal.take().unwrap().await.unwrap();
         self.store.clone().close().await;
         self._directory.take()
     }

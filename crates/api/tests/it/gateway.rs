@@ -1,0 +1,232 @@
+//! Clients of OpenAI, Anthropic and Ollama, pointed at this server.
+
+use crate::{
+    provider::MODEL,
+    support::{TestApp, options, parsed},
+};
+use domain::Scope;
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+
+fn chat(app: &TestApp, scope: Scope, stream: bool) -> RequestBuilder {
+    app.post("/v1/chat/completions", scope, &question(stream))
+}
+
+fn question(stream: bool) -> Value {
+    json!({"model": MODEL, "stream": stream, "max_tokens": 16, "messages": [{"role": "user", "content": "hello"}]})
+}
+
+async fn refusal(request: RequestBuilder) -> (u16, Value) {
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    assert_eq!(response.headers()["content-type"], "application/json");
+    (status, response.json().await.unwrap())
+}
+
+/// Whether the body is an error as the vendor of this path words it.
+fn has_the_vendors_shape(path: &str, body: &Value) -> bool {
+    if path.starts_with("/ollama/") {
+        body["error"].is_string()
+    } else if path.starts_with("/v1/messages") {
+        body["type"] == "error" && body["error"]["message"].is_string()
+    } else {
+        body["error"]["message"].is_string() && body["error"]["type"].is_string()
+    }
+}
+
+#[tokio::test]
+async fn an_answer_comes_in_each_vendors_words_and_its_record_can_be_read_at_once() {
+    let app = TestApp::start().await;
+    for (path, text) in [
+        ("/v1/chat/completions", "/choices/0/message/content"),
+        ("/v1/messages", "/content/0/text"),
+        ("/ollama/api/chat", "/message/content"),
+    ] {
+        let request = tokio::spawn(app.post(path, Scope::Model, &question(false)).send());
+        let asked = app.calls.next().await;
+        asked.say("Hello.").await;
+        asked.done().await;
+        let response = request.await.unwrap().unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(response.headers()["x-devmesh-model"], "parrot");
+        let id = response.headers()["x-devmesh-request-id"].to_str().unwrap().to_owned();
+        assert_eq!(response.headers()["x-request-id"], id.as_str());
+        let body: Value = response.json().await.unwrap();
+        assert_eq!(body.pointer(text), Some(&json!("Hello.")), "{path}: {body}");
+
+        let record = format!("/api/v1/model-calls/{id}");
+        let told: Value = parsed(app.get(&record, Scope::Model), StatusCode::OK).await;
+        assert_eq!((&told["state"], &told["provider"]), (&json!("succeeded"), &json!("scripted")));
+        assert_eq!(told["tokens"]["output"], 3);
+        assert_eq!(app.get(&record, Scope::User).send().await.unwrap().status(), 404, "not this user's");
+        assert_eq!(app.get(&record, Scope::Viewer).send().await.unwrap().status(), 200);
+    }
+    let page: Value = parsed(app.get("/api/v1/model-calls?limit=2", Scope::Model), StatusCode::OK).await;
+    assert_eq!(page["model_calls"].as_array().unwrap().len(), 2);
+    let rest = format!("/api/v1/model-calls?limit=2&cursor={}", page["next_cursor"].as_str().unwrap());
+    let rest: Value = parsed(app.get(&rest, Scope::Model), StatusCode::OK).await;
+    assert_eq!(rest["model_calls"].as_array().unwrap().len(), 1);
+    assert_eq!(rest.get("next_cursor"), None);
+    let of_another: Value = parsed(app.get("/api/v1/model-calls", Scope::User), StatusCode::OK).await;
+    assert_eq!(of_another["model_calls"], json!([]));
+}
+
+#[tokio::test]
+async fn models_are_listed_in_the_shape_the_client_reads() {
+    let app = TestApp::start().await;
+    let openai: Value = parsed(app.get("/v1/models", Scope::Model), StatusCode::OK).await;
+    assert_eq!(openai["object"], "list");
+    let anthropic = app.get("/v1/models", Scope::Model).header("anthropic-version", "2023-06-01");
+    let anthropic: Value = parsed(anthropic, StatusCode::OK).await;
+    assert_eq!(anthropic["data"][0]["type"], "model");
+    let tags: Value = parsed(app.get("/ollama/api/tags", Scope::Model), StatusCode::OK).await;
+    assert!(tags["models"].is_array());
+    let version: Value = parsed(app.get("/ollama/api/version", Scope::Model), StatusCode::OK).await;
+    assert!(version["version"].is_string());
+}
+
+#[tokio::test]
+async fn refusals_have_the_vendors_shape_on_every_path() {
+    let mut options = options();
+    options.limits.model_call_bytes = 1_000;
+    options.rates.failed_authentications_per_minute = 3;
+    let app = TestApp::with(options).await;
+    for path in ["/v1/chat/completions", "/v1/messages", "/ollama/api/chat"] {
+        let wrong_scope = app.post(path, Scope::Viewer, &question(false));
+        let agent = app.post(path, Scope::Agent, &question(false));
+        let no_json = app.request(Method::POST, path, Scope::Model).body("{");
+        let long = app.request(Method::POST, path, Scope::Model).body("x".repeat(1_001));
+        let wrong_method = app.request(Method::PUT, path, Scope::Model);
+        let no_route = app.get(&format!("{path}/nowhere"), Scope::Model);
+        let anonymous = app.http.post(app.url(path)).json(&question(false));
+        for (request, expected) in [
+            (wrong_scope, 403),
+            (agent, 403),
+            (no_json, 400),
+            (long, 413),
+            (wrong_method, 405),
+            (no_route, 404),
+            (anonymous, 401),
+        ] {
+            let (status, body) = refusal(request).await;
+            assert_eq!(status, expected, "{path}: {body}");
+            assert!(has_the_vendors_shape(path, &body), "{path} {status}: {body}");
+        }
+    }
+    let (status, body) = refusal(app.http.post(app.url("/v1/messages")).json(&question(false))).await;
+    assert_eq!((status, &body["error"]["type"]), (429, &json!("rate_limit_error")));
+}
+
+#[tokio::test]
+async fn a_key_is_read_from_where_anthropics_clients_put_it_and_authorization_wins() {
+    let app = TestApp::start().await;
+    let list = || app.http.get(app.url("/v1/models"));
+    let key = app.token(Scope::Model);
+    assert_eq!(list().header("x-api-key", key).send().await.unwrap().status(), 200);
+    assert_eq!(list().header("x-api-key", "wrong").bearer_auth(key).send().await.unwrap().status(), 200);
+    assert_eq!(list().header("x-api-key", key).bearer_auth("wrong").send().await.unwrap().status(), 401);
+    let elsewhere = app.http.get(app.url("/version")).header("x-api-key", app.token(Scope::Admin));
+    assert_eq!(elsewhere.send().await.unwrap().status(), 401, "only for calls of models");
+}
+
+#[tokio::test]
+async fn model_calls_are_not_counted_by_the_limit_on_requests() {
+    let mut options = options();
+    options.rates.token = api::Rate::new(1, 10);
+    let app = TestApp::with(options).await;
+    for _ in 0..30 {
+        assert_eq!(app.get("/v1/models", Scope::Model).send().await.unwrap().status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_stops_the_model_streaming_or_not() {
+    let app = TestApp::start().await;
+    for stream in [true, false] {
+        let request = tokio::spawn(chat(&app, Scope::Model, stream).send());
+        let asked = app.calls.next().await;
+        asked.say("On and on").await;
+        if stream {
+            let response = request.await.unwrap().unwrap();
+            drop(response);
+        } else {
+            request.abort();
+        }
+        tokio::time::timeout(testkit::DEADLINE, asked.stopped()).await.expect("the model is stopped");
+    }
+}
+
+#[tokio::test]
+async fn revoking_the_key_ends_its_stream() {
+    let app = TestApp::start().await;
+    let key = app.new_token(Scope::Model).await;
+    let request = app.http.post(app.url("/v1/chat/completions")).bearer_auth(&key.secret).json(&question(true));
+    let request = tokio::spawn(request.send());
+    let asked = app.calls.next().await;
+    asked.say("On and on").await;
+    let response = request.await.unwrap().unwrap();
+    let path = format!("/api/v1/tokens/{}", key.token.id);
+    assert_eq!(app.request(Method::DELETE, &path, Scope::Admin).send().await.unwrap().status(), 204);
+    asked.stopped().await;
+    let _ = response.bytes().await;
+}
+
+#[tokio::test]
+async fn a_policy_names_its_mistakes_survives_a_restart_and_goes_with_its_token() {
+    let app = TestApp::start().await;
+    let key = app.new_token(Scope::Model).await.token;
+    let path = format!("/api/v1/tokens/{}/policy", key.id);
+    let put = |body: Value| app.request(Method::PUT, &path, Scope::Admin).json(&body);
+    assert_eq!(put(json!({"requests_per_minute": 0})).send().await.unwrap().status(), 400);
+    let _: Value = parsed(put(json!({"requests_per_minute": 5})), StatusCode::OK).await;
+    let folder = app.folder().to_owned();
+    let directory = app.stop().await;
+
+    let app = TestApp::on(folder, options()).await;
+    let account: Value = parsed(app.get(&path, Scope::Admin), StatusCode::OK).await;
+    assert_eq!(account["policy"]["requests_per_minute"], 5);
+    let token = format!("/api/v1/tokens/{}", key.id);
+    assert_eq!(app.request(Method::DELETE, &token, Scope::Admin).send().await.unwrap().status(), 204);
+    let principal = key.principal;
+    let row = app.store.read(move |reader| reader.key_policy(principal)).await;
+    assert!(matches!(row, Ok::<_, store::Error>(None)), "the policy went with its token");
+    app.stop().await;
+    drop(directory);
+}
+
+#[tokio::test]
+async fn pages_of_allowed_origins_may_say_and_read_what_concerns_models() {
+    let app = TestApp::start().await;
+    let origin = "http://localhost:3000";
+    let preflight = app
+        .http
+        .request(Method::OPTIONS, app.url("/v1/chat/completions"))
+        .header("origin", origin)
+        .header("access-control-request-method", "POST")
+        .header("access-control-request-headers", "x-devmesh-route,x-devmesh-deadline-ms,x-api-key");
+    let preflight = preflight.send().await.unwrap();
+    let allowed = preflight.headers()["access-control-allow-headers"].to_str().unwrap();
+    for name in ["x-devmesh-route", "x-devmesh-deadline-ms", "x-api-key"] {
+        assert!(allowed.contains(name), "{allowed}");
+    }
+    let answer = app.get("/v1/models", Scope::Model).header("origin", origin).send().await.unwrap();
+    let exposed = answer.headers()["access-control-expose-headers"].to_str().unwrap();
+    for name in ["x-devmesh-request-id", "x-devmesh-model", "x-ratelimit-remaining-requests", "retry-after"] {
+        assert!(exposed.contains(name), "{exposed}");
+    }
+    let foreign = app.get("/v1/models", Scope::Model).header("origin", "http://evil.example");
+    assert_eq!(refusal(foreign).await.0, 403);
+}
+
+#[tokio::test]
+async fn routes_explain_themselves_and_the_ledger_is_sound() {
+    let app = TestApp::start().await;
+    let told: Value =
+        parsed(app.post("/api/v1/routes/default/explain", Scope::Model, &json!({})), StatusCode::OK).await;
+    assert_eq!(told["targets"][0]["target"], MODEL, "{told}");
+    let _: Value = parsed(app.get("/api/v1/targets", Scope::Viewer), StatusCode::OK).await;
+    let page: Value = parsed(app.get("/api/v1/egress", Scope::Admin), StatusCode::OK).await;
+    assert_eq!(page["entries"], json!([]), "nothing left the machine");
+    let sound: Value = parsed(app.get("/api/v1/egress/verify", Scope::Admin), StatusCode::OK).await;
+    assert_eq!((&sound["intact"], &sound["entries"]), (&json!(true), &json!(0)));
+}
