@@ -255,6 +255,7 @@ fn nearest(name: &str) -> Option<String> {
         let tail = if last(key.name) == last(name) { 0.8 } else { 0.0 };
         whole.max(tail)
     };
-    let best = KEYS.iter().map(|key| (score(&key), key)).max_by(|(one, _), (other, _)| one.total_cmp(other))?;
+    // Of equals the first in the table, where the keys that people set most come first.
+    let best = KEYS.iter().rev().map(|key| (score(&key), key)).max_by(|(one, _), (other, _)| one.total_cmp(other))?;
     (best.0 >= 0.7).then(|| best.1.name.replace('*', "NAME"))
 }

@@ -13,7 +13,6 @@ use router::{
     answer::Usage,
     providers::{EmbedRequest, Embeddings, Patience},
 };
-use std::time::Instant;
 use tempfile::TempDir;
 
 const SMALL: &str = "smollm2-135m-instruct";
@@ -169,13 +168,13 @@ async fn leaving_stops_the_computation_and_calls_beyond_the_queue_are_told() {
     let third = refusal(&bench.provider, endless()).await;
     assert!(third.to_string().contains("1 calls wait"), "{third}");
 
-    let dropped = Instant::now();
     drop(second);
     drop(first);
-    // And the engine is free for the next.
-    let stream = bench.provider.chat(ask(SMALL, "Name a colour.")).await.unwrap();
-    assert!(usage(collect(stream).await.1).output_tokens > 0);
-    assert!(dropped.elapsed() < Duration::from_secs(20), "{:?}", dropped.elapsed());
+    // The engine stops within a token, passes over whoever left, and is free for the next.
+    let next = testkit::eventually_within(Duration::from_secs(20), "a place in the queue", async || {
+        bench.provider.chat(ask(SMALL, "Name a colour.")).await.ok()
+    });
+    assert!(usage(collect(next.await).await.1).output_tokens > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
