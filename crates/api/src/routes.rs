@@ -108,10 +108,7 @@ pub fn routers(app: Arc<App>) -> Routers {
             .layer(from_fn_with_state(app.clone(), envelope::envelope))
             .with_state(app.clone())
     };
-    Routers {
-        programs: guarded(routes.clone()),
-        pages: guarded(routes.layer(guard::cors(&app.options.allowed))),
-    }
+    Routers { programs: guarded(routes.clone()), pages: guarded(routes.layer(guard::cors(&app.options.allowed))) }
 }
 
 fn routes(app: &Arc<App>) -> Router<Arc<App>> {

@@ -50,6 +50,8 @@ impl Freshness {
 }
 
 pub(crate) type Listing = Result<Vec<Model>, Error>;
+/// `None`: the provider does not know such a thing.
+type InMemory = Option<Arc<Vec<Loaded>>>;
 
 /// The last answers of one provider.
 pub(crate) struct Shelf {
@@ -57,7 +59,7 @@ pub(crate) struct Shelf {
     listing: RwLock<Option<(Instant, Arc<Listing>)>>,
     /// Held while asking, so that many callers ask once; those who wait for it wait no longer than the one who asks.
     asking: Mutex<()>,
-    loaded: Mutex<Option<(Instant, Option<Arc<Vec<Loaded>>>)>>,
+    loaded: Mutex<Option<(Instant, InMemory)>>,
 }
 
 impl Shelf {
@@ -115,7 +117,7 @@ impl Shelf {
     }
 
     /// What is loaded; `None` where the provider does not know or does not say.
-    pub(crate) async fn loaded(&self) -> Option<Arc<Vec<Loaded>>> {
+    pub(crate) async fn loaded(&self) -> InMemory {
         let mut last = self.loaded.lock().await;
         if let Some((at, loaded)) = &*last
             && at.elapsed() < if loaded.is_some() { LOADED_FRESH } else { LOADED_UNKNOWN }

@@ -174,7 +174,8 @@ impl Endpoint {
         let mut denied: Option<Response> = None;
         for _ in 0..self.credentials.tries() {
             let credential = self.credentials.next();
-            let mut request = self.client.request(method.clone(), url.clone()).headers(headers.clone()).body(body.clone());
+            let mut request =
+                self.client.request(method.clone(), url.clone()).headers(headers.clone()).body(body.clone());
             if let Some((name, value)) = credential.as_ref().and_then(|credential| credential.header()) {
                 // Marked as sensitive, so no debug output of the client shows it.
                 request = request.header(name, value);

@@ -574,7 +574,7 @@ impl Run {
 
     fn answer_from_memory(&mut self, kept: KeptAnswer) -> Step {
         let committed = kept.committed();
-        self.trace.from_memory(&committed);
+        self.trace.answered_from_memory(&committed);
         self.held = VecDeque::from([Frame { raw: None, events: kept.into_events() }]);
         self.phase = Phase::PassingHeld { whole: true };
         Step::Committed(Box::new(committed))

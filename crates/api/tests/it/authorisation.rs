@@ -52,7 +52,7 @@ const TABLE: &[Row] = &[
     row("get", "/api/v1/approvals", READS),
     row("post", "/api/v1/approvals/{id}/decision", COMMANDS),
     row("get", "/api/v1/models", READS),
-    row("get", "/api/v1/routes/{name}", ANYONE),
+    row("get", "/api/v1/routes/{name}", &[Scope::Viewer, Scope::User, Scope::Admin, Scope::Agent]),
     row("post", "/api/v1/routes/{name}/explain", MODEL_READS),
     row("get", "/api/v1/targets", READS),
     row("get", "/api/v1/model-calls", MODEL_READS),

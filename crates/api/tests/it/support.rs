@@ -42,11 +42,7 @@ impl TestApp {
     }
 
     pub async fn with(options: api::Options) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let folder = directory.path().join("data");
-        let mut app = Self::on(folder, options).await;
-        app._directory = Some(directory);
-        app
+        Self::with_providers(options, Vec::new()).await
     }
 
     /// With these providers besides the scripted one, which comes last.
@@ -79,7 +75,9 @@ impl TestApp {
         let books = Books::new(&opened, store.clone());
         let journal = opened.service;
         let stop = stop_service.clone();
-        let journal = tokio::spawn(async move { let _ = journal.run(stop).await; });
+        let journal = tokio::spawn(async move {
+            let _ = journal.run(stop).await;
+        });
         let mounted: Vec<Mounted> = providers
             .into_iter()
             .chain([Arc::new(provider) as Arc<dyn Provider>])

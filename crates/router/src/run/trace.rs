@@ -189,7 +189,7 @@ impl Trace {
         }
     }
 
-    pub(crate) fn from_memory(&mut self, committed: &super::Committed) {
+    pub(crate) fn answered_from_memory(&mut self, committed: &super::Committed) {
         self.record.provider = Some(committed.provider.clone());
         self.record.model = Some(committed.model.clone());
         self.record.cache_hit = true;

@@ -14,7 +14,7 @@ use http::{HeaderMap, header};
     path = "/api/errors/{code}",
     operation_id = "get_error_page",
     tag = "server",
-    security(("bearer" = ["viewer", "user", "admin", "agent"])),
+    security(("bearer" = ["viewer", "user", "admin", "agent", "model"])),
     params(("code" = String, Path, description = "The `code` of a problem.")),
     responses((status = 200, description = "The page.", content((String = "text/markdown"), (String = "text/html")))),
 )]

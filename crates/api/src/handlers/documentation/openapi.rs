@@ -8,7 +8,7 @@ use http::header;
     path = "/api/openapi.json",
     operation_id = "get_openapi",
     tag = "server",
-    security(("bearer" = ["viewer", "user", "admin", "agent"])),
+    security(("bearer" = ["viewer", "user", "admin", "agent", "model"])),
     responses((status = 200, content_type = "application/json", description = "OpenAPI 3.1.")),
 )]
 pub async fn openapi(_: Anyone) -> impl IntoResponse {

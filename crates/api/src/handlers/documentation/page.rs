@@ -23,7 +23,7 @@ static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
     path = "/api/docs",
     operation_id = "redirect_to_docs",
     tag = "server",
-    security(("bearer" = ["viewer", "user", "admin", "agent"])),
+    security(("bearer" = ["viewer", "user", "admin", "agent", "model"])),
     responses((status = 308, description = "The page lies under `/api/docs/`.")),
 )]
 pub async fn redirect(_: Anyone) -> Redirect {
@@ -38,7 +38,7 @@ pub async fn redirect(_: Anyone) -> Redirect {
     path = "/api/docs/",
     operation_id = "get_docs",
     tag = "server",
-    security(("bearer" = ["viewer", "user", "admin", "agent"])),
+    security(("bearer" = ["viewer", "user", "admin", "agent", "model"])),
     responses((status = 200, content_type = "text/html", body = String)),
 )]
 pub async fn index(_: Anyone) -> Result<Response> {
@@ -51,7 +51,7 @@ pub async fn index(_: Anyone) -> Result<Response> {
     path = "/api/docs/{file}",
     operation_id = "get_docs_file",
     tag = "server",
-    security(("bearer" = ["viewer", "user", "admin", "agent"])),
+    security(("bearer" = ["viewer", "user", "admin", "agent", "model"])),
     params(("file" = String, Path, description = "A script, a style sheet or an icon.")),
     responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>)),
 )]
