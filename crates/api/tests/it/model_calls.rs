@@ -95,6 +95,7 @@ async fn a_cut_answer_is_never_a_finished_one() {
     let asked = app.calls.next().await;
     asked.say("Half an ans").await;
     asked.cut();
+    app.calls.next().await.cut();
     let events = SseStream::new(request.await.unwrap().unwrap()).rest().await;
     // There is no other target, so the same one is asked once more, and breaks off at once.
     assert_eq!(names(&events), ["started", "delta", "started", "failed"]);

@@ -164,7 +164,12 @@ impl Router {
             return Ok((provider.clone(), rest.to_owned()));
         }
         let provider = providers.find(|provider| provider.speaks(Dialect::OllamaChat));
-        let provider = provider.ok_or_else(|| Error::NoModel("no Ollama is configured here".to_owned()))?;
+        let provider = provider
+            // Coming back later does not help: a person has to configure one.
+            .ok_or_else(|| Error::Unsupported {
+                provider: "this server".to_owned(),
+                what: "Ollama that keeps models",
+            })?;
         Ok((provider.clone(), name))
     }
 }
