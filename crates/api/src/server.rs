@@ -4,9 +4,13 @@
 //!  accept ─▶ permit? ──no──▶ 503 and close
 //!              │ yes
 //!              ▼
+//!          a worker's thread, for good
+//!              ▼
 //!          read headers (time and size limited) ─▶ router ─▶ write (stall limited) ─▶ next request
 //!              │ shutdown: finish the current answer, then close; streams and long-polls are told to end
 //! ```
+
+mod workers;
 
 use crate::{
     app::App,
@@ -26,6 +30,7 @@ use tokio::{
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
+use workers::Workers;
 
 /// hyper's own bounds lie above ours ([`crate::guard`]), so that what is merely too much gets a problem as its answer and
 /// only what is absurd gets hyper's bare 431.
@@ -54,6 +59,7 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: CancellationT
     let connections = Arc::new(Semaphore::new(limits.connections));
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     let tasks = TaskTracker::new();
+    let workers = Workers::start()?;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -72,7 +78,9 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: CancellationT
         match connections.clone().try_acquire_owned() {
             Ok(permit) => {
                 let peer = Peer { address, _permit: Arc::new(permit) };
-                tasks.spawn(converse(stream, peer, app.clone(), routers.clone(), shutdown.clone()));
+                // The socket moves to the worker's own poll with it.
+                let Ok(stream) = stream.into_std() else { continue };
+                workers.spawn(&tasks, converse(stream, peer, app.clone(), routers.clone(), shutdown.clone()));
             }
             Err(_) => {
                 if let Ok(permit) = refusals.clone().try_acquire_owned() {
@@ -104,10 +112,24 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: CancellationT
         );
     }
     app.aborted.cancel();
+    drop(workers);
     Ok(())
 }
 
-async fn converse(stream: TcpStream, peer: Peer, app: Arc<App>, routers: Arc<Routers>, shutdown: CancellationToken) {
+async fn converse(
+    stream: std::net::TcpStream,
+    peer: Peer,
+    app: Arc<App>,
+    routers: Arc<Routers>,
+    shutdown: CancellationToken,
+) {
+    let stream = match TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::error!(%error, "a connection cannot be polled");
+            return;
+        }
+    };
     // Small writes of streams must not wait for more; a socket that cannot do it still works.
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);

@@ -25,7 +25,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use tokio::time::timeout;
@@ -40,7 +43,9 @@ pub(crate) const BODY_BYTES: usize = 64 * 1024 * 1024;
 const IDLE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Endpoint {
-    client: Client,
+    /// One per thread that calls: a connection is driven by the thread that opened it, so one that is used again by
+    /// another costs a wake-up each way.
+    clients: Vec<Client>,
     base: String,
     pub(crate) provider: String,
     location: Location,
@@ -51,6 +56,18 @@ pub(crate) struct Endpoint {
 
 /// Paths that are remembered. There are about ten; those that callers choose come and go.
 const URLS: usize = 32;
+
+/// Threads that have a client of their own; further ones share.
+const CLIENTS: usize = 8;
+
+/// Of this thread.
+fn slot() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static SLOT: usize = NEXT.fetch_add(1, Ordering::Relaxed) % CLIENTS;
+    }
+    SLOT.with(|slot| *slot)
+}
 
 /// One request.
 pub(crate) struct Request<'a> {
@@ -87,10 +104,12 @@ impl Endpoint {
             return Err(invalid("its base URL holds a user, a query or a fragment; a key belongs in `api_key`".into()));
         }
         let credentials = Credentials::new(scheme, secrets).map_err(|message| invalid(message.to_owned()))?;
-        let client = client(&url, location, connect_timeout)
-            .map_err(|error| invalid(format!("no HTTP client can be made: {}", chain(&error))))?;
+        // Over TLS a round trip hides every wake-up, and each client would hold all certificates anew.
+        let count = if url.scheme() == "http" { CLIENTS } else { 1 };
+        let clients = (0..count).map(|_| client(&url, location, connect_timeout)).collect::<Result<_, _>>();
+        let clients = clients.map_err(|error| invalid(format!("no HTTP client can be made: {}", chain(&error))))?;
         let base = url.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { client, base, provider: provider.to_owned(), location, credentials, urls: RwLock::default() })
+        Ok(Self { clients, base, provider: provider.to_owned(), location, credentials, urls: RwLock::default() })
     }
 
     /// Something small to read, such as a listing.
@@ -174,8 +193,10 @@ impl Endpoint {
         let mut denied: Option<Response> = None;
         for _ in 0..self.credentials.tries() {
             let credential = self.credentials.next();
-            let mut request =
-                self.client.request(method.clone(), url.clone()).headers(headers.clone()).body(body.clone());
+            let mut request = self.clients[slot() % self.clients.len()]
+                .request(method.clone(), url.clone())
+                .headers(headers.clone())
+                .body(body.clone());
             if let Some((name, value)) = credential.as_ref().and_then(|credential| credential.header()) {
                 // Marked as sensitive, so no debug output of the client shows it.
                 request = request.header(name, value);

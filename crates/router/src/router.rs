@@ -18,7 +18,7 @@ use crate::{
 };
 use domain::Clock;
 use futures_util::{Stream, future::join_all};
-use protocol::{Egress, Location, Model, ModelStreamItem, Models, Route, UnavailableProvider};
+use protocol::{Egress, Location, Model, ModelCallState, ModelStreamItem, Models, Route, UnavailableProvider};
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock},
@@ -336,20 +336,30 @@ impl Inner {
             (trace.usage(), trace.first_token(), trace.elapsed(), trace.queued());
         let Some(record) = trace.end(&ended) else { return };
         self.metrics.ended(&record, usage, first_token, elapsed, queued);
-        tracing::info!(
-            call_id = %call.id,
-            route = record.route,
-            provider = record.provider.as_deref(),
-            model = record.model.as_deref(),
-            state = record.state.as_str(),
-            input_tokens = record.tokens.input,
-            output_tokens = record.tokens.output,
-            cost_microusd = record.cost_microusd,
-            first_token_ms = record.first_token_ms,
-            total_ms = record.total_ms,
-            fallbacks = record.fallbacks,
-            "a model call ended"
-        );
+        // A line for each call that went as planned would cost more than anything else here; `router=debug` has them.
+        macro_rules! say {
+            ($level:ident) => {
+                tracing::$level!(
+                    call_id = %call.id,
+                    route = record.route,
+                    provider = record.provider.as_deref(),
+                    model = record.model.as_deref(),
+                    state = record.state.as_str(),
+                    input_tokens = record.tokens.input,
+                    output_tokens = record.tokens.output,
+                    cost_microusd = record.cost_microusd,
+                    first_token_ms = record.first_token_ms,
+                    total_ms = record.total_ms,
+                    fallbacks = record.fallbacks,
+                    "a model call ended"
+                )
+            };
+        }
+        if record.state == ModelCallState::Succeeded && record.fallbacks == 0 {
+            say!(debug);
+        } else {
+            say!(info);
+        }
         self.books.record(record);
     }
 }

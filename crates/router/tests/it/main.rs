@@ -1,7 +1,11 @@
 //! The router over real HTTP providers that do what a test tells them.
 
 #[cfg(test)]
+mod after_content;
+#[cfg(test)]
 mod anthropic;
+#[cfg(test)]
+mod books;
 #[cfg(test)]
 mod failures;
 #[cfg(test)]

@@ -1,0 +1,55 @@
+//! One thread per core, each with a runtime of its own.
+//!
+//! A connection stays on the thread it was given to, with all that its requests wait for. Nothing is handed from thread to
+//! thread on the way of a call: in a runtime that shares its work, waking a second thread and finding nothing to do there
+//! took longer than everything else a model call costs here.
+
+use std::{
+    io,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+use tokio::runtime::{Builder, Handle};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// More would only wait for each other at the store.
+const MOST: usize = 8;
+
+pub struct Workers {
+    handles: Vec<Handle>,
+    next: AtomicUsize,
+    stop: CancellationToken,
+}
+
+impl Workers {
+    /// # Errors
+    /// When the system gives no threads.
+    pub fn start() -> io::Result<Self> {
+        let count = thread::available_parallelism().map_or(1, usize::from).min(MOST);
+        let stop = CancellationToken::new();
+        let mut handles = Vec::with_capacity(count);
+        for number in 0..count {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            handles.push(runtime.handle().clone());
+            let stop = stop.clone();
+            thread::Builder::new().name(format!("api-{number}")).spawn(move || {
+                runtime.block_on(stop.cancelled());
+                // What still runs was asked to end long ago.
+                runtime.shutdown_background();
+            })?;
+        }
+        Ok(Self { handles, next: AtomicUsize::new(0), stop })
+    }
+
+    /// In turn.
+    pub fn spawn(&self, tasks: &TaskTracker, work: impl Future<Output = ()> + Send + 'static) {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        tasks.spawn_on(work, &self.handles[turn % self.handles.len()]);
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

@@ -1,0 +1,158 @@
+//! What happens when a target breaks off after its first words: another one goes on, or the caller is told.
+
+use crate::stage::{Answer, DIALECTS, MODEL, Stage, own_question, streamed};
+use protocol::{Location, ModelCallState, ModelStreamItem};
+use router::{
+    Mounted,
+    dialect::Dialect,
+    gateway::Body,
+    providers::ollama::{Ollama, Options},
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use testkit::{FaultyModel, Reply, Wire};
+
+const WHOLE: &str = "one two three four";
+
+fn breaks() -> [(&'static str, Reply); 4] {
+    let reply = || Reply::text(WHOLE);
+    [
+        ("cut", reply().cut_after(2)),
+        ("reset", reply().reset_after(2).between(Duration::from_millis(5))),
+        ("stall", reply().stall_after(2)),
+        ("error", reply().error_after(2, "out of memory")),
+    ]
+}
+
+fn heads(answer: &Answer) -> usize {
+    let head = match answer.dialect {
+        Dialect::OpenAiChat => "\"role\":\"assistant\"",
+        Dialect::OpenAiResponses => "event: response.created",
+        Dialect::Anthropic => "event: message_start",
+        _ => return 1,
+    };
+    answer.body.matches(head).count()
+}
+
+fn ends(answer: &Answer) -> usize {
+    let end = match answer.dialect {
+        Dialect::OpenAiChat => "data: [DONE]",
+        Dialect::OpenAiResponses => "event: response.completed",
+        Dialect::Anthropic => "event: message_stop",
+        _ => "\"done\":true",
+    };
+    answer.body.matches(end).count()
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_gone_on_with_by_one_that_begins_alike() {
+    for wire in Wire::ALL {
+        for (fault, reply) in breaks() {
+            for dialect in DIALECTS {
+                let a = FaultyModel::start(wire).await.then(reply.clone());
+                let b = FaultyModel::start(Wire::OpenAiChat).await.then(Reply::text(WHOLE));
+                let stage = Stage::over(&[&a, &b]).await;
+                let answer = stage.ask(dialect, &streamed(dialect), &[]).await;
+                let what = format!("{fault} on {wire:?}, asked in {dialect:?}: {}", answer.body);
+                assert_eq!((answer.said().as_str(), answer.is_whole()), (WHOLE, true), "{what}");
+                assert_eq!((heads(&answer), ends(&answer)), (1, 1), "{what}");
+                assert_eq!(b.received().len(), 1, "{what}");
+                let record = stage.record(&answer).await;
+                assert_eq!((record.state, record.attempts.len()), (ModelCallState::Succeeded, 2), "{what}");
+                // Both read the prompt and spoke.
+                assert!(record.tokens.output > 4 && record.tokens.input > FaultyModel::INPUT_TOKENS, "{record:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_answers_are_never_made_one_and_no_part_passes_for_the_whole() {
+    for other in ["one or two", "one two", "two"] {
+        for dialect in DIALECTS {
+            let a = FaultyModel::start(Wire::Ollama).await.then(Reply::text(WHOLE).cut_after(3));
+            let b = FaultyModel::start(Wire::Anthropic).await.then(Reply::text(other));
+            let stage = Stage::over(&[&a, &b]).await;
+            let answer = stage.ask(dialect, &streamed(dialect), &[]).await;
+            assert_eq!(answer.said().trim_end(), "one two three", "{dialect:?} {}", answer.body);
+            assert!(answer.body.contains("error"), "{dialect:?} {}", answer.body);
+            assert_eq!(ends(&answer), usize::from(dialect == Dialect::OpenAiChat), "{dialect:?} {}", answer.body);
+            assert_eq!(stage.record(&answer).await.state, ModelCallState::Failed);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_can_is_given_the_answer_so_far_and_goes_on() {
+    for dialect in DIALECTS {
+        let a = FaultyModel::start(Wire::OpenAiChat).await.then(Reply::text(WHOLE).cut_after(2));
+        let b = FaultyModel::start(Wire::Ollama).await.then(Reply::text(" three four"));
+        let name = "b".to_owned();
+        let options = Options { name, base_url: b.base_url(), prefill: Some(true), ..Options::default() };
+        let second = Mounted::new(Arc::new(Ollama::new(options).unwrap()), 4);
+        let first = crate::stage::mounted("a", Wire::OpenAiChat, &a.base_url(), Location::Local);
+        let stage = Stage::of(vec![first, second], |_| ()).await;
+        let answer = stage.ask(dialect, &streamed(dialect), &[]).await;
+        assert_eq!((answer.said().as_str(), answer.is_whole()), (WHOLE, true), "{dialect:?} {}", answer.body);
+        let messages = b.received()[0].body["messages"].as_array().unwrap().clone();
+        let last = messages.last().unwrap();
+        assert_eq!((&last["role"], &last["content"]), (&"assistant".into(), &"one two".into()));
+    }
+}
+
+#[tokio::test]
+async fn half_a_tool_call_is_never_completed_by_another_model() {
+    let call = Reply::call("search", serde_json::json!({"query": "a rather long question"})).cut_after(2);
+    for dialect in DIALECTS {
+        let a = FaultyModel::start(Wire::OpenAiChat).await.then(call.clone());
+        let b = FaultyModel::start(Wire::OpenAiChat).await;
+        let stage = Stage::over(&[&a, &b]).await;
+        let answer = stage.ask(dialect, &streamed(dialect), &[]).await;
+        assert!(answer.body.contains("error"), "{dialect:?} {}", answer.body);
+        // An Ollama answer holds whole calls, so its caller has nothing of this one.
+        assert!(dialect == Dialect::OllamaChat || b.received().is_empty(), "{dialect:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_only_target_is_tried_once_more_and_own_callers_get_one_answer() {
+    let a = FaultyModel::start(Wire::Ollama).await.then(Reply::text(WHOLE).cut_after(2)).then(Reply::text(WHOLE));
+    let stage = Stage::over(&[&a]).await;
+    let items = stage.call(stage.own(own_question())).await;
+    let Some(ModelStreamItem::Finished { answer }) = items.last() else { panic!("{items:?}") };
+    assert_eq!((answer.content.as_str(), a.received().len()), (WHOLE, 2));
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_before_the_head_or_within_the_answer_ends_the_work_and_is_booked() {
+    let (mut late, question) = (Vec::new(), streamed(Dialect::OpenAiChat));
+    for _ in 0..5 {
+        for (reply, heard) in [(Reply::never_answers(), false), (Reply::text(WHOLE).stall_after(2), true)] {
+            let a = FaultyModel::start(Wire::OpenAiChat).await.then(reply);
+            let stage = Stage::over(&[&a]).await;
+            let inbound = stage.inbound(Dialect::OpenAiChat, &question, &[]);
+            let (id, router) = (inbound.id, stage.router.clone());
+            let asking = tokio::spawn(async move { router.answer(inbound).await });
+            a.wait_for(1).await;
+            let left = if heard {
+                let Body::Stream(stream) = asking.await.unwrap().into_body() else { panic!("{MODEL} streams") };
+                let left = Instant::now();
+                drop(stream);
+                left
+            } else {
+                let left = Instant::now();
+                asking.abort();
+                left
+            };
+            a.wait_for_disconnect().await;
+            late.push(left.elapsed());
+            let record = stage.books.calls().get(id).await.unwrap().expect("a call on record");
+            assert_eq!((record.state, record.attempts.len()), (ModelCallState::Cancelled, 1), "heard: {heard}");
+            assert!(record.tokens.input > 0, "{record:?}");
+        }
+    }
+    late.sort();
+    assert!(late[late.len() / 2] <= Duration::from_millis(100), "{late:?}");
+}
