@@ -118,7 +118,7 @@ async fn half_a_tool_call_is_never_completed_by_another_model() {
 
 #[tokio::test]
 async fn the_only_target_is_tried_once_more_and_own_callers_get_one_answer() {
-    let a = FaultyModel::start(Wire::Ollama).await.then(Reply::text(WHOLE).cut_after(2)).then(Reply::text(WHOLE));
+    let a = FaultyModel::start(Wire::OpenAiChat).await.then(Reply::text(WHOLE).cut_after(2)).then(Reply::text(WHOLE));
     let stage = Stage::over(&[&a]).await;
     let items = stage.call(stage.own(own_question())).await;
     let Some(ModelStreamItem::Finished { answer }) = items.last() else { panic!("{items:?}") };
