@@ -85,6 +85,9 @@ pub struct Limits {
     /// From the request to the status line of a provider in the cloud. Default 30 s: it comes before any thinking. A local
     /// server may keep it back until the first token, so there it is that limit.
     pub headers_cloud: Duration,
+    /// Until an answer that comes as one body, where nothing can be heard before all of it is there. Default 600 s: as long
+    /// as the vendors' own clients wait for one.
+    pub one_body: Duration,
     /// For one whole answer of one target. Default 1 h: the longest that a slow local model works on one honestly.
     pub total: Duration,
     /// For a place among a provider's calls. Default 120 s.
@@ -103,6 +106,7 @@ impl Default for Limits {
             first_token_per_kib_cloud: Duration::from_millis(100),
             inter_token: Duration::from_secs(60),
             headers_cloud: Duration::from_secs(30),
+            one_body: Duration::from_secs(600),
             total: Duration::from_secs(3600),
             queue: Duration::from_secs(120),
             answer_bytes: crate::http::frame::ANSWER_BYTES,

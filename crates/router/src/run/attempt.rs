@@ -6,7 +6,7 @@ use crate::{
     admission::Slot,
     answer::{Usage, Whole},
     departure::{self, Departures},
-    dialect::Asked,
+    dialect::{Asked, Dialect},
     egress::Checkpoint,
     plan::Candidate,
     providers::{ChatRequest, ChatStream, Patience},
@@ -102,26 +102,32 @@ impl Run {
             }
         };
         let changed = self.changed(candidate, &mode)?;
-        let first_token_timeout = inner.first_token_timeout(&self.call, candidate, self.policy());
+        let checkpoint = self.checkpoint(candidate);
+        let redacts = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.redacts());
+        let dialect = self.call.asked.dialect;
+        let passes_raw =
+            matches!(mode, Mode::Fresh) && changed.is_none() && !redacts && candidate.provider.speaks(dialect);
+        // A body of another dialect is streamed, so that a stall can be seen.
+        let stream = self.call.asked.peek.stream || !passes_raw;
+        // An Ollama is always asked for a stream.
+        let in_one_body = !stream && !matches!(dialect, Dialect::OllamaChat | Dialect::OllamaGenerate);
+        let first_token_timeout = if in_one_body {
+            inner.limits.one_body
+        } else {
+            inner.first_token_timeout(&self.call, candidate, self.policy())
+        };
         let timeouts = inner.timeouts(candidate);
         let whole_due = Instant::now() + timeouts.total.unwrap_or(inner.limits.total);
         let due = self.within(Instant::now() + first_token_timeout).min(whole_due);
         let headers = timeouts.headers.unwrap_or(match candidate.model.location {
-            Location::Cloud => inner.limits.headers_cloud.min(first_token_timeout),
-            Location::Local => first_token_timeout,
+            Location::Cloud if !in_one_body => inner.limits.headers_cloud.min(first_token_timeout),
+            Location::Cloud | Location::Local => first_token_timeout,
         });
-        let checkpoint = self.checkpoint(candidate);
-        let redacts = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.redacts());
-        let passes_raw = matches!(mode, Mode::Fresh)
-            && changed.is_none()
-            && !redacts
-            && candidate.provider.speaks(self.call.asked.dialect);
         let request = ChatRequest {
             model: candidate.model.name.clone(),
             asked: self.call.asked.clone(),
             changed,
-            // A body of another dialect is streamed, so that a stall can be seen.
-            stream: self.call.asked.peek.stream || !passes_raw,
+            stream,
             checkpoint: checkpoint.clone().map(|checkpoint| checkpoint as Arc<dyn Checkpoint>),
             patience: Patience { headers },
         };

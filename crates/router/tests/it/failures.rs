@@ -207,3 +207,30 @@ async fn who_asked_everybody_in_vain_is_told_so_in_the_own_dialect() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_answer_in_one_body_may_take_longer_than_a_first_token() {
+    for wire in [Wire::OpenAiChat, Wire::OpenAiResponses, Wire::Anthropic] {
+        for location in [Location::Local, Location::Cloud] {
+            let dialect = match wire {
+                Wire::Anthropic => Dialect::Anthropic,
+                Wire::OpenAiResponses => Dialect::OpenAiResponses,
+                _ => Dialect::OpenAiChat,
+            };
+            let slow =
+                FaultyModel::start(wire).await.then(Reply::text("one two").first_after(Duration::from_millis(300)));
+            let providers = vec![mounted("a", wire, &slow.base_url(), location)];
+            let stage = Stage::of(providers, |options| {
+                let token = Duration::from_millis(50);
+                options.limits.first_token_loaded = token;
+                options.limits.first_token_cold = token;
+                options.limits.first_token_cloud = token;
+                options.limits.headers_cloud = token;
+                options.limits.one_body = Duration::from_secs(20);
+            })
+            .await;
+            let answer = stage.ask(dialect, &unstreamed(dialect), &[]).await;
+            assert_eq!((answer.status, slow.received().len()), (200, 1), "{wire:?} {location:?}: {}", answer.body);
+        }
+    }
+}

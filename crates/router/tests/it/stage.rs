@@ -148,6 +148,7 @@ pub fn quick() -> Limits {
         first_token_per_kib_local: Duration::ZERO,
         first_token_per_kib_cloud: Duration::ZERO,
         inter_token: Duration::from_millis(700),
+        one_body: Duration::from_millis(1_500),
         queue: Duration::from_secs(2),
         ..Limits::default()
     }
