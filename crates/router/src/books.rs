@@ -110,6 +110,15 @@ impl Books {
         (!allows_model(&policy, candidate.id())).then(|| "the policy of this key does not name it".to_owned())
     }
 
+    /// # Errors
+    /// [`Error::NotAllowed`] when the key's policy keeps this model from it.
+    pub(crate) fn check_target(&self, call: &Call, candidate: &Candidate) -> Result<(), Error> {
+        match self.keeps_out(call, candidate) {
+            None => Ok(()),
+            Some(why) => Err(Error::NotAllowed { message: format!("`{}`: {why}", candidate.id()) }),
+        }
+    }
+
     /// The most that a call of this target may come to.
     pub(crate) fn estimate(call: &Call, price: Option<&Price>) -> Estimate {
         let peek = &call.asked.peek;

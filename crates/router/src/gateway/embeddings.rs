@@ -72,8 +72,8 @@ impl Router {
         let mut last = None;
         for mut candidate in plan.candidates {
             candidate.price = self.inner.price(&candidate.model);
-            if let Some(why) = self.inner.books.keeps_out(&call, &candidate) {
-                last.get_or_insert(Error::NotAllowed { message: format!("`{}`: {why}", candidate.id()) });
+            if let Err(refused) = self.inner.books.check_target(&call, &candidate) {
+                last.get_or_insert(refused);
                 continue;
             }
             let reservation = self.inner.books.reserve(&call, &candidate)?;

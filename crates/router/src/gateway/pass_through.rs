@@ -76,6 +76,12 @@ impl Router {
             let message = format!("the path `{path}` holds `.` or `..`; say where to go without them");
             return Err(Error::Invalid { pointer: String::new(), message });
         }
+        if let Some(own) = own_endpoint(&method, &path) {
+            let message = format!(
+                "`{path}` calls a model, and calls are counted and bounded at this server's own endpoints; ask at `{own}`"
+            );
+            return Err(Error::NotAllowed { message });
+        }
         let asked = Asked::own(format!("{name}{path}"), Conversation::default(), body.len());
         let mut call = Call::new(id, name.clone(), Arc::new(asked), caller);
         call.egress = egress;
@@ -91,6 +97,7 @@ impl Router {
             // Nobody can tell what such a request costs.
             price: None,
         };
+        self.inner.books.check_target(&call, &candidate)?;
         let reservation = self.inner.books.reserve(&call, &candidate)?;
         let checkpoint = if location == Location::Cloud { self.inner.departures(&call, &candidate) } else { None };
         if checkpoint.as_ref().is_some_and(|checkpoint| crate::egress::Checkpoint::redacts(&**checkpoint)) {
@@ -123,5 +130,22 @@ impl Router {
         let stream = stream.scan(slot, |_slot, bytes| std::future::ready(bytes.ok()));
         head::tell(&mut parts.headers, None, id);
         Ok(Response::from_parts(parts, Body::Stream(Box::pin(stream))))
+    }
+}
+
+/// Where to ask instead, for what this server has words for: passed on unread, it would go by every budget.
+fn own_endpoint(method: &Method, path: &str) -> Option<&'static str> {
+    let mut segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    if segments.first() == Some(&"v1") {
+        segments.remove(0);
+    }
+    match (method, segments.join("/").to_ascii_lowercase().as_str()) {
+        (&Method::POST, "chat/completions") => Some("/v1/chat/completions"),
+        (&Method::POST, "completions") => Some("/v1/completions"),
+        (&Method::POST, "responses") => Some("/v1/responses"),
+        (&Method::POST, "embeddings") => Some("/v1/embeddings"),
+        (&Method::POST, "messages") => Some("/v1/messages"),
+        (&Method::POST, "messages/count_tokens") => Some("/v1/messages/count_tokens"),
+        _ => None,
     }
 }

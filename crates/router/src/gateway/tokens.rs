@@ -3,7 +3,6 @@
 use super::{Body, Inbound, failure, head, json};
 use crate::{
     Error, Router,
-    call::Call,
     catalogue::Freshness,
     dialect::Asked,
     plan::{Needs, Work},
@@ -42,7 +41,9 @@ impl Router {
 
     async fn try_count(&self, inbound: Inbound) -> Result<(u64, bool), Error> {
         let asked = Asked::new(inbound.dialect, inbound.body, head::forwarded(&inbound.headers))?;
-        let call: Call = head::call(inbound.id, asked, inbound.caller, inbound.egress, &inbound.headers)?;
+        let call = head::call(inbound.id, asked, inbound.caller, inbound.egress, &inbound.headers)?;
+        // Whoever counts a prompt reads it.
+        self.inner.books.check_route(&call)?;
         let needs = Needs {
             egress: call.egress,
             placement: call.placement,
@@ -52,7 +53,9 @@ impl Router {
             images: false,
         };
         let plan = self.inner.table().plan(&call.route, &needs, Freshness::CALL, &self.inner.targets).await?;
-        if let Some(candidate) = plan.candidates.first() {
+        let mut allowed =
+            plan.candidates.iter().filter(|candidate| self.inner.books.keeps_out(&call, candidate).is_none());
+        if let Some(candidate) = allowed.next() {
             let checkpoint = self.inner.departures(&call, candidate);
             let request = ChatRequest {
                 model: candidate.model.name.clone(),

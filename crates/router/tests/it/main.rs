@@ -15,4 +15,6 @@ mod ollama_provider;
 #[cfg(test)]
 mod openai_provider;
 #[cfg(test)]
+mod policy;
+#[cfg(test)]
 mod stage;

@@ -1,0 +1,97 @@
+//! What a key's policy keeps out stays out, whichever way it is asked.
+
+use crate::stage::{Answer, CHAIN, MODEL, Stage, header_map, keyed, unstreamed};
+use bytes::Bytes;
+use domain::{Clock, ModelCallId};
+use http::Method;
+use protocol::{KeyPolicy, Location};
+use router::{Caller, dialect::Dialect, gateway::PassThrough};
+use serde_json::json;
+use testkit::{FaultyModel, Wire};
+
+fn naming(models: &[&str]) -> KeyPolicy {
+    KeyPolicy { models: Some(models.iter().map(|name| (*name).to_owned()).collect()), ..KeyPolicy::default() }
+}
+
+fn passing(stage: &Stage, method: Method, path: &str) -> PassThrough {
+    PassThrough {
+        id: ModelCallId::new(stage.clock.now()),
+        provider: "a".to_owned(),
+        method,
+        path: path.to_owned(),
+        query: None,
+        headers: header_map(&[]),
+        body: Bytes::from_static(b"{}"),
+        caller: Caller::new(stage.principal),
+        egress: stage.egress,
+    }
+}
+
+#[tokio::test]
+async fn a_prompt_is_counted_only_by_a_model_that_may_answer_it() {
+    let (kept_out, allowed) = (FaultyModel::start(Wire::Anthropic).await, FaultyModel::start(Wire::Anthropic).await);
+    let stage = Stage::of(
+        vec![
+            keyed("a", Wire::Anthropic, &kept_out.base_url(), Location::Cloud, &["sk-a"]),
+            keyed("b", Wire::Anthropic, &allowed.base_url(), Location::Cloud, &["sk-b"]),
+        ],
+        |_| (),
+    )
+    .await;
+    let body = unstreamed(Dialect::Anthropic);
+    let count = async || {
+        let inbound = stage.inbound(Dialect::Anthropic, &body, &[]);
+        Answer::read(Dialect::Anthropic, stage.router.count_tokens(inbound).await).await
+    };
+    for (models, how) in [(&["b/*"][..], "exact"), (&["c/*"], "estimated")] {
+        stage.books.accounts().set_policy(stage.principal, naming(models));
+        let counted = count().await;
+        assert_eq!((counted.status, counted.header("x-devmesh-token-count")), (200, Some(how)), "{models:?}");
+    }
+    let elsewhere = KeyPolicy { routes: Some(vec!["another".to_owned()]), ..KeyPolicy::default() };
+    stage.books.accounts().set_policy(stage.principal, elsewhere);
+    let refused = count().await;
+    assert_eq!(refused.status, 403, "{}", refused.body);
+    assert!(refused.error().contains(CHAIN), "{}", refused.body);
+    assert_eq!(kept_out.received().iter().filter(|request| request.path.contains("count")).count(), 0);
+    assert_eq!(allowed.received().iter().filter(|request| request.path.contains("count")).count(), 1);
+}
+
+#[tokio::test]
+async fn a_providers_other_endpoints_are_for_keys_that_may_use_it_and_never_for_calls_of_models() {
+    let model = FaultyModel::start(Wire::OpenAiChat).await;
+    let stage = Stage::over(&[&model]).await;
+    let pass = async |method: Method, path: &str| {
+        Answer::read(Dialect::OpenAiChat, stage.router.pass_through(passing(&stage, method, path)).await).await
+    };
+    assert_eq!(pass(Method::POST, "/audio/speech").await.status, 200, "a key without a policy");
+    let only_its_model = format!("a/{MODEL}");
+    for (models, status) in [(&["b/*"][..], 403), (&[only_its_model.as_str()], 403), (&["a/*"], 200)] {
+        stage.books.accounts().set_policy(stage.principal, naming(models));
+        assert_eq!(pass(Method::POST, "/audio/speech").await.status, status, "{models:?}");
+    }
+    let before = model.received().len();
+    for path in ["/chat/completions", "//v1//Chat/completions/", "/completions", "/responses", "/embeddings"] {
+        let refused = pass(Method::POST, path).await;
+        assert_eq!(refused.status, 403, "{path}: {}", refused.body);
+        assert!(refused.error().contains("own endpoints"), "{path}: {}", refused.body);
+    }
+    assert_eq!(model.received().len(), before, "nothing was asked");
+    assert_eq!(pass(Method::GET, "/chat/completions/one").await.status, 200, "stored answers may be read");
+}
+
+#[tokio::test]
+async fn vectors_are_made_only_by_a_model_the_key_may_use() {
+    let (kept_out, allowed) = (FaultyModel::start(Wire::OpenAiChat).await, FaultyModel::start(Wire::OpenAiChat).await);
+    let stage = Stage::over(&[&kept_out, &allowed]).await;
+    let embed = async || {
+        let inbound = stage.inbound(Dialect::OpenAiChat, &json!({"model": CHAIN, "input": "text"}), &[]);
+        Answer::read(Dialect::OpenAiChat, stage.router.embed_openai(inbound).await).await
+    };
+    stage.books.accounts().set_policy(stage.principal, naming(&["b/*"]));
+    let embedded = embed().await;
+    assert_eq!((embedded.status, embedded.header("x-devmesh-provider")), (200, Some("b")), "{}", embedded.body);
+    stage.books.accounts().set_policy(stage.principal, naming(&["c/*"]));
+    assert_eq!(embed().await.status, 403);
+    assert_eq!(kept_out.received().iter().filter(|request| request.path.contains("embeddings")).count(), 0);
+}
