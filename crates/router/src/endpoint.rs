@@ -7,6 +7,7 @@
 //! ```
 
 mod credentials;
+mod forwarding;
 mod retry_after;
 
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
 };
 use bytes::{Bytes, BytesMut};
 pub(crate) use credentials::{Credentials, Scheme};
-use futures_util::StreamExt;
+pub(crate) use forwarding::passing;
 use http::{HeaderMap, Method, header};
 use protocol::Location;
 use reqwest::{Client, Response, Url, redirect};
@@ -159,10 +160,7 @@ impl Endpoint {
             let otherwise = || self.malformed(&format!("{said} instead of {media_type}: {}", short(&text)));
             return Err(self.scrubbed(error.unwrap_or_else(otherwise)));
         }
-        let provider = self.provider.clone();
-        Ok(Box::pin(response.bytes_stream().map(move |bytes| {
-            bytes.map_err(|error| Error::Cut { provider: provider.clone(), message: chain(&error.without_url()) })
-        })))
+        Ok(self.bytes(response))
     }
 
     /// A successful answer's status and headers, its body unread.
@@ -179,7 +177,7 @@ impl Endpoint {
     }
 
     /// Whatever the server answers, after every credential that it does not accept has been set aside.
-    pub(crate) async fn exchange(&self, request: Request<'_>) -> Result<Response, Error> {
+    async fn exchange(&self, request: Request<'_>) -> Result<Response, Error> {
         let Request { method, path, headers, body, checkpoint, location, patience, .. } = request;
         let leaves = self.location == Location::Cloud || location == Location::Cloud;
         let body = match checkpoint {
@@ -235,7 +233,7 @@ impl Endpoint {
         Ok(url)
     }
 
-    pub(crate) async fn read(&self, mut response: Response, limit: usize) -> Result<Bytes, Error> {
+    async fn read(&self, mut response: Response, limit: usize) -> Result<Bytes, Error> {
         let too_large = || Error::TooLarge { provider: self.provider.clone(), what: "a body", limit_bytes: limit };
         let broken = |error: reqwest::Error| Error::Cut {
             provider: self.provider.clone(),

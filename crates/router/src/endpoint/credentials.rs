@@ -67,6 +67,11 @@ impl Credentials {
         Ok(Self { name, keys, turn: AtomicUsize::new(0) })
     }
 
+    /// Whether the provider wants no key.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// How often a request may be sent, each time under another key.
     pub(crate) fn tries(&self) -> usize {
         if self.keys.is_empty() { 1 } else { self.keys.iter().filter(|key| !key.rests()).count() }

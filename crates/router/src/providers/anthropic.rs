@@ -27,8 +27,8 @@ use bytes::Bytes;
 use capabilities::Capabilities;
 pub use capabilities::ThinkingStyle;
 use decoder::Manner;
-use futures_util::{StreamExt, TryStreamExt};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use futures_util::TryStreamExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use protocol::{Location, Model};
 use serde::Deserialize;
 use std::{
@@ -258,39 +258,9 @@ impl Provider for Anthropic {
         Ok(Some(counted.input_tokens))
     }
 
-    async fn forward(&self, request: Forward) -> Result<http::Response<ByteStream>, Error> {
-        let mut headers = request.headers;
-        headers.entry(VERSION).or_insert_with(|| self.version.clone());
-        let path = match &request.query {
-            Some(query) => format!("{}?{query}", request.path),
-            None => request.path,
-        };
-        let sent = Request {
-            method: request.method,
-            path: &path,
-            headers,
-            body: request.body,
-            model: "",
-            checkpoint: request.checkpoint.as_ref(),
-            location: self.options.location,
-            patience: request.patience,
-        };
-        let response = self.endpoint.exchange(sent).await?;
-        let mut answer = http::Response::builder().status(response.status().as_u16());
-        if let Some(headers) = answer.headers_mut() {
-            headers.extend(
-                response
-                    .headers()
-                    .iter()
-                    .filter(|(name, _)| !of_one_connection(name))
-                    .map(|(name, value)| (name.clone(), value.clone())),
-            );
-        }
-        let provider = self.options.name.clone();
-        let body: ByteStream = Box::pin(response.bytes_stream().map(move |bytes| {
-            bytes.map_err(|error| Error::Cut { provider: provider.clone(), message: error.without_url().to_string() })
-        }));
-        answer.body(body).map_err(|error| self.endpoint.malformed(&error.to_string()))
+    async fn forward(&self, mut request: Forward) -> Result<http::Response<ByteStream>, Error> {
+        request.headers.entry(VERSION).or_insert_with(|| self.version.clone());
+        self.endpoint.forward(request).await
     }
 }
 
@@ -314,11 +284,6 @@ fn countable(body: &Bytes) -> Result<Bytes, Error> {
     let kept = fields.iter().filter(|(name, _)| COUNTED.contains(name));
     let kept: Vec<_> = kept.map(|(name, value)| format!("\"{name}\":{}", value.get())).collect();
     Ok(format!("{{{}}}", kept.join(",")).into())
-}
-
-fn of_one_connection(name: &HeaderName) -> bool {
-    [header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE, header::TRAILER].contains(name)
-        || name.as_str() == "keep-alive"
 }
 
 #[cfg(test)]

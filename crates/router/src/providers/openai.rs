@@ -20,13 +20,12 @@ use super::{ByteStream, ChatRequest, ChatStream, EmbedRequest, Embeddings, Forwa
 use crate::{
     Error, Secret,
     dialect::Dialect,
-    endpoint::{Endpoint, Request, Scheme, json_headers},
-    http::{CONNECT_TIMEOUT, failure},
+    endpoint::{Endpoint, Request, Scheme, json_headers, passing},
+    http::CONNECT_TIMEOUT,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
 use chat::{Bytesway, ChatReader};
-use futures_util::StreamExt;
 use http::{HeaderMap, Method, header};
 use protocol::{Location, Model};
 use responses::ResponsesReader;
@@ -41,8 +40,6 @@ use std::{
 
 /// A listing is small and made from memory; a server that takes longer is not asked for answers either.
 const LISTING_PATIENCE: Patience = Patience { headers: Duration::from_secs(10) };
-/// An error body is a sentence; more is not read.
-const ERROR_BODY_BYTES: usize = 64 * 1024;
 
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -266,7 +263,7 @@ impl OpenAi {
             let Some(original) = request.original(dialect) else { continue };
             let body = original::body(request, original, dialect != Dialect::OpenAiResponses)?;
             let mut headers = json_headers(if request.stream { "text/event-stream" } else { "application/json" });
-            let mut theirs = original::passing(&request.asked.headers);
+            let mut theirs = passing(&request.asked.headers);
             // How the body is written and read is ours to say: an answer that was compressed could not be read.
             for name in [header::ACCEPT, header::ACCEPT_ENCODING, header::CONTENT_TYPE] {
                 theirs.remove(name);
@@ -388,34 +385,7 @@ impl Provider for OpenAi {
     }
 
     async fn forward(&self, request: Forward) -> Result<http::Response<ByteStream>, Error> {
-        let path = original::path(&request.path, request.query.as_deref())?;
-        let sent = Request {
-            method: request.method,
-            path: &path,
-            headers: original::passing(&request.headers),
-            body: request.body,
-            model: "",
-            checkpoint: request.checkpoint.as_ref(),
-            location: self.options.location,
-            patience: request.patience,
-        };
-        let answer = self.endpoint.exchange(sent).await?;
-        let status = answer.status();
-        // It speaks of our key, and may quote it: the caller's own would be meant if it read this.
-        if matches!(status.as_u16(), 401..=403) && !self.options.api_keys.is_empty() {
-            let body = self.endpoint.read(answer, ERROR_BODY_BYTES).await.unwrap_or_default();
-            let error = failure::status(&self.options.name, "", status.as_u16(), &body, None);
-            return Err(self.endpoint.scrubbed(error));
-        }
-        let headers = original::passing(answer.headers());
-        let provider = self.options.name.clone();
-        let body: ByteStream = Box::pin(answer.bytes_stream().map(move |bytes| {
-            bytes.map_err(|error| Error::Cut { provider: provider.clone(), message: error.without_url().to_string() })
-        }));
-        let mut response = http::Response::new(body);
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
-        Ok(response)
+        self.endpoint.forward(request).await
     }
 }
 

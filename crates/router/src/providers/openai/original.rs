@@ -2,7 +2,6 @@
 
 use crate::{Error, json_object::Fields, providers::ChatRequest};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, header};
 use serde_json::{Value, value::RawValue};
 
 /// `counts` for APIs whose streams tell token counts only when they are asked to.
@@ -37,60 +36,6 @@ fn asking_for_counts() -> String {
 fn with_counts(options: &RawValue) -> String {
     let merged = Fields::of(options.get().as_bytes()).map(|options| options.with(&[("include_usage", "true")]));
     merged.ok().and_then(|merged| String::from_utf8(merged.to_vec()).ok()).unwrap_or_else(asking_for_counts)
-}
-
-/// A path to forward to, with its query. One that would be read as another path, above the base URL or beside what was
-/// looked at, is refused.
-pub(super) fn path(path: &str, query: Option<&str>) -> Result<String, Error> {
-    let refused = |why: &str| Error::Invalid { pointer: String::new(), message: format!("the path `{path}` {why}") };
-    if !path.starts_with('/') {
-        return Err(refused("does not begin with a slash"));
-    }
-    if path.contains(['?', '#', '\\']) || path.contains(|c: char| c.is_ascii_control() || c == ' ') {
-        return Err(refused("holds a character that must be escaped"));
-    }
-    let dots = |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
-    if path.split('/').any(dots) {
-        return Err(refused("holds a segment of dots"));
-    }
-    if query.is_some_and(|query| query.contains('#')) {
-        return Err(refused("has a query with a fragment"));
-    }
-    Ok(query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}")))
-}
-
-/// Whether a header belongs to one connection or to one side's account, and so is not passed on in either direction.
-pub(super) fn stays_here(name: &HeaderName) -> bool {
-    const PRIVATE: &[HeaderName] = &[
-        header::AUTHORIZATION,
-        header::CONNECTION,
-        header::CONTENT_LENGTH,
-        header::COOKIE,
-        header::HOST,
-        header::PROXY_AUTHENTICATE,
-        header::PROXY_AUTHORIZATION,
-        header::SET_COOKIE,
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        header::WWW_AUTHENTICATE,
-        header::EXPECT,
-    ];
-    PRIVATE.contains(name) || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "x-api-key" | "api-key")
-}
-
-/// What may pass of `headers`; those that `Connection` names stay, too.
-pub(super) fn passing(headers: &HeaderMap) -> HeaderMap {
-    let named: Vec<String> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|name| name.trim().to_ascii_lowercase())
-        .collect();
-    let passes = |name: &HeaderName| !stays_here(name) && !named.iter().any(|named| named == name.as_str());
-    headers.iter().filter(|(name, _)| passes(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 #[cfg(test)]
@@ -137,25 +82,5 @@ mod tests {
         assert_eq!(sent(absent, ("a", true, false), "a", true), expected);
         let null = r#"{"stream":true,"stream_options":null,"model":"a"}"#;
         assert_eq!(sent(null, ("a", true, false), "a", true), null.replace("null", r#"{"include_usage":true}"#));
-    }
-
-    #[test]
-    fn a_path_that_leads_elsewhere_is_refused() {
-        assert_eq!(path("/files/f-1%2Fa/content", Some("a=1&b")).unwrap(), "/files/f-1%2Fa/content?a=1&b");
-        for wrong in
-            ["files", "/audio/../admin", "/audio/%2e%2E/admin", "/a/.%2e", "/a\\..\\b", "/a?b", "/a#b", "/a b", "/./a"]
-        {
-            assert!(matches!(path(wrong, None), Err(Error::Invalid { .. })), "{wrong}");
-        }
-        assert!(path("/a", Some("b#c")).is_err());
-    }
-
-    #[test]
-    fn connections_and_accounts_stay_apart() {
-        let pairs = [("connection", "close, X-Hop"), ("x-hop", "1"), ("authorization", "a"), ("openai-beta", "b=1")];
-        let headers: HeaderMap =
-            pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
-        let passed = passing(&headers);
-        assert_eq!(passed.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["openai-beta"]);
     }
 }
