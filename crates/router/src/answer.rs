@@ -3,6 +3,13 @@
 use bytes::Bytes;
 use protocol::FinishReason;
 
+/// Bytes of text that make about one token where nobody counted: prose has more of them, code and other scripts fewer.
+const BYTES_PER_TOKEN: u64 = 4;
+
+pub(crate) fn estimated_tokens(bytes: usize) -> u64 {
+    (bytes as u64).div_ceil(BYTES_PER_TOKEN)
+}
+
 /// What a provider sent at once: its bytes, and what they mean.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Frame {

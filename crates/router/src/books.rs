@@ -141,7 +141,7 @@ impl Books {
         })
     }
 
-    pub(crate) fn record(&self, record: ModelCallRecord) {
+    pub(crate) fn record(&self, record: Arc<ModelCallRecord>) {
         self.calls.put(record);
     }
 }

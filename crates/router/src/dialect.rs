@@ -6,7 +6,10 @@
 //! ```
 //! Each dialect is a module under `dialects/` with the same functions; this is the switch between them.
 
-use crate::{Conversation, Error, Frame, answer::Whole};
+use crate::{
+    Conversation, Error, Frame,
+    answer::{Whole, estimated_tokens},
+};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
@@ -45,6 +48,13 @@ pub struct Peek {
     pub choices: u32,
     /// Of everything the model will read, roughly: what time limits scale with.
     pub prompt_bytes: usize,
+}
+
+impl Peek {
+    /// Of the prompt, where nobody counts.
+    pub(crate) fn estimated_tokens(&self) -> u64 {
+        estimated_tokens(self.prompt_bytes).max(1)
+    }
 }
 
 /// A request as it came, and its translation once somebody needs it.

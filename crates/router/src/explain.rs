@@ -10,6 +10,7 @@ use crate::{
     conversation::Conversation,
     dialect::Asked,
     plan::{Needs, Placement, Work},
+    run::millis,
 };
 use domain::ModelCallId;
 use protocol::{Egress, ExplainRoute, ExplainedTarget, QueueState, RouteExplanation, RouteWork, TargetHealth, Targets};
@@ -72,16 +73,7 @@ impl Router {
             rule: plan.rule,
             egress: plan.egress,
             targets,
-            candidates: plan
-                .considered
-                .into_iter()
-                .map(|considered| protocol::Candidate {
-                    target: considered.target,
-                    kept: considered.kept,
-                    why: considered.why,
-                    score: considered.score,
-                })
-                .collect(),
+            candidates: plan.considered,
         })
     }
 
@@ -113,8 +105,4 @@ impl Router {
         });
         Targets { targets: targets.collect(), queues: queues.collect() }
     }
-}
-
-fn millis(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -20,7 +20,6 @@ use crate::{
     call::{Call, Caller},
     dialect::{Asked, Dialect, Envelope},
     dialects::ollama::loading,
-    plan::Placement,
     run::{Run, Step},
 };
 use body::Encoding;
@@ -84,7 +83,7 @@ impl Router {
             model: asked.peek.model.clone(),
             created_s: self.inner.clock.now().as_millis() / 1000,
             wants_usage: asked.peek.wants_usage,
-            estimated_input_tokens: tokens::estimate(asked.peek.prompt_bytes),
+            estimated_input_tokens: asked.peek.estimated_tokens(),
         };
         let mut steps = Run::new(self.inner.clone(), call).steps();
         let head_due = Instant::now() + HEAD_PATIENCE;
@@ -113,9 +112,7 @@ impl Router {
             return Ok(response);
         }
         let committed = committed.ok_or(Error::Cancelled)?;
-        let body = gathered(asked.dialect, &envelope, &mut steps).await?;
-        let mut response = Response::new(Body::Whole(body));
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let mut response = whole(gathered(asked.dialect, &envelope, &mut steps).await?);
         head::tell(response.headers_mut(), Some(&committed), id);
         head::limits(response.headers_mut(), Some(&committed), asked.dialect, self.inner.clock.now());
         Ok(response)
@@ -156,33 +153,21 @@ async fn gathered(
 /// An error as the vendor would say it.
 fn failure(dialect: Dialect, error: &Error, id: ModelCallId) -> Response<Body> {
     let (status, body) = dialect.error(error, &id.to_string());
-    let mut response = Response::new(Body::Whole(Bytes::from(body.to_string())));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    head::tell(headers, None, id);
-    head::retry(headers, error);
+    let mut response = json(status, &body);
+    head::tell(response.headers_mut(), None, id);
+    head::retry(response.headers_mut(), error);
     response
 }
 
-impl From<Bytes> for Body {
-    fn from(bytes: Bytes) -> Self {
-        Self::Whole(bytes)
-    }
+fn json(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
+    let mut response = whole(Bytes::from(body.to_string()));
+    *response.status_mut() = status;
+    response
 }
 
-pub(crate) fn json(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
-    let mut response = Response::new(Body::Whole(Bytes::from(body.to_string())));
-    *response.status_mut() = status;
+/// An answer in one body of JSON.
+fn whole(body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::Whole(body));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
-}
-
-pub(crate) fn placement(text: &str) -> Option<Placement> {
-    match text {
-        "auto" => Some(Placement::Auto),
-        "local-only" => Some(Placement::LocalOnly),
-        "cloud-only" => Some(Placement::CloudOnly),
-        _ => None,
-    }
 }

@@ -8,7 +8,7 @@
 //! listing is fetched.
 
 use crate::{
-    DEFAULT_ROUTE, Error, RouteConfig, Target,
+    Call, DEFAULT_ROUTE, Error, RouteConfig, Target,
     accounts::Price,
     balance::{Share, Turns},
     catalogue::{Freshness, Shelf, same_model},
@@ -16,7 +16,7 @@ use crate::{
     route::{Balance, Drift, Policy},
 };
 use futures_util::future::join_all;
-use protocol::{Egress, Location, Model};
+use protocol::{Candidate as Considered, Egress, Location, Model};
 use std::{collections::HashMap, sync::Arc};
 
 /// What decides between targets.
@@ -28,6 +28,19 @@ pub(crate) struct Needs {
     pub(crate) tools: bool,
     pub(crate) schema: bool,
     pub(crate) images: bool,
+}
+
+impl Needs {
+    /// Of something that asks for nothing else.
+    pub(crate) fn new(egress: Egress, placement: Placement, work: Work) -> Self {
+        Self { egress, placement, work, tools: false, schema: false, images: false }
+    }
+
+    pub(crate) fn of(call: &Call, work: Work) -> Self {
+        let peek = &call.asked.peek;
+        let (tools, schema, images) = (peek.has_tools, peek.has_schema, peek.has_images);
+        Self { tools, schema, images, ..Self::new(call.egress, call.placement, work) }
+    }
 }
 
 /// Where the caller wants it done; may only tighten.
@@ -80,16 +93,6 @@ pub(crate) struct Plan {
     pub(crate) considered: Vec<Considered>,
 }
 
-/// One target and what became of it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Considered {
-    pub(crate) target: String,
-    pub(crate) kept: bool,
-    pub(crate) why: String,
-    /// Higher is tried earlier; only among equal targets.
-    pub(crate) score: Option<f64>,
-}
-
 pub(crate) struct Table {
     pub(crate) shelves: Arc<Vec<Arc<Shelf>>>,
     pub(crate) routes: Vec<RouteConfig>,
@@ -129,6 +132,12 @@ impl Table {
         let spread = routes.iter().filter(|route| route.policy.balance == Balance::Spread);
         let turns = spread.map(|route| (route.name.clone(), Turns::default())).collect();
         Self { shelves, routes, turns }
+    }
+
+    /// Configured ones, and `default`, which there always is.
+    pub(crate) fn route_names(&self) -> impl Iterator<Item = String> {
+        let own = self.routes.iter().all(|route| route.name != DEFAULT_ROUTE).then(|| DEFAULT_ROUTE.to_owned());
+        own.into_iter().chain(self.routes.iter().map(|route| route.name.clone()))
     }
 
     /// # Errors
@@ -412,10 +421,8 @@ impl Table {
     }
 
     fn unknown(&self, name: &str) -> Error {
-        let routes = self.routes.iter().map(|route| route.name.clone());
-        let own = (!self.routes.iter().any(|route| route.name == DEFAULT_ROUTE)).then(|| DEFAULT_ROUTE.to_owned());
         let models = self.shelves.iter().map(|shelf| format!("{}/<model>", shelf.provider.name()));
-        let known: Vec<String> = own.into_iter().chain(routes).chain(models).collect();
+        let known: Vec<String> = self.route_names().chain(models).collect();
         Error::UnknownRoute { name: name.chars().take(128).collect(), known: known.join(", ") }
     }
 }

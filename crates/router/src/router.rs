@@ -1,9 +1,9 @@
 //! The routes and providers of one program, and everything that calls share.
 
 use crate::{
-    Call, DEFAULT_ROUTE, Error, RouteConfig,
+    Call, Error, RouteConfig,
     accounts::{Price, Prices},
-    admission::Admission,
+    admission::{Admission, QueueFull, Slot},
     books::Books,
     catalogue::{Freshness, Shelf},
     departure::Departures,
@@ -14,7 +14,7 @@ use crate::{
     redaction::Patterns,
     route::{self, Policy},
     run::{self, Ended, Run, Trace},
-    targets::Targets,
+    targets::{Permit, Targets},
 };
 use domain::Clock;
 use futures_util::{Stream, future::join_all};
@@ -219,19 +219,12 @@ impl Router {
                     .push(UnavailableProvider { provider: shelf.provider.name().to_owned(), error: error.to_string() }),
             }
         }
-        for name in self.route_names() {
+        for name in table.route_names() {
             // From the listings fetched above. A route that leads nowhere now is still a route.
             let targets = self.targets(&name, egress).await.unwrap_or_default();
             all.routes.push(Route { name, targets });
         }
         all
-    }
-
-    fn route_names(&self) -> Vec<String> {
-        let table = self.inner.table();
-        let configured = table.routes.iter().map(|route| route.name.clone());
-        let own = table.routes.iter().all(|route| route.name != DEFAULT_ROUTE).then(|| DEFAULT_ROUTE.to_owned());
-        own.into_iter().chain(configured).collect()
     }
 
     /// Where a name leads: a configured route, `default`, or `provider/model`.
@@ -251,8 +244,7 @@ impl Router {
     }
 
     async fn targets(&self, name: &str, egress: Egress) -> Result<Vec<Model>, Error> {
-        let needs =
-            Needs { egress, placement: Placement::Auto, work: Work::Chat, tools: false, schema: false, images: false };
+        let needs = Needs::new(egress, Placement::Auto, Work::Chat);
         let table = self.inner.table();
         let plan = match table.plan(name, &needs, Freshness::SHOWN, &self.inner.targets).await {
             // A route to embedding models is one too.
@@ -299,6 +291,24 @@ impl Inner {
         self.shelves.iter().map(|shelf| shelf.provider.name()).zip(&self.admissions)
     }
 
+    /// The breaker's leave to ask this target.
+    pub(crate) fn permit(&self, candidate: &Candidate) -> Result<Permit, Error> {
+        self.targets.permit(candidate.id()).ok_or_else(|| Error::LeftAlone {
+            provider: candidate.model.provider.clone(),
+            model: candidate.model.name.clone(),
+        })
+    }
+
+    /// A place among the calls of this target's provider, once there is one.
+    pub(crate) async fn slot(&self, candidate: &Candidate) -> Result<Slot, Error> {
+        let admission = self.admission(candidate.shelf);
+        admission.acquire(&candidate.model.name).await.map_err(|QueueFull| Error::RateLimited {
+            provider: candidate.model.provider.clone(),
+            message: "its queue here is full".to_owned(),
+            retry_after: Some(admission.outlook().eta),
+        })
+    }
+
     pub(crate) fn timeouts(&self, candidate: &Candidate) -> Timeouts {
         self.timeouts[candidate.shelf]
     }
@@ -325,12 +335,13 @@ impl Inner {
         self.books.price(model.location, &model.provider, &model.name)
     }
 
-    /// What a body for this target passes on its way out; `None` where nothing may leave.
+    /// What a body for this target passes on its way out: secrets stay here, and what goes is on record. `None` where
+    /// nothing leaves or nothing may.
     pub(crate) fn departures(&self, call: &Call, candidate: &Candidate) -> Option<Arc<Departures>> {
-        match candidate.egress {
-            Egress::LocalOnly => None,
-            Egress::Redacted => Some(Departures::new(self, call, candidate, Some(self.patterns.clone()))),
-            Egress::Allowed => Some(Departures::new(self, call, candidate, None)),
+        match (candidate.model.location, candidate.egress) {
+            (Location::Local, _) | (_, Egress::LocalOnly) => None,
+            (_, Egress::Redacted) => Some(Departures::new(self, call, candidate, Some(self.patterns.clone()))),
+            (_, Egress::Allowed) => Some(Departures::new(self, call, candidate, None)),
         }
     }
 

@@ -42,7 +42,7 @@ use protocol::{Fallback, FinishReason};
 use rescue::{Mode, Sent};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::time::Instant;
-pub(crate) use trace::{Ended, Trace};
+pub(crate) use trace::{Ended, Trace, millis};
 
 /// What a run says, in order. The last one is a frame with [`Event::Finished`], or [`Step::Failed`].
 #[derive(Debug)]
@@ -93,9 +93,8 @@ impl Committed {
         self.price.map(|price| price.cost_microusd(&usage))
     }
 
-    /// An answer that is there, for what is answered in one piece.
-    pub(crate) fn whole(inner: &Inner, candidate: &Candidate, fallbacks: usize, input_tokens: u64) -> Self {
-        let usage = Usage { input_tokens, ..Usage::default() };
+    /// Of whose answer nothing is known yet.
+    pub(crate) fn by(candidate: &Candidate, fallbacks: usize) -> Self {
         let model = &candidate.model;
         Self {
             provider: model.provider.clone(),
@@ -106,12 +105,17 @@ impl Committed {
             lost: Vec::new(),
             cached: None,
             flaws: Vec::new(),
-            usage: Some(usage),
-            cost_microusd: inner.price(model).map(|price| price.cost_microusd(&usage)),
-            price: inner.price(model),
+            usage: None,
+            cost_microusd: None,
+            price: candidate.price,
             rates: None,
             context_tokens: model.context_tokens,
         }
+    }
+
+    /// Whose answer came to this.
+    pub(crate) fn counted(self, usage: Usage) -> Self {
+        Self { usage: Some(usage), cost_microusd: self.cost_of(usage), ..self }
     }
 }
 
@@ -232,28 +236,20 @@ impl Run {
     }
 
     async fn plan(&mut self) -> Option<Step> {
-        let peek = &self.call.asked.peek;
-        let needs = Needs {
-            egress: self.call.egress,
-            placement: self.call.placement,
-            work: Work::Chat,
-            tools: peek.has_tools,
-            schema: peek.has_schema,
-            images: peek.has_images,
-        };
+        let needs = Needs::of(&self.call, Work::Chat);
         let table = self.inner.table();
-        let plan = match table.plan(&self.call.route, &needs, Freshness::CALL, &self.inner.targets).await {
+        let mut plan = match table.plan(&self.call.route, &needs, Freshness::CALL, &self.inner.targets).await {
             Ok(plan) => plan,
             Err(error) => return Some(self.fail(error)),
         };
-        self.trace.planned(&plan);
+        self.trace.planned(&mut plan);
         if let Err(error) = self.inner.books.check_route(&self.call) {
             return Some(self.fail(error));
         }
         if let Some(kept) = self.inner.kept.find(&self.call, &plan) {
             return Some(self.answer_from_memory(kept));
         }
-        self.left = plan.candidates.iter().cloned().collect();
+        self.left = std::mem::take(&mut plan.candidates).into();
         for candidate in &mut self.left {
             candidate.price = self.inner.price(&candidate.model);
         }
@@ -266,15 +262,9 @@ impl Run {
 
     /// Holds back what the call may come to, for the first target that the caller may ask and can pay.
     fn reserve(&mut self) -> Result<(), Error> {
-        let cap = self.policy().and_then(|policy| policy.cost_cap_microusd);
         let mut refused = None;
         while let Some(candidate) = self.left.front() {
-            let why = match self
-                .inner
-                .books
-                .keeps_out(&self.call, candidate)
-                .or_else(|| over_cap(&self.call, candidate, cap))
-            {
+            let why = match self.may_not_ask(candidate) {
                 Some(why) => {
                     refused.get_or_insert_with(|| Error::NotAllowed {
                         message: format!("no target of `{}` may be used: {}: {why}", self.call.route, candidate.id()),
@@ -335,12 +325,15 @@ impl Run {
         None
     }
 
+    /// Why neither key nor route lets this call have that target.
+    fn may_not_ask(&self, candidate: &Candidate) -> Option<String> {
+        let cap = || over_cap(&self.call, candidate, self.policy()?.cost_cap_microusd?);
+        self.inner.books.keeps_out(&self.call, candidate).or_else(cap)
+    }
+
     fn not_worth_it(&mut self, candidate: &Candidate) -> Option<String> {
-        let cap = self.policy().and_then(|policy| policy.cost_cap_microusd);
-        let kept_out =
-            self.inner.books.keeps_out(&self.call, candidate).or_else(|| over_cap(&self.call, candidate, cap));
-        if kept_out.is_some() {
-            return kept_out;
+        if let Some(why) = self.may_not_ask(candidate) {
+            return Some(why);
         }
         if let Some(reservation) = &mut self.reservation
             && let Err(refusal) =
@@ -376,7 +369,7 @@ impl Run {
         let Trying { candidate, retries, not_before, mode } = trying;
         if let Some(not_before) = not_before {
             if self.deadline.is_some_and(|deadline| deadline <= not_before) {
-                return Some(self.overdue());
+                return Some(self.fail(self.overdue()));
             }
             tokio::time::sleep_until(not_before).await;
         }
@@ -475,30 +468,22 @@ impl Run {
     fn commit(&mut self, whole: bool, flaws: &[Flaw]) -> Option<Step> {
         let attempt = self.attempt.as_ref()?;
         // A rescue goes on where the caller's answer stopped: its head went out long ago.
-        let first = self.rescues == 0;
-        let committed = Step::Committed(Box::new(self.committed(attempt, flaws)));
+        let head = (self.rescues == 0).then(|| Step::Committed(Box::new(self.committed(attempt, flaws))));
         self.trace.committed(attempt, flaws);
         self.phase = Phase::PassingHeld { whole };
-        first.then_some(committed)
+        head
     }
 
     fn committed(&self, attempt: &Attempt, flaws: &[Flaw]) -> Committed {
-        let model = &attempt.candidate.model;
-        let usage = attempt.whole.finish.as_ref().map(|finish| finish.usage);
-        Committed {
-            provider: model.provider.clone(),
-            model: model.name.clone(),
-            digest: model.digest.clone(),
-            fallbacks: self.trace.fallbacks(),
-            notice: attempt.candidate.notice.clone(),
+        let committed = Committed {
             lost: attempt.lost(&self.call.asked),
-            cached: None,
             flaws: flaws.iter().map(ToString::to_string).collect(),
-            usage,
-            cost_microusd: usage.and_then(|usage| Some(attempt.candidate.price?.cost_microusd(&usage))),
-            price: attempt.candidate.price,
             rates: self.rates,
-            context_tokens: model.context_tokens,
+            ..Committed::by(&attempt.candidate, self.trace.fallbacks())
+        };
+        match &attempt.whole.finish {
+            Some(finish) => committed.counted(finish.usage),
+            None => committed,
         }
     }
 
@@ -609,10 +594,6 @@ impl Run {
         self.inner.ended(&self.call, &mut self.trace, ended);
     }
 
-    fn overdue(&mut self) -> Step {
-        self.fail(Error::Overdue { after: self.call.deadline.unwrap_or_default() })
-    }
-
     fn fail(&mut self, error: Error) -> Step {
         self.phase = Phase::Over;
         self.end(Ended::Failed(error.clone()));
@@ -621,8 +602,7 @@ impl Run {
     }
 }
 
-fn over_cap(call: &Call, candidate: &Candidate, cap: Option<u64>) -> Option<String> {
-    let cap = cap?;
+fn over_cap(call: &Call, candidate: &Candidate, cap: u64) -> Option<String> {
     match Books::estimate(call, candidate.price.as_ref()).cost {
         Some(cost) if cost.input_microusd + cost.output_microusd <= cap => None,
         Some(cost) => Some(format!(

@@ -35,8 +35,8 @@ impl Calls {
     }
 
     /// Shows a call from now on, in place of an earlier record of it. One that is over is written too.
-    pub fn put(&self, record: ModelCallRecord) {
-        let record = Arc::new(record);
+    pub fn put(&self, record: impl Into<Arc<ModelCallRecord>>) {
+        let record = record.into();
         let mut recent = self.recent();
         recent.insert(record.id, Arc::clone(&record));
         let gone = if recent.len() > self.shared.most { recent.pop_first() } else { None };

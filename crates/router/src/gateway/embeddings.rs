@@ -1,9 +1,10 @@
 //! Embeddings: one request to the first target that answers, in either vendor's words.
 
-use super::{Body, Inbound, failure, head};
+use super::{Body, Inbound, failure, head, whole};
 use crate::{
     Error, Router,
     accounts::Spent,
+    answer::Usage,
     call::Call,
     catalogue::Freshness,
     conversation::Conversation,
@@ -14,7 +15,7 @@ use crate::{
     run::Committed,
 };
 use bytes::Bytes;
-use http::{HeaderValue, Response, header};
+use http::Response;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 
@@ -59,14 +60,7 @@ impl Router {
         let asked = Asked::own(route.to_owned(), Conversation::default(), prompt_bytes);
         let call = head::call(inbound.id, asked, inbound.caller.clone(), inbound.egress, &inbound.headers)?;
         self.inner.books.check_route(&call)?;
-        let needs = Needs {
-            egress: call.egress,
-            placement: call.placement,
-            work: Work::Embed,
-            tools: false,
-            schema: false,
-            images: false,
-        };
+        let needs = Needs::of(&call, Work::Embed);
         let plan = self.inner.table().plan(route, &needs, Freshness::CALL, &self.inner.targets).await?;
         let mut fallbacks = 0;
         let mut last = None;
@@ -80,7 +74,8 @@ impl Router {
             let candidate = &candidate;
             match self.embed_with(&call, candidate, &input, dimensions).await {
                 Ok(embeddings) => {
-                    let committed = Committed::whole(&self.inner, candidate, fallbacks, embeddings.input_tokens);
+                    let usage = Usage { input_tokens: embeddings.input_tokens, ..Usage::default() };
+                    let committed = Committed::by(candidate, fallbacks).counted(usage);
                     let microusd = committed.cost_microusd.unwrap_or(0);
                     reservation.settle(Spent { tokens: embeddings.input_tokens, microusd });
                     return Ok((embeddings, committed));
@@ -103,15 +98,8 @@ impl Router {
         input: &[String],
         dimensions: Option<u32>,
     ) -> Result<Embeddings, Error> {
-        let provider = || candidate.model.provider.clone();
-        let permit = self
-            .inner
-            .targets
-            .permit(candidate.id())
-            .ok_or_else(|| Error::LeftAlone { provider: provider(), model: candidate.model.name.clone() })?;
-        let _slot = self.inner.admission(candidate.shelf).acquire(&candidate.model.name).await.map_err(|_| {
-            Error::RateLimited { provider: provider(), message: "its queue here is full".to_owned(), retry_after: None }
-        })?;
+        let permit = self.inner.permit(candidate)?;
+        let _slot = self.inner.slot(candidate).await?;
         let checkpoint = self.inner.departures(call, candidate);
         let request = EmbedRequest {
             model: candidate.model.name.clone(),
@@ -122,7 +110,8 @@ impl Router {
         };
         let patience = call.deadline.unwrap_or(PATIENCE).min(PATIENCE);
         let embedded = timeout(patience, candidate.provider.embed(request)).await.unwrap_or_else(|_| {
-            Err(Error::TimedOut { provider: provider(), awaited: crate::Awaited::Headers, after: patience })
+            let provider = candidate.model.provider.clone();
+            Err(Error::TimedOut { provider, awaited: crate::Awaited::Headers, after: patience })
         });
         match &embedded {
             Ok(_) => permit.succeeded(),
@@ -135,8 +124,7 @@ impl Router {
 fn respond(answered: Result<(Bytes, Committed), Error>, dialect: Dialect, id: domain::ModelCallId) -> Response<Body> {
     match answered {
         Ok((body, committed)) => {
-            let mut response = Response::new(Body::Whole(body));
-            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let mut response = whole(body);
             head::tell(response.headers_mut(), Some(&committed), id);
             response
         }

@@ -1,6 +1,5 @@
 //! What callers say in headers, and what they are told in them.
 
-use super::placement;
 use crate::{
     Call, Error,
     call::Caller,
@@ -62,8 +61,10 @@ pub(super) fn call(
 /// [`Error::Invalid`] for a word that is none of the three.
 pub(super) fn placement_of(headers: &HeaderMap) -> Result<Placement, Error> {
     match text(headers, ROUTE)? {
-        None => Ok(Placement::Auto),
-        Some(text) => placement(text).ok_or_else(|| invalid(ROUTE, text, "`local-only`, `cloud-only` or `auto`")),
+        None | Some("auto") => Ok(Placement::Auto),
+        Some("local-only") => Ok(Placement::LocalOnly),
+        Some("cloud-only") => Ok(Placement::CloudOnly),
+        Some(text) => Err(invalid(ROUTE, text, "`local-only`, `cloud-only` or `auto`")),
     }
 }
 

@@ -122,14 +122,7 @@ impl Router {
     /// # Errors
     /// As for a call of the route.
     pub async fn warm(&self, route: &str, egress: Egress, caller: Caller) -> Result<(), Error> {
-        let needs = Needs {
-            egress,
-            placement: Placement::LocalOnly,
-            work: Work::Chat,
-            tools: false,
-            schema: false,
-            images: false,
-        };
+        let needs = Needs::new(egress, Placement::LocalOnly, Work::Chat);
         let plan = self.inner.table().plan(route, &needs, Freshness::NOW, &self.inner.targets).await?;
         let Some(candidate) = plan.candidates.first().filter(|first| first.provider.speaks(Dialect::OllamaChat)) else {
             return Ok(());

@@ -95,7 +95,7 @@ impl Router {
         };
         self.inner.books.check_target(&call, &candidate)?;
         let reservation = self.inner.books.reserve(&call, &candidate)?;
-        let checkpoint = if location == Location::Cloud { self.inner.departures(&call, &candidate) } else { None };
+        let checkpoint = self.inner.departures(&call, &candidate);
         if checkpoint.as_ref().is_some_and(|checkpoint| crate::egress::Checkpoint::redacts(&**checkpoint)) {
             // Placeholders in an answer nobody reads here could not be undone.
             return Err(Error::EgressRefused { route: name });
@@ -106,11 +106,7 @@ impl Router {
                 kept.append(HeaderName::from_static(header), value.clone());
             }
         }
-        let slot = self.inner.admission(shelf).acquire(&path).await.map_err(|_| Error::RateLimited {
-            provider: name.clone(),
-            message: "its queue here is full".to_owned(),
-            retry_after: None,
-        })?;
+        let slot = self.inner.slot(&candidate).await?;
         let forward = Forward {
             method,
             path,

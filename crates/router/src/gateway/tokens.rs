@@ -12,15 +12,8 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 
-/// Bytes of a request that make about one token.
-const BYTES_PER_TOKEN: usize = 4;
 /// Somebody waits for the number only to decide whether to ask.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Where nobody counts.
-pub(crate) fn estimate(prompt_bytes: usize) -> u64 {
-    prompt_bytes.div_ceil(BYTES_PER_TOKEN).max(1) as u64
-}
 
 impl Router {
     /// Answers Anthropic's `POST /v1/messages/count_tokens`. Counted by the target itself where it can; an estimate says so
@@ -44,14 +37,7 @@ impl Router {
         let call = head::call(inbound.id, asked, inbound.caller, inbound.egress, &inbound.headers)?;
         // Whoever counts a prompt reads it.
         self.inner.books.check_route(&call)?;
-        let needs = Needs {
-            egress: call.egress,
-            placement: call.placement,
-            work: Work::Chat,
-            tools: false,
-            schema: false,
-            images: false,
-        };
+        let needs = Needs::of(&call, Work::Chat);
         let plan = self.inner.table().plan(&call.route, &needs, Freshness::CALL, &self.inner.targets).await?;
         let mut allowed =
             plan.candidates.iter().filter(|candidate| self.inner.books.keeps_out(&call, candidate).is_none());
@@ -69,6 +55,6 @@ impl Router {
                 return Ok((tokens, true));
             }
         }
-        Ok((estimate(call.asked.peek.prompt_bytes), false))
+        Ok((call.asked.peek.estimated_tokens(), false))
     }
 }

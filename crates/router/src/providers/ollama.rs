@@ -25,6 +25,7 @@ use crate::{
     dialect::Dialect,
     egress::Checkpoint,
     endpoint::{Endpoint, Request, Scheme, json_headers},
+    http::CONNECT_TIMEOUT,
     providers::{ChatRequest, ChatStream, EmbedRequest, Embeddings, Loaded, Patience, Provider, PullStream},
 };
 use async_trait::async_trait;
@@ -46,8 +47,6 @@ use std::{
 use stream::Raw;
 use tokio::time::{Instant, timeout};
 
-/// TCP and TLS. A host that is there answers within a few round trips; one that is not must not hold up the next target.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long what `/api/show` said of a model is believed: long enough for the turns of a loop, short enough to follow a
 /// model that was replaced under the same name.
 const DETAILS_FRESH: Duration = Duration::from_secs(5);
@@ -334,11 +333,11 @@ impl Provider for Ollama {
         Ok(stream::decode(self.endpoint.clone(), &request.model, body, raw))
     }
 
-    /// Of a model that was never listed or asked, nothing is known: `false`.
     fn speaks(&self, dialect: Dialect) -> bool {
         matches!(dialect, Dialect::OllamaChat | Dialect::OllamaGenerate)
     }
 
+    /// Of a model that was never listed or asked, nothing is known: `false`.
     fn continues_prefill(&self, model: &str) -> bool {
         let known = || self.remembered(&tagged(model)).is_some_and(|(_, details)| details.continues);
         self.options.prefill.unwrap_or_else(known)

@@ -4,8 +4,8 @@ use super::{Asking, Run, rescue::Mode};
 use crate::{
     Awaited, Error, Event, Frame,
     admission::Slot,
-    answer::{Usage, Whole},
-    departure::{self, Departures},
+    answer::{Usage, Whole, estimated_tokens},
+    departure,
     dialect::{Asked, Dialect},
     egress::Checkpoint,
     plan::Candidate,
@@ -18,9 +18,6 @@ use futures_util::StreamExt;
 use protocol::Location;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
-
-/// Bytes of text that make about one token, where nobody counted: between English prose (4.5) and code (3.2).
-pub(crate) const BYTES_PER_TOKEN: u64 = 4;
 
 pub(crate) struct Attempt {
     pub(crate) candidate: Candidate,
@@ -52,6 +49,8 @@ pub(crate) struct Attempt {
     inter_token_timeout: Duration,
     /// When the answer must be there.
     whole_due: Instant,
+    /// The most of an answer, and what is left of that.
+    answer_bytes: usize,
     answer_bytes_left: usize,
 }
 
@@ -78,31 +77,17 @@ impl Run {
         let inner = self.inner.clone();
         let begun = Instant::now();
         let provider = || candidate.model.provider.clone();
-        let permit = inner
-            .targets
-            .permit(candidate.id())
-            .ok_or_else(|| Error::LeftAlone { provider: provider(), model: candidate.model.name.clone() })?;
-        let queued = timeout_at(
-            self.within(begun + inner.limits.queue),
-            inner.admission(candidate.shelf).acquire(&candidate.model.name),
-        );
-        let slot = match queued.await {
-            Ok(Ok(slot)) => slot,
-            Ok(Err(_)) => {
-                return Err(Error::RateLimited {
-                    provider: provider(),
-                    message: "its queue here is full".to_owned(),
-                    retry_after: Some(inner.admission(candidate.shelf).outlook().eta),
-                });
-            }
-            Err(_) if self.is_overdue() => return Err(self.overdue_error()),
+        let permit = inner.permit(candidate)?;
+        let slot = match timeout_at(self.within(begun + inner.limits.queue), inner.slot(candidate)).await {
+            Ok(slot) => slot?,
+            Err(_) if self.is_overdue() => return Err(self.overdue()),
             Err(_) => {
                 let after = inner.limits.queue;
                 return Err(Error::TimedOut { provider: provider(), awaited: Awaited::Queue, after });
             }
         };
-        let changed = self.changed(candidate, &mode)?;
-        let checkpoint = self.checkpoint(candidate);
+        let changed = self.changed(&mode)?;
+        let checkpoint = inner.departures(&self.call, candidate);
         let redacts = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.redacts());
         let dialect = self.call.asked.dialect;
         let passes_raw =
@@ -135,7 +120,7 @@ impl Run {
         let started = timeout_at(due, candidate.provider.chat(request)).await;
         let started = match started {
             Ok(started) => started,
-            Err(_) if self.is_overdue() => Err(self.overdue_error()),
+            Err(_) if self.is_overdue() => Err(self.overdue()),
             Err(_) => {
                 Err(Error::TimedOut { provider: provider(), awaited: Awaited::Headers, after: first_token_timeout })
             }
@@ -169,6 +154,7 @@ impl Run {
             first_token_timeout,
             inter_token_timeout: timeouts.inter_token.unwrap_or(inner.limits.inter_token),
             whole_due,
+            answer_bytes: inner.limits.answer_bytes,
             answer_bytes_left: inner.limits.answer_bytes,
         })
     }
@@ -181,13 +167,8 @@ impl Run {
         self.deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    pub(super) fn overdue_error(&self) -> Error {
+    pub(super) fn overdue(&self) -> Error {
         Error::Overdue { after: self.call.deadline.unwrap_or_default() }
-    }
-
-    /// For what leaves the machine: secrets stay here, and what goes is on record.
-    fn checkpoint(&self, candidate: &Candidate) -> Option<Arc<Departures>> {
-        (candidate.model.location == Location::Cloud).then(|| self.inner.departures(&self.call, candidate)).flatten()
     }
 }
 
@@ -242,7 +223,7 @@ impl Attempt {
             self.answer_bytes_left = self.answer_bytes_left.checked_sub(bytes).ok_or_else(|| Error::TooLarge {
                 provider: self.candidate.model.provider.clone(),
                 what: "an answer",
-                limit_bytes: crate::http::frame::ANSWER_BYTES,
+                limit_bytes: self.answer_bytes,
             })?;
             self.whole.add(event);
         }
@@ -272,7 +253,7 @@ impl Attempt {
         if let Some(finish) = &self.whole.finish {
             return Some(finish.usage);
         }
-        let output_tokens = (self.heard_bytes as u64).div_ceil(BYTES_PER_TOKEN).max(self.told.output_tokens);
+        let output_tokens = estimated_tokens(self.heard_bytes).max(self.told.output_tokens);
         let told = Usage { output_tokens, ..self.told };
         (told != Usage::default()).then_some(told)
     }

@@ -1,22 +1,18 @@
 //! What the router itself changes in a request.
 
 use super::{Run, rescue::Mode};
-use crate::{Conversation, Error, conversation::Message, plan::Candidate};
+use crate::{Conversation, Error, conversation::Message};
 use protocol::Role;
 use std::sync::Arc;
 
 impl Run {
     /// `None` when the caller's request goes as it is, so that its own bytes can be forwarded.
-    pub(super) fn changed(&self, candidate: &Candidate, mode: &Mode) -> Result<Option<Arc<Conversation>>, Error> {
+    pub(super) fn changed(&self, mode: &Mode) -> Result<Option<Arc<Conversation>>, Error> {
         let bound = self.output_bound();
         let asked = self.call.asked.peek.max_output_tokens;
         let bounded = bound.filter(|&bound| asked.is_none_or(|asked| asked > bound));
         let temperature = self.policy().and_then(|policy| policy.temperature);
-        let prefill = match mode {
-            Mode::Prefill { sent, .. } => Some(sent.trim_end()),
-            _ => None,
-        };
-        let _ = candidate;
+        let prefill = matches!(mode, Mode::Prefill(_)).then(|| self.sent.text.trim_end());
         if bounded.is_none() && temperature.is_none() && prefill.is_none() {
             return Ok(None);
         }

@@ -23,7 +23,7 @@ pub(crate) enum Mode {
     /// As they are.
     Fresh,
     /// The caller has these words already, and the target goes on after them.
-    Prefill { sent: String, seam: Seam },
+    Prefill(Seam),
     /// The caller has the beginning already, and the target says all of it again.
     Splice(Splice),
     /// The caller has no word of the answer, but thoughts or white space: this target answers anew, and what it thinks is not
@@ -79,7 +79,7 @@ impl Run {
         }
         let free_text = self.call.asked.conversation().is_ok_and(|conversation| conversation.format == Format::Text);
         if free_text && candidate.provider.continues_prefill(&candidate.model.name) {
-            return Mode::Prefill { sent: self.sent.text.clone(), seam: Seam::after(&self.sent.text) };
+            return Mode::Prefill(Seam::after(&self.sent.text));
         }
         Mode::Splice(Splice::new(self.sent.text.clone()))
     }
@@ -101,7 +101,7 @@ impl Mode {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Fresh => "fresh",
-            Self::Prefill { .. } => "prefill",
+            Self::Prefill(_) => "prefill",
             Self::Splice(_) => "splice",
             Self::WithoutThinking(_) => "restart",
         }
@@ -144,7 +144,7 @@ impl Mode {
         match self {
             Self::Fresh => Ok(text),
             Self::Splice(splice) => splice.push(&text).map(Option::unwrap_or_default).map_err(|_| diverged(provider)),
-            Self::Prefill { seam, .. } | Self::WithoutThinking(seam) => Ok(seam.push(text)),
+            Self::Prefill(seam) | Self::WithoutThinking(seam) => Ok(seam.push(text)),
         }
     }
 }

@@ -32,7 +32,7 @@ impl Run {
             self.inner.targets.rest(candidate.id(), *wait);
         }
         if self.is_overdue() || matches!(error, Error::Overdue { .. }) {
-            return Some(self.overdue());
+            return Some(self.fail(self.overdue()));
         }
         if matches!(error, Error::Filtered { .. }) {
             return Some(self.fail(error));

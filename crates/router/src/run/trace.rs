@@ -1,7 +1,7 @@
 //! What a call goes through, for whoever asks afterwards why it went where it went.
 
 use super::{
-    attempt::{Attempt, BYTES_PER_TOKEN, Failed},
+    attempt::{Attempt, Failed},
     rescue::Mode,
 };
 use crate::{
@@ -14,20 +14,17 @@ use crate::{
     router::Inner,
 };
 use protocol::{AttemptOutcome, CallTokens, Fallback, ModelAttempt, ModelCallRecord, ModelCallState};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 pub(crate) struct Trace {
-    record: Box<ModelCallRecord>,
+    record: Arc<ModelCallRecord>,
     started: Instant,
     fallbacks: Vec<Fallback>,
     /// Of them, those that the caller was told.
     said: usize,
     last: Option<Candidate>,
     first_token: Option<Duration>,
-    last_token: Option<Instant>,
-    /// Bytes of content that the caller got.
-    content_bytes: u64,
     /// Estimated, of targets that broke off after they had begun to answer.
     output_tokens_before: u64,
     /// Estimated, for targets that did not get to tell it.
@@ -75,16 +72,14 @@ impl Trace {
             error: None,
         };
         Self {
-            record: Box::new(record),
+            record: Arc::new(record),
             started: Instant::now(),
             fallbacks: Vec::new(),
             said: 0,
             last: None,
             first_token: None,
-            last_token: None,
-            content_bytes: 0,
             output_tokens_before: 0,
-            prompt_tokens: (call.asked.peek.prompt_bytes as u64).div_ceil(BYTES_PER_TOKEN).max(1),
+            prompt_tokens: call.asked.peek.estimated_tokens(),
             usage: Usage::default(),
             cost_microusd: Some(0),
             queued: Duration::ZERO,
@@ -92,32 +87,21 @@ impl Trace {
         }
     }
 
-    pub(crate) fn planned(&mut self, plan: &Plan) {
-        self.record.rule.clone_from(&plan.rule);
-        self.record.egress = plan.egress;
-        self.record.candidates = plan
-            .considered
-            .iter()
-            .map(|considered| protocol::Candidate {
-                target: considered.target.clone(),
-                kept: considered.kept,
-                why: considered.why.clone(),
-                score: considered.score,
-            })
-            .collect();
+    /// Takes what the plan says for this record alone.
+    pub(crate) fn planned(&mut self, plan: &mut Plan) {
+        let record = self.record();
+        record.rule = std::mem::take(&mut plan.rule);
+        record.egress = plan.egress;
+        record.candidates = std::mem::take(&mut plan.considered);
     }
 
     /// A candidate that was passed over when its turn came.
     pub(crate) fn left_out(&mut self, candidate: &Candidate, why: String) {
-        if let Some(known) = self.record.candidates.iter_mut().find(|known| known.target == candidate.id()) {
+        if let Some(known) = self.record().candidates.iter_mut().find(|known| known.target == candidate.id()) {
             known.kept = false;
             known.why = why.clone();
         }
-        self.fallbacks.push(Fallback {
-            provider: candidate.model.provider.clone(),
-            model: candidate.model.name.clone(),
-            error: why,
-        });
+        self.came_to_nothing(candidate, why);
     }
 
     pub(crate) fn tried_in_vain(
@@ -139,14 +123,10 @@ impl Trace {
             }
         }
         if let Error::Flawed { message, .. } = error {
-            self.record.quality = Some(message.clone());
+            self.record().quality = Some(message.clone());
         }
         self.attempt(candidate, mode, outcome, Some(error), begun);
-        self.fallbacks.push(Fallback {
-            provider: candidate.model.provider.clone(),
-            model: candidate.model.name.clone(),
-            error: error.to_string(),
-        });
+        self.came_to_nothing(candidate, error.to_string());
         self.last = Some(candidate.clone());
     }
 
@@ -161,11 +141,7 @@ impl Trace {
         self.output_tokens_before += usage.output_tokens;
         self.add_partial(usage, &failed.candidate);
         self.attempt(&failed.candidate, &failed.mode, AttemptOutcome::Cut, Some(&failed.error), failed.begun);
-        self.fallbacks.push(Fallback {
-            provider: failed.candidate.model.provider.clone(),
-            model: failed.candidate.model.name.clone(),
-            error: failed.error.to_string(),
-        });
+        self.came_to_nothing(&failed.candidate, failed.error.to_string());
         self.last = Some(failed.candidate.clone());
     }
 
@@ -179,33 +155,27 @@ impl Trace {
 
     pub(crate) fn committed(&mut self, attempt: &Attempt, flaws: &[Flaw]) {
         let model = &attempt.candidate.model;
-        self.record.provider = Some(model.provider.clone());
-        self.record.model = Some(model.name.clone());
-        self.record.digest.clone_from(&model.digest);
-        self.record.redactions = u32::try_from(attempt.redactions).unwrap_or(u32::MAX);
         self.queued = attempt.waited;
+        let record = self.record();
+        record.provider = Some(model.provider.clone());
+        record.model = Some(model.name.clone());
+        record.digest.clone_from(&model.digest);
+        record.redactions = u32::try_from(attempt.redactions).unwrap_or(u32::MAX);
         if !flaws.is_empty() {
-            self.record.quality = Some(flaws.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
+            record.quality = Some(flaws.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
         }
     }
 
     pub(crate) fn answered_from_memory(&mut self, committed: &super::Committed) {
-        self.record.provider = Some(committed.provider.clone());
-        self.record.model = Some(committed.model.clone());
-        self.record.cache_hit = true;
+        let record = self.record();
+        record.provider = Some(committed.provider.clone());
+        record.model = Some(committed.model.clone());
+        record.cache_hit = true;
     }
 
     pub(crate) fn content(&mut self, events: &[Event]) {
-        for event in events.iter().filter(|event| event.is_content()) {
-            let now = Instant::now();
-            self.first_token.get_or_insert_with(|| now - self.started);
-            self.last_token = Some(now);
-            self.content_bytes += match event {
-                Event::Text(text) | Event::Thinking(text) | Event::ToolArguments { fragment: text, .. } => {
-                    text.len() as u64
-                }
-                _ => 0,
-            };
+        if self.first_token.is_none() && events.iter().any(Event::is_content) {
+            self.first_token = Some(self.started.elapsed());
         }
     }
 
@@ -227,11 +197,11 @@ impl Trace {
     }
 
     /// The record, once.
-    pub(crate) fn end(&mut self, ended: &Ended) -> Option<ModelCallRecord> {
+    pub(crate) fn end(&mut self, ended: &Ended) -> Option<Arc<ModelCallRecord>> {
         if std::mem::replace(&mut self.over, true) {
             return None;
         }
-        let record = &mut self.record;
+        let record = Arc::make_mut(&mut self.record);
         (record.state, record.error) = match ended {
             Ended::Succeeded => (ModelCallState::Succeeded, None),
             Ended::Failed(error) => (ModelCallState::Failed, Some(error.to_string())),
@@ -248,7 +218,7 @@ impl Trace {
             reasoning: self.usage.reasoning_tokens,
         };
         record.cost_microusd = self.cost_microusd;
-        Some((**record).clone())
+        Some(self.record.clone())
     }
 
     pub(crate) fn spent(&self) -> Spent {
@@ -303,6 +273,16 @@ impl Trace {
         self.queued
     }
 
+    /// Nobody else holds it before the call is over.
+    fn record(&mut self) -> &mut ModelCallRecord {
+        Arc::make_mut(&mut self.record)
+    }
+
+    fn came_to_nothing(&mut self, candidate: &Candidate, error: String) {
+        let (provider, model) = (candidate.model.provider.clone(), candidate.model.name.clone());
+        self.fallbacks.push(Fallback { provider, model, error });
+    }
+
     fn attempt(
         &mut self,
         candidate: &Candidate,
@@ -311,7 +291,7 @@ impl Trace {
         error: Option<&Error>,
         begun: Instant,
     ) {
-        self.record.attempts.push(ModelAttempt {
+        self.record().attempts.push(ModelAttempt {
             provider: candidate.model.provider.clone(),
             model: candidate.model.name.clone(),
             mode: mode.name().to_owned(),
