@@ -222,10 +222,8 @@ impl Endpoint {
         if let Some(url) = self.urls.read().unwrap_or_else(PoisonError::into_inner).get(path) {
             return Ok(url.clone());
         }
-        let url = Url::parse(&format!("{}{path}", self.base)).map_err(|error| Error::Invalid {
-            pointer: String::new(),
-            message: format!("`{path}` is no path below {}: {error}", self.base),
-        })?;
+        let url = Url::parse(&format!("{}{path}", self.base))
+            .map_err(|error| Error::invalid("", format!("`{path}` is no path below {}: {error}", self.base)))?;
         let mut urls = self.urls.write().unwrap_or_else(PoisonError::into_inner);
         if urls.len() < URLS {
             urls.insert(path.to_owned(), url.clone());
@@ -270,7 +268,7 @@ impl Endpoint {
         } else {
             chain(&error.without_url())
         };
-        Error::Unavailable { provider: self.provider.clone(), message: self.scrub(&message) }
+        Error::Unavailable { provider: self.provider.clone(), message: self.scrub(&message), missing: false }
     }
 
     pub(crate) fn malformed(&self, message: &str) -> Error {

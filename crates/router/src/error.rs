@@ -6,9 +6,10 @@ use std::{fmt, time::Duration};
 /// Why a model did not answer. Messages of providers are cut to a readable length and hold no keys.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Nothing listens there, it is overloaded, or it does not have the model. Later or elsewhere it may work.
+    /// Nothing listens there, it is overloaded, or it has no such model or endpoint (`missing`). Later or elsewhere it may
+    /// work.
     #[error("{provider} cannot answer now: {message}")]
-    Unavailable { provider: String, message: String },
+    Unavailable { provider: String, message: String, missing: bool },
     /// It is asked too often, or is overloaded and says so.
     #[error("{provider} asks to slow down: {message}")]
     RateLimited { provider: String, message: String, retry_after: Option<Duration> },
@@ -114,6 +115,11 @@ impl fmt::Display for Awaited {
 }
 
 impl Error {
+    /// `pointer` leads to the place in the caller's body; empty for the whole of it.
+    pub(crate) fn invalid(pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Invalid { pointer: pointer.into(), message: message.into() }
+    }
+
     /// The same after `tried` targets of `route` came to nothing.
     pub(crate) fn after(mut self, tried: usize, route: &str) -> Self {
         if let Some(message) = self.message_mut() {
@@ -197,6 +203,12 @@ impl Error {
             | Self::Cancelled
             | Self::Configuration(_) => false,
         }
+    }
+
+    /// Of a question beside calls, such as one for a listing: the server answers and has no such endpoint, which is not to be
+    /// dead.
+    pub(crate) fn is_of_a_living_server(&self) -> bool {
+        matches!(self, Self::Unavailable { missing: true, .. } | Self::Refused { .. } | Self::Malformed { .. })
     }
 
     /// Whether another target may be asked instead, as long as nothing of the answer was passed on.

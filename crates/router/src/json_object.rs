@@ -3,7 +3,7 @@
 use crate::Error;
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Deserializer, de::MapAccess, de::Visitor};
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use std::fmt;
 
 /// The top level of one JSON object, borrowed.
@@ -16,14 +16,10 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// [`Error::Invalid`] when the body is not one JSON object in UTF-8.
     pub(crate) fn of(body: &'a [u8]) -> Result<Self, Error> {
-        let text = std::str::from_utf8(body).map_err(|error| Error::Invalid {
-            pointer: String::new(),
-            message: format!("the body is not UTF-8: {error}"),
-        })?;
-        let Entries(fields) = serde_json::from_str(text).map_err(|error| Error::Invalid {
-            pointer: String::new(),
-            message: format!("the body is not a JSON object: {error}"),
-        })?;
+        let text =
+            std::str::from_utf8(body).map_err(|error| Error::invalid("", format!("the body is not UTF-8: {error}")))?;
+        let Entries(fields) = serde_json::from_str(text)
+            .map_err(|error| Error::invalid("", format!("the body is not a JSON object: {error}")))?;
         Ok(Self { text, fields })
     }
 
@@ -121,6 +117,18 @@ impl<'de> Deserialize<'de> for BorrowedKey<'de> {
             }
         }
         deserializer.deserialize_str(AsKey)
+    }
+}
+
+/// What an error says was found.
+pub(crate) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
     }
 }
 

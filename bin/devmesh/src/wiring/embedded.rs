@@ -311,7 +311,7 @@ fn translated(error: embedded_model::Error, model: &str) -> Error {
 }
 
 fn unavailable(message: impl Into<String>) -> Error {
-    Error::Unavailable { provider: PROVIDER.into(), message: message.into() }
+    Error::Unavailable { provider: PROVIDER.into(), message: message.into(), missing: false }
 }
 
 fn refused(message: &str) -> Error {

@@ -23,12 +23,12 @@ pub(crate) fn peek(body: &Bytes) -> Result<Peek, Error> {
     let fields = Fields::of(body)?;
     let model: String = needed(&fields, "model", "the name of a model or route")?;
     if model.is_empty() {
-        return Err(invalid("/model", "is empty. Name a model or a route."));
+        return Err(Error::invalid("/model", "is empty. Name a model or a route."));
     }
-    let messages = present(&fields, "messages").ok_or_else(|| invalid("/messages", "is missing"))?;
+    let messages = present(&fields, "messages").ok_or_else(|| Error::invalid("/messages", "is missing"))?;
     let any: Vec<&RawValue> = read(messages, "/messages", "a list of messages")?;
     if any.is_empty() {
-        return Err(invalid("/messages", "is empty. At least one message is needed."));
+        return Err(Error::invalid("/messages", "is empty. At least one message is needed."));
     }
     let max_output_tokens = optional(&fields, "max_tokens", "a whole number of tokens")?;
     let schema = present(&fields, "output_config").is_some_and(|config| {
@@ -54,17 +54,13 @@ pub(crate) fn conversation(body: &Bytes) -> Result<Conversation, Error> {
     request::conversation(body)
 }
 
-fn invalid(pointer: impl Into<String>, message: impl Into<String>) -> Error {
-    Error::Invalid { pointer: pointer.into(), message: message.into() }
-}
-
 /// A field that is there and not `null`.
 fn present<'a>(fields: &Fields<'a>, name: &str) -> Option<&'a RawValue> {
     fields.get(name).filter(|value| value.get() != "null")
 }
 
 fn read<'a, T: serde::Deserialize<'a>>(value: &'a RawValue, pointer: &str, expected: &str) -> Result<T, Error> {
-    serde_json::from_str(value.get()).map_err(|error| invalid(pointer, format!("must be {expected}: {error}")))
+    serde_json::from_str(value.get()).map_err(|error| Error::invalid(pointer, format!("must be {expected}: {error}")))
 }
 
 fn optional<'a, T: serde::Deserialize<'a>>(
@@ -77,7 +73,7 @@ fn optional<'a, T: serde::Deserialize<'a>>(
 
 fn needed<'a, T: serde::Deserialize<'a>>(fields: &Fields<'a>, name: &str, expected: &str) -> Result<T, Error> {
     optional(fields, name, expected)?
-        .ok_or_else(|| invalid(format!("/{name}"), format!("is missing. It must be {expected}.")))
+        .ok_or_else(|| Error::invalid(format!("/{name}"), format!("is missing. It must be {expected}.")))
 }
 
 fn stop_reason(reason: FinishReason, stop_sequence: Option<&str>) -> &'static str {

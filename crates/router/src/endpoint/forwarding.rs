@@ -52,7 +52,7 @@ impl Endpoint {
 /// A path to forward to, with its query. One that would be read as another path, above the base URL or beside what was
 /// looked at, is refused.
 fn target(path: &str, query: Option<&str>) -> Result<String, Error> {
-    let refused = |why: &str| Error::Invalid { pointer: String::new(), message: format!("the path `{path}` {why}") };
+    let refused = |why: &str| Error::invalid("", format!("the path `{path}` {why}"));
     if !path.starts_with('/') {
         return Err(refused("does not begin with a slash"));
     }

@@ -89,7 +89,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Error
 
 fn invalid(name: &str, seen: &str, wanted: &str) -> Error {
     let seen: String = seen.chars().take(64).collect();
-    Error::Invalid { pointer: String::new(), message: format!("the header `{name}` says `{seen}`; it takes {wanted}") }
+    Error::invalid("", format!("the header `{name}` says `{seen}`; it takes {wanted}"))
 }
 
 pub(super) fn stream(headers: &mut HeaderMap, dialect: Dialect) {

@@ -60,7 +60,7 @@ pub(crate) fn status(provider: &str, model: &str, status: u16, body: &[u8], retr
         401..=403 => Error::Denied { provider, message },
         429 | 529 => Error::RateLimited { provider, message, retry_after },
         503 if retry_after.is_some() => Error::RateLimited { provider, message, retry_after },
-        404 | 408 | 409 | 425 | 500..=599 => Error::Unavailable { provider, message },
+        404 | 408 | 409 | 425 | 500..=599 => Error::Unavailable { provider, message, missing: status == 404 },
         300..=399 => {
             let message = format!("it redirects, which is not followed: {message}. Configure the final base URL.");
             Error::Refused { provider, message }
@@ -146,6 +146,9 @@ mod tests {
         assert!(matches!(error(400, r#"{"error":"x does not support tools"}"#), Error::Refused { .. }));
         assert!(matches!(error(307, ""), Error::Refused { .. }));
         assert!(matches!(error(400, r#"{"error":{"message":"no","code":"content_filter"}}"#), Error::Filtered { .. }));
+        let long = "word ".repeat(MESSAGE_CHARACTERS);
+        assert!(matches!(error(404, &long), Error::Unavailable { missing: true, .. }), "however much it says");
+        assert!(matches!(error(503, "no such thing (HTTP 404)"), Error::Unavailable { missing: false, .. }));
         assert_eq!(error(503, "").to_string(), "server cannot answer now: HTTP 503");
     }
 

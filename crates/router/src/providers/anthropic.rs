@@ -171,7 +171,7 @@ impl Anthropic {
             default_max_tokens: known.unwrap_or(self.options.default_max_tokens),
         };
         let built = body::build(&request.model, request.conversation()?, &limits)
-            .map_err(|error| Error::Invalid { pointer: String::new(), message: error.to_string() })?;
+            .map_err(|error| Error::invalid("", error.to_string()))?;
         Ok((built.json.into(), true, Manner { raw, held_back: built.held_back }))
     }
 
@@ -202,7 +202,7 @@ impl Provider for Anthropic {
     async fn models(&self) -> Result<Vec<Model>, Error> {
         let listed = match listing::fetch(&self.endpoint, &self.version).await {
             Ok(listed) => listed,
-            Err(error) if !self.options.models.is_empty() && listing::is_missing(&error) => Vec::new(),
+            Err(error) if !self.options.models.is_empty() && error.is_of_a_living_server() => Vec::new(),
             Err(error) => return Err(error),
         };
         let told = listed.iter().filter_map(|listed| Some((listed.id.clone(), listed.capabilities()?))).collect();
@@ -250,7 +250,7 @@ impl Provider for Anthropic {
         let answer = match answer.map_err(failures::account) {
             Ok(answer) => answer,
             // Servers of others often lack it.
-            Err(error) if listing::is_missing(&error) && self.options.location == Location::Local => return Ok(None),
+            Err(error) if error.is_of_a_living_server() && self.options.location == Location::Local => return Ok(None),
             Err(error) => return Err(error),
         };
         let counted: Counted = serde_json::from_slice(&answer)

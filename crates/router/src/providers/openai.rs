@@ -300,7 +300,10 @@ impl Provider for OpenAi {
     async fn models(&self) -> Result<Vec<Model>, Error> {
         let mut listed = self.endpoint.get::<Listing>("/models", LISTING_PATIENCE).await.map_or_else(
             // Some servers list nothing; then what is configured is all there is.
-            |error| if self.options.models.is_empty() { Err(error) } else { unlisted(error) },
+            |error| {
+                let configured = !self.options.models.is_empty();
+                if configured && error.is_of_a_living_server() { Ok(Vec::new()) } else { Err(error) }
+            },
             |listing| Ok(listing.data),
         )?;
         for known in &self.options.models {
@@ -386,17 +389,6 @@ impl Provider for OpenAi {
 
     async fn forward(&self, request: Forward) -> Result<http::Response<ByteStream>, Error> {
         self.endpoint.forward(request).await
-    }
-}
-
-/// A server that answers, and has no listing, is not a dead one.
-fn unlisted(error: Error) -> Result<Vec<Listed>, Error> {
-    match &error {
-        Error::Unavailable { message, .. } if message.ends_with("(HTTP 404)") || message == "HTTP 404" => {
-            Ok(Vec::new())
-        }
-        Error::Refused { .. } | Error::Malformed { .. } => Ok(Vec::new()),
-        _ => Err(error),
     }
 }
 

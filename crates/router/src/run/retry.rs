@@ -85,7 +85,7 @@ impl Run {
                 (wait <= longest).then_some(wait)
             }
             // What a provider does not have it will not have in a moment.
-            Error::Unavailable { message, .. } if message.contains("(HTTP 404)") => None,
+            Error::Unavailable { missing: true, .. } => None,
             Error::Unavailable { .. } | Error::Cut { .. } | Error::Failed { .. } | Error::Malformed { .. } => {
                 Some(pause)
             }

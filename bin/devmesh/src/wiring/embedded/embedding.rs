@@ -59,6 +59,7 @@ impl Embeddings {
             let (weights, tokenizer) = catalogue.embedding_files(&name).ok_or_else(|| Error::Unavailable {
                 provider: PROVIDER.into(),
                 message: format!("`{name}` is not on this machine; fetch it with `devmesh models pull {name}`"),
+                missing: true,
             })?;
             let threads = catalogue.options().threads;
             Embedder::load(&weights, &tokenizer, threads).map_err(|error| failed(error.to_string()))

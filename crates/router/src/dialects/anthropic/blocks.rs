@@ -1,9 +1,6 @@
 //! The blocks that messages consist of.
 
-use super::{
-    invalid,
-    request::{Object, one_text, strings_or_blocks},
-};
+use super::request::{Object, one_text, strings_or_blocks};
 use crate::{
     Conversation, Error,
     conversation::{Image, Message, Part},
@@ -60,7 +57,7 @@ pub(super) fn assistant(content: &RawValue, pointer: &str, lost: &mut Vec<String
             object.report_others(&["type", "id", "name", "input", "cache_control"], lost);
             let input = object.need("input")?.get();
             if !input.starts_with('{') {
-                return Err(invalid(object.at("input"), "must be an object"));
+                return Err(Error::invalid(object.at("input"), "must be an object"));
             }
             let (id, name) = (object.need_text("id")?, object.need_text("name")?);
             Ok(Some(Part::ToolCall { id, name, arguments: input.to_owned() }))

@@ -80,7 +80,7 @@ mod tests {
             (Error::UnknownRoute { name: m(), known: m() }, 404, "not_found_error"),
             (Error::EgressRefused { route: m() }, 403, "permission_error"),
             (Error::RateLimited { provider: p(), message: m(), retry_after: None }, 429, "rate_limit_error"),
-            (Error::Unavailable { provider: p(), message: m() }, 529, "overloaded_error"),
+            (Error::Unavailable { provider: p(), message: m(), missing: false }, 529, "overloaded_error"),
             (Error::NoModel(m()), 529, "overloaded_error"),
             (Error::Denied { provider: p(), message: m() }, 502, "api_error"),
             (Error::Cut { provider: p(), message: m() }, 502, "api_error"),

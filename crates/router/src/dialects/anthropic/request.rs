@@ -1,6 +1,6 @@
 //! From a request's body to a [`Conversation`].
 
-use super::{blocks, invalid, needed, optional, present, read};
+use super::{blocks, needed, optional, present, read};
 use crate::{
     Conversation, Error,
     conversation::{Format, Message, Part, Thinking, Tool, ToolChoice},
@@ -82,7 +82,7 @@ pub(super) struct Object<'a> {
 impl<'a> Object<'a> {
     pub(super) fn of(value: &'a RawValue, pointer: impl Into<String>) -> Result<Self, Error> {
         let pointer = pointer.into();
-        let fields = Fields::of(value.get().as_bytes()).map_err(|_| invalid(&pointer, "must be an object"))?;
+        let fields = Fields::of(value.get().as_bytes()).map_err(|_| Error::invalid(&pointer, "must be an object"))?;
         Ok(Self { fields, pointer })
     }
 
@@ -95,7 +95,7 @@ impl<'a> Object<'a> {
     }
 
     pub(super) fn need(&self, name: &str) -> Result<&'a RawValue, Error> {
-        self.get(name).ok_or_else(|| invalid(self.at(name), "is missing"))
+        self.get(name).ok_or_else(|| Error::invalid(self.at(name), "is missing"))
     }
 
     pub(super) fn text(&self, name: &str) -> Result<Option<String>, Error> {
@@ -134,7 +134,7 @@ fn message(value: &RawValue, pointer: &str, conversation: &mut Conversation) -> 
             conversation.messages.push(Message { role: Role::System, parts });
             Ok(())
         }
-        other => Err(invalid(object.at("role"), format!("is `{other}`. It must be `user` or `assistant`."))),
+        other => Err(Error::invalid(object.at("role"), format!("is `{other}`. It must be `user` or `assistant`."))),
     }
 }
 
@@ -161,7 +161,7 @@ fn tool(value: &RawValue, pointer: &str, lost: &mut Vec<String>) -> Result<Optio
     );
     let parameters: Value = read(object.need("input_schema")?, &object.at("input_schema"), "a JSON schema")?;
     if !parameters.is_object() {
-        return Err(invalid(object.at("input_schema"), "must be an object"));
+        return Err(Error::invalid(object.at("input_schema"), "must be an object"));
     }
     Ok(Some(Tool {
         name: object.need_text("name")?,
@@ -180,7 +180,7 @@ fn tool_choice(value: &RawValue, conversation: &mut Conversation) -> Result<(), 
         "tool" => ToolChoice::Named(object.need_text("name")?),
         other => {
             let message = format!("is `{other}`. It must be `auto`, `any`, `tool` or `none`.");
-            return Err(invalid(object.at("type"), message));
+            return Err(Error::invalid(object.at("type"), message));
         }
     };
     conversation.parallel_tool_calls = object.flag("disable_parallel_tool_use")?.map(|disabled| !disabled);
@@ -200,7 +200,7 @@ fn thinking(value: &RawValue, conversation: &mut Conversation) -> Result<(), Err
         ("disabled" | "between_tools", _) => Thinking::Off,
         (other, _) => {
             let message = format!("is `{other}`. It must be `enabled`, `adaptive`, `between_tools` or `disabled`.");
-            return Err(invalid("/thinking/type", message));
+            return Err(Error::invalid("/thinking/type", message));
         }
     };
     object.report_others(&["type", "budget_tokens"], &mut conversation.lost);

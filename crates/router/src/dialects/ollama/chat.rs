@@ -4,13 +4,14 @@ use super::{
     answer::{self, Shape},
     error as errors,
     lines::Lines,
-    read::{self, invalid, kind},
+    read,
 };
 use crate::{
     Error,
     answer::Whole,
     conversation::{Conversation, Message, Part, Tool},
     dialect::{Encoder, Envelope, Peek},
+    json_object::kind,
 };
 use bytes::Bytes;
 use http::StatusCode;
@@ -30,7 +31,7 @@ pub(crate) fn peek(body: &Bytes) -> Result<Peek, Error> {
     let messages = fields.get("messages").filter(|messages| messages.get() != "null");
     if let Some(messages) = messages {
         if !messages.get().starts_with('[') {
-            return Err(invalid("/messages", "it must be an array of messages"));
+            return Err(Error::invalid("/messages", "it must be an array of messages"));
         }
         if read::holds_something(Some(messages)) {
             let tools = fields.get("tools").map_or(0, |tools| tools.get().len());
@@ -53,7 +54,7 @@ pub(crate) fn conversation(body: &Bytes) -> Result<Conversation, Error> {
     for (at, message) in read::list(&body, "", "messages")?.iter().enumerate() {
         let place = format!("/messages/{at}");
         let Value::Object(message) = message else {
-            return Err(invalid(place, format!("{} where a message belongs", kind(message))));
+            return Err(Error::invalid(place, format!("{} where a message belongs", kind(message))));
         };
         conversation.messages.push(self::message(message, &place, &mut calls, &mut conversation.lost)?);
     }
@@ -105,7 +106,7 @@ fn message(
         "tool" => Role::Tool,
         other => {
             let expected = "expected `system`, `user`, `assistant` or `tool`";
-            return Err(invalid(format!("{place}/role"), format!("`{other}` is no role; {expected}")));
+            return Err(Error::invalid(format!("{place}/role"), format!("`{other}` is no role; {expected}")));
         }
     };
     const KNOWN: &[&str] =
@@ -136,7 +137,7 @@ fn message(
 
 fn tool_call(call: &Value, place: &str, calls: &mut Calls) -> Result<Part, Error> {
     let Some(Value::Object(function)) = call.get("function") else {
-        return Err(invalid(format!("{place}/function"), "a tool call has an object here"));
+        return Err(Error::invalid(format!("{place}/function"), "a tool call has an object here"));
     };
     let name = read::text(function, &format!("{place}/function"), "name")?;
     let arguments = match function.get("arguments") {
@@ -151,12 +152,12 @@ fn tool_call(call: &Value, place: &str, calls: &mut Calls) -> Result<Part, Error
 
 fn tool(tool: &Value, place: &str) -> Result<Tool, Error> {
     let Some(Value::Object(function)) = tool.get("function") else {
-        return Err(invalid(format!("{place}/function"), "a tool has an object here"));
+        return Err(Error::invalid(format!("{place}/function"), "a tool has an object here"));
     };
     let place = format!("{place}/function");
     let name = read::text(function, &place, "name")?;
     if name.is_empty() {
-        return Err(invalid(format!("{place}/name"), "a tool needs a name"));
+        return Err(Error::invalid(format!("{place}/name"), "a tool needs a name"));
     }
     let parameters = function.get("parameters").filter(|schema| schema.is_object()).cloned();
     Ok(Tool {

@@ -2,7 +2,7 @@
 
 pub mod embedding;
 
-use super::read::{self, invalid};
+use super::read;
 use crate::{
     Error,
     providers::{Loaded, PullStep},
@@ -119,7 +119,7 @@ fn capabilities(model: &Model) -> Vec<&'static str> {
 pub fn model_of(body: &Bytes) -> Result<String, Error> {
     let fields = read::fields(body)?;
     let named = ["model", "name"].iter().find_map(|name| fields.read::<String>(name));
-    named.filter(|name| !name.trim().is_empty()).ok_or_else(|| invalid("/model", "model is required"))
+    named.filter(|name| !name.trim().is_empty()).ok_or_else(|| Error::invalid("/model", "model is required"))
 }
 
 /// Whether the answer to `body` is to be streamed, as it is unless it says otherwise.

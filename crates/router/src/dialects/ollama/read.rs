@@ -4,30 +4,14 @@ use crate::{
     Error,
     conversation::{Conversation, Format, Image, Thinking},
     dialect::Peek,
-    json_object::Fields,
+    json_object::{Fields, kind},
 };
 use bytes::Bytes;
 use serde_json::{Map, Value, value::RawValue};
 
-pub(super) fn invalid(pointer: impl Into<String>, message: impl Into<String>) -> Error {
-    Error::Invalid { pointer: pointer.into(), message: message.into() }
-}
-
-/// What an error says was found.
-pub(super) fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
-}
-
 pub(super) fn fields(body: &Bytes) -> Result<Fields<'_>, Error> {
     if body.trim_ascii().is_empty() {
-        return Err(invalid("", "missing request body"));
+        return Err(Error::invalid("", "missing request body"));
     }
     Fields::of(body)
 }
@@ -37,8 +21,8 @@ pub(super) fn model(fields: &Fields<'_>) -> Result<String, Error> {
     let name = fields.get("model").map(|value| serde_json::from_str::<String>(value.get()));
     match name {
         Some(Ok(name)) if !name.trim().is_empty() => Ok(name),
-        Some(Err(_)) => Err(invalid("/model", "it must be a string")),
-        _ => Err(invalid("/model", "model is required")),
+        Some(Err(_)) => Err(Error::invalid("/model", "it must be a string")),
+        _ => Err(Error::invalid("/model", "model is required")),
     }
 }
 
@@ -70,8 +54,8 @@ pub(super) fn peek(fields: &Fields<'_>) -> Result<Peek, Error> {
 pub(super) fn whole_body(body: &Bytes) -> Result<Map<String, Value>, Error> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(body)) => Ok(body),
-        Ok(other) => Err(invalid("", format!("the body is {}, not an object", kind(&other)))),
-        Err(error) => Err(invalid("", format!("the body is not JSON: {error}"))),
+        Ok(other) => Err(Error::invalid("", format!("the body is {}, not an object", kind(&other)))),
+        Err(error) => Err(Error::invalid("", format!("the body is not JSON: {error}"))),
     }
 }
 
@@ -80,7 +64,9 @@ pub(super) fn text(object: &Map<String, Value>, place: &str, name: &str) -> Resu
     match object.get(name) {
         None | Some(Value::Null) => Ok(String::new()),
         Some(Value::String(text)) => Ok(text.clone()),
-        Some(other) => Err(invalid(format!("{place}/{name}"), format!("{} where a string belongs", kind(other)))),
+        Some(other) => {
+            Err(Error::invalid(format!("{place}/{name}"), format!("{} where a string belongs", kind(other))))
+        }
     }
 }
 
@@ -88,7 +74,9 @@ pub(super) fn list<'a>(object: &'a Map<String, Value>, place: &str, name: &str) 
     match object.get(name) {
         None | Some(Value::Null) => Ok(&[]),
         Some(Value::Array(list)) => Ok(list),
-        Some(other) => Err(invalid(format!("{place}/{name}"), format!("{} where an array belongs", kind(other)))),
+        Some(other) => {
+            Err(Error::invalid(format!("{place}/{name}"), format!("{} where an array belongs", kind(other))))
+        }
     }
 }
 
@@ -98,7 +86,9 @@ pub(super) fn images(object: &Map<String, Value>, place: &str) -> Result<Vec<Ima
     images
         .map(|(at, image)| match image {
             Value::String(data) => Ok(image_of(data)),
-            other => Err(invalid(format!("{place}/images/{at}"), format!("{} where base64 belongs", kind(other)))),
+            other => {
+                Err(Error::invalid(format!("{place}/images/{at}"), format!("{} where base64 belongs", kind(other))))
+            }
         })
         .collect()
 }
@@ -139,7 +129,7 @@ pub(super) fn rest(body: &Map<String, Value>, known: &[&str], conversation: &mut
     match body.get("options") {
         None | Some(Value::Null) => Ok(()),
         Some(Value::Object(given)) => options(given, conversation),
-        Some(other) => Err(invalid("/options", format!("{} where an object belongs", kind(other)))),
+        Some(other) => Err(Error::invalid("/options", format!("{} where an object belongs", kind(other)))),
     }
 }
 
@@ -155,7 +145,9 @@ fn format(format: Option<&Value>) -> Result<Format, Error> {
         Some(schema @ Value::Object(_)) => {
             Ok(Format::Schema { name: "answer".to_owned(), schema: schema.clone(), strict: None })
         }
-        Some(other) => Err(invalid("/format", format!("invalid format: {other}; expected \"json\" or a JSON schema"))),
+        Some(other) => {
+            Err(Error::invalid("/format", format!("invalid format: {other}; expected \"json\" or a JSON schema")))
+        }
     }
 }
 
@@ -172,7 +164,7 @@ fn thinking(think: Option<&Value>) -> Result<Thinking, Error> {
         Some(other) => {
             let message =
                 format!("invalid think value: {other}; expected true, false, \"low\", \"medium\" or \"high\"");
-            Err(invalid("/think", message))
+            Err(Error::invalid("/think", message))
         }
     }
 }
@@ -187,11 +179,11 @@ fn options(given: &Map<String, Value>, conversation: &mut Conversation) -> Resul
         let integer = || {
             let whole =
                 value.as_i64().or_else(|| value.as_f64().filter(|number| number.fract() == 0.0).map(|n| n as i64));
-            whole.ok_or_else(|| invalid(&*place, format!("{value} where a whole number belongs")))
+            whole.ok_or_else(|| Error::invalid(&*place, format!("{value} where a whole number belongs")))
         };
         let number = || {
             let number = value.as_f64().map(|number| number as f32);
-            number.ok_or_else(|| invalid(&*place, format!("{value} where a number belongs"))).map(Some)
+            number.ok_or_else(|| Error::invalid(&*place, format!("{value} where a number belongs"))).map(Some)
         };
         match name.as_str() {
             // Zero and less mean no limit.
@@ -220,7 +212,7 @@ fn stop(value: &Value, place: &str) -> Result<Vec<String>, Error> {
     list.iter()
         .map(|text| match text {
             Value::String(text) => Ok(text.clone()),
-            other => Err(invalid(place, format!("{} where a string belongs", kind(other)))),
+            other => Err(Error::invalid(place, format!("{} where a string belongs", kind(other)))),
         })
         .collect()
 }

@@ -99,7 +99,11 @@ mod tests {
                 Some("rate_limit_exceeded"),
             ),
             (Error::Denied { provider: provider(), message: message() }, 503, Some("model_unavailable")),
-            (Error::Unavailable { provider: provider(), message: message() }, 503, Some("model_unavailable")),
+            (
+                Error::Unavailable { provider: provider(), message: message(), missing: false },
+                503,
+                Some("model_unavailable"),
+            ),
             (Error::NoModel(message()), 503, Some("model_unavailable")),
             (Error::Filtered { provider: provider(), message: message() }, 400, Some("content_filter")),
             (Error::Refused { provider: provider(), message: message() }, 400, None),

@@ -6,8 +6,8 @@
 //! Chunks pass as they are until the first thing that has no bytes. From there on the encoder writes everything, under the
 //! same id, because another provider's chunks would carry another one.
 
-use super::sse;
-use crate::{Event, Frame};
+use super::{error, sse};
+use crate::{Error, Event, Frame};
 use bytes::BytesMut;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -47,6 +47,21 @@ impl Passage {
 
     pub(crate) fn ended(&self) -> bool {
         self.state == State::Ended
+    }
+
+    /// The error, in band, unless the answer is over.
+    pub(crate) fn fail(&mut self, error: &Error, out: &mut BytesMut) {
+        if !self.ended() {
+            self.end();
+            sse::data(out, &error::body(error));
+            out.extend_from_slice(sse::DONE);
+        }
+    }
+
+    pub(crate) fn heartbeat(&self, out: &mut BytesMut) {
+        if !self.ended() {
+            out.extend_from_slice(sse::HEARTBEAT);
+        }
     }
 
     /// Whether the frame went out as it is: then of its events only the end is left to be told.

@@ -1,6 +1,6 @@
 //! Reading JSON while knowing where one is, so that a refusal can say it.
 
-use crate::Error;
+use crate::{Error, json_object::kind};
 use serde_json::{Map, Value};
 use std::fmt;
 
@@ -121,17 +121,6 @@ pub(crate) fn body(bytes: &[u8]) -> Result<Map<String, Value>, Error> {
     let value: Value =
         serde_json::from_slice(bytes).map_err(|error| Place::Root.invalid(format!("the body is not JSON: {error}")))?;
     Place::Root.object(value)
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
 }
 
 /// A short value as it is, else what it is.

@@ -162,16 +162,10 @@ impl Encoder for ChatEncoder {
     }
 
     fn fail(&mut self, error: &Error, out: &mut BytesMut) {
-        if !self.passage.ended() {
-            self.passage.end();
-            sse::data(out, &openai::error::body(error));
-            out.extend_from_slice(sse::DONE);
-        }
+        self.passage.fail(error, out);
     }
 
     fn heartbeat(&mut self, out: &mut BytesMut) {
-        if !self.passage.ended() {
-            out.extend_from_slice(sse::HEARTBEAT);
-        }
+        self.passage.heartbeat(out);
     }
 }

@@ -10,7 +10,7 @@ pub(super) fn in_band(provider: &str, model: &str, error: &Value) -> Error {
         Error::Failed { provider, message } => match kind {
             "overloaded_error" | "rate_limit_error" => Error::RateLimited { provider, message, retry_after: None },
             "authentication_error" | "permission_error" | "billing_error" => Error::Denied { provider, message },
-            "not_found_error" => Error::Unavailable { provider, message },
+            "not_found_error" => Error::Unavailable { provider, message, missing: true },
             "invalid_request_error" | "request_too_large" => account(Error::Refused { provider, message }),
             _ => Error::Failed { provider, message },
         },

@@ -124,15 +124,6 @@ pub(super) async fn fetch(endpoint: &Endpoint, version: &HeaderValue) -> Result<
     Ok(listed)
 }
 
-/// A server that answers, and has no such thing, is not a dead one.
-pub(super) fn is_missing(error: &Error) -> bool {
-    match error {
-        Error::Unavailable { message, .. } => message.ends_with("(HTTP 404)") || message == "HTTP 404",
-        Error::Refused { .. } | Error::Malformed { .. } => true,
-        _ => false,
-    }
-}
-
 impl Anthropic {
     pub(super) fn model(&self, listed: &Listed) -> Model {
         let known = self.known(&listed.id);

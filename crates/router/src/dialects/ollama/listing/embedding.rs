@@ -1,7 +1,7 @@
 //! `POST /api/embed`, and the older `POST /api/embeddings` with one text.
 
-use super::super::read::{self, invalid, kind};
-use crate::{Error, providers::Embeddings};
+use super::super::read;
+use crate::{Error, json_object::kind, providers::Embeddings};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -34,7 +34,9 @@ pub fn embed(body: &Bytes) -> Result<Embedding, Error> {
         Some(Value::String(text)) if text.is_empty() => Ok(Vec::new()),
         Some(Value::String(text)) => Ok(vec![text.clone()]),
         Some(Value::Array(texts)) => texts.iter().enumerate().map(|(at, text)| one(text, at)).collect(),
-        Some(other) => Err(invalid("/input", format!("{} where a string or an array of them belongs", kind(other)))),
+        Some(other) => {
+            Err(Error::invalid("/input", format!("{} where a string or an array of them belongs", kind(other))))
+        }
     })
 }
 
@@ -50,7 +52,7 @@ pub fn embeddings(body: &Bytes) -> Result<Embedding, Error> {
 fn one(text: &Value, at: usize) -> Result<String, Error> {
     match text {
         Value::String(text) => Ok(text.clone()),
-        other => Err(invalid(format!("/input/{at}"), format!("{} where a string belongs", kind(other)))),
+        other => Err(Error::invalid(format!("/input/{at}"), format!("{} where a string belongs", kind(other)))),
     }
 }
 
@@ -66,7 +68,7 @@ fn parse(
         Some(number) => {
             let dimensions = number.as_u64().and_then(|number| u32::try_from(number).ok());
             dimensions
-                .ok_or_else(|| invalid("/dimensions", format!("{number} where a whole number belongs")))
+                .ok_or_else(|| Error::invalid("/dimensions", format!("{number} where a whole number belongs")))
                 .map(Some)?
         }
     };
