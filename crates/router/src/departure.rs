@@ -93,7 +93,7 @@ impl Record for OnRecord {
             redactions: u32::try_from(departure.redactions).unwrap_or(u32::MAX),
             ..self.entry.clone()
         };
-        let durable = self.ledger.append(entry).map_err(|error| Error::EgressRefused { route: error.to_string() })?;
+        let durable = self.ledger.append(entry).map_err(|error| Error::Unrecorded(error.to_string()))?;
         // Written behind when it does not come in time.
         let _ = timeout(DURABLE_WITHIN, durable).await;
         Ok(())

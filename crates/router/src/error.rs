@@ -55,6 +55,9 @@ pub enum Error {
         "this request may leave the machine only without its secrets, and {what} at `{pointer}` cannot be checked for them. Leave it out, send it as text, or use a local model."
     )]
     Uncheckable { pointer: String, what: &'static str },
+    /// What leaves the machine is put on record first, and that cannot be done now.
+    #[error("this request may leave the machine only on record: {0}")]
+    Unrecorded(String),
     #[error("there is no route or model `{name}`. Known here: {known}")]
     UnknownRoute { name: String, known: String },
     /// The route leads nowhere at the moment.
@@ -160,7 +163,7 @@ impl Error {
             Self::NotAllowed { .. } => ErrorCode::Forbidden,
             Self::UnknownRoute { .. } => ErrorCode::NotFound,
             Self::Configuration(_) => ErrorCode::Internal,
-            Self::Cancelled => ErrorCode::Unavailable,
+            Self::Cancelled | Self::Unrecorded(_) => ErrorCode::Unavailable,
             Self::OverLimit { .. } => ErrorCode::RateLimited,
             Self::Refused { .. }
             | Self::Flawed { .. }
@@ -185,6 +188,7 @@ impl Error {
             | Self::Failed { .. }
             | Self::Cut { .. }
             | Self::TimedOut { .. }
+            | Self::Unrecorded(_)
             | Self::NoModel(_) => true,
             Self::Denied { .. }
             | Self::Overdue { .. }

@@ -52,6 +52,12 @@ pub enum Placement {
     CloudOnly,
 }
 
+impl Placement {
+    pub(crate) fn tightened(self, egress: Egress) -> Egress {
+        if self == Self::LocalOnly { Egress::LocalOnly } else { egress }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
     Chat,
@@ -264,7 +270,7 @@ impl Table {
     }
 
     async fn named(&self, route: &str, needs: &Needs, freshness: Freshness) -> Result<Named, Error> {
-        let asked_egress = if needs.placement == Placement::LocalOnly { Egress::LocalOnly } else { needs.egress };
+        let asked_egress = needs.placement.tightened(needs.egress);
         if let Some(config) = self.routes.iter().find(|config| config.name == route) {
             let egress = asked_egress.min(config.egress);
             let (targets, kept_in) = self.look_up(&config.targets, egress, freshness).await;
@@ -429,7 +435,7 @@ impl Table {
 
 const NOT_OUT: &str = "it is in the cloud and this request may not leave the machine";
 
-fn placed_wrongly(location: Location, egress: Egress, placement: Placement) -> Option<&'static str> {
+pub(crate) fn placed_wrongly(location: Location, egress: Egress, placement: Placement) -> Option<&'static str> {
     match location {
         Location::Cloud if egress == Egress::LocalOnly => Some(NOT_OUT),
         Location::Local if placement == Placement::CloudOnly => Some("the caller asked for the cloud only"),
@@ -437,7 +443,7 @@ fn placed_wrongly(location: Location, egress: Egress, placement: Placement) -> O
     }
 }
 
-fn nothing_left(route: &str, left_out: bool, placement: Placement) -> Error {
+pub(crate) fn nothing_left(route: &str, left_out: bool, placement: Placement) -> Error {
     match (left_out, placement) {
         (true, Placement::CloudOnly) => Error::NoModel(format!(
             "route `{route}` has no target in the cloud that this request may use, and the caller asked for the cloud only. Drop `x-devmesh-route: cloud-only`, or allow egress for the route."

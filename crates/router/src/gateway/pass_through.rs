@@ -8,14 +8,14 @@ use crate::{
     call::{Call, Caller},
     conversation::Conversation,
     dialect::{Asked, Dialect},
-    plan::{Candidate, Placement},
+    plan::{Candidate, nothing_left, placed_wrongly},
     providers::{Forward, Patience},
 };
 use bytes::Bytes;
 use domain::ModelCallId;
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderName, Method, Response};
-use protocol::{Egress, Location, Model};
+use protocol::{Egress, Model};
 use std::{sync::Arc, time::Duration};
 
 /// A batch of images takes its time.
@@ -68,9 +68,8 @@ impl Router {
         let provider = self.inner.shelves[shelf].provider.clone();
         let placement = head::placement_of(&headers)?;
         let location = provider.location();
-        let kept_in = location == Location::Cloud && (egress == Egress::LocalOnly || placement == Placement::LocalOnly);
-        if kept_in || (location == Location::Local && placement == Placement::CloudOnly) {
-            return Err(Error::EgressRefused { route: name });
+        if placed_wrongly(location, placement.tightened(egress), placement).is_some() {
+            return Err(nothing_left(&name, true, placement));
         }
         if let Some(own) = own_endpoint(&method, &path) {
             let message = format!(

@@ -71,6 +71,12 @@ async fn a_providers_other_endpoints_are_for_keys_that_may_use_it_and_never_for_
         assert_eq!(pass(Method::POST, "/audio/speech").await.status, status, "{models:?}");
     }
     let before = model.received().len();
+    for (asked, why) in [("cloud-only", "cloud only"), ("nowhere", "takes")] {
+        let headers = header_map(&[("x-devmesh-route", asked)]);
+        let request = PassThrough { headers, ..passing(&stage, Method::POST, "/audio/speech") };
+        let refused = Answer::read(Dialect::OpenAiChat, stage.router.pass_through(request).await).await;
+        assert!(refused.error().contains(why), "{asked}: {}", refused.body);
+    }
     for path in ["/chat/completions", "//v1//Chat/completions/", "/completions", "/responses", "/embeddings"] {
         let refused = pass(Method::POST, path).await;
         assert_eq!(refused.status, 403, "{path}: {}", refused.body);

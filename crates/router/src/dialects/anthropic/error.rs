@@ -39,7 +39,7 @@ fn status(error: &Error) -> StatusCode {
         Error::EgressRefused { .. } | Error::Uncheckable { .. } | Error::NotAllowed { .. } => StatusCode::FORBIDDEN,
         Error::UnknownRoute { .. } => StatusCode::NOT_FOUND,
         Error::RateLimited { .. } | Error::OverLimit { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Error::Unavailable { .. } | Error::LeftAlone { .. } | Error::NoModel(_) => {
+        Error::Unavailable { .. } | Error::LeftAlone { .. } | Error::NoModel(_) | Error::Unrecorded(_) => {
             StatusCode::from_u16(OVERLOADED).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
         }
         Error::TimedOut { .. } | Error::Overdue { .. } => StatusCode::GATEWAY_TIMEOUT,
@@ -82,6 +82,7 @@ mod tests {
             (Error::RateLimited { provider: p(), message: m(), retry_after: None }, 429, "rate_limit_error"),
             (Error::Unavailable { provider: p(), message: m(), missing: false }, 529, "overloaded_error"),
             (Error::NoModel(m()), 529, "overloaded_error"),
+            (Error::Unrecorded(m()), 529, "overloaded_error"),
             (Error::Denied { provider: p(), message: m() }, 502, "api_error"),
             (Error::Cut { provider: p(), message: m() }, 502, "api_error"),
             (

@@ -45,6 +45,7 @@ pub(crate) fn class(error: &Error) -> (StatusCode, &'static str, Option<&'static
         Error::Unavailable { .. } | Error::LeftAlone { .. } | Error::NoModel(_) | Error::Denied { .. } => {
             (StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("model_unavailable"))
         }
+        Error::Unrecorded(_) => (StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("unavailable")),
         Error::Cancelled => (StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("cancelled")),
         Error::TimedOut { .. } | Error::Overdue { .. } => (StatusCode::GATEWAY_TIMEOUT, SERVER, Some("timeout")),
         Error::Cut { .. }
@@ -105,6 +106,7 @@ mod tests {
                 Some("model_unavailable"),
             ),
             (Error::NoModel(message()), 503, Some("model_unavailable")),
+            (Error::Unrecorded(message()), 503, Some("unavailable")),
             (Error::Filtered { provider: provider(), message: message() }, 400, Some("content_filter")),
             (Error::Refused { provider: provider(), message: message() }, 400, None),
             (
