@@ -12,7 +12,7 @@ mod wiring;
 
 use std::process::ExitCode;
 
-/// A fifth of a model call's time went into the C library's allocator, which threads share with locks.
+/// The C library's allocator is one that threads share with locks.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -6,6 +6,7 @@
 //!                                                               └ else: an error with its meaning
 //! ```
 
+mod client;
 mod credentials;
 mod forwarding;
 mod retry_after;
@@ -17,21 +18,15 @@ use crate::{
     providers::{ByteStream, Patience},
 };
 use bytes::{Bytes, BytesMut};
+use client::{Client, Failure};
 pub(crate) use credentials::{Credentials, Scheme};
 pub(crate) use forwarding::passing;
 use http::{HeaderMap, Method, header};
 use protocol::Location;
-use reqwest::{Client, Response, Url, redirect};
+use reqwest::{Response, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 /// An error body is a sentence; more is not read.
@@ -40,34 +35,11 @@ const ERROR_BODY_BYTES: usize = 64 * 1024;
 const LISTING_BYTES: usize = 8 * 1024 * 1024;
 /// A whole answer or a batch of vectors in one body.
 pub(crate) const BODY_BYTES: usize = 64 * 1024 * 1024;
-/// Servers close idle connections after a minute or more; not using one that long avoids meeting a closed one.
-const IDLE: Duration = Duration::from_secs(30);
-
 pub(crate) struct Endpoint {
-    /// One per thread that calls: a connection is driven by the thread that opened it, so one that is used again by
-    /// another costs a wake-up each way.
-    clients: Vec<Client>,
-    base: String,
+    client: Client,
     pub(crate) provider: String,
     location: Location,
     credentials: Credentials,
-    /// Parsed before: parsing one takes longer than asking for it.
-    urls: RwLock<HashMap<String, Url>>,
-}
-
-/// Paths that are remembered. There are about ten; those that callers choose come and go.
-const URLS: usize = 32;
-
-/// Threads that have a client of their own; further ones share.
-const CLIENTS: usize = 8;
-
-/// Of this thread.
-fn slot() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static SLOT: usize = NEXT.fetch_add(1, Ordering::Relaxed) % CLIENTS;
-    }
-    SLOT.with(|slot| *slot)
 }
 
 /// One request.
@@ -105,12 +77,9 @@ impl Endpoint {
             return Err(invalid("its base URL holds a user, a query or a fragment; a key belongs in `api_key`".into()));
         }
         let credentials = Credentials::new(scheme, secrets).map_err(|message| invalid(message.to_owned()))?;
-        // Over TLS a round trip hides every wake-up, and each client would hold all certificates anew.
-        let count = if url.scheme() == "http" { CLIENTS } else { 1 };
-        let clients = (0..count).map(|_| client(&url, location, connect_timeout)).collect::<Result<_, _>>();
-        let clients = clients.map_err(|error| invalid(format!("no HTTP client can be made: {}", chain(&error))))?;
-        let base = url.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { clients, base, provider: provider.to_owned(), location, credentials, urls: RwLock::default() })
+        let client = Client::new(&url, location, connect_timeout);
+        let client = client.map_err(|error| invalid(format!("no HTTP client can be made: {}", chain(&error))))?;
+        Ok(Self { client, provider: provider.to_owned(), location, credentials })
     }
 
     /// Something small to read, such as a listing.
@@ -187,25 +156,23 @@ impl Endpoint {
             }
             _ => body,
         };
-        let url = self.url(path)?;
+        let address = self.client.address(path).map_err(|message| Error::invalid("", message))?;
         let mut denied: Option<Response> = None;
         for _ in 0..self.credentials.tries() {
             let credential = self.credentials.next();
-            let mut request = self.clients[slot() % self.clients.len()]
-                .request(method.clone(), url.clone())
-                .headers(headers.clone())
-                .body(body.clone());
+            let mut headers = headers.clone();
             if let Some((name, value)) = credential.as_ref().and_then(|credential| credential.header()) {
                 // Marked as sensitive, so no debug output of the client shows it.
-                request = request.header(name, value);
+                headers.insert(name, value);
             }
-            let sent = timeout(patience.headers, request.send()).await;
+            let sent = self.client.send(method.clone(), address.clone(), headers, body.clone());
+            let sent = timeout(patience.headers, sent).await;
             let sent = sent.map_err(|_| Error::TimedOut {
                 provider: self.provider.clone(),
                 awaited: Awaited::Headers,
                 after: patience.headers,
             })?;
-            let response = sent.map_err(|error| self.unreachable(error))?;
+            let response = sent.map_err(|failure| self.unreachable(failure))?;
             let Some(credential) = credential.filter(|_| matches!(response.status().as_u16(), 401..=403)) else {
                 return Ok(response);
             };
@@ -216,19 +183,6 @@ impl Endpoint {
             provider: self.provider.clone(),
             message: "every configured key was refused a short while ago".to_owned(),
         })
-    }
-
-    fn url(&self, path: &str) -> Result<Url, Error> {
-        if let Some(url) = self.urls.read().unwrap_or_else(PoisonError::into_inner).get(path) {
-            return Ok(url.clone());
-        }
-        let url = Url::parse(&format!("{}{path}", self.base))
-            .map_err(|error| Error::invalid("", format!("`{path}` is no path below {}: {error}", self.base)))?;
-        let mut urls = self.urls.write().unwrap_or_else(PoisonError::into_inner);
-        if urls.len() < URLS {
-            urls.insert(path.to_owned(), url.clone());
-        }
-        Ok(url)
     }
 
     async fn read(&self, mut response: Response, limit: usize) -> Result<Bytes, Error> {
@@ -253,20 +207,14 @@ impl Endpoint {
         Ok(body.freeze())
     }
 
-    fn unreachable(&self, error: reqwest::Error) -> Error {
-        let message = if error.is_connect() && error.is_timeout() {
-            format!(
-                "no connection to {} within the connect timeout. Is it running, and is the address right?",
-                self.base
-            )
-        } else if error.is_connect() {
-            format!(
-                "cannot connect to {}: {}. Is it running, and is the address right?",
-                self.base,
-                chain(&error.without_url())
-            )
+    fn unreachable(&self, failure: Failure) -> Error {
+        let (base, why) = (self.client.base(), failure.message);
+        let message = if failure.is_connect && failure.is_timeout {
+            format!("no connection to {base} within the connect timeout. Is it running, and is the address right?")
+        } else if failure.is_connect {
+            format!("cannot connect to {base}: {why}. Is it running, and is the address right?")
         } else {
-            chain(&error.without_url())
+            why
         };
         Error::Unavailable { provider: self.provider.clone(), message: self.scrub(&message), missing: false }
     }
@@ -294,26 +242,6 @@ pub(crate) fn json_headers(accept: &'static str) -> HeaderMap {
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     headers.insert(header::ACCEPT, header::HeaderValue::from_static(accept));
     headers
-}
-
-fn client(base: &Url, location: Location, connect_timeout: Duration) -> Result<Client, reqwest::Error> {
-    // Fails when the program has chosen a provider already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = Client::builder()
-        .connect_timeout(connect_timeout)
-        .pool_idle_timeout(IDLE)
-        .tcp_nodelay(true)
-        // A redirect could lead a prompt out of the machine.
-        .redirect(redirect::Policy::none());
-    if location == Location::Local {
-        // So could a proxy named in the environment.
-        builder = builder.no_proxy();
-    }
-    if base.scheme() == "http" {
-        // No certificate is ever looked at, and an empty image has none to load.
-        builder = builder.tls_certs_only([]);
-    }
-    builder.build()
 }
 
 /// An error with its causes, because the outermost one only says that something failed.

@@ -351,7 +351,7 @@ impl Inner {
             (trace.usage(), trace.first_token(), trace.elapsed(), trace.queued());
         let Some(record) = trace.end(&ended) else { return };
         self.metrics.ended(&record, usage, first_token, elapsed, queued);
-        // A line for each call that went as planned would cost more than anything else here; `router=debug` has them.
+        // Calls that went as planned are not worth a line each; `router=debug` has them.
         macro_rules! say {
             ($level:ident) => {
                 tracing::$level!(

@@ -1,8 +1,7 @@
 //! One thread per core, each with a runtime of its own.
 //!
 //! A connection stays on the thread it was given to, with all that its requests wait for. Nothing is handed from thread to
-//! thread on the way of a call: in a runtime that shares its work, waking a second thread and finding nothing to do there
-//! took longer than everything else a model call costs here.
+//! thread on the way of a call: a runtime that shares its work wakes a second thread for it, which mostly finds nothing.
 
 use std::{
     io,
