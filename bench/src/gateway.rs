@@ -7,6 +7,7 @@
 //! All in one run on one machine, in turns, so that what else the machine does hits everybody alike. Whoever cannot take
 //! part is named with the reason.
 
+mod alone;
 mod cancel;
 mod fixed_rate;
 mod http;
@@ -35,6 +36,7 @@ const DIRECT: &str = "direct";
 const NGINX: &str = "nginx";
 const DEVMESH: &str = "devmesh";
 const LITELLM: &str = "LiteLLM";
+const PORTKEY: &str = "Portkey";
 /// Our name for the upstream with the fixed answer, and for the one that talks.
 const PROVIDERS: [&str; 2] = ["FIXED", "TALKER"];
 
@@ -50,6 +52,12 @@ struct Figures {
 }
 
 pub async fn run() -> Result<()> {
+    if !alone::is_inside() {
+        match tokio::task::block_in_place(|| alone::run(&["gateway"])) {
+            Err(alone::Failure::NoNetwork(why)) => println!("  without a network of our own: {why}"),
+            done => return Ok(done?),
+        }
+    }
     let folder = folder()?;
     let (upstream, talker) = (Nginx::fixed_answer(&folder.path().join("upstream"))?, Talker::start()?);
     let hop = Nginx::hop(&folder.path().join("hop"), upstream.port, true)?;
@@ -69,7 +77,14 @@ pub async fn run() -> Result<()> {
         Ok(peer) => sites.push(Site::new(LITELLM, peer.port, http::MODEL, &peer.token)),
         Err(why) => println!("  skipped: {LITELLM}: {why:#}"),
     }
-    println!("  skipped: Portkey: {}", peers::PORTKEY);
+    let portkey = peers::portkey(&folder.path().join("portkey"));
+    match &portkey {
+        Ok(peer) => {
+            let site = Site::new(PORTKEY, peer.port, http::MODEL, &peer.token);
+            sites.push(site.with(peers::portkey_headers(upstream.port)));
+        }
+        Err(why) => println!("  skipped: {PORTKEY}: {why:#}"),
+    }
     sites.retain(|site| match site.check() {
         Ok(()) => true,
         Err(why) => {
@@ -159,6 +174,11 @@ fn tell(sites: &[Site], figures: &BTreeMap<&str, Figures>, resident: &Rounds, ve
         let ratio = own.many.median() / litellm.many.median();
         verdicts.at_least("requests/s over LiteLLM's, 32 connections", ratio, 100.0, "×");
         print("LiteLLM adds at 1 connection", &format!("{:.0} µs p50", added(litellm)));
+    }
+    if let Some(portkey) = of(PORTKEY) {
+        let ratio = own.many.median() / portkey.many.median();
+        print("requests/s over Portkey's, 32 connections", &format!("{ratio:.1} ×"));
+        print("Portkey adds at 1 connection", &format!("{:.0} µs p50", added(portkey)));
     }
     if own.rate_p99_us.0.is_empty() {
         verdicts.missed("p99 over direct at 3,000/s", "it cannot keep that rate");

@@ -7,6 +7,7 @@
 //! ```
 
 mod debian;
+mod node;
 pub mod ollama;
 pub mod python;
 
@@ -77,6 +78,9 @@ pub fn for_the_gateway() {
     eprintln!("LiteLLM's proxy: installed once, about a minute");
     if let Err(error) = python::LITELLM.get() {
         eprintln!("LiteLLM is not here: {error:#}");
+    }
+    if let Err(error) = node::PORTKEY.get() {
+        eprintln!("Portkey is not here: {error:#}");
     }
 }
 

@@ -42,12 +42,22 @@ pub struct Site {
     pub port: u16,
     /// What it calls the model; before the names of the talker's models, a prefix.
     pub model: String,
-    pub token: String,
+    /// With them it lets us in.
+    pub headers: Vec<(String, String)>,
 }
 
 impl Site {
+    /// Anybody is let in without a token.
     pub fn new(name: &'static str, port: u16, model: &str, token: &str) -> Self {
-        Self { name, port, model: model.to_owned(), token: token.to_owned() }
+        let bearer = ("authorization".to_owned(), format!("Bearer {token}"));
+        let headers = Some(bearer).filter(|_| !token.is_empty()).into_iter().collect();
+        Self { name, port, model: model.to_owned(), headers }
+    }
+
+    /// With further headers.
+    pub fn with(mut self, headers: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.headers.extend(headers);
+        self
     }
 
     /// A request of 1 KB.
@@ -63,10 +73,9 @@ impl Site {
     }
 
     pub fn request(&self, body: &str) -> Vec<u8> {
-        let key =
-            if self.token.is_empty() { String::new() } else { format!("authorization: Bearer {}\r\n", self.token) };
+        let headers: String = self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         format!(
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{}\r\n{key}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{}\r\n{headers}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             self.port,
             body.len()
         )

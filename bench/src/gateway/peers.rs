@@ -1,6 +1,9 @@
 //! Other gateways, from their packages, as their own documentation starts them.
 
-use super::process::{Running, free_port};
+use super::{
+    alone,
+    process::{Running, free_port},
+};
 use anyhow::{Context, Result, ensure};
 use std::{
     collections::hash_map::RandomState,
@@ -13,8 +16,8 @@ use std::{
 
 /// Python and a few hundred modules.
 const LITELLM_START: Duration = Duration::from_secs(90);
-pub const PORTKEY: &str =
-    "its server listens on every interface of the machine, which a benchmark does not do to yours";
+/// Node and one file.
+const PORTKEY_START: Duration = Duration::from_secs(30);
 
 pub struct Peer {
     pub port: u16,
@@ -59,6 +62,37 @@ pub fn litellm(folder: &Path, upstream: u16) -> Result<Peer> {
         return Err(error.context(format!("LiteLLM's proxy said: {}", said.trim())));
     }
     Ok(Peer { port, token, _process: process })
+}
+
+/// Portkey's gateway. It listens on every interface, so only in a network of our own.
+pub fn portkey(folder: &Path) -> Result<Peer> {
+    ensure!(alone::is_inside(), "it listens on every interface of the machine, and no network of our own is to be had");
+    let program = tools()?.join("portkey/node_modules/@portkey-ai/gateway/build/start-server.js");
+    ensure!(program.exists(), "{} is not there: `cargo xtask bench gateway` installs it", program.display());
+    fs::create_dir_all(folder)?;
+    let (port, log) = (free_port()?, fs::File::create(folder.join("log"))?);
+    let mut command = Command::new("node");
+    command
+        .env_clear()
+        .env("HOME", folder)
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("NODE_ENV", "production")
+        // Upstreams on this machine are refused otherwise.
+        .env("TRUSTED_CUSTOM_HOSTS", "127.0.0.1")
+        .arg(program)
+        .args([&format!("--port={port}"), "--headless"])
+        .stderr(log);
+    let mut process = Running::start(&mut command).context("Portkey needs Node 20 or newer")?;
+    process.listens(port, PORTKEY_START).context("Portkey's gateway")?;
+    Ok(Peer { port, token: "none".to_owned(), _process: process })
+}
+
+/// Who answers through Portkey's gateway is said with each request.
+pub fn portkey_headers(upstream: u16) -> [(String, String); 2] {
+    [
+        ("x-portkey-provider".to_owned(), "openai".to_owned()),
+        ("x-portkey-custom-host".to_owned(), format!("http://127.0.0.1:{upstream}/v1")),
+    ]
 }
 
 /// Where `cargo xtask` keeps programs of others.

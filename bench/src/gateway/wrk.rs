@@ -21,13 +21,10 @@ pub struct Times {
 /// `meanwhile` is called a few times while the load is on.
 pub fn run(site: &Site, folder: &Path, connections: usize, mut meanwhile: impl FnMut()) -> Result<Times> {
     let script = folder.join("wrk.lua");
-    let key = if site.token.is_empty() {
-        String::new()
-    } else {
-        format!("wrk.headers['Authorization'] = 'Bearer {}'\n", site.token)
-    };
+    let headers: String =
+        site.headers.iter().map(|(name, value)| format!("wrk.headers['{name}'] = '{value}'\n")).collect();
     let text = format!(
-        "wrk.method = 'POST'\nwrk.body = [==[{}]==]\nwrk.headers['Content-Type'] = 'application/json'\n{key}\
+        "wrk.method = 'POST'\nwrk.body = [==[{}]==]\nwrk.headers['Content-Type'] = 'application/json'\n{headers}\
          done = function(summary, latency)\n  local e = summary.errors\n  io.write(string.format('figures %d %d %d %d\\n', \
          summary.requests, summary.duration, latency:percentile(50), e.connect + e.read + e.write + e.status + e.timeout))\nend\n",
         site.body()
