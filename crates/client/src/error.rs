@@ -18,6 +18,10 @@ pub enum Error {
     #[error("{}", problem_text(.0))]
     Problem(Box<Problem>),
 
+    /// The server of a model said no, in the shape its own clients know.
+    #[error("{message}")]
+    Refused { status: u16, message: String },
+
     /// The log cannot be read on from where the reader stands. Nothing was skipped: begin again from `resume_from`.
     #[error("this log cannot be read on from there ({}); it can be read from {}", reset_text(.0), .0.resume_from)]
     Reset(Box<Reset>),
@@ -56,7 +60,9 @@ impl Error {
                     | ErrorCode::Unavailable
                     | ErrorCode::StorageFull
             ),
-            Self::Reset(_) | Self::Protocol { .. } | Self::Invalid(_) | Self::File { .. } => false,
+            Self::Refused { .. } | Self::Reset(_) | Self::Protocol { .. } | Self::Invalid(_) | Self::File { .. } => {
+                false
+            }
         }
     }
 }

@@ -211,6 +211,9 @@ impl Client {
         };
         let error = match serde_json::from_slice::<Problem>(&body) {
             Ok(problem) => Error::Problem(Box::new(problem)),
+            Err(_) if let Ok(said) = serde_json::from_slice::<Said>(&body) => {
+                Error::Refused { status: status.as_u16(), message: said.error }
+            }
             // A proxy in front of a backend that is away.
             Err(_) if matches!(status.as_u16(), 502..=504) => self.unreachable(format!("HTTP {status}")),
             Err(_) => self.protocol(format!("HTTP {status} without an explanation")),
@@ -236,6 +239,12 @@ impl Client {
         }
         self.unreachable(chain(error))
     }
+}
+
+/// An error as Ollama's clients know it.
+#[derive(serde::Deserialize)]
+struct Said {
+    error: String,
 }
 
 /// A call that did not succeed, with what only the repeating needs to know.

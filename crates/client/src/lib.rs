@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod http;
 mod model_stream;
+mod pull;
 mod retry;
 mod sse;
 mod user;
@@ -23,6 +24,7 @@ pub use error::Error;
 pub use events::{Connection, EventStream};
 pub use http::{Client, Options};
 pub use model_stream::ModelStream;
+pub use pull::PullStep;
 pub use retry::Retry;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -86,6 +86,11 @@ impl From<client::Error> for Failure {
                 failure.request_id = Some(problem.request_id.clone());
                 failure
             }
+            client::Error::Refused { status: 401 | 403, .. } => {
+                Self::new(Exit::Unauthorized, what).next("devmesh token create NAME --scope admin")
+            }
+            client::Error::Refused { status: 404, .. } => Self::new(Exit::NotFound, what).next("devmesh models list"),
+            client::Error::Refused { .. } => Self::failed(what),
             client::Error::Invalid(_) => Self::new(Exit::Usage, what),
             client::Error::Protocol { .. } => Self::failed(what).next("devmesh doctor"),
             client::Error::Reset(_) | client::Error::File { .. } => Self::failed(what),

@@ -2,8 +2,9 @@ use crate::server::{Server, Then, event_stream, problem};
 use axum::{
     Router,
     extract::Request,
+    http,
     response::{IntoResponse, Redirect, Response},
-    routing::get,
+    routing::{get, post},
 };
 use client::Error;
 use domain::{ErrorCode, JobState};
@@ -65,4 +66,30 @@ async fn a_download_that_breaks_is_not_taken_for_whole() {
     assert!(matches!(chunks.last(), Some(Err(Error::Interrupted { .. }))), "{chunks:?}");
     let mut file = Vec::new();
     assert!(server.client().backup().await.unwrap().copy_to(&mut file, |_| {}).await.is_err());
+}
+
+#[tokio::test]
+async fn a_fetch_of_a_model_is_over_when_it_says_so_and_not_before() {
+    let steps = async |lines: &'static str| {
+        let server = Server::start(Router::new().route("/ollama/api/pull", post(async move || lines))).await;
+        server.client().pull_model("m").await.unwrap().collect::<Vec<_>>().await
+    };
+    let layer =
+        "{\"status\":\"pulling 6f85a640a97c\",\"digest\":\"sha256:6f85a640a97c\",\"total\":9,\"completed\":3}\n";
+    let whole: &'static str = format!("{layer}{{\"status\":\"success\"}}\n").leak();
+    let seen: Vec<_> = steps(whole).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!((seen.len(), seen[0].total, seen[0].completed), (2, Some(9), Some(3)));
+    assert_eq!(seen[1].status, "success");
+
+    assert!(matches!(steps(layer).await.last(), Some(Err(Error::Interrupted { .. }))), "it broke off");
+    let refused = steps("{\"status\":\"pulling manifest\"}\n{\"error\":\"no such host\"}\n").await;
+    assert_eq!(refused[1].as_ref().unwrap_err().to_string(), "no such host");
+}
+
+#[tokio::test]
+async fn what_ollama_refuses_at_once_is_told_in_its_words() {
+    let route = post(async || (http::StatusCode::NOT_FOUND, "{\"error\":\"there is no Ollama\"}"));
+    let server = Server::start(Router::new().route("/ollama/api/pull", route)).await;
+    let error = server.client().pull_model("m").await.err().unwrap();
+    assert!(matches!(&error, Error::Refused { status: 404, message } if message == "there is no Ollama"), "{error:?}");
 }

