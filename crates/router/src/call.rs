@@ -5,6 +5,7 @@ use crate::{
     conversation::{Format, Message, Part, Tool},
     dialect::Asked,
     plan::Placement,
+    telemetry::TraceContext,
 };
 use domain::{JobId, ModelCallId, PrincipalId};
 use protocol::{ChatMessage, Egress, Role, ToolSpec};
@@ -28,6 +29,8 @@ pub struct Call {
     /// Nothing is passed on before the answer is whole and verified.
     pub buffered: bool,
     pub caller: Caller,
+    /// The span of the caller that this call is part of.
+    pub parent: Option<TraceContext>,
 }
 
 /// On whose account.
@@ -61,6 +64,7 @@ impl Call {
             use_cache: false,
             buffered: false,
             caller,
+            parent: None,
         }
     }
 }

@@ -6,7 +6,7 @@
 //!                                                               └ else: an error with its meaning
 //! ```
 
-mod client;
+pub(crate) mod client;
 mod credentials;
 mod forwarding;
 mod retry_after;
@@ -16,8 +16,10 @@ use crate::{
     egress::Checkpoint,
     http::failure::{self, short},
     providers::{ByteStream, Patience},
+    telemetry::TraceContext,
 };
 use bytes::{Bytes, BytesMut};
+
 use client::{Client, Failure};
 pub(crate) use credentials::{Credentials, Scheme};
 pub(crate) use forwarding::passing;
@@ -40,6 +42,8 @@ pub(crate) struct Endpoint {
     pub(crate) provider: String,
     location: Location,
     credentials: Credentials,
+    /// Host and port.
+    server: Option<(String, u16)>,
 }
 
 /// One request.
@@ -55,6 +59,7 @@ pub(crate) struct Request<'a> {
     /// Where this request's content would be read: the endpoint's own location, or the cloud when that server forwards it.
     pub(crate) location: Location,
     pub(crate) patience: Patience,
+    pub(crate) trace: Option<&'a TraceContext>,
 }
 
 impl Endpoint {
@@ -79,7 +84,13 @@ impl Endpoint {
         let credentials = Credentials::new(scheme, secrets).map_err(|message| invalid(message.to_owned()))?;
         let client = Client::new(&url, location, connect_timeout);
         let client = client.map_err(|error| invalid(format!("no HTTP client can be made: {}", chain(&error))))?;
-        Ok(Self { client, provider: provider.to_owned(), location, credentials })
+        let host = url.host_str().map(|host| host.trim_matches(['[', ']']).to_owned());
+        let server = host.zip(url.port_or_known_default());
+        Ok(Self { client, provider: provider.to_owned(), location, credentials, server })
+    }
+
+    pub(crate) fn server(&self) -> Option<(&str, u16)> {
+        self.server.as_ref().map(|(host, port)| (host.as_str(), *port))
     }
 
     /// Something small to read, such as a listing.
@@ -94,6 +105,7 @@ impl Endpoint {
             // Asking for a listing tells nothing of anybody.
             location: Location::Local,
             patience,
+            trace: None,
         };
         self.json(request).await
     }
@@ -147,7 +159,7 @@ impl Endpoint {
 
     /// Whatever the server answers, after every credential that it does not accept has been set aside.
     async fn exchange(&self, request: Request<'_>) -> Result<Response, Error> {
-        let Request { method, path, headers, body, checkpoint, location, patience, .. } = request;
+        let Request { method, path, mut headers, body, checkpoint, location, patience, trace, .. } = request;
         let leaves = self.location == Location::Cloud || location == Location::Cloud;
         let body = match checkpoint {
             Some(checkpoint) if leaves && !body.is_empty() => checkpoint.clear(body).await?,
@@ -156,6 +168,10 @@ impl Endpoint {
             }
             _ => body,
         };
+        // Which of the user's traces a prompt belongs to is none of a cloud's business.
+        if let Some(trace) = trace.filter(|_| !leaves) {
+            trace.write(&mut headers);
+        }
         let address = self.client.address(path).map_err(|message| Error::invalid("", message))?;
         let mut denied: Option<Response> = None;
         for _ in 0..self.credentials.tries() {

@@ -12,6 +12,7 @@
 //! | what callers speak | [`dialect`], `dialects/` |
 //! | what providers speak | [`providers`], [`endpoint`] |
 //! | foreign clients: heads, bodies, embeddings, listings | [`gateway`] |
+//! | spans for a collector | [`telemetry`] |
 //! | keys, budgets, prices, the record of a call | [`accounts`], [`books`] |
 //! | what leaves the machine | [`egress`], [`departure`], [`redaction`] |
 //! | busy, broken and good enough | [`admission`], [`breaker`], [`targets`], [`quality`] |
@@ -55,6 +56,7 @@ mod secret;
 mod splice;
 mod sse;
 mod targets;
+pub mod telemetry;
 #[cfg(test)]
 mod testing;
 

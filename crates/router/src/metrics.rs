@@ -4,6 +4,7 @@ use crate::{
     answer::Usage,
     breaker::Phase,
     router::{Inner, Router},
+    telemetry::Telemetry,
 };
 use prometheus_client::{
     collector::Collector,
@@ -132,6 +133,14 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    pub(crate) fn with(telemetry: Option<&Telemetry>) -> Self {
+        let mut metrics = Self::default();
+        if let Some(telemetry) = telemetry {
+            telemetry.register(&mut metrics.registry);
+        }
+        metrics
+    }
+
     pub(crate) fn ended(
         &self,
         record: &ModelCallRecord,

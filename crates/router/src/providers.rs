@@ -8,6 +8,7 @@ use crate::{
     Conversation, Error, Event, Frame,
     dialect::{Asked, Dialect},
     egress::Checkpoint,
+    telemetry::TraceContext,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -23,6 +24,11 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Where its address lies. A single [`Model`] of a local provider may still be in the cloud, and says so itself.
     fn location(&self) -> Location;
+
+    /// Host and port it is reached under. `None`: it runs in this process.
+    fn server(&self) -> Option<(&str, u16)> {
+        None
+    }
 
     /// Every model, chatting and embedding ones, in the provider's order.
     async fn models(&self) -> Result<Vec<Model>, Error>;
@@ -93,6 +99,8 @@ pub struct ChatRequest {
     /// What a body must pass before it leaves for the cloud. `None`: it must not, and a provider in the cloud refuses.
     pub checkpoint: Option<Arc<dyn Checkpoint>>,
     pub patience: Patience,
+    /// The span this request is. Told to servers that are ours and to nobody else.
+    pub trace: Option<TraceContext>,
 }
 
 impl ChatRequest {
@@ -137,6 +145,8 @@ pub struct EmbedRequest {
     pub dimensions: Option<u32>,
     pub checkpoint: Option<Arc<dyn Checkpoint>>,
     pub patience: Patience,
+    /// As in [`ChatRequest`].
+    pub trace: Option<TraceContext>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -15,6 +15,7 @@ use crate::{
     route::{self, Policy},
     run::{self, Ended, Run, Trace},
     targets::{Permit, Targets},
+    telemetry::{CallSpan, Operation, Outcome, Telemetry},
 };
 use domain::Clock;
 use futures_util::{Stream, future::join_all};
@@ -35,6 +36,8 @@ pub struct Options {
     pub limits: Limits,
     pub clock: Arc<dyn Clock>,
     pub books: Books,
+    /// Who is told of calls. `None`: nobody.
+    pub telemetry: Option<Telemetry>,
 }
 
 /// A provider, how many calls it is given at once, and how long it may take.
@@ -128,6 +131,7 @@ impl Options {
             limits: Limits::default(),
             clock,
             books,
+            telemetry: None,
         })
     }
 }
@@ -150,6 +154,7 @@ pub(crate) struct Inner {
     pub(crate) books: Books,
     pub(crate) patterns: Arc<Patterns>,
     pub(crate) metrics: Metrics,
+    pub(crate) telemetry: Option<Telemetry>,
 }
 
 impl Router {
@@ -177,7 +182,8 @@ impl Router {
                 clock: options.clock,
                 books: options.books,
                 patterns: Arc::new(options.patterns),
-                metrics: Metrics::default(),
+                metrics: Metrics::with(options.telemetry.as_ref()),
+                telemetry: options.telemetry,
             }),
         })
     }
@@ -345,17 +351,26 @@ impl Inner {
         }
     }
 
+    /// The span of a call that begins now, where anybody is told of it.
+    pub(crate) fn span(&self, call: &Call, operation: Operation) -> Option<Box<CallSpan>> {
+        let telemetry = self.telemetry.as_ref()?;
+        Some(telemetry.begin(call, operation, self.clock.now(), &self.patterns))
+    }
+
     /// Books a call that is over, once.
     pub(crate) fn ended(&self, call: &Call, trace: &mut Trace, ended: Ended) {
         let (usage, first_token, elapsed, queued) =
             (trace.usage(), trace.first_token(), trace.elapsed(), trace.queued());
         let Some(record) = trace.end(&ended) else { return };
+        let span = trace.take_span();
+        let trace_id = span.as_ref().map(|span| tracing::field::display(span.trace_id()));
         self.metrics.ended(&record, usage, first_token, elapsed, queued);
         // Calls that went as planned are not worth a line each; `router=debug` has them.
         macro_rules! say {
             ($level:ident) => {
                 tracing::$level!(
                     call_id = %call.id,
+                    trace_id,
                     route = record.route,
                     provider = record.provider.as_deref(),
                     model = record.model.as_deref(),
@@ -374,6 +389,10 @@ impl Inner {
             say!(debug);
         } else {
             say!(info);
+        }
+        if let Some(span) = span {
+            let failure = if let Ended::Failed(error) = &ended { Some(error.code()) } else { None };
+            span.end(call, &Outcome::of(&record, usage, first_token), failure);
         }
         self.books.record(record);
     }

@@ -4,6 +4,7 @@
 //! - [`FaultyModel`]: a model server of any dialect that breaks its answers in every way they break, and tells what it saw.
 //! - [`Tripwire`]: an address that nobody may connect to.
 //! - [`FaultProxy`]: stands before any TCP server and delays, stalls, cuts, resets, refuses or throttles.
+//! - [`Collector`]: an OpenTelemetry collector that shows what it was sent.
 //! - [`TestClock`]: wall-clock time that moves when the test says so.
 //! - [`sample_repository`]: a real git repository with a failing test and the edit that makes it pass.
 //! - [`eventually`]: waits for something another task does, up to a deadline.
@@ -11,6 +12,7 @@
 //! Everything here panics with a sentence when it cannot do its part, because a test has nobody to hand an error to.
 
 mod clock;
+mod collector;
 mod eventually;
 mod fault_proxy;
 pub mod faulty_model;
@@ -20,6 +22,7 @@ mod repository;
 mod scripted_model;
 
 pub use clock::TestClock;
+pub use collector::{Collector, Span};
 pub use eventually::{DEADLINE, eventually, eventually_within};
 pub use fault_proxy::{Fault, FaultProxy};
 pub use faulty_model::{FaultyModel, Refusing, Reply, RetryAfter, Wire};

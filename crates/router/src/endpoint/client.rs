@@ -135,7 +135,12 @@ fn plain(connect_timeout: Duration) -> legacy::Client<HttpConnector, Full<Bytes>
     legacy::Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).build(connector)
 }
 
-fn full(base: &Url, location: Location, connect_timeout: Duration) -> Result<reqwest::Client, reqwest::Error> {
+/// With TLS, and with the proxies of the environment for what is not here.
+pub(crate) fn full(
+    base: &Url,
+    location: Location,
+    connect_timeout: Duration,
+) -> Result<reqwest::Client, reqwest::Error> {
     // Fails when the program has chosen a provider already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()

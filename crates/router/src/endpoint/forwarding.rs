@@ -21,6 +21,7 @@ impl Endpoint {
             checkpoint: request.checkpoint.as_ref(),
             location: self.location,
             patience: request.patience,
+            trace: None,
         };
         let answer = self.exchange(sent).await?;
         let status = answer.status();

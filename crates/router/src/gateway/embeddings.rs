@@ -13,9 +13,11 @@ use crate::{
     plan::{Candidate, Needs, Work},
     providers::{EmbedRequest, Embeddings, Patience},
     run::Committed,
+    telemetry::{CallSpan, Operation, Outcome, TraceContext, Tried},
 };
 use bytes::Bytes;
 use http::Response;
+use protocol::{AttemptOutcome, ModelCallState};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 
@@ -59,20 +61,38 @@ impl Router {
         let prompt_bytes = input.iter().map(String::len).sum();
         let asked = Asked::own(route.to_owned(), Conversation::default(), prompt_bytes);
         let call = head::call(inbound.id, asked, inbound.caller.clone(), inbound.egress, &inbound.headers)?;
-        self.inner.books.check_route(&call)?;
-        let needs = Needs::of(&call, Work::Embed);
+        let mut told = Told { call: &call, span: self.inner.span(&call, Operation::Embeddings) };
+        let embedded = self.embed_call(&call, &input, dimensions, &mut told).await;
+        told.ended(embedded.as_ref().map(|(_, committed)| committed));
+        embedded
+    }
+
+    async fn embed_call(
+        &self,
+        call: &Call,
+        input: &[String],
+        dimensions: Option<u32>,
+        told: &mut Told<'_>,
+    ) -> Result<(Embeddings, Committed), Error> {
+        let route = &call.route;
+        self.inner.books.check_route(call)?;
+        let needs = Needs::of(call, Work::Embed);
         let plan = self.inner.table().plan(route, &needs, Freshness::CALL, &self.inner.targets).await?;
         let mut fallbacks = 0;
         let mut last = None;
         for mut candidate in plan.candidates {
             candidate.price = self.inner.price(&candidate.model);
-            if let Err(refused) = self.inner.books.check_target(&call, &candidate) {
+            if let Err(refused) = self.inner.books.check_target(call, &candidate) {
                 last.get_or_insert(refused);
                 continue;
             }
-            let reservation = self.inner.books.reserve(&call, &candidate)?;
+            let reservation = self.inner.books.reserve(call, &candidate)?;
             let candidate = &candidate;
-            match self.embed_with(&call, candidate, &input, dimensions).await {
+            let begun = Instant::now();
+            let trace = told.span.as_mut().map(|span| span.attempt_begins());
+            let embedded = self.embed_with(call, candidate, input, dimensions, trace).await;
+            told.attempt_over(candidate, begun, &embedded);
+            match embedded {
                 Ok(embeddings) => {
                     let usage = Usage { input_tokens: embeddings.input_tokens, ..Usage::default() };
                     let committed = Committed::by(candidate, fallbacks).counted(usage);
@@ -97,6 +117,7 @@ impl Router {
         candidate: &Candidate,
         input: &[String],
         dimensions: Option<u32>,
+        trace: Option<TraceContext>,
     ) -> Result<Embeddings, Error> {
         let permit = self.inner.permit(candidate)?;
         let _slot = self.inner.slot(candidate).await?;
@@ -107,6 +128,7 @@ impl Router {
             dimensions,
             checkpoint: checkpoint.map(|checkpoint| checkpoint as Arc<dyn crate::egress::Checkpoint>),
             patience: Patience { headers: PATIENCE },
+            trace,
         };
         let patience = call.deadline.unwrap_or(PATIENCE).min(PATIENCE);
         let embedded = timeout(patience, candidate.provider.embed(request)).await.unwrap_or_else(|_| {
@@ -118,6 +140,50 @@ impl Router {
             Err(error) => permit.report(error, candidate.loaded),
         }
         embedded
+    }
+}
+
+/// The call as a collector is told of it, once: when it is over, or when its caller leaves.
+struct Told<'a> {
+    call: &'a Call,
+    span: Option<Box<CallSpan>>,
+}
+
+impl Told<'_> {
+    fn attempt_over(&mut self, candidate: &Candidate, begun: Instant, embedded: &Result<Embeddings, Error>) {
+        let Some(span) = &mut self.span else { return };
+        let (outcome, input_tokens) = match embedded {
+            Ok(embeddings) => (AttemptOutcome::Answered, embeddings.input_tokens),
+            Err(_) => (AttemptOutcome::Failed, 0),
+        };
+        let (usage, error) = (Usage { input_tokens, ..Usage::default() }, embedded.as_ref().err());
+        span.attempt_over(&Tried { candidate, mode: "fresh", outcome, error, begun, usage, answer: None });
+    }
+
+    fn ended(&mut self, embedded: Result<&Committed, &Error>) {
+        let Some(span) = self.span.take() else { return };
+        let state = if embedded.is_ok() { ModelCallState::Succeeded } else { ModelCallState::Failed };
+        let outcome = Outcome {
+            state,
+            egress: self.call.egress,
+            provider: embedded.ok().map(|committed| committed.provider.as_str()),
+            model: embedded.ok().map(|committed| committed.model.as_str()),
+            fallbacks: embedded.ok().map_or(0, |committed| committed.fallbacks as u64),
+            usage: embedded.ok().and_then(|committed| committed.usage).unwrap_or_default(),
+            cost_microusd: embedded.ok().and_then(|committed| committed.cost_microusd),
+            first_token: None,
+            cache_hit: false,
+        };
+        span.end(self.call, &outcome, embedded.err().map(Error::code));
+    }
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        if let Some(span) = self.span.take() {
+            let outcome = Outcome::new(ModelCallState::Cancelled, self.call.egress);
+            span.end(self.call, &outcome, None);
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     dialect::{Asked, Dialect},
     plan::Placement,
     run::Committed,
+    telemetry::TraceContext,
 };
 use domain::ModelCallId;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -46,6 +47,7 @@ pub(super) fn call(
     let route = asked.peek.model.clone();
     let mut call = Call::new(id, route, Arc::new(asked), caller);
     call.egress = egress;
+    call.parent = TraceContext::of_caller(headers);
     call.placement = placement_of(headers)?;
     if let Some(text) = text(headers, DEADLINE)? {
         let ms = text.parse::<u64>().ok().filter(|ms| (1..=86_400_000).contains(ms));

@@ -50,6 +50,7 @@ impl Router {
                 stream: false,
                 checkpoint: checkpoint.map(|checkpoint| checkpoint as Arc<dyn crate::egress::Checkpoint>),
                 patience: Patience { headers: PATIENCE },
+                trace: None,
             };
             if let Ok(Ok(Some(tokens))) = timeout(PATIENCE, candidate.provider.count_tokens(&request)).await {
                 return Ok((tokens, true));

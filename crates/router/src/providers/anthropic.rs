@@ -185,6 +185,7 @@ impl Anthropic {
             checkpoint: request.checkpoint.as_ref(),
             location: self.options.location,
             patience: request.patience,
+            trace: request.trace.as_ref(),
         }
     }
 }
@@ -197,6 +198,10 @@ impl Provider for Anthropic {
 
     fn location(&self) -> Location {
         self.options.location
+    }
+
+    fn server(&self) -> Option<(&str, u16)> {
+        self.endpoint.server()
     }
 
     async fn models(&self) -> Result<Vec<Model>, Error> {

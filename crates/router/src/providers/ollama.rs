@@ -225,6 +225,7 @@ impl Ollama {
             checkpoint: nothing_of_the_callers(),
             location: Location::Local,
             patience: Patience { headers },
+            trace: None,
         }
     }
 
@@ -292,6 +293,10 @@ impl Provider for Ollama {
         self.options.location
     }
 
+    fn server(&self) -> Option<(&str, u16)> {
+        self.endpoint.server()
+    }
+
     async fn models(&self) -> Result<Vec<Model>, Error> {
         let asking = self.endpoint.get::<Tags>("/api/tags", Patience { headers: LISTING_TIMEOUT });
         let tags = self.within(LISTING_TIMEOUT, asking).await?;
@@ -322,6 +327,7 @@ impl Provider for Ollama {
             checkpoint: request.checkpoint.as_ref(),
             location,
             patience: request.patience,
+            trace: request.trace.as_ref(),
         };
         let body = if only_loads {
             // Answered with one body, whatever was asked for.
@@ -378,6 +384,7 @@ impl Provider for Ollama {
             checkpoint: request.checkpoint.as_ref(),
             location,
             patience: request.patience,
+            trace: request.trace.as_ref(),
         };
         let answer = self.endpoint.whole(sent).await?;
         let answer: Answer = serde_json::from_slice(&answer)

@@ -297,6 +297,10 @@ impl Provider for OpenAi {
         self.options.location
     }
 
+    fn server(&self) -> Option<(&str, u16)> {
+        self.endpoint.server()
+    }
+
     async fn models(&self) -> Result<Vec<Model>, Error> {
         let mut listed = self.endpoint.get::<Listing>("/models", LISTING_PATIENCE).await.map_or_else(
             // Some servers list nothing; then what is configured is all there is.
@@ -338,6 +342,7 @@ impl Provider for OpenAi {
             checkpoint: request.checkpoint.as_ref(),
             location: self.options.location,
             patience: request.patience,
+            trace: request.trace.as_ref(),
         };
         let responses = dialect == Dialect::OpenAiResponses;
         if !stream {
@@ -382,6 +387,7 @@ impl Provider for OpenAi {
             checkpoint: request.checkpoint.as_ref(),
             location: self.options.location,
             patience: request.patience,
+            trace: request.trace.as_ref(),
         };
         let body = self.endpoint.whole(sent).await?;
         embeddings::read(&body, request.input.len()).map_err(|message| self.endpoint.malformed(&message))

@@ -189,6 +189,17 @@ impl Patterns {
         found
     }
 
+    /// `text` with `instead` for every secret.
+    pub(crate) fn without_secrets(&self, text: &str, instead: &str) -> String {
+        let mut secrets = self.find(text);
+        super::merge(&mut secrets);
+        let mut without = text.to_owned();
+        for secret in secrets.into_iter().rev() {
+            without.replace_range(secret, instead);
+        }
+        without
+    }
+
     /// Whether the value of a member called `name` is a secret as a whole.
     pub(super) fn names_a_secret(&self, name: &str, value: &str) -> bool {
         value.len() >= LEAST_BYTES

@@ -77,6 +77,7 @@ impl Run {
         let inner = self.inner.clone();
         let begun = Instant::now();
         let provider = || candidate.model.provider.clone();
+        let trace = self.trace.attempt_begins();
         let permit = inner.permit(candidate)?;
         let slot = match timeout_at(self.within(begun + inner.limits.queue), inner.slot(candidate)).await {
             Ok(slot) => slot?,
@@ -115,6 +116,7 @@ impl Run {
             stream,
             checkpoint: checkpoint.clone().map(|checkpoint| checkpoint as Arc<dyn Checkpoint>),
             patience: Patience { headers },
+            trace,
         };
         self.asking = Some(Asking { candidate: candidate.clone(), mode: mode.clone(), begun });
         let started = timeout_at(due, candidate.provider.chat(request)).await;

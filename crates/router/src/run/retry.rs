@@ -25,7 +25,8 @@ const LONGEST_LAST_PAUSE: Duration = Duration::from_secs(10);
 impl Run {
     pub(super) fn failed_before_content(&mut self, failed: Failed) -> Option<Step> {
         let Failed { candidate, retries, mode, ref error, .. } = failed;
-        tracing::info!(target = candidate.id(), %error, "a target did not answer");
+        let trace_id = self.trace.trace_id().map(tracing::field::display);
+        tracing::info!(target = candidate.id(), trace_id, %error, "a target did not answer");
         self.trace.tried_in_vain(&candidate, &mode, failed.begun, error, failed.usage);
         let error = error.clone();
         if let Error::RateLimited { retry_after: Some(wait), .. } = &error {

@@ -12,7 +12,9 @@ use crate::{
     plan::{Candidate, Plan},
     quality::Flaw,
     router::Inner,
+    telemetry::{CallSpan, Operation, TraceContext, Tried},
 };
+use opentelemetry::TraceId;
 use protocol::{AttemptOutcome, CallTokens, Fallback, ModelAttempt, ModelCallRecord, ModelCallState};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -34,6 +36,8 @@ pub(crate) struct Trace {
     cost_microusd: Option<u64>,
     queued: Duration,
     over: bool,
+    /// Where a collector is told of the call.
+    span: Option<Box<CallSpan>>,
 }
 
 pub(crate) enum Ended {
@@ -84,7 +88,13 @@ impl Trace {
             cost_microusd: Some(0),
             queued: Duration::ZERO,
             over: false,
+            span: inner.span(call, Operation::of(call.asked.dialect)),
         }
+    }
+
+    /// A target is asked now; what it may be told of that.
+    pub(crate) fn attempt_begins(&mut self) -> Option<TraceContext> {
+        self.span.as_mut().map(|span| span.attempt_begins())
     }
 
     /// Takes what the plan says for this record alone.
@@ -116,8 +126,9 @@ impl Trace {
             Error::Flawed { .. } => AttemptOutcome::Poor,
             _ => AttemptOutcome::Failed,
         };
+        let mut spent = Usage::default();
         if let Some(usage) = usage {
-            self.add_partial(usage, candidate);
+            spent = self.add_partial(usage, candidate);
             if !matches!(mode, Mode::Fresh) {
                 self.output_tokens_before += usage.output_tokens;
             }
@@ -125,7 +136,8 @@ impl Trace {
         if let Error::Flawed { message, .. } = error {
             self.record().quality = Some(message.clone());
         }
-        self.attempt(candidate, mode, outcome, Some(error), begun);
+        let mode = mode.name();
+        self.attempt(Tried { candidate, mode, outcome, error: Some(error), begun, usage: spent, answer: None });
         self.came_to_nothing(candidate, error.to_string());
         self.last = Some(candidate.clone());
     }
@@ -139,8 +151,16 @@ impl Trace {
         // The provider did not get to its count; what the caller has was generated all the same.
         let usage = failed.usage.unwrap_or_default();
         self.output_tokens_before += usage.output_tokens;
-        self.add_partial(usage, &failed.candidate);
-        self.attempt(&failed.candidate, &failed.mode, AttemptOutcome::Cut, Some(&failed.error), failed.begun);
+        let usage = self.add_partial(usage, &failed.candidate);
+        self.attempt(Tried {
+            candidate: &failed.candidate,
+            mode: failed.mode.name(),
+            outcome: AttemptOutcome::Cut,
+            error: Some(&failed.error),
+            begun: failed.begun,
+            usage,
+            answer: None,
+        });
         self.came_to_nothing(&failed.candidate, failed.error.to_string());
         self.last = Some(failed.candidate.clone());
     }
@@ -148,6 +168,7 @@ impl Trace {
     pub(crate) fn rescuing(&mut self, candidate: &Candidate, mode: &Mode) {
         tracing::info!(
             target = candidate.id(),
+            trace_id = self.trace_id().map(tracing::field::display),
             how = mode.name(),
             "another target goes on with an answer that was cut"
         );
@@ -174,26 +195,43 @@ impl Trace {
     }
 
     pub(crate) fn content(&mut self, events: &[Event]) {
+        if let Some(span) = &mut self.span {
+            span.heard(events);
+        }
         if self.first_token.is_none() && events.iter().any(Event::is_content) {
             self.first_token = Some(self.started.elapsed());
         }
     }
 
     pub(crate) fn finished(&mut self, attempt: &Attempt) {
-        self.add(attempt.whole.usage(), &attempt.candidate);
-        self.attempt(&attempt.candidate, &attempt.mode, AttemptOutcome::Answered, None, attempt.begun);
+        let usage = attempt.whole.usage();
+        self.add(usage, &attempt.candidate);
+        self.attempt(Tried {
+            candidate: &attempt.candidate,
+            mode: attempt.mode.name(),
+            outcome: AttemptOutcome::Answered,
+            error: None,
+            begun: attempt.begun,
+            usage,
+            answer: Some(&attempt.whole),
+        });
     }
 
     /// The caller left while this target was at work.
     pub(crate) fn abandoned(&mut self, attempt: &Attempt) {
-        self.add_partial(attempt.used().unwrap_or_default(), &attempt.candidate);
-        self.attempt(&attempt.candidate, &attempt.mode, AttemptOutcome::Cancelled, None, attempt.begun);
+        let usage = self.add_partial(attempt.used().unwrap_or_default(), &attempt.candidate);
+        self.cancelled(&attempt.candidate, &attempt.mode, attempt.begun, usage);
     }
 
     /// The caller left before this target said anything: it may have read the prompt.
     pub(crate) fn abandoned_unheard(&mut self, candidate: &Candidate, mode: &Mode, begun: Instant) {
-        self.add_partial(Usage::default(), candidate);
-        self.attempt(candidate, mode, AttemptOutcome::Cancelled, None, begun);
+        let usage = self.add_partial(Usage::default(), candidate);
+        self.cancelled(candidate, mode, begun, usage);
+    }
+
+    fn cancelled(&mut self, candidate: &Candidate, mode: &Mode, begun: Instant, usage: Usage) {
+        let (mode, outcome) = (mode.name(), AttemptOutcome::Cancelled);
+        self.attempt(Tried { candidate, mode, outcome, error: None, begun, usage, answer: None });
     }
 
     /// The record, once.
@@ -273,6 +311,15 @@ impl Trace {
         self.queued
     }
 
+    pub(crate) fn trace_id(&self) -> Option<TraceId> {
+        self.span.as_ref().map(|span| span.trace_id())
+    }
+
+    /// To end it.
+    pub(crate) fn take_span(&mut self) -> Option<Box<CallSpan>> {
+        self.span.take()
+    }
+
     /// Nobody else holds it before the call is over.
     fn record(&mut self) -> &mut ModelCallRecord {
         Arc::make_mut(&mut self.record)
@@ -283,18 +330,15 @@ impl Trace {
         self.fallbacks.push(Fallback { provider, model, error });
     }
 
-    fn attempt(
-        &mut self,
-        candidate: &Candidate,
-        mode: &Mode,
-        outcome: AttemptOutcome,
-        error: Option<&Error>,
-        begun: Instant,
-    ) {
+    fn attempt(&mut self, tried: Tried<'_>) {
+        if let Some(span) = &mut self.span {
+            span.attempt_over(&tried);
+        }
+        let Tried { candidate, mode, outcome, error, begun, .. } = tried;
         self.record().attempts.push(ModelAttempt {
             provider: candidate.model.provider.clone(),
             model: candidate.model.name.clone(),
-            mode: mode.name().to_owned(),
+            mode: mode.to_owned(),
             outcome,
             error: error.map(ToString::to_string),
             ms: millis(begun.elapsed()),
@@ -302,11 +346,12 @@ impl Trace {
     }
 
     /// Of a target that did not finish: it read the prompt, whether or not it told how long that was.
-    fn add_partial(&mut self, mut usage: Usage, candidate: &Candidate) {
+    fn add_partial(&mut self, mut usage: Usage, candidate: &Candidate) -> Usage {
         if usage.input_tokens == 0 {
             usage.input_tokens = self.prompt_tokens;
         }
         self.add(usage, candidate);
+        usage
     }
 
     fn add(&mut self, usage: Usage, candidate: &Candidate) {

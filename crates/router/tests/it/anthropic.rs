@@ -128,6 +128,7 @@ fn request(asked: Asked) -> ChatRequest {
         changed: None,
         checkpoint: None,
         patience: PATIENCE,
+        trace: None,
     }
 }
 

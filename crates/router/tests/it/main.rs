@@ -18,3 +18,5 @@ mod openai_provider;
 mod policy;
 #[cfg(test)]
 mod stage;
+#[cfg(test)]
+mod telemetry;

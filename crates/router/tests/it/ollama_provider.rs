@@ -33,6 +33,7 @@ fn request(dialect: Dialect, model: &str, body: &Value) -> ChatRequest {
         stream: false,
         checkpoint: None,
         patience: PATIENCE,
+        trace: None,
     }
 }
 
@@ -156,7 +157,14 @@ const SHOW: (&str, u16, &str, &str) = (
 
 fn texts() -> EmbedRequest {
     let input = vec!["a".to_owned(), "b".to_owned()];
-    EmbedRequest { model: "vectors".to_owned(), input, dimensions: None, checkpoint: None, patience: PATIENCE }
+    EmbedRequest {
+        model: "vectors".to_owned(),
+        input,
+        dimensions: None,
+        checkpoint: None,
+        patience: PATIENCE,
+        trace: None,
+    }
 }
 
 #[tokio::test]

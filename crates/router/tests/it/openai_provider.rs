@@ -41,7 +41,15 @@ fn question() -> Conversation {
 
 fn request(asked: Asked, stream: bool) -> ChatRequest {
     let model = MODEL.to_owned();
-    ChatRequest { model, asked: Arc::new(asked), changed: None, stream, checkpoint: None, patience: PATIENCE }
+    ChatRequest {
+        model,
+        asked: Arc::new(asked),
+        changed: None,
+        stream,
+        checkpoint: None,
+        patience: PATIENCE,
+        trace: None,
+    }
 }
 
 fn own() -> ChatRequest {
@@ -218,6 +226,7 @@ async fn vectors_come_in_the_order_of_the_texts() {
         dimensions: Some(1),
         checkpoint: None,
         patience: PATIENCE,
+        trace: None,
     };
     let provider = provider(&server.url("/v1"));
     let got = provider.embed(asks(&["a", "b"])).await.unwrap();

@@ -69,6 +69,7 @@ fn asking(model: &str, own: OwnRequest) -> ChatRequest {
         stream: true,
         checkpoint: None,
         patience: PATIENCE,
+        trace: None,
     }
 }
 
@@ -215,6 +216,7 @@ async fn embed(bench: &Bench, texts: &[&str]) -> Result<Embeddings, Error> {
         dimensions: None,
         checkpoint: None,
         patience: PATIENCE,
+        trace: None,
     };
     bench.provider.embed(request).await
 }
@@ -266,6 +268,7 @@ async fn vectors_of_another_length_and_unheard_of_encoders_are_refused() {
         dimensions: Some(64),
         checkpoint: None,
         patience: PATIENCE,
+        trace: None,
     };
     let error = bench.provider.embed(request.clone()).await.unwrap_err();
     assert!(error.to_string().contains("dimensions"), "{error}");

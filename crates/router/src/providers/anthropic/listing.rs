@@ -109,6 +109,7 @@ pub(super) async fn fetch(endpoint: &Endpoint, version: &HeaderValue) -> Result<
             // Asking for a listing tells nothing of anybody.
             location: Location::Local,
             patience: PATIENCE,
+            trace: None,
         };
         let page = endpoint.whole(request).await?;
         let page: Page =

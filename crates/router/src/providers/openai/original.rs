@@ -60,6 +60,7 @@ mod tests {
             stream,
             checkpoint: None,
             patience: Patience { headers: Duration::from_secs(1) },
+            trace: None,
         };
         let body = body(&request, request.original(Dialect::OpenAiChat).unwrap(), true).unwrap();
         String::from_utf8(body.to_vec()).unwrap()

@@ -1,0 +1,143 @@
+//! What spans say, by name. Those of `gen_ai.`, `server.` and `error.` are OpenTelemetry's, those of `devmesh.` are ours and
+//! are called as in a call's record.
+
+use crate::{Call, accounts::Price, answer::Usage};
+use opentelemetry::{Array, KeyValue, StringValue, Value};
+use protocol::{Egress, FinishReason, ModelCallRecord, ModelCallState};
+use std::time::Duration;
+
+/// Names that callers choose are cut: a collector may keep every one of them.
+const NAME_BYTES: usize = 256;
+
+pub(super) fn name(text: &str) -> String {
+    text[..text.floor_char_boundary(NAME_BYTES)].to_owned()
+}
+
+/// Of the caller's request.
+pub(super) fn request(call: &Call) -> Vec<KeyValue> {
+    let peek = &call.asked.peek;
+    let mut attributes = vec![
+        KeyValue::new("gen_ai.request.model", name(&call.route)),
+        KeyValue::new("devmesh.call_id", call.id.to_string()),
+        KeyValue::new("devmesh.route", name(&call.route)),
+        KeyValue::new("devmesh.dialect", call.asked.dialect.name()),
+    ];
+    if peek.stream {
+        attributes.push(KeyValue::new("gen_ai.request.stream", true));
+    }
+    if let Some(tokens) = peek.max_output_tokens {
+        attributes.push(KeyValue::new("gen_ai.request.max_tokens", i64::from(tokens)));
+    }
+    if let Some(temperature) = call.asked.conversation().ok().and_then(|conversation| conversation.temperature) {
+        // By way of its digits: 0.7 stays 0.7 in the wider type.
+        attributes
+            .extend(temperature.to_string().parse().map(|wide: f64| KeyValue::new("gen_ai.request.temperature", wide)));
+    }
+    if let Some(job) = call.caller.job {
+        attributes.push(KeyValue::new("gen_ai.conversation.id", job.to_string()));
+    }
+    attributes
+}
+
+/// What became of a call.
+pub(crate) struct Outcome<'a> {
+    pub(crate) state: ModelCallState,
+    pub(crate) egress: Egress,
+    pub(crate) provider: Option<&'a str>,
+    pub(crate) model: Option<&'a str>,
+    pub(crate) fallbacks: u64,
+    pub(crate) usage: Usage,
+    pub(crate) cost_microusd: Option<u64>,
+    pub(crate) first_token: Option<Duration>,
+    pub(crate) cache_hit: bool,
+}
+
+impl<'a> Outcome<'a> {
+    /// Of a call that nobody answered.
+    pub(crate) fn new(state: ModelCallState, egress: Egress) -> Self {
+        Self {
+            state,
+            egress,
+            provider: None,
+            model: None,
+            fallbacks: 0,
+            usage: Usage::default(),
+            cost_microusd: None,
+            first_token: None,
+            cache_hit: false,
+        }
+    }
+
+    pub(crate) fn of(record: &'a ModelCallRecord, usage: Usage, first_token: Option<Duration>) -> Self {
+        Self {
+            provider: record.provider.as_deref(),
+            model: record.model.as_deref(),
+            fallbacks: u64::from(record.fallbacks),
+            usage,
+            cost_microusd: record.cost_microusd,
+            first_token,
+            cache_hit: record.cache_hit,
+            ..Self::new(record.state, record.egress)
+        }
+    }
+
+    pub(super) fn attributes(&self) -> Vec<KeyValue> {
+        let mut attributes = vec![
+            KeyValue::new("devmesh.state", self.state.as_str()),
+            KeyValue::new("devmesh.cache_hit", self.cache_hit),
+            KeyValue::new("devmesh.fallbacks", whole(self.fallbacks)),
+            egress(self.egress),
+        ];
+        // Where nobody answered, this gateway is all there was.
+        attributes.push(KeyValue::new("gen_ai.provider.name", self.provider.unwrap_or("devmesh").to_owned()));
+        attributes.extend(self.model.map(|model| KeyValue::new("gen_ai.response.model", name(model))));
+        attributes.extend(tokens(self.usage));
+        attributes.extend(self.cost_microusd.map(|cost| KeyValue::new("devmesh.cost_microusd", whole(cost))));
+        if let Some(first) = self.first_token {
+            attributes.push(KeyValue::new("gen_ai.response.time_to_first_chunk", first.as_secs_f64()));
+            attributes.push(KeyValue::new("devmesh.first_token_ms", first.as_millis() as i64));
+        }
+        attributes
+    }
+}
+
+pub(super) fn egress(egress: Egress) -> KeyValue {
+    let name = match egress {
+        Egress::LocalOnly => "local_only",
+        Egress::Redacted => "redacted",
+        Egress::Allowed => "allowed",
+    };
+    KeyValue::new("devmesh.egress", name)
+}
+
+pub(super) fn tokens(usage: Usage) -> impl Iterator<Item = KeyValue> {
+    let counted = [
+        ("gen_ai.usage.input_tokens", usage.input_tokens),
+        ("gen_ai.usage.output_tokens", usage.output_tokens),
+        ("gen_ai.usage.cache_read.input_tokens", usage.cached_input_tokens),
+        ("gen_ai.usage.cache_creation.input_tokens", usage.cache_write_tokens),
+        ("gen_ai.usage.reasoning.output_tokens", usage.reasoning_tokens),
+    ];
+    counted.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| KeyValue::new(name, whole(count)))
+}
+
+pub(super) fn cost(price: Option<Price>, usage: Usage) -> Option<KeyValue> {
+    price.map(|price| KeyValue::new("devmesh.cost_microusd", whole(price.cost_microusd(&usage))))
+}
+
+pub(super) fn finish_reasons(reason: FinishReason) -> KeyValue {
+    let reasons = vec![StringValue::from(finish_reason(reason))];
+    KeyValue::new("gen_ai.response.finish_reasons", Value::Array(Array::String(reasons)))
+}
+
+/// As the conventions say it.
+pub(super) fn finish_reason(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::ToolCalls => "tool_call",
+        other => other.as_str(),
+    }
+}
+
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
