@@ -134,6 +134,16 @@ pub enum Egress {
     Allowed,
 }
 
+impl Egress {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LocalOnly => "local_only",
+            Self::Redacted => "redacted",
+            Self::Allowed => "allowed",
+        }
+    }
+}
+
 /// One job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Job {

@@ -118,6 +118,18 @@ pub enum AttemptOutcome {
     Cancelled,
 }
 
+impl AttemptOutcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::Cut => "cut",
+            Self::Poor => "poor",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// A target that was looked at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Candidate {

@@ -10,7 +10,7 @@ use crate::{
     response_cache::{self, Answer, Hit, Key, Question, ResponseCache},
     run::Committed,
 };
-use protocol::{Egress, Model};
+use protocol::Model;
 use std::time::Duration;
 
 pub(crate) struct Kept(ResponseCache);
@@ -58,11 +58,7 @@ fn key(call: &Call, plan: &Plan) -> Option<Key> {
     Key::of(&Question {
         principal: &call.caller.principal.to_string(),
         route: &call.route,
-        egress: match plan.egress {
-            Egress::LocalOnly => "local_only",
-            Egress::Redacted => "redacted",
-            Egress::Allowed => "allowed",
-        },
+        egress: plan.egress.as_str(),
         dialect: call.asked.dialect,
         headers: &call.asked.headers,
         body: &call.asked.body,

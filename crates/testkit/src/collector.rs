@@ -14,7 +14,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU16, Ordering},
+        atomic::{AtomicU16, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -67,7 +67,7 @@ pub struct Collector {
 #[derive(Debug)]
 struct Shared {
     spans: watch::Sender<Vec<Span>>,
-    requests: watch::Sender<usize>,
+    requests: AtomicUsize,
     status: AtomicU16,
 }
 
@@ -82,7 +82,7 @@ impl Collector {
         let address = listener.local_addr().expect("the address of a listening socket");
         let shared = Arc::new(Shared {
             spans: watch::Sender::default(),
-            requests: watch::Sender::default(),
+            requests: AtomicUsize::new(0),
             status: AtomicU16::new(StatusCode::OK.as_u16()),
         });
         let routes = Router::new().route("/v1/traces", post(take)).with_state(shared.clone());
@@ -117,7 +117,7 @@ impl Collector {
 
     /// Requests so far, whatever became of them.
     pub fn requests(&self) -> usize {
-        *self.shared.requests.borrow()
+        self.shared.requests.load(Ordering::SeqCst)
     }
 
     /// Returns once [`Self::spans`] holds `count`.
@@ -135,16 +135,6 @@ impl Collector {
             }
         }
     }
-
-    /// Returns once [`Self::requests`] is `count`.
-    ///
-    /// # Panics
-    /// When [`crate::DEADLINE`] passes.
-    pub async fn wait_for_requests(&self, count: usize) {
-        let mut requests = self.shared.requests.subscribe();
-        let waited = timeout(crate::DEADLINE, requests.wait_for(|requests| *requests >= count)).await;
-        assert!(waited.is_ok(), "the collector waited {:?} in vain for {count} requests", crate::DEADLINE);
-    }
 }
 
 impl Drop for Collector {
@@ -154,7 +144,7 @@ impl Drop for Collector {
 }
 
 async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> (StatusCode, Vec<u8>) {
-    shared.requests.send_modify(|requests| *requests += 1);
+    shared.requests.fetch_add(1, Ordering::SeqCst);
     let status = shared.status.load(Ordering::SeqCst);
     if status == SILENT {
         return std::future::pending().await;

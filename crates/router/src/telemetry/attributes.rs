@@ -102,12 +102,7 @@ impl<'a> Outcome<'a> {
 }
 
 pub(super) fn egress(egress: Egress) -> KeyValue {
-    let name = match egress {
-        Egress::LocalOnly => "local_only",
-        Egress::Redacted => "redacted",
-        Egress::Allowed => "allowed",
-    };
-    KeyValue::new("devmesh.egress", name)
+    KeyValue::new("devmesh.egress", egress.as_str())
 }
 
 pub(super) fn tokens(usage: Usage) -> impl Iterator<Item = KeyValue> {

@@ -95,7 +95,7 @@ impl CallSpan {
         let mut said = vec![
             KeyValue::new("gen_ai.operation.name", self.operation.name()),
             KeyValue::new("gen_ai.request.model", attributes::name(&model.name)),
-            KeyValue::new("devmesh.attempt.outcome", outcome_name(outcome)),
+            KeyValue::new("devmesh.attempt.outcome", outcome.as_str()),
             KeyValue::new("devmesh.attempt.mode", mode),
             attributes::egress(candidate.egress),
         ];
@@ -185,15 +185,5 @@ impl CallSpan {
             status: failure.map_or(Status::Unset, |code| Status::error(code.title())),
             instrumentation_scope: self.telemetry.0.scope.clone(),
         }
-    }
-}
-
-fn outcome_name(outcome: AttemptOutcome) -> &'static str {
-    match outcome {
-        AttemptOutcome::Answered => "answered",
-        AttemptOutcome::Failed => "failed",
-        AttemptOutcome::Cut => "cut",
-        AttemptOutcome::Poor => "poor",
-        AttemptOutcome::Cancelled => "cancelled",
     }
 }

@@ -36,7 +36,11 @@ impl Told {
         let (telemetry, service) = telemetry::open(options).unwrap();
         let stop = CancellationToken::new();
         let service = tokio::spawn(service.run(stop.clone()));
-        let stage = Stage::of(providers, |options| options.telemetry = Some(telemetry)).await;
+        let stage = Stage::of(providers, |options| {
+            options.telemetry = Some(telemetry);
+            options.routes[0].policy.cache = Some(Duration::from_secs(60));
+        })
+        .await;
         Self { stage, stop, service }
     }
 
@@ -215,6 +219,47 @@ async fn a_caller_who_leaves_is_no_error() {
 }
 
 #[tokio::test]
+async fn an_answer_that_was_gone_on_with_is_one_call_of_two_attempts() {
+    let collector = Collector::start().await;
+    let cut = model(Wire::Ollama, Reply::text("one two three").cut_after(2)).await;
+    let whole = model(Wire::OpenAiChat, Reply::text("one two three")).await;
+    let options = Options { content: true, ..Options::new(collector.endpoint()) };
+    let told = Told::with(options, locals(&[&cut, &whole])).await;
+    let answer = told.stage.ask(CHAT, &streamed(CHAT), &[]).await;
+    assert_eq!(answer.said(), "one two three", "{answer:?}");
+    let record = told.stage.record(&answer).await;
+    let spans = collector.wait_for(3).await;
+    let (server, attempts) = parted(&spans);
+    assert_eq!((server.failed, server.get("devmesh.state")), (false, &json!("succeeded")));
+    let ends: Vec<_> = attempts
+        .iter()
+        .map(|attempt| (attempt.failed, attempt.get("devmesh.attempt.outcome"), attempt.get("devmesh.attempt.mode")))
+        .collect();
+    assert_eq!(ends, [(true, &json!("cut"), &json!("fresh")), (false, &json!("answered"), &json!("splice"))]);
+    let tokens: u64 = attempts.iter().filter_map(|attempt| attempt.get("gen_ai.usage.output_tokens").as_u64()).sum();
+    assert_eq!(server.get("gen_ai.usage.output_tokens"), &json!(record.tokens.output));
+    assert_eq!(tokens, record.tokens.output, "a call's tokens are those of its attempts");
+    let said = server.get("gen_ai.output.messages").as_str().unwrap();
+    assert!(said.contains("\"one two three\""), "what the caller got, once: {said}");
+}
+
+#[tokio::test]
+async fn an_answer_from_memory_is_a_call_without_attempts() {
+    let collector = Collector::start().await;
+    let sound = model(Wire::OpenAiChat, Reply::text("Fine.")).await;
+    let told = Told::over(&collector, &[&sound]).await;
+    for _ in 0..2 {
+        let answer = told.stage.ask(CHAT, &unstreamed(CHAT), &[("x-devmesh-cache", "use")]).await;
+        assert_eq!(answer.said(), "Fine.", "{answer:?}");
+    }
+    let spans = collector.wait_for(3).await;
+    let hits: Vec<&Span> = spans.iter().filter(|span| span.get("devmesh.cache_hit") == true).collect();
+    let [hit] = hits.as_slice() else { panic!("{spans:#?}") };
+    assert!(spans.iter().all(|span| span.parent_id != hit.id), "nobody was asked: {spans:#?}");
+    assert_eq!((hit.get("gen_ai.provider.name"), hit.get("devmesh.cost_microusd")), (&json!("a"), &json!(0)));
+}
+
+#[tokio::test]
 async fn prompts_and_answers_are_told_only_where_that_was_asked_for() {
     let collector = Collector::start().await;
     let sound = model(Wire::Ollama, Reply::text("Forty two.")).await;
@@ -279,6 +324,20 @@ async fn embeddings_are_told_of_with_every_attempt() {
     let outcomes: Vec<_> = attempts.iter().map(|attempt| attempt.get("devmesh.attempt.outcome")).collect();
     assert_eq!(outcomes, ["failed", "answered"]);
     assert!(!format!("{spans:?}").contains("a secret text"));
+}
+
+#[tokio::test]
+async fn embeddings_that_nobody_waits_for_any_more_are_told_of_too() {
+    let collector = Collector::start().await;
+    let silent = model(Wire::OpenAiChat, Reply::never_answers()).await;
+    let told = Told::over(&collector, &[&silent]).await;
+    let inbound = told.stage.inbound(CHAT, &json!({"model": CHAIN, "input": "text"}), &[]);
+    let router = told.stage.router.clone();
+    let asking = tokio::spawn(async move { router.embed_openai(inbound).await.status() });
+    silent.wait_for(1).await;
+    asking.abort();
+    let spans = collector.wait_for(1).await;
+    assert_eq!((spans[0].failed, spans[0].get("devmesh.state")), (false, &json!("cancelled")));
 }
 
 #[tokio::test]

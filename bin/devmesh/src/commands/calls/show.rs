@@ -3,7 +3,7 @@ use crate::{
     output::{Exit, Result, Table, duration_ms, money, one_line},
 };
 use domain::ModelCallId;
-use protocol::{AttemptOutcome, ModelCallRecord};
+use protocol::ModelCallRecord;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -23,7 +23,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     for attempt in &call.attempts {
         tries.row([
             format!("{}/{}", attempt.provider, attempt.model),
-            outcome(attempt.outcome).to_owned(),
+            attempt.outcome.as_str().to_owned(),
             duration_ms(attempt.ms),
             attempt.error.clone().unwrap_or_default(),
         ]);
@@ -37,16 +37,6 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         output.table(super::super::routes::candidates(&call.candidates))?;
     }
     Ok(Exit::Done)
-}
-
-fn outcome(outcome: AttemptOutcome) -> &'static str {
-    match outcome {
-        AttemptOutcome::Answered => "answered",
-        AttemptOutcome::Failed => "failed",
-        AttemptOutcome::Cut => "cut",
-        AttemptOutcome::Poor => "poor",
-        AttemptOutcome::Cancelled => "cancelled",
-    }
 }
 
 fn facts(call: &ModelCallRecord) -> Table {
