@@ -20,6 +20,7 @@ mod problem;
 mod registry;
 mod routes;
 mod settings;
+mod telemetry;
 mod value;
 
 pub use environment::Environment;

@@ -16,6 +16,7 @@ mod private;
 mod providers;
 mod reload;
 mod signals;
+mod telemetry;
 
 pub use agents::Agents;
 pub use backend::{Backend, bind, url_file as backend_url_file};

@@ -32,6 +32,8 @@ pub enum Kind {
         min: u64,
         max: u64,
     },
+    /// From 0 to 1, kept as it was written.
+    Fraction,
     Boolean,
     OneOf(&'static [&'static str]),
     /// In the environment and flags: separated by commas.
@@ -120,6 +122,7 @@ impl Key {
             Kind::Address => "an IP address".into(),
             Kind::Integer { min, max: u64::MAX } => format!("a whole number of at least {min}{unit}"),
             Kind::Integer { min, max } => format!("a whole number from {min} to {max}{unit}"),
+            Kind::Fraction => "a number from 0 to 1".into(),
             Kind::Boolean => "true or false".into(),
             Kind::OneOf(names) => names.join(" or "),
             Kind::List => "a list of texts".into(),

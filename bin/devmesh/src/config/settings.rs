@@ -1,6 +1,6 @@
 //! The typed outcome: what the rest of the program takes.
 
-use super::{Flags, Paths, Problems, Resolved, routes};
+use super::{Flags, Paths, Problems, Resolved, routes, telemetry};
 use protocol::Egress;
 use router::{Policy, Target, Timeouts};
 use std::{
@@ -31,6 +31,8 @@ pub struct Settings {
     pub prices: PathBuf,
     /// `None`: metrics are off.
     pub metrics: Option<SocketAddr>,
+    /// `None`: no collector is told of calls.
+    pub telemetry: Option<router::telemetry::Options>,
     pub embedded: EmbeddedSettings,
     pub log: LogSettings,
     /// What this was read from, to read it again when it changes.
@@ -190,6 +192,7 @@ impl Settings {
                 .collect(),
             prices: resolved.path("prices.file").unwrap_or_else(|| data.join("prices.toml")),
             metrics: metrics(resolved),
+            telemetry: telemetry::read(resolved, problems),
             providers: providers(resolved, problems),
             routes: routes::read(resolved, problems),
             embedded: EmbeddedSettings {

@@ -49,6 +49,34 @@ impl Places {
 }
 
 #[test]
+fn a_collectors_headers_are_read_as_other_programs_read_them_and_never_shown() {
+    let places = Places::new();
+    places.file("key", "authorization=Basic%20abc%3D,x-tenant = one\n");
+    let key_file = places.folder.path().join("key").display().to_string();
+    let text = format!(
+        "[telemetry]\notlp_endpoint = \"http://127.0.0.1:4318\"\notlp_headers_file = {key_file:?}\nsample_ratio = 0.25\n"
+    );
+    places.file("here.toml", &text);
+    let settings = places.load(&Environment::default(), &[]).unwrap().1;
+    let telemetry = settings.telemetry.unwrap();
+    assert_eq!(
+        (telemetry.headers["authorization"].as_bytes(), telemetry.headers["x-tenant"].as_bytes()),
+        (&b"Basic abc="[..], &b"one"[..])
+    );
+    assert!(!format!("{telemetry:?}").contains("abc"), "{telemetry:?}");
+    assert_eq!((telemetry.sample_ratio, telemetry.content), (0.25, false));
+
+    places.file("here.toml", "telemetry.content = true\n");
+    assert!(places.load(&Environment::default(), &[]).unwrap().1.telemetry.is_none(), "nobody to tell");
+    places.file("here.toml", "telemetry.sample_ratio = 1.5\n");
+    let environment = Environment::with(&[("DEVMESH_TELEMETRY__OTLP_HEADERS", "x-ok=1,sk-secret,b ad=sk-secret")]);
+    let problems = places.problems(&environment, &[]);
+    assert!(problems.contains("a number from 0 to 1, got `1.5`"), "{problems}");
+    assert!(problems.contains("entry 2 is not") && problems.contains("entry 3 is not"), "{problems}");
+    assert!(!problems.contains("sk-secret"), "{problems}");
+}
+
+#[test]
 fn each_layer_wins_over_those_below_it_and_the_losers_are_remembered() {
     let places = Places::new();
     places

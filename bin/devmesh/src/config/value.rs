@@ -57,6 +57,8 @@ impl Value {
                 let parsed = u64::from_str_radix(&number.as_str().replace('_', ""), number.radix());
                 Self::Integer(parsed.map_err(|_| refused(key, number.as_str()))?)
             }
+            (Kind::Fraction, DeValue::Float(number)) => Self::Text(number.as_str().replace('_', "")),
+            (Kind::Fraction, DeValue::Integer(number)) => Self::Text(number.as_str().to_owned()),
             (Kind::Boolean, DeValue::Boolean(boolean)) => Self::Boolean(*boolean),
             (Kind::List, DeValue::Array(items)) => {
                 let text = |item: &toml::Spanned<DeValue<'_>>| item.get_ref().as_str().map(str::to_owned);
@@ -81,6 +83,7 @@ impl Value {
         let fits = match (&self, key.kind) {
             (Self::Integer(number), Kind::Integer { min, max }) => (min..=max).contains(number),
             (Self::Text(text), Kind::OneOf(names)) => names.contains(&text.as_str()),
+            (Self::Text(text), Kind::Fraction) => text.parse().is_ok_and(|number: f64| (0.0..=1.0).contains(&number)),
             (Self::Text(text), Kind::Url) => is_url(text),
             (Self::Text(text), Kind::Address) => text.parse::<std::net::IpAddr>().is_ok(),
             (Self::Text(text), _) => !text.is_empty() && !text.contains('\0'),

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //!   bind port ─▶ open data folder ─▶ first token ─▶ jobs, router ─▶ serve ─▶ address written down: ready
-//!   stop: api drains ─▶ jobs stop ─▶ store closes ─▶ address removed
+//!   stop: api drains ─▶ jobs stop ─▶ books and spans are sent on ─▶ store closes ─▶ address removed
 //! ```
 
-use super::{metrics, private, providers, reload};
+use super::{metrics, private, providers, reload, telemetry::Collecting};
 use crate::{
     config::Settings,
     output::{Exit, Failure, Result},
@@ -44,6 +44,7 @@ pub struct Backend {
     api: JoinHandle<io::Result<()>>,
     jobs: JoinHandle<()>,
     books: JoinHandle<accounts::Pending>,
+    collecting: Collecting,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +106,8 @@ impl Backend {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = Store::open(store::Options::new(&settings.data)).await?;
         let opened = accounts::open(&store, clock.clone(), accounts::Options::default()).await?;
-        let router = Arc::new(providers::router(settings, Books::new(&opened, store.clone()))?);
+        let (telemetry, collecting) = Collecting::start(settings.telemetry.as_ref())?;
+        let router = Arc::new(providers::router(settings, Books::new(&opened, store.clone()), telemetry)?);
         let token_file = settings.admin_token_file();
         let first_token = api::ensure_admin_token(&store, &*clock, &token_file).await?.map(|secret| secret.expose());
         let (service, handle) = jobs::Service::start(store.clone(), clock.clone(), job_options(settings)).await?;
@@ -137,6 +139,7 @@ impl Backend {
             api,
             jobs,
             books,
+            collecting,
         };
         backend.write_address()?;
         Ok(backend)
@@ -167,7 +170,8 @@ impl Backend {
         }
         // Calls are over by now; what they cost is written before the store closes.
         self.stop_books.cancel();
-        if let Ok(pending) = (&mut self.books).await
+        let (books, ()) = tokio::join!(&mut self.books, self.collecting.stop());
+        if let Ok(pending) = books
             && pending != accounts::Pending::default()
         {
             tracing::error!(?pending, "not everything that was booked could be written before the end");

@@ -9,6 +9,7 @@ use router::{
     accounts::Prices,
     providers::{anthropic, ollama, openai},
     redaction::Patterns,
+    telemetry::Telemetry,
 };
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -17,7 +18,7 @@ const EMBEDDED_CONCURRENCY: usize = 1;
 
 /// Connects nowhere. The order of providers is the order in which `default` looks for a model: a running Ollama first,
 /// other services, and last what runs in this process, which is there when nothing else is.
-pub fn router(settings: &Settings, books: Books) -> Result<Router, Error> {
+pub fn router(settings: &Settings, books: Books, telemetry: Option<Telemetry>) -> Result<Router, Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut providers = Vec::new();
     let all = settings;
@@ -43,6 +44,7 @@ pub fn router(settings: &Settings, books: Books) -> Result<Router, Error> {
     options.routes = routes(&settings.routes);
     options.prices = prices(&settings.prices)?;
     options.patterns = Patterns::new(&settings.redaction.iter().cloned().collect())?;
+    options.telemetry = telemetry;
     Router::new(options)
 }
 

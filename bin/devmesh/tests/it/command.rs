@@ -9,5 +9,6 @@ mod mesh;
 mod patches;
 mod settings;
 mod staying_up;
+mod telemetry;
 
 pub(crate) use mesh::{Home, Mesh, Up};
