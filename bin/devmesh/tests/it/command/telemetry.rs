@@ -2,7 +2,8 @@
 
 use super::{Home, Up};
 use serde_json::Value;
-use testkit::{Collector, Script, ScriptedModel, Turn};
+use std::time::{Duration, Instant};
+use testkit::{Collector, FaultyModel, Script, ScriptedModel, Turn, Wire};
 
 async fn a_home(model: &ScriptedModel) -> Home {
     let mut home = Home::new();
@@ -74,4 +75,30 @@ async fn a_collector_of_other_programs_is_not_told() {
     up.stop().await.good();
     assert_eq!(collector.requests(), 0);
     assert_eq!(model.received()[0].headers.get("traceparent"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_is_not_there_costs_one_line_of_the_log_and_no_job() {
+    let gone = FaultyModel::refusing();
+    let model = ScriptedModel::start(Script::each(|_| Turn::text("Here I am."))).await;
+    let mut home = a_home(&model).await;
+    home.set("DEVMESH_TELEMETRY__OTLP_ENDPOINT", &gone.base_url(Wire::Ollama));
+    let up = Up::start(&home, &[]).await;
+    for _ in 0..3 {
+        assert_eq!(home.run(&["run", "Are you there?"]).await.good().stdout, "Here I am.\n");
+    }
+    let asked = Instant::now();
+    let stopped = up.stop().await.good();
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    assert_eq!(stopped.stderr.matches("spans of model calls are dropped").count(), 1, "{}", stopped.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_that_is_none_is_told_before_anything_starts() {
+    let mut home = Home::new();
+    home.set("DEVMESH_TELEMETRY__OTLP_ENDPOINT", "http://127.0.0.1:9");
+    home.set("DEVMESH_TELEMETRY__OTLP_HEADERS", "sk-do-not-show");
+    let refused = home.run(&["serve", "--port", "0"]).await.with_code(2);
+    assert!(refused.stderr.contains("telemetry.otlp_headers: entry 1 is not name=value"), "{}", refused.stderr);
+    assert!(!refused.stderr.contains("do-not-show"), "{}", refused.stderr);
 }
