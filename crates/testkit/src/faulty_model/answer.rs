@@ -2,7 +2,7 @@
 
 use super::{
     FaultyModel, Wire, anthropic, ollama, openai_chat, openai_responses,
-    reply::{Refusal, Reply},
+    reply::{BETWEEN, Refusal, Reply},
 };
 use bytes::Bytes;
 use protocol::FinishReason;
@@ -92,9 +92,9 @@ impl Answer<'_> {
     }
 }
 
-/// Each with the white space after it, so that together they are the text.
+/// Each with the white space after it, so that together they are the text; what was repeated letter by letter, in letters.
 pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split_inclusive(char::is_whitespace)
+    text.split_inclusive(char::is_whitespace).flat_map(|word| word.split(BETWEEN)).filter(|piece| !piece.is_empty())
 }
 
 pub(super) fn fragments(arguments: &Value) -> Vec<String> {

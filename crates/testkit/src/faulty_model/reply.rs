@@ -29,6 +29,9 @@ pub struct Reply {
     pub(super) wrong_content_type: bool,
 }
 
+/// Stands between letters that come one by one, and is no part of the text.
+pub(super) const BETWEEN: char = '\u{1F}';
+
 /// What the client gets before any of the answer.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Head {
@@ -82,6 +85,10 @@ pub(super) enum Ending {
 }
 
 impl Reply {
+    /// Stands, in a reply's text and in arguments of its tools, for what the user said last. In a stream's text each letter
+    /// of it comes by itself.
+    pub const ASKED: &str = "{asked}";
+
     /// The model says this.
     pub fn text(text: impl Into<String>) -> Self {
         Self { text: text.into(), ..Self::default() }
@@ -150,6 +157,19 @@ impl Reply {
     /// 401, as the vendor says it.
     pub fn bad_key() -> Self {
         Self::refusal(Refusal::BadKey)
+    }
+
+    /// As it answers this request.
+    pub(super) fn about(mut self, request: &Value, streams: bool) -> Self {
+        let asked = asked(request);
+        for (_, arguments) in &mut self.tools {
+            put(arguments, &asked);
+        }
+        let mut between = [0; 4];
+        let between = if streams { &*BETWEEN.encode_utf8(&mut between) } else { "" };
+        let letters: Vec<String> = asked.chars().map(String::from).collect();
+        self.text = self.text.replace(Self::ASKED, &letters.join(between));
+        self
     }
 
     pub(super) fn refusal(refusal: Refusal) -> Self {
@@ -252,5 +272,24 @@ impl Reply {
     pub fn wrong_content_type(mut self) -> Self {
         self.wrong_content_type = true;
         self
+    }
+}
+
+/// What the user said last, in any dialect.
+fn asked(request: &Value) -> String {
+    let said = request.get("messages").or_else(|| request.get("input")).unwrap_or(&Value::Null);
+    let last = said.as_array().and_then(|messages| messages.last()).map_or(said, |message| &message["content"]);
+    match last {
+        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
+        text => text.as_str().unwrap_or_default().to_owned(),
+    }
+}
+
+fn put(value: &mut Value, asked: &str) {
+    match value {
+        Value::String(text) => *text = text.replace(Reply::ASKED, asked),
+        Value::Array(list) => list.iter_mut().for_each(|value| put(value, asked)),
+        Value::Object(object) => object.values_mut().for_each(|value| put(value, asked)),
+        _ => {}
     }
 }

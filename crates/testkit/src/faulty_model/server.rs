@@ -174,6 +174,7 @@ impl Shared {
             }
         }
         let streams = !asked.embeds && asked.body["stream"].as_bool().unwrap_or(self.wire == Wire::Ollama);
+        let reply = reply.about(&asked.body, streams);
         let answer =
             Answer { reply: &reply, request: &asked.body, path: asked.path, model: name, number: asked.number };
         let plan = if streams {
