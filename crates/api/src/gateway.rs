@@ -19,7 +19,7 @@ use router::{
     dialect::Dialect,
     gateway::{self, Inbound},
 };
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
 /// A call of a model as a handler gets it.
 pub struct Asked {
@@ -66,9 +66,7 @@ pub fn respond(identity: &Identity, response: http::Response<gateway::Body>) -> 
     let revoked = identity.token.revoked.clone();
     response.map(|body| match body {
         gateway::Body::Whole(bytes) => Body::from(bytes),
-        gateway::Body::Stream(stream) => {
-            Body::from_stream(stream.take_until(revoked.cancelled_owned()).map(Ok::<_, Infallible>))
-        }
+        gateway::Body::Stream(stream) => Body::from_stream(stream.take_until(revoked.cancelled_owned())),
     })
 }
 

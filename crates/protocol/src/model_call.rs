@@ -44,7 +44,9 @@ pub struct ModelCallRecord {
     pub rule: String,
     /// The egress rule that held, after route, key and caller.
     pub egress: Egress,
-    pub tokens: CallTokens,
+    /// Absent where nobody told and nobody could count, as for a request that was passed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<CallTokens>,
     /// Absent where the price is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_microusd: Option<u64>,

@@ -22,14 +22,13 @@
 //! tasks.spawn(opened.service.run(shutdown));                      // the one task that writes
 //!
 //! let estimate = Estimate::new(prompt_tokens, max_output_tokens, prices.load().of(location, provider, model).as_ref());
-//! let charge = Charge { key, agent: None, job: Some(job), estimate, target: "openai/gpt-large".into() };
+//! let charge = Charge { key, job: Some(job), estimate, target: "openai/gpt-large".into() };
 //! let mut reservation = opened.accounts.reserve(&charge)?;        // Refusal: 429, or the next target
 //! let headers = reservation.rates().openai_headers();
 //! opened.calls.put(record_as_running);
 //! opened.ledger.append(entry)?.await?;                            // before a body leaves, within a bound
 //! // the target failed after some tokens, and another one costs more:
-//! reservation.attempt_failed(Spent { tokens: 12, microusd: 3 });
-//! reservation.change(&dearer_estimate, "openai/gpt-dear")?;
+//! reservation.change(Spent { tokens: 12, microusd: 3 }, &dearer_estimate, "openai/gpt-dear")?;
 //! // …
 //! reservation.settle(Spent { tokens: usage.input_tokens + usage.output_tokens, microusd: price.cost_microusd(&usage) });
 //! opened.calls.put(finished_record);                              // `GET` sees it at once, the disk a little later
@@ -59,7 +58,7 @@ use domain::{JobId, PrincipalId};
 pub use journal::{Batch, Disk, Journal, Options, Pending, Service};
 pub use ledger::{BrokenAt, Ledger, LedgerEntry, LedgerError, verify, verify_store};
 pub use opening::{Opened, open, open_job};
-pub use policy::{allows_model, allows_route, policy_mistakes, tightest};
+pub use policy::{allows_model, allows_route, policy_mistakes};
 pub use prices::{Price, PriceTable, Prices};
 pub use protocol::KeyPolicy as Policy;
 pub use rate::{Rate, RateLimits};

@@ -9,6 +9,7 @@ use crate::{
     call::Call,
     error::LimitKind,
     plan::Candidate,
+    route::Policy,
 };
 use domain::{JobId, PrincipalId};
 use protocol::{KeyPolicy, Location, ModelCallRecord};
@@ -110,6 +111,12 @@ impl Books {
         (!allows_model(&policy, candidate.id())).then(|| "the policy of this key does not name it".to_owned())
     }
 
+    /// Why neither key nor route lets this call have that target.
+    pub(crate) fn may_not_ask(&self, call: &Call, candidate: &Candidate, policy: &Policy) -> Option<String> {
+        let cap = || over_cap(call, candidate, policy.cost_cap_microusd?);
+        self.keeps_out(call, candidate).or_else(cap)
+    }
+
     /// # Errors
     /// [`Error::NotAllowed`] when the key's policy keeps this model from it.
     pub(crate) fn check_target(&self, call: &Call, candidate: &Candidate) -> Result<(), Error> {
@@ -134,7 +141,6 @@ impl Books {
     pub(crate) fn reserve(&self, call: &Call, candidate: &Candidate) -> Result<Reservation, Refusal> {
         self.accounts.reserve(&Charge {
             key: call.caller.principal,
-            agent: None,
             job: call.caller.job,
             estimate: Self::estimate(call, candidate.price.as_ref()),
             target: candidate.id().to_owned(),
@@ -143,6 +149,17 @@ impl Books {
 
     pub(crate) fn record(&self, record: Arc<ModelCallRecord>) {
         self.calls.put(record);
+    }
+}
+
+fn over_cap(call: &Call, candidate: &Candidate, cap: u64) -> Option<String> {
+    match Books::estimate(call, candidate.price.as_ref()).cost {
+        Some(cost) if cost.input_microusd + cost.output_microusd <= cap => None,
+        Some(cost) => Some(format!(
+            "it could cost {} microusd, over the route's cap of {cap}",
+            cost.input_microusd + cost.output_microusd
+        )),
+        None => Some(format!("its price is not known, and the route has a cap of {cap} microusd")),
     }
 }
 

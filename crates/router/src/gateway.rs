@@ -53,8 +53,9 @@ pub struct Inbound {
 /// The bytes of an answer.
 pub enum Body {
     Whole(Bytes),
-    /// Dropping it ends the call upstream.
-    Stream(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
+    /// Dropping it ends the call upstream. It ends with an error where the provider broke off and no dialect has a word for
+    /// that: then the connection to the caller must break off, too.
+    Stream(Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>),
 }
 
 impl Router {
@@ -105,7 +106,7 @@ impl Router {
         };
         if asked.peek.stream {
             let encoding = Encoding::new(asked.dialect, envelope, steps, HEARTBEAT);
-            let mut response = Response::new(Body::Stream(Box::pin(encoding.into_stream(committed.clone()))));
+            let mut response = Response::new(Body::Stream(Box::pin(encoding.into_stream(committed.clone()).map(Ok))));
             head::stream(response.headers_mut(), asked.dialect);
             head::tell(response.headers_mut(), committed.as_ref(), id);
             head::limits(response.headers_mut(), committed.as_ref(), asked.dialect, self.inner.clock.now());

@@ -25,8 +25,8 @@ use std::{fmt, sync::Arc, time::Duration};
 const SECONDS: [f64; 16] =
     [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 600.0];
 
-/// Who answered. Callers choose routes, not labels: what names neither a configured route nor a listed model counts as
-/// `other`, so a stranger cannot make series without end.
+/// Who answered. Callers choose routes, not labels: what names no route of this router counts as `other`, so a stranger
+/// cannot make series without end.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct By {
     route: String,
@@ -69,7 +69,9 @@ impl MetricConstructor<Histogram> for InSeconds {
     }
 }
 
-/// Series of one kind at once; further ones count as `other`.
+/// What callers name and nobody configured.
+const OTHER: &str = "other";
+/// Series of one kind at once; further ones count as [`OTHER`].
 const SERIES: usize = 2_000;
 
 pub(crate) struct Metrics {
@@ -144,13 +146,14 @@ impl Metrics {
     pub(crate) fn ended(
         &self,
         record: &ModelCallRecord,
+        is_route: bool,
         usage: Usage,
         first_token: Option<Duration>,
         elapsed: Duration,
         queued: Duration,
     ) {
         let by = self.bounded(By {
-            route: record.route.clone(),
+            route: if is_route { record.route.clone() } else { OTHER.to_owned() },
             provider: record.provider.clone().unwrap_or_default(),
             model: record.model.clone().unwrap_or_default(),
         });
@@ -203,10 +206,7 @@ impl Metrics {
         }
         // A call nobody answered may name anything.
         if by.provider.is_empty() || seen.len() >= SERIES {
-            return By {
-                route: "other".to_owned(),
-                ..By { route: String::new(), provider: by.provider, model: "other".to_owned() }
-            };
+            return By { route: OTHER.to_owned(), provider: by.provider, model: OTHER.to_owned() };
         }
         seen.insert(by.clone());
         by

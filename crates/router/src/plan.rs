@@ -140,6 +140,18 @@ impl Table {
         Self { shelves, routes, turns }
     }
 
+    /// The providers that a request with this egress may ask anything.
+    pub(crate) fn shelves_within(&self, egress: Egress) -> impl Iterator<Item = &Arc<Shelf>> {
+        let may =
+            move |shelf: &&Arc<Shelf>| egress != Egress::LocalOnly || shelf.provider.location() == Location::Local;
+        self.shelves.iter().filter(may)
+    }
+
+    /// Whether it is the name of a route, and not of a model.
+    pub(crate) fn is_route(&self, name: &str) -> bool {
+        name == DEFAULT_ROUTE || self.routes.iter().any(|route| route.name == name)
+    }
+
     /// Configured ones, and `default`, which there always is.
     pub(crate) fn route_names(&self) -> impl Iterator<Item = String> {
         let own = self.routes.iter().all(|route| route.name != DEFAULT_ROUTE).then(|| DEFAULT_ROUTE.to_owned());

@@ -1,7 +1,7 @@
 //! The routes and providers of one program, and everything that calls share.
 
 use crate::{
-    Call, Error, RouteConfig,
+    Awaited, Call, Error, RouteConfig,
     accounts::{Price, Prices},
     admission::{Admission, QueueFull, Slot},
     books::Books,
@@ -25,6 +25,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
+use tokio::time::{Instant, timeout_at};
 
 pub struct Options {
     /// In the order in which `default` looks for a model.
@@ -210,11 +211,7 @@ impl Router {
     /// Like [`Router::models`], for a caller with this egress: of `local_only`, no cloud provider is asked anything.
     pub async fn models_within(&self, egress: Egress) -> Models {
         let table = self.inner.table();
-        let shelves: Vec<&Arc<Shelf>> = table
-            .shelves
-            .iter()
-            .filter(|shelf| egress != Egress::LocalOnly || shelf.provider.location() == Location::Local)
-            .collect();
+        let shelves: Vec<&Arc<Shelf>> = table.shelves_within(egress).collect();
         let listings = join_all(shelves.iter().map(|shelf| shelf.listing(Freshness::SHOWN))).await;
         let mut all = Models { models: Vec::new(), routes: Vec::new(), unavailable: Vec::new() };
         for (shelf, listing) in shelves.iter().zip(listings) {
@@ -269,11 +266,6 @@ impl Router {
         run::items(Run::new(self.inner.clone(), call).steps())
     }
 
-    /// Whether any provider is in the cloud, for those who explain what may leave the machine.
-    pub fn reaches_the_cloud(&self) -> bool {
-        self.inner.shelves.iter().any(|shelf| shelf.provider.location() == Location::Cloud)
-    }
-
     pub fn books(&self) -> &Books {
         &self.inner.books
     }
@@ -306,13 +298,20 @@ impl Inner {
     }
 
     /// A place among the calls of this target's provider, once there is one.
-    pub(crate) async fn slot(&self, candidate: &Candidate) -> Result<Slot, Error> {
+    pub(crate) async fn slot(&self, candidate: &Candidate, deadline: Option<Instant>) -> Result<Slot, Error> {
         let admission = self.admission(candidate.shelf);
-        admission.acquire(&candidate.model.name).await.map_err(|QueueFull| Error::RateLimited {
-            provider: candidate.model.provider.clone(),
-            message: "its queue here is full".to_owned(),
-            retry_after: Some(admission.outlook().eta),
-        })
+        let (provider, after) = (candidate.model.provider.clone(), self.limits.queue);
+        let due = Instant::now() + after;
+        let due = deadline.map_or(due, |deadline| deadline.min(due));
+        match timeout_at(due, admission.acquire(&candidate.model.name)).await {
+            Ok(Ok(slot)) => Ok(slot),
+            Ok(Err(QueueFull)) => Err(Error::RateLimited {
+                provider,
+                message: "its queue here is full".to_owned(),
+                retry_after: Some(admission.outlook().eta),
+            }),
+            Err(_) => Err(Error::TimedOut { provider, awaited: Awaited::Queue, after }),
+        }
     }
 
     pub(crate) fn timeouts(&self, candidate: &Candidate) -> Timeouts {
@@ -358,25 +357,26 @@ impl Inner {
     }
 
     /// Books a call that is over, once.
-    pub(crate) fn ended(&self, call: &Call, trace: &mut Trace, ended: Ended) {
+    pub(crate) fn ended(&self, trace: &mut Trace, ended: &Ended) {
         let (usage, first_token, elapsed, queued) =
             (trace.usage(), trace.first_token(), trace.elapsed(), trace.queued());
-        let Some(record) = trace.end(&ended) else { return };
+        let Some(record) = trace.end(ended) else { return };
         let span = trace.take_span();
         let trace_id = span.as_ref().map(|span| tracing::field::display(span.trace_id()));
-        self.metrics.ended(&record, usage, first_token, elapsed, queued);
+        let is_route = self.table().is_route(&record.route);
+        self.metrics.ended(&record, is_route, usage, first_token, elapsed, queued);
         // Calls that went as planned are not worth a line each; `router=debug` has them.
         macro_rules! say {
             ($level:ident) => {
                 tracing::$level!(
-                    call_id = %call.id,
+                    call_id = %record.id,
                     trace_id,
                     route = record.route,
                     provider = record.provider.as_deref(),
                     model = record.model.as_deref(),
                     state = record.state.as_str(),
-                    input_tokens = record.tokens.input,
-                    output_tokens = record.tokens.output,
+                    input_tokens = record.tokens.map(|tokens| tokens.input),
+                    output_tokens = record.tokens.map(|tokens| tokens.output),
                     cost_microusd = record.cost_microusd,
                     first_token_ms = record.first_token_ms,
                     total_ms = record.total_ms,
@@ -391,8 +391,8 @@ impl Inner {
             say!(info);
         }
         if let Some(span) = span {
-            let failure = if let Ended::Failed(error) = &ended { Some(error.code()) } else { None };
-            span.end(call, &Outcome::of(&record, usage, first_token), failure);
+            let failure = if let Ended::Failed(error) = ended { Some(error.code()) } else { None };
+            span.end(&Outcome::of(&record, usage, first_token), failure);
         }
         self.books.record(record);
     }

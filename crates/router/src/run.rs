@@ -15,6 +15,7 @@
 //! and whoever drops the run ends it upstream.
 
 mod attempt;
+mod booking;
 mod changes;
 mod own;
 mod rescue;
@@ -24,9 +25,8 @@ mod trace;
 
 use crate::{
     Conversation, Error, Event, Frame,
-    accounts::{Price, RateLimits, Reservation},
+    accounts::{Price, RateLimits},
     answer::{Finish, Usage},
-    books::Books,
     call::Call,
     catalogue::Freshness,
     kept::KeptAnswer,
@@ -34,12 +34,15 @@ use crate::{
     quality::{self, Flaw},
     route::Policy,
     router::Inner,
+    telemetry::Operation,
 };
 use attempt::{Attempt, Failed, Heard};
+pub(crate) use booking::Booking;
 use futures_util::{Stream, stream};
 pub(crate) use own::items;
 use protocol::{Fallback, FinishReason};
-use rescue::{Mode, Sent};
+pub(crate) use rescue::Mode;
+use rescue::Sent;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::time::Instant;
 pub(crate) use trace::{Ended, Trace, millis};
@@ -129,12 +132,10 @@ pub(crate) struct Run {
     phase: Phase,
     /// The target that is being listened to.
     attempt: Option<Box<Attempt>>,
-    /// The target that was asked and did not even say yet that it heard.
-    asking: Option<Asking>,
     /// What it said that was not passed on yet.
     held: VecDeque<Frame>,
     sent: Sent,
-    trace: Trace,
+    booking: Booking,
     /// What is told when nobody answers: of the first target that could not.
     first_error: Option<Error>,
     /// What the caller can mend comes first, whatever went wrong afterwards.
@@ -144,9 +145,6 @@ pub(crate) struct Run {
     /// The first answer that had a flaw, in case nobody does better.
     flawed: Option<Flawed>,
     rescues: u32,
-    reservation: Option<Reservation>,
-    /// What is left of the key's limits, for the answer's head.
-    rates: Option<RateLimits>,
 }
 
 enum Phase {
@@ -170,13 +168,6 @@ struct Trying {
     mode: Mode,
 }
 
-/// A request on its way.
-struct Asking {
-    candidate: Candidate,
-    mode: Mode,
-    begun: Instant,
-}
-
 struct Flawed {
     attempt: Box<Attempt>,
     frames: VecDeque<Frame>,
@@ -186,7 +177,7 @@ struct Flawed {
 impl Run {
     pub(crate) fn new(inner: Arc<Inner>, call: Call) -> Self {
         let deadline = call.deadline.map(|deadline| Instant::now() + deadline);
-        let trace = Trace::new(&inner, &call);
+        let booking = Booking::new(inner.clone(), &call, Some(Operation::of(call.asked.dialect)));
         Self {
             inner,
             call,
@@ -195,17 +186,14 @@ impl Run {
             left: VecDeque::new(),
             phase: Phase::Planning,
             attempt: None,
-            asking: None,
             held: VecDeque::new(),
             sent: Sent::default(),
-            trace,
+            booking,
             first_error: None,
             callers_fault: None,
             overflowed_tokens: None,
             flawed: None,
             rescues: 0,
-            reservation: None,
-            rates: None,
         }
     }
 
@@ -216,7 +204,7 @@ impl Run {
 
     async fn next(&mut self) -> Option<Step> {
         loop {
-            if let Some(fallback) = self.trace.unsaid() {
+            if let Some(fallback) = self.booking.trace.unsaid() {
                 return Some(Step::Gave(fallback));
             }
             // A step that is dropped is the last one.
@@ -242,7 +230,7 @@ impl Run {
             Ok(plan) => plan,
             Err(error) => return Some(self.fail(error)),
         };
-        self.trace.planned(&mut plan);
+        self.booking.trace.planned(&mut plan);
         if let Err(error) = self.inner.books.check_route(&self.call) {
             return Some(self.fail(error));
         }
@@ -271,12 +259,8 @@ impl Run {
                     });
                     why
                 }
-                None => match self.inner.books.reserve(&self.call, candidate) {
-                    Ok(reservation) => {
-                        self.rates = Some(reservation.rates());
-                        self.reservation = Some(reservation);
-                        return Ok(());
-                    }
+                None => match self.booking.hold(&self.call, candidate) {
+                    Ok(()) => return Ok(()),
                     // Another target may cost less.
                     Err(refusal) if refusal.is_about_the_target() => {
                         let why = refusal.to_string();
@@ -287,7 +271,7 @@ impl Run {
                 },
             };
             if let Some(candidate) = self.left.pop_front() {
-                self.trace.left_out(&candidate, why);
+                self.booking.trace.left_out(&candidate, why);
             }
         }
         Err(refused.unwrap_or_else(|| Error::NoModel(format!("route `{}` has no target", self.call.route))))
@@ -314,10 +298,10 @@ impl Run {
     fn next_candidate(&mut self) -> Option<Candidate> {
         while let Some(mut candidate) = self.left.pop_front() {
             if let Some(why) = self.not_worth_it(&candidate) {
-                self.trace.left_out(&candidate, why);
+                self.booking.trace.left_out(&candidate, why);
                 continue;
             }
-            if let Some(tried) = self.trace.last_failure() {
+            if let Some(tried) = self.booking.trace.last_failure() {
                 candidate.why = format!("{tried}; {}", candidate.why);
             }
             return Some(candidate);
@@ -327,18 +311,14 @@ impl Run {
 
     /// Why neither key nor route lets this call have that target.
     fn may_not_ask(&self, candidate: &Candidate) -> Option<String> {
-        let cap = || over_cap(&self.call, candidate, self.policy()?.cost_cap_microusd?);
-        self.inner.books.keeps_out(&self.call, candidate).or_else(cap)
+        self.inner.books.may_not_ask(&self.call, candidate, self.policy()?)
     }
 
     fn not_worth_it(&mut self, candidate: &Candidate) -> Option<String> {
         if let Some(why) = self.may_not_ask(candidate) {
             return Some(why);
         }
-        if let Some(reservation) = &mut self.reservation
-            && let Err(refusal) =
-                reservation.change(&Books::estimate(&self.call, candidate.price.as_ref()), candidate.id())
-        {
+        if let Err(refusal) = self.booking.hold(&self.call, candidate) {
             let why = refusal.to_string();
             self.first_error.get_or_insert_with(|| refusal.into());
             return Some(why);
@@ -375,7 +355,7 @@ impl Run {
         }
         let begun = Instant::now();
         let begun_attempt = self.begin(&candidate, retries, mode.clone()).await;
-        self.asking = None;
+        self.booking.heard();
         match begun_attempt {
             Ok(attempt) => {
                 let step = Step::Accepted {
@@ -469,7 +449,7 @@ impl Run {
         let attempt = self.attempt.as_ref()?;
         // A rescue goes on where the caller's answer stopped: its head went out long ago.
         let head = (self.rescues == 0).then(|| Step::Committed(Box::new(self.committed(attempt, flaws))));
-        self.trace.committed(attempt, flaws);
+        self.booking.trace.committed(attempt, flaws);
         self.phase = Phase::PassingHeld { whole };
         head
     }
@@ -478,8 +458,8 @@ impl Run {
         let committed = Committed {
             lost: attempt.lost(&self.call.asked),
             flaws: flaws.iter().map(ToString::to_string).collect(),
-            rates: self.rates,
-            ..Committed::by(&attempt.candidate, self.trace.fallbacks())
+            rates: self.booking.rates(),
+            ..Committed::by(&attempt.candidate, self.booking.trace.fallbacks())
         };
         match &attempt.whole.finish {
             Some(finish) => committed.counted(finish.usage),
@@ -510,7 +490,7 @@ impl Run {
             }
             Heard::Failed(error) => {
                 let failed = self.give_up(error)?;
-                self.trace.cut(&failed);
+                self.booking.trace.cut(&failed);
                 self.phase = Phase::Rescuing(failed.error);
                 None
             }
@@ -530,7 +510,7 @@ impl Run {
             return None;
         }
         self.sent.note(&frame.events);
-        self.trace.content(&frame.events);
+        self.booking.trace.content(&frame.events);
         Some(Step::Frame(frame))
     }
 
@@ -538,28 +518,28 @@ impl Run {
         for event in &mut frame.events {
             if let Event::Finished(Finish { usage, .. }) = event {
                 // The caller paid for what a target said before it broke off, too.
-                usage.output_tokens += self.trace.output_tokens_before();
+                usage.output_tokens += self.booking.trace.output_tokens_before();
             }
         }
         self.sent.note(&frame.events);
-        self.trace.content(&frame.events);
+        self.booking.trace.content(&frame.events);
         if let Some(attempt) = self.attempt.take() {
             if let Some(plan) = &self.plan
                 && self.rescues == 0
-                && !self.trace.flawed()
+                && !self.booking.trace.flawed()
             {
                 self.inner.kept.keep(&self.call, plan, &attempt.candidate.model, &attempt.whole);
             }
-            self.trace.finished(&attempt);
+            self.booking.trace.finished(&attempt);
             attempt.done(&self.inner);
         }
-        self.end(Ended::Succeeded);
+        self.booking.end(Ended::Succeeded);
         Step::Frame(frame)
     }
 
     fn answer_from_memory(&mut self, kept: KeptAnswer) -> Step {
         let committed = kept.committed();
-        self.trace.answered_from_memory(&committed);
+        self.booking.trace.answered_from_memory(&committed);
         self.held = VecDeque::from([Frame { raw: None, events: kept.into_events() }]);
         self.phase = Phase::PassingHeld { whole: true };
         Step::Committed(Box::new(committed))
@@ -575,41 +555,15 @@ impl Run {
         let error = self.callers_fault.take().or(self.first_error.take()).unwrap_or_else(|| {
             Error::NoModel(format!("route `{}` has no target that may be asked now", self.call.route))
         });
-        let tried = self.trace.fallbacks();
+        let tried = self.booking.trace.fallbacks();
         Some(self.fail(if tried > 1 { error.after(tried, &self.call.route) } else { error }))
-    }
-
-    /// Books the call, once.
-    fn end(&mut self, ended: Ended) {
-        if let Some(reservation) = self.reservation.take() {
-            let spent = self.trace.spent();
-            match ended {
-                Ended::Succeeded => reservation.settle(spent),
-                _ if self.trace.asked_nobody() => reservation.release(),
-                Ended::Failed(_) => reservation.settle(spent),
-                // The prompt was read, at least.
-                Ended::Cancelled => reservation.settle_partial(spent),
-            }
-        }
-        self.inner.ended(&self.call, &mut self.trace, ended);
     }
 
     fn fail(&mut self, error: Error) -> Step {
         self.phase = Phase::Over;
-        self.end(Ended::Failed(error.clone()));
-        let fallbacks = std::iter::from_fn(|| self.trace.unsaid()).collect();
+        self.booking.end(Ended::Failed(error.clone()));
+        let fallbacks = std::iter::from_fn(|| self.booking.trace.unsaid()).collect();
         Step::Failed { error, fallbacks }
-    }
-}
-
-fn over_cap(call: &Call, candidate: &Candidate, cap: u64) -> Option<String> {
-    match Books::estimate(call, candidate.price.as_ref()).cost {
-        Some(cost) if cost.input_microusd + cost.output_microusd <= cap => None,
-        Some(cost) => Some(format!(
-            "it could cost {} microusd, over the route's cap of {cap}",
-            cost.input_microusd + cost.output_microusd
-        )),
-        None => Some(format!("its price is not known, and the route has a cap of {cap} microusd")),
     }
 }
 
@@ -629,10 +583,7 @@ fn resting(candidate: &Candidate, wait: Duration) -> Error {
 impl Drop for Run {
     fn drop(&mut self) {
         if let Some(attempt) = &self.attempt {
-            self.trace.abandoned(attempt);
-        } else if let Some(Asking { candidate, mode, begun }) = self.asking.take() {
-            self.trace.abandoned_unheard(&candidate, &mode, begun);
+            self.booking.trace.abandoned(attempt);
         }
-        self.end(Ended::Cancelled);
     }
 }

@@ -317,33 +317,25 @@ impl Accounts {
         let now = self.now();
         let wanted = charge.estimate.whole();
         let unpriced = charge.estimate.cost.is_none();
-        let mut keys = vec![charge.key];
-        keys.extend(charge.agent.filter(|agent| *agent != charge.key));
         let mut books = self.books();
         let jobs = books.lineage(charge.job)?;
-        for key in &keys {
-            let account = books.keys.entry(*key).or_insert_with(|| Key::new(Arc::default(), now));
-            account.advance(now);
-            let name = Account::Key(*key);
-            account.admits(name, wanted.tokens, now)?;
-            account.budgets(name).check(wanted, Spent::default(), unpriced, &charge.target)?;
-        }
+        let account = books.keys.entry(charge.key).or_insert_with(|| Key::new(Arc::default(), now));
+        account.advance(now);
+        let name = Account::Key(charge.key);
+        account.admits(name, wanted.tokens, now)?;
+        account.budgets(name).check(wanted, Spent::default(), unpriced, &charge.target)?;
         for job in &jobs {
             if let Some(account) = books.jobs.get(job) {
                 account.budgets(*job).check(wanted, Spent::default(), unpriced, &charge.target)?;
             }
         }
         let mut rates = RateLimits::default();
-        for key in &keys {
-            if let Some(account) = books.keys.get_mut(key) {
-                account.reserved = account.reserved.plus(wanted);
-                account.running += 1;
-                account.requests.take(1);
-                account.tokens.take(wanted.tokens);
-                if *key == charge.key {
-                    rates = account.rates();
-                }
-            }
+        if let Some(account) = books.keys.get_mut(&charge.key) {
+            account.reserved = account.reserved.plus(wanted);
+            account.running += 1;
+            account.requests.take(1);
+            account.tokens.take(wanted.tokens);
+            rates = account.rates();
         }
         for job in &jobs {
             if let Some(account) = books.jobs.get_mut(job) {
@@ -352,7 +344,7 @@ impl Accounts {
             }
         }
         drop(books);
-        let hold = Hold { keys, jobs, held: wanted, rated_tokens: wanted.tokens };
+        let hold = Hold { key: charge.key, jobs, held: wanted, rated_tokens: wanted.tokens };
         Ok(Reservation::new(self.clone(), hold, charge.estimate, rates))
     }
 
@@ -361,21 +353,17 @@ impl Accounts {
         let now = self.now();
         let own = hold.held;
         let mut books = self.books();
-        for key in &hold.keys {
-            if let Some(account) = books.keys.get_mut(key) {
-                account.advance(now);
-                account.budgets(Account::Key(*key)).check(wanted, own, unpriced, target)?;
-            }
+        if let Some(account) = books.keys.get_mut(&hold.key) {
+            account.advance(now);
+            account.budgets(Account::Key(hold.key)).check(wanted, own, unpriced, target)?;
         }
         for job in &hold.jobs {
             if let Some(account) = books.jobs.get(job) {
                 account.budgets(*job).check(wanted, own, unpriced, target)?;
             }
         }
-        for key in &hold.keys {
-            if let Some(account) = books.keys.get_mut(key) {
-                account.reserved = account.reserved.minus(own).plus(wanted);
-            }
+        if let Some(account) = books.keys.get_mut(&hold.key) {
+            account.reserved = account.reserved.minus(own).plus(wanted);
         }
         for job in &hold.jobs {
             if let Some(account) = books.jobs.get_mut(job) {
@@ -390,17 +378,16 @@ impl Accounts {
     pub(crate) fn settle(&self, hold: &Hold, spent: Spent) {
         let now = self.now();
         let more = Spend { tokens: spent.tokens, microusd: spent.microusd, requests: 1 };
-        let mut booked: Vec<SpendKey> = Vec::with_capacity(hold.keys.len() * 3 + hold.jobs.len());
+        let mut booked: Vec<SpendKey> = Vec::with_capacity(BudgetWindow::ALL.len() + hold.jobs.len());
         let mut books = self.books();
-        for key in &hold.keys {
-            let Some(account) = books.keys.get_mut(key) else { continue };
+        if let Some(account) = books.keys.get_mut(&hold.key) {
             account.advance(now);
             account.reserved = account.reserved.minus(hold.held);
             account.running = account.running.saturating_sub(1);
             account.tokens.correct(hold.rated_tokens, spent.tokens);
             for window in &mut account.windows {
                 window.spent = window.spent.plus(more);
-                booked.push(spend_key(Account::Key(*key), window.kind(), window.begins_at()));
+                booked.push(spend_key(Account::Key(hold.key), window.kind(), window.begins_at()));
             }
         }
         for job in &hold.jobs {

@@ -1,6 +1,6 @@
 //! What a key's policy says about one name.
 
-use protocol::{Egress, KeyPolicy};
+use protocol::KeyPolicy;
 
 /// Whether the policy lets its key use this `provider/model`.
 pub fn allows_model(policy: &KeyPolicy, target: &str) -> bool {
@@ -10,11 +10,6 @@ pub fn allows_model(policy: &KeyPolicy, target: &str) -> bool {
 /// Whether the policy lets its key ask for this route.
 pub fn allows_route(policy: &KeyPolicy, route: &str) -> bool {
     listed(policy.routes.as_deref(), route)
-}
-
-/// The rule that holds where the policy is asked too: it tightens and never loosens.
-pub fn tightest(policy: &KeyPolicy, otherwise: Egress) -> Egress {
-    policy.egress.map_or(otherwise, |rule| rule.min(otherwise))
 }
 
 fn listed(patterns: Option<&[String]>, name: &str) -> bool {
@@ -68,14 +63,6 @@ mod tests {
         }
         assert!(!allows_route(&policy, "fast"), "an empty list allows nothing");
         assert!(allows_route(&KeyPolicy::default(), "fast"));
-    }
-
-    #[test]
-    fn a_policy_only_tightens() {
-        let redacted = KeyPolicy { egress: Some(Egress::Redacted), ..KeyPolicy::default() };
-        assert_eq!(tightest(&redacted, Egress::Allowed), Egress::Redacted);
-        assert_eq!(tightest(&redacted, Egress::LocalOnly), Egress::LocalOnly);
-        assert_eq!(tightest(&KeyPolicy::default(), Egress::Allowed), Egress::Allowed);
     }
 
     #[test]

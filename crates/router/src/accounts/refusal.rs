@@ -90,12 +90,6 @@ impl Refusal {
         }
     }
 
-    /// Whole seconds for the header, rounded up and at least one.
-    pub fn retry_after_seconds(&self) -> Option<u64> {
-        let millis = self.retry_after()?.as_millis();
-        Some(u64::try_from(millis.div_ceil(1_000)).unwrap_or(u64::MAX).max(1))
-    }
-
     /// Whether another, cheaper or priced target may still be asked for the same call.
     pub fn is_about_the_target(&self) -> bool {
         matches!(self, Self::UnknownPrice { .. } | Self::Budget { what: Limit::BudgetMicrousd, .. })

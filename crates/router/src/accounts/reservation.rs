@@ -8,8 +8,6 @@ use domain::{JobId, PrincipalId};
 pub struct Charge {
     /// Whose request it is.
     pub key: PrincipalId,
-    /// The agent that makes it in the key's name, where one does: its own limits hold as well.
-    pub agent: Option<PrincipalId>,
     /// What it is made for. The jobs above it pay too, see [`Accounts::put_job`].
     pub job: Option<JobId>,
     pub estimate: Estimate,
@@ -87,7 +85,7 @@ impl Spent {
 /// Who holds what for one call.
 #[derive(Clone, Debug)]
 pub(crate) struct Hold {
-    pub(crate) keys: Vec<PrincipalId>,
+    pub(crate) key: PrincipalId,
     /// The job and those above it.
     pub(crate) jobs: Vec<JobId>,
     pub(crate) held: Spent,
@@ -103,7 +101,7 @@ pub struct Reservation {
     /// Present until it is settled.
     hold: Option<Hold>,
     estimate: Estimate,
-    /// Of attempts before the one that runs.
+    /// What attempts before the one that runs came to.
     before: Spent,
     rates: RateLimits,
 }
@@ -118,47 +116,47 @@ impl Reservation {
         self.rates
     }
 
-    /// An attempt came to this and another one follows. It is booked with the rest.
-    pub fn attempt_failed(&mut self, spent: Spent) {
-        self.before = self.before.plus(spent);
-    }
-
-    /// Goes on with another target, which may cost more. What earlier attempts came to stays held beside it.
+    /// Goes on with another attempt, whose target may cost more. What those before it came to stays held beside it.
     ///
     /// # Errors
     /// [`Refusal`] when there is no room: then the reservation is as it was.
-    pub fn change(&mut self, estimate: &Estimate, target: &str) -> Result<(), Refusal> {
+    pub fn change(&mut self, before: Spent, estimate: &Estimate, target: &str) -> Result<(), Refusal> {
         let Some(hold) = &mut self.hold else { return Ok(()) };
-        let wanted = self.before.plus(estimate.whole());
+        let wanted = before.plus(estimate.whole());
         self.accounts.change(hold, wanted, estimate.cost.is_none(), target)?;
-        self.estimate = *estimate;
+        (self.before, self.estimate) = (before, *estimate);
         Ok(())
     }
 
-    /// The answer is whole and came to this, without earlier attempts.
+    /// The answer is whole, and all attempts came to this.
     pub fn settle(mut self, spent: Spent) {
         self.book(spent);
     }
 
     /// The answer was cut or its caller went: books what is known of it, and the prompt at least.
     pub fn settle_partial(mut self, so_far: Spent) {
-        self.book(so_far.at_least(self.estimate.prompt()));
+        self.book(so_far.at_least(self.at_least()));
     }
 
-    /// Nothing of this attempt reached a provider: books earlier attempts only.
+    /// Nothing was sent to anybody.
     pub fn release(mut self) {
         self.book(Spent::default());
     }
 
     fn book(&mut self, spent: Spent) {
         if let Some(hold) = self.hold.take() {
-            self.accounts.settle(&hold, self.before.plus(spent));
+            self.accounts.settle(&hold, spent);
         }
+    }
+
+    /// Earlier attempts, and the prompt of the one that runs.
+    fn at_least(&self) -> Spent {
+        self.before.plus(self.estimate.prompt())
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.book(self.estimate.prompt());
+        self.book(self.at_least());
     }
 }

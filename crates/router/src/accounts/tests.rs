@@ -106,7 +106,7 @@ impl Bench {
             candidates: Vec::new(),
             rule: "the first target".to_owned(),
             egress: Egress::LocalOnly,
-            tokens: CallTokens::default(),
+            tokens: Some(CallTokens::default()),
             cost_microusd: Some(0),
             first_token_ms: None,
             total_ms: None,
@@ -146,7 +146,7 @@ fn job(number: u128) -> JobId {
 fn charge(key: PrincipalId, job: Option<JobId>) -> Charge {
     let cost = Some(EstimatedCost { input_microusd: 10, output_microusd: 10 });
     let estimate = Estimate { input_tokens: 10, output_tokens: 10, cost };
-    Charge { key, agent: None, job, estimate, target: "openai/gpt".to_owned() }
+    Charge { key, job, estimate, target: "openai/gpt".to_owned() }
 }
 
 fn spent(tokens: u64, microusd: u64) -> Spent {
@@ -184,9 +184,9 @@ async fn a_call_that_does_not_end_well_is_paid_for_as_far_as_it_went() {
     bench.accounts.reserve(&charge(key(1), None)).unwrap().release();
     assert_eq!(total(), used(34, 35, 4), "nothing was sent");
     let mut reservation = bench.accounts.reserve(&charge(key(1), None)).unwrap();
-    reservation.attempt_failed(spent(2, 1));
-    reservation.settle(spent(4, 4));
-    assert_eq!(total(), used(40, 40, 5), "both attempts");
+    reservation.change(spent(2, 1), &charge(key(1), None).estimate, "openai/gpt").unwrap();
+    drop(reservation);
+    assert_eq!(total(), used(46, 46, 5), "both attempts");
 }
 
 #[tokio::test]
@@ -246,15 +246,14 @@ async fn a_dearer_target_needs_room_and_a_refused_one_changes_nothing() {
     let bench = Bench::new().await;
     bench.accounts.set_policy(key(1), KeyPolicy { budget_microusd: Some(100), ..KeyPolicy::default() });
     let mut reservation = bench.accounts.reserve(&charge(key(1), None)).unwrap();
-    reservation.attempt_failed(spent(10, 10));
     let dear = |input_microusd| Estimate {
         input_tokens: 10,
         output_tokens: 10,
         cost: Some(EstimatedCost { input_microusd, output_microusd: 0 }),
     };
-    assert!(reservation.change(&dear(91), "openai/dear").is_err());
+    assert!(reservation.change(spent(10, 10), &dear(91), "openai/dear").is_err());
     assert_eq!(bench.accounts.account(key(1)).unwrap().reserved_microusd, 20);
-    reservation.change(&dear(90), "openai/dear").unwrap();
+    reservation.change(spent(10, 10), &dear(90), "openai/dear").unwrap();
     assert_eq!(bench.accounts.account(key(1)).unwrap().reserved_microusd, 100);
     drop(reservation);
     assert_eq!(bench.accounts.account(key(1)).unwrap().total, used(20, 100, 1));
@@ -307,7 +306,7 @@ async fn rates_refuse_with_the_time_to_wait_and_count_what_was_really_used() {
     first.settle(spent(40, 0));
     let refused = bench.accounts.reserve(&charge(key(1), None)).unwrap_err();
     assert!(matches!(refused, Refusal::Rate { what: Limit::TokensPerMinute, .. }), "{refused}");
-    assert_eq!(refused.retry_after_seconds(), Some(60), "20 are owed and 20 are needed");
+    assert_eq!(refused.retry_after(), Some(Duration::from_secs(60)), "20 are owed and 20 are needed");
     second.settle(spent(0, 0));
     let third = bench.accounts.reserve(&charge(key(1), None)).unwrap_err();
     assert!(matches!(third, Refusal::Rate { what: Limit::TokensPerMinute, used: 40, .. }), "{third}");

@@ -2,198 +2,183 @@
 
 use super::{Body, Inbound, failure, head, whole};
 use crate::{
-    Error, Router,
-    accounts::Spent,
+    Awaited, Error, Router,
     answer::Usage,
     call::Call,
     catalogue::Freshness,
     conversation::Conversation,
     dialect::{Asked, Dialect},
     dialects::{ollama::listing::embedding, openai_embeddings},
-    plan::{Candidate, Needs, Work},
+    plan::{Candidate, Needs, Plan, Work},
     providers::{EmbedRequest, Embeddings, Patience},
-    run::Committed,
-    telemetry::{CallSpan, Operation, Outcome, TraceContext, Tried},
+    router::Inner,
+    run::{Booking, Committed, Ended, Mode},
+    telemetry::Operation,
 };
 use bytes::Bytes;
 use http::Response;
-use protocol::{AttemptOutcome, ModelCallState};
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 /// For a batch on a slow CPU, a cold model included.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Texts on their way to a model that makes vectors of them.
+struct Embedding {
+    inner: Arc<Inner>,
+    call: Call,
+    booking: Booking,
+    deadline: Option<Instant>,
+    input: Vec<String>,
+    dimensions: Option<u32>,
+}
+
 impl Router {
     /// Answers OpenAI's `POST /v1/embeddings`.
     pub async fn embed_openai(&self, inbound: Inbound) -> Response<Body> {
-        let id = inbound.id;
         let answered = async {
             let request = openai_embeddings::parse(&inbound.body)?;
-            let name = request.model.clone();
-            let (embeddings, committed) =
-                self.embed(&inbound, &name, request.input.clone(), request.dimensions).await?;
-            Ok((Bytes::from(openai_embeddings::whole(&name, &embeddings, request.encoding).to_string()), committed))
+            let embedding = self.embedding(&inbound, &request.model, request.input.clone(), request.dimensions)?;
+            let (embeddings, committed) = embedding.run().await?;
+            let body = openai_embeddings::whole(&request.model, &embeddings, request.encoding);
+            Ok((Bytes::from(body.to_string()), committed))
         };
-        respond(answered.await, Dialect::OpenAiChat, id)
+        self.respond(answered.await, Dialect::OpenAiChat, inbound.id)
     }
 
     /// Answers Ollama's `POST /api/embed`, or the older `POST /api/embeddings`.
     pub async fn embed_ollama(&self, inbound: Inbound, older: bool) -> Response<Body> {
-        let id = inbound.id;
         let answered = async {
             let request = if older { embedding::embeddings(&inbound.body)? } else { embedding::embed(&inbound.body)? };
             let begun = Instant::now();
-            let (embeddings, committed) =
-                self.embed(&inbound, &request.model, request.input.clone(), request.dimensions).await?;
+            let embedding = self.embedding(&inbound, &request.model, request.input.clone(), request.dimensions)?;
+            let (embeddings, committed) = embedding.run().await?;
             Ok((request.answer(&embeddings, begun.elapsed()), committed))
         };
-        respond(answered.await, Dialect::OllamaChat, id)
+        self.respond(answered.await, Dialect::OllamaChat, inbound.id)
     }
 
-    async fn embed(
+    fn embedding(
         &self,
         inbound: &Inbound,
         route: &str,
         input: Vec<String>,
         dimensions: Option<u32>,
-    ) -> Result<(Embeddings, Committed), Error> {
+    ) -> Result<Embedding, Error> {
         let prompt_bytes = input.iter().map(String::len).sum();
-        let asked = Asked::own(route.to_owned(), Conversation::default(), prompt_bytes);
+        // Vectors are no tokens.
+        let nothing_said = Conversation { max_output_tokens: Some(0), ..Conversation::default() };
+        let asked = Asked::own(route.to_owned(), nothing_said, prompt_bytes);
         let call = head::call(inbound.id, asked, inbound.caller.clone(), inbound.egress, &inbound.headers)?;
-        let mut told = Told { call: &call, span: self.inner.span(&call, Operation::Embeddings) };
-        let embedded = self.embed_call(&call, &input, dimensions, &mut told).await;
-        told.ended(embedded.as_ref().map(|(_, committed)| committed));
-        embedded
+        let mut booking = Booking::new(self.inner.clone(), &call, Some(Operation::Embeddings));
+        booking.trace.asked_in("embeddings", false);
+        let deadline = call.deadline.map(|deadline| Instant::now() + deadline);
+        Ok(Embedding { inner: self.inner.clone(), call, booking, deadline, input, dimensions })
     }
 
-    async fn embed_call(
+    fn respond(
         &self,
-        call: &Call,
-        input: &[String],
-        dimensions: Option<u32>,
-        told: &mut Told<'_>,
-    ) -> Result<(Embeddings, Committed), Error> {
-        let route = &call.route;
-        self.inner.books.check_route(call)?;
-        let needs = Needs::of(call, Work::Embed);
-        let plan = self.inner.table().plan(route, &needs, Freshness::CALL, &self.inner.targets).await?;
-        let mut fallbacks = 0;
-        let mut last = None;
-        for mut candidate in plan.candidates {
+        answered: Result<(Bytes, Committed), Error>,
+        dialect: Dialect,
+        id: domain::ModelCallId,
+    ) -> Response<Body> {
+        match answered {
+            Ok((body, committed)) => {
+                let mut response = whole(body);
+                head::tell(response.headers_mut(), Some(&committed), id);
+                head::limits(response.headers_mut(), Some(&committed), dialect, self.inner.clock.now());
+                response
+            }
+            Err(error) => failure(dialect, &error, id),
+        }
+    }
+}
+
+impl Embedding {
+    async fn run(mut self) -> Result<(Embeddings, Committed), Error> {
+        let answered = self.try_all().await;
+        self.booking.end(match &answered {
+            Ok(_) => Ended::Succeeded,
+            Err(error) => Ended::Failed(error.clone()),
+        });
+        answered
+    }
+
+    async fn try_all(&mut self) -> Result<(Embeddings, Committed), Error> {
+        let needs = Needs::of(&self.call, Work::Embed);
+        let table = self.inner.table();
+        let mut plan = table.plan(&self.call.route, &needs, Freshness::CALL, &self.inner.targets).await?;
+        self.booking.trace.planned(&mut plan);
+        self.inner.books.check_route(&self.call)?;
+        let mut first_error = None;
+        for mut candidate in std::mem::take(&mut plan.candidates) {
             candidate.price = self.inner.price(&candidate.model);
-            if let Err(refused) = self.inner.books.check_target(call, &candidate) {
-                last.get_or_insert(refused);
+            if let Err(refused) = self.hold(&candidate, &plan)? {
+                self.booking.trace.left_out(&candidate, refused.to_string());
+                first_error.get_or_insert(refused);
                 continue;
             }
-            let reservation = self.inner.books.reserve(call, &candidate)?;
-            let candidate = &candidate;
             let begun = Instant::now();
-            let trace = told.span.as_mut().map(|span| span.attempt_begins());
-            let embedded = self.embed_with(call, candidate, input, dimensions, trace).await;
-            told.attempt_over(candidate, begun, &embedded);
-            match embedded {
+            let error = match self.ask(&candidate, begun).await {
                 Ok(embeddings) => {
                     let usage = Usage { input_tokens: embeddings.input_tokens, ..Usage::default() };
-                    let committed = Committed::by(candidate, fallbacks).counted(usage);
-                    let microusd = committed.cost_microusd.unwrap_or(0);
-                    reservation.settle(Spent { tokens: embeddings.input_tokens, microusd });
-                    return Ok((embeddings, committed));
+                    let committed = Committed::by(&candidate, self.booking.trace.fallbacks()).counted(usage);
+                    self.booking.trace.answered(&candidate, begun, usage);
+                    return Ok((embeddings, Committed { rates: self.booking.rates(), ..committed }));
                 }
-                Err(error) if !error.leads_on() => return Err(error),
-                Err(error) => {
-                    reservation.release();
-                    fallbacks += 1;
-                    last.get_or_insert(error);
-                }
+                Err(error) => error,
+            };
+            self.booking.trace.tried_in_vain(&candidate, &Mode::Fresh, begun, &error, None);
+            if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Err(Error::Overdue { after: self.call.deadline.unwrap_or_default() });
             }
+            if !error.leads_on() {
+                return Err(error);
+            }
+            first_error.get_or_insert(error);
         }
-        Err(last.unwrap_or_else(|| Error::NoModel(format!("route `{route}` has no target that makes embeddings"))))
+        let nobody = || Error::NoModel(format!("route `{}` has no target that makes embeddings", self.call.route));
+        Err(first_error.unwrap_or_else(nobody))
     }
 
-    async fn embed_with(
-        &self,
-        call: &Call,
-        candidate: &Candidate,
-        input: &[String],
-        dimensions: Option<u32>,
-        trace: Option<TraceContext>,
-    ) -> Result<Embeddings, Error> {
+    /// Whether this target may be asked and paid; the outer error ends the call.
+    fn hold(&mut self, candidate: &Candidate, plan: &Plan) -> Result<Result<(), Error>, Error> {
+        if let Some(why) = self.inner.books.may_not_ask(&self.call, candidate, &plan.policy) {
+            return Ok(Err(Error::NotAllowed { message: format!("`{}`: {why}", candidate.id()) }));
+        }
+        match self.booking.hold(&self.call, candidate) {
+            Ok(()) => Ok(Ok(())),
+            // Another target may cost less.
+            Err(refusal) if refusal.is_about_the_target() => Ok(Err(refusal.into())),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    async fn ask(&mut self, candidate: &Candidate, begun: Instant) -> Result<Embeddings, Error> {
         let permit = self.inner.permit(candidate)?;
-        let _slot = self.inner.slot(candidate).await?;
-        let checkpoint = self.inner.departures(call, candidate);
+        let _slot = self.inner.slot(candidate, self.deadline).await?;
+        let checkpoint = self.inner.departures(&self.call, candidate);
         let request = EmbedRequest {
             model: candidate.model.name.clone(),
-            input: input.to_vec(),
-            dimensions,
-            checkpoint: checkpoint.map(|checkpoint| checkpoint as Arc<dyn crate::egress::Checkpoint>),
+            input: self.input.clone(),
+            dimensions: self.dimensions,
+            checkpoint: checkpoint.clone().map(|checkpoint| checkpoint as Arc<dyn crate::egress::Checkpoint>),
             patience: Patience { headers: PATIENCE },
-            trace,
+            trace: self.booking.trace.attempt_begins(),
         };
-        let patience = call.deadline.unwrap_or(PATIENCE).min(PATIENCE);
-        let embedded = timeout(patience, candidate.provider.embed(request)).await.unwrap_or_else(|_| {
+        let due = Instant::now() + PATIENCE;
+        let due = self.deadline.map_or(due, |deadline| deadline.min(due));
+        self.booking.asking(candidate, &Mode::Fresh, begun);
+        let embedded = timeout_at(due, candidate.provider.embed(request)).await.unwrap_or_else(|_| {
             let provider = candidate.model.provider.clone();
-            Err(Error::TimedOut { provider, awaited: crate::Awaited::Headers, after: patience })
+            Err(Error::TimedOut { provider, awaited: Awaited::Headers, after: PATIENCE })
         });
+        self.booking.heard();
+        self.booking.trace.redacted(checkpoint.map_or(0, |checkpoint| checkpoint.redactions()));
         match &embedded {
             Ok(_) => permit.succeeded(),
             Err(error) => permit.report(error, candidate.loaded),
         }
         embedded
-    }
-}
-
-/// The call as a collector is told of it, once: when it is over, or when its caller leaves.
-struct Told<'a> {
-    call: &'a Call,
-    span: Option<Box<CallSpan>>,
-}
-
-impl Told<'_> {
-    fn attempt_over(&mut self, candidate: &Candidate, begun: Instant, embedded: &Result<Embeddings, Error>) {
-        let Some(span) = &mut self.span else { return };
-        let (outcome, input_tokens) = match embedded {
-            Ok(embeddings) => (AttemptOutcome::Answered, embeddings.input_tokens),
-            Err(_) => (AttemptOutcome::Failed, 0),
-        };
-        let (usage, error) = (Usage { input_tokens, ..Usage::default() }, embedded.as_ref().err());
-        span.attempt_over(&Tried { candidate, mode: "fresh", outcome, error, begun, usage, answer: None });
-    }
-
-    fn ended(&mut self, embedded: Result<&Committed, &Error>) {
-        let Some(span) = self.span.take() else { return };
-        let state = if embedded.is_ok() { ModelCallState::Succeeded } else { ModelCallState::Failed };
-        let outcome = Outcome {
-            state,
-            egress: self.call.egress,
-            provider: embedded.ok().map(|committed| committed.provider.as_str()),
-            model: embedded.ok().map(|committed| committed.model.as_str()),
-            fallbacks: embedded.ok().map_or(0, |committed| committed.fallbacks as u64),
-            usage: embedded.ok().and_then(|committed| committed.usage).unwrap_or_default(),
-            cost_microusd: embedded.ok().and_then(|committed| committed.cost_microusd),
-            first_token: None,
-            cache_hit: false,
-        };
-        span.end(self.call, &outcome, embedded.err().map(Error::code));
-    }
-}
-
-impl Drop for Told<'_> {
-    fn drop(&mut self) {
-        if let Some(span) = self.span.take() {
-            let outcome = Outcome::new(ModelCallState::Cancelled, self.call.egress);
-            span.end(self.call, &outcome, None);
-        }
-    }
-}
-
-fn respond(answered: Result<(Bytes, Committed), Error>, dialect: Dialect, id: domain::ModelCallId) -> Response<Body> {
-    match answered {
-        Ok((body, committed)) => {
-            let mut response = whole(body);
-            head::tell(response.headers_mut(), Some(&committed), id);
-            response
-        }
-        Err(error) => failure(dialect, &error, id),
     }
 }

@@ -70,6 +70,14 @@ pub(super) fn placement_of(headers: &HeaderMap) -> Result<Placement, Error> {
     }
 }
 
+/// What the key allows, or less where the caller says so.
+///
+/// # Errors
+/// As [`placement_of`].
+pub(super) fn egress_within(egress: Egress, headers: &HeaderMap) -> Result<Egress, Error> {
+    Ok(placement_of(headers)?.tightened(egress))
+}
+
 fn switch(headers: &HeaderMap, name: &str, on: &str) -> Result<bool, Error> {
     match text(headers, name)? {
         None => Ok(false),

@@ -1,6 +1,6 @@
 //! What there is, in each vendor's words; and fetching and removing models in Ollama's.
 
-use super::{Body, Inbound, failure, json};
+use super::{Body, Inbound, failure, head, json};
 use crate::{
     Call, Caller, Error, Placement, Router,
     catalogue::Freshness,
@@ -20,26 +20,38 @@ use bytes::Bytes;
 use domain::ModelCallId;
 use futures_util::StreamExt;
 use http::{HeaderValue, Response, StatusCode, header};
-use protocol::{Egress, Model};
+use protocol::{Egress, Model, Models};
+use serde_json::Value;
 use std::sync::Arc;
 
 impl Router {
     /// `GET /v1/models`: in Anthropic's shape for a client that says it is one.
-    pub async fn list_models(&self, egress: Egress, anthropic: bool) -> Response<Body> {
-        let models = self.models_within(egress).await;
-        let body = if anthropic { openai_models::list_anthropic(&models) } else { openai_models::list(&models) };
-        json(StatusCode::OK, &body)
+    pub async fn list_models(&self, inbound: Inbound) -> Response<Body> {
+        let anthropic = inbound.dialect == Dialect::Anthropic;
+        let shape = if anthropic { openai_models::list_anthropic } else { openai_models::list };
+        self.listed(&inbound, shape).await
     }
 
     /// `GET /api/tags`.
-    pub async fn ollama_tags(&self, egress: Egress) -> Response<Body> {
-        json(StatusCode::OK, &listing::tags(&self.models_within(egress).await))
+    pub async fn ollama_tags(&self, inbound: Inbound) -> Response<Body> {
+        self.listed(&inbound, listing::tags).await
+    }
+
+    async fn listed(&self, inbound: &Inbound, shape: impl FnOnce(&Models) -> Value) -> Response<Body> {
+        match head::egress_within(inbound.egress, &inbound.headers) {
+            Ok(egress) => json(StatusCode::OK, &shape(&self.models_within(egress).await)),
+            Err(error) => failure(inbound.dialect, &error, inbound.id),
+        }
     }
 
     /// `GET /api/ps`.
-    pub async fn ollama_ps(&self) -> Response<Body> {
+    pub async fn ollama_ps(&self, inbound: Inbound) -> Response<Body> {
+        let egress = match head::egress_within(inbound.egress, &inbound.headers) {
+            Ok(egress) => egress,
+            Err(error) => return failure(Dialect::OllamaChat, &error, inbound.id),
+        };
         let mut loaded: Vec<(String, Loaded)> = Vec::new();
-        for shelf in self.inner.shelves.iter() {
+        for shelf in self.inner.table().shelves_within(egress) {
             if let Some(models) = shelf.loaded().await {
                 loaded.extend(models.iter().map(|model| (shelf.provider.name().to_owned(), model.clone())));
             }
@@ -77,8 +89,8 @@ impl Router {
             }
             Ok(steps) => {
                 let lines = steps.map(|step| match step {
-                    Ok(step) => listing::pull_line(&step),
-                    Err(error) => listing::pull_failed(&error),
+                    Ok(step) => Ok(listing::pull_line(&step)),
+                    Err(error) => Ok(listing::pull_failed(&error)),
                 });
                 let mut response = Response::new(Body::Stream(Box::pin(lines)));
                 let media_type = HeaderValue::from_static("application/x-ndjson");
@@ -143,7 +155,8 @@ impl Router {
 
     async fn named_model(&self, inbound: &Inbound) -> Result<Model, Error> {
         let name = listing::model_of(&inbound.body)?;
-        let route = self.route_within(&name, inbound.egress).await?;
+        let egress = head::egress_within(inbound.egress, &inbound.headers)?;
+        let route = self.route_within(&name, egress).await?;
         route.targets.into_iter().next().ok_or(Error::UnknownRoute { name, known: "see /api/tags".to_owned() })
     }
 

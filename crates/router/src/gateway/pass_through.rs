@@ -4,19 +4,22 @@
 use super::{Body, failure, head};
 use crate::{
     Error, Router,
-    accounts::Spent,
+    admission::Slot,
+    answer::Usage,
     call::{Call, Caller},
     conversation::Conversation,
     dialect::{Asked, Dialect},
     plan::{Candidate, nothing_left, placed_wrongly},
-    providers::{Forward, Patience},
+    providers::{ByteStream, Forward, Patience},
+    run::{Booking, Ended, Mode},
 };
 use bytes::Bytes;
 use domain::ModelCallId;
-use futures_util::StreamExt;
-use http::{HeaderMap, HeaderName, Method, Response};
+use futures_util::{Stream, StreamExt, stream};
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use protocol::{Egress, Model};
 use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// A batch of images takes its time.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -60,7 +63,31 @@ impl Router {
     }
 
     async fn try_pass_through(&self, request: PassThrough) -> Result<Response<Body>, Error> {
-        let PassThrough { id, provider: name, method, path, query, headers, body, caller, egress } = request;
+        let asked = Asked::own(request.provider.clone(), Conversation::default(), request.body.len());
+        let mut call = Call::new(request.id, request.provider.clone(), Arc::new(asked), request.caller.clone());
+        call.egress = request.egress;
+        let mut booking = Booking::new(self.inner.clone(), &call, None);
+        // Nobody here reads the answer, which alone could tell.
+        booking.trace.cannot_be_counted();
+        booking.trace.passes_on(&request.method, &request.path);
+        let mut passing = Passing { booking, begun: Instant::now(), candidate: None, status: StatusCode::OK };
+        match self.pass_on(request, &call, &mut passing).await {
+            Ok((slot, answer)) => Ok(answer.map(|body| Body::Stream(Box::pin(passing.watched(slot, body))))),
+            Err(error) => {
+                passing.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// The provider's answer as it begins.
+    async fn pass_on(
+        &self,
+        request: PassThrough,
+        call: &Call,
+        passing: &mut Passing,
+    ) -> Result<(Slot, Response<ByteStream>), Error> {
+        let PassThrough { id, provider: name, method, path, query, headers, body, egress, .. } = request;
         let shelf = self.inner.shelves.iter().position(|shelf| shelf.provider.name() == name).ok_or_else(|| {
             let known: Vec<_> = self.inner.shelves.iter().map(|shelf| shelf.provider.name()).collect();
             Error::UnknownRoute { name: name.clone(), known: known.join(", ") }
@@ -77,10 +104,7 @@ impl Router {
             );
             return Err(Error::NotAllowed { message });
         }
-        let asked = Asked::own(format!("{name}{path}"), Conversation::default(), body.len());
-        let mut call = Call::new(id, name.clone(), Arc::new(asked), caller);
-        call.egress = egress;
-        self.inner.books.check_route(&call)?;
+        self.inner.books.check_route(call)?;
         let candidate = Candidate {
             provider: provider.clone(),
             shelf,
@@ -92,9 +116,9 @@ impl Router {
             // Nobody can tell what such a request costs.
             price: None,
         };
-        self.inner.books.check_target(&call, &candidate)?;
-        let reservation = self.inner.books.reserve(&call, &candidate)?;
-        let checkpoint = self.inner.departures(&call, &candidate);
+        self.inner.books.check_target(call, &candidate)?;
+        passing.booking.hold(call, &candidate)?;
+        let checkpoint = self.inner.departures(call, &candidate);
         if checkpoint.as_ref().is_some_and(|checkpoint| crate::egress::Checkpoint::redacts(&**checkpoint)) {
             // Placeholders in an answer nobody reads here could not be undone.
             return Err(Error::EgressRefused { route: name });
@@ -105,7 +129,7 @@ impl Router {
                 kept.append(HeaderName::from_static(header), value.clone());
             }
         }
-        let slot = self.inner.slot(&candidate).await?;
+        let slot = self.inner.slot(&candidate, None).await?;
         let forward = Forward {
             method,
             path,
@@ -115,12 +139,63 @@ impl Router {
             checkpoint: checkpoint.map(|checkpoint| checkpoint as Arc<dyn crate::egress::Checkpoint>),
             patience: Patience { headers: PATIENCE },
         };
-        reservation.settle(Spent::default());
-        let (mut parts, stream) = provider.forward(forward).await?.into_parts();
-        // A body that breaks off ends here too; its length, where it was told, shows that.
-        let stream = stream.scan(slot, |_slot, bytes| std::future::ready(bytes.ok()));
-        head::tell(&mut parts.headers, None, id);
-        Ok(Response::from_parts(parts, Body::Stream(Box::pin(stream))))
+        passing.booking.asking(&candidate, &Mode::Fresh, passing.begun);
+        passing.candidate = Some(candidate);
+        let mut answer = provider.forward(forward).await?;
+        passing.status = answer.status();
+        head::tell(answer.headers_mut(), None, id);
+        Ok((slot, answer))
+    }
+}
+
+/// What is kept of a request while its answer passes.
+struct Passing {
+    booking: Booking,
+    begun: Instant,
+    /// Once it was asked.
+    candidate: Option<Candidate>,
+    status: StatusCode,
+}
+
+impl Passing {
+    /// The answer's bytes as they come. Its slot and its record end with them, or with whoever reads them.
+    fn watched(self, slot: Slot, body: ByteStream) -> impl Stream<Item = Result<Bytes, Error>> + Send {
+        stream::unfold(Some((self, slot, body)), |state| async {
+            let (mut passing, slot, mut body) = state?;
+            match body.next().await {
+                Some(Ok(bytes)) => Some((Ok(bytes), Some((passing, slot, body)))),
+                Some(Err(error)) => {
+                    passing.failed(&error);
+                    Some((Err(error), None))
+                }
+                None => {
+                    passing.answered();
+                    None
+                }
+            }
+        })
+    }
+
+    fn answered(&mut self) {
+        let Some(candidate) = &self.candidate else { return };
+        self.booking.heard();
+        let (provider, status) = (candidate.model.provider.clone(), self.status);
+        if status.is_success() {
+            self.booking.trace.answered(candidate, self.begun, Usage::default());
+            self.booking.end(Ended::Succeeded);
+        } else if status.is_client_error() {
+            self.failed(&Error::Refused { provider, message: format!("it answered with status {status}") });
+        } else {
+            self.failed(&Error::Failed { provider, message: format!("it answered with status {status}") });
+        }
+    }
+
+    fn failed(&mut self, error: &Error) {
+        self.booking.heard();
+        if let Some(candidate) = &self.candidate {
+            self.booking.trace.tried_in_vain(candidate, &Mode::Fresh, self.begun, error, None);
+        }
+        self.booking.end(Ended::Failed(error.clone()));
     }
 }
 

@@ -1,6 +1,6 @@
 //! One target at work on one call.
 
-use super::{Asking, Run, rescue::Mode};
+use super::{Run, rescue::Mode};
 use crate::{
     Awaited, Error, Event, Frame,
     admission::Slot,
@@ -36,6 +36,8 @@ pub(crate) struct Attempt {
     told: Usage,
     pub(crate) redactions: u64,
     stream: ChatStream,
+    /// What it used is on the call's account already.
+    pub(crate) is_booked: bool,
     /// Its place among the provider's calls, and the breaker's leave. Both end with the attempt.
     slot: Option<Slot>,
     permit: Option<Permit>,
@@ -77,16 +79,9 @@ impl Run {
         let inner = self.inner.clone();
         let begun = Instant::now();
         let provider = || candidate.model.provider.clone();
-        let trace = self.trace.attempt_begins();
+        let trace = self.booking.trace.attempt_begins();
         let permit = inner.permit(candidate)?;
-        let slot = match timeout_at(self.within(begun + inner.limits.queue), inner.slot(candidate)).await {
-            Ok(slot) => slot?,
-            Err(_) if self.is_overdue() => return Err(self.overdue()),
-            Err(_) => {
-                let after = inner.limits.queue;
-                return Err(Error::TimedOut { provider: provider(), awaited: Awaited::Queue, after });
-            }
-        };
+        let slot = inner.slot(candidate, self.deadline).await?;
         let changed = self.changed(&mode)?;
         let checkpoint = inner.departures(&self.call, candidate);
         let redacts = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.redacts());
@@ -118,7 +113,7 @@ impl Run {
             patience: Patience { headers },
             trace,
         };
-        self.asking = Some(Asking { candidate: candidate.clone(), mode: mode.clone(), begun });
+        self.booking.asking(candidate, &mode, begun);
         let started = timeout_at(due, candidate.provider.chat(request)).await;
         let started = match started {
             Ok(started) => started,
@@ -147,6 +142,7 @@ impl Run {
             told: Usage::default(),
             redactions: checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.redactions()),
             stream,
+            is_booked: false,
             slot: Some(slot),
             permit: Some(permit),
             restorer: checkpoint.and_then(|checkpoint| checkpoint.restorer()),
@@ -269,12 +265,13 @@ impl Attempt {
         inner.targets.learn(self.candidate.id(), load);
     }
 
-    /// Lets go of its place and its connection and keeps what it said.
+    /// Lets go of its place and its connection and keeps what it said, after it was booked.
     pub(crate) fn over(mut self: Box<Self>) -> Self {
         if let Some(permit) = self.permit.take() {
             permit.succeeded();
         }
         self.slot = None;
+        self.is_booked = true;
         self.stream = Box::pin(futures_util::stream::empty());
         *self
     }

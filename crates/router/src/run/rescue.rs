@@ -61,12 +61,14 @@ impl Run {
         if !alone || self.sent.tool_call || self.rescues >= RESCUES || !worth_rescuing(&error) || self.is_overdue() {
             return Some(self.fail(error));
         }
-        let again = self.trace.last_candidate().filter(|_| self.rescues == 0);
+        let again = self.booking.trace.last_candidate().filter(|_| self.rescues == 0);
         // The same target once more is better than a broken answer, when there is no other.
-        let Some(candidate) = self.next_candidate().or(again) else { return Some(self.fail(error)) };
+        let next = self.next_candidate();
+        let again = again.filter(|again| next.is_none() && self.booking.hold(&self.call, again).is_ok());
+        let Some(candidate) = next.or(again) else { return Some(self.fail(error)) };
         self.rescues += 1;
         let mode = self.mode_for(&candidate);
-        self.trace.rescuing(&candidate, &mode);
+        self.booking.trace.rescuing(&candidate, &mode);
         self.phase = Phase::Trying(Box::new(Trying { candidate, retries: 0, not_before: None, mode }));
         // What is told should this come to nothing.
         self.first_error = Some(error);

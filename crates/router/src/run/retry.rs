@@ -25,9 +25,9 @@ const LONGEST_LAST_PAUSE: Duration = Duration::from_secs(10);
 impl Run {
     pub(super) fn failed_before_content(&mut self, failed: Failed) -> Option<Step> {
         let Failed { candidate, retries, mode, ref error, .. } = failed;
-        let trace_id = self.trace.trace_id().map(tracing::field::display);
+        let trace_id = self.booking.trace.trace_id().map(tracing::field::display);
         tracing::info!(target = candidate.id(), trace_id, %error, "a target did not answer");
-        self.trace.tried_in_vain(&candidate, &mode, failed.begun, error, failed.usage);
+        self.booking.trace.tried_in_vain(&candidate, &mode, failed.begun, error, failed.usage);
         let error = error.clone();
         if let Error::RateLimited { retry_after: Some(wait), .. } = &error {
             self.inner.targets.rest(candidate.id(), *wait);
@@ -47,9 +47,12 @@ impl Run {
         if !error.leads_on() {
             return Some(self.fail(error));
         }
-        if let Some(pause) = self.pause(&error, retries) {
+        // What it came to so far stays held beside what it may come to now.
+        if let Some(pause) = self.pause(&error, retries)
+            && self.booking.hold(&self.call, &candidate).is_ok()
+        {
             let not_before = Some(Instant::now() + pause);
-            self.trace.will_retry();
+            self.booking.trace.will_retry();
             let retries = retries - 1;
             self.phase = Phase::Trying(Box::new(Trying { candidate, retries, not_before, mode }));
             return None;

@@ -19,6 +19,9 @@ use protocol::{AttemptOutcome, CallTokens, Fallback, ModelAttempt, ModelCallReco
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
+/// Characters of a name that a caller wrote. Longer than any route's or model's; callers may send megabytes.
+const LONGEST_NAME: usize = 256;
+
 pub(crate) struct Trace {
     record: Arc<ModelCallRecord>,
     started: Instant,
@@ -32,6 +35,8 @@ pub(crate) struct Trace {
     /// Estimated, for targets that did not get to tell it.
     prompt_tokens: u64,
     usage: Usage,
+    /// Whether what was used is known, or can be estimated.
+    is_counted: bool,
     /// Of all targets that were asked; `None` once one of them has no known price.
     cost_microusd: Option<u64>,
     queued: Duration,
@@ -47,13 +52,14 @@ pub(crate) enum Ended {
 }
 
 impl Trace {
-    pub(crate) fn new(inner: &Inner, call: &Call) -> Self {
+    /// A collector is told of it where it is an `operation` that collectors know.
+    pub(crate) fn new(inner: &Inner, call: &Call, operation: Option<Operation>) -> Self {
         let record = ModelCallRecord {
             id: call.id,
             at: inner.clock.now(),
             caller: call.caller.principal,
             job: call.caller.job,
-            route: call.route.clone(),
+            route: shortened(&call.route),
             dialect: call.asked.dialect.name().to_owned(),
             stream: call.asked.peek.stream,
             state: ModelCallState::Running,
@@ -65,7 +71,7 @@ impl Trace {
             candidates: Vec::new(),
             rule: String::new(),
             egress: call.egress,
-            tokens: CallTokens::default(),
+            tokens: None,
             cost_microusd: None,
             first_token_ms: None,
             total_ms: None,
@@ -85,10 +91,11 @@ impl Trace {
             output_tokens_before: 0,
             prompt_tokens: call.asked.peek.estimated_tokens(),
             usage: Usage::default(),
+            is_counted: true,
             cost_microusd: Some(0),
             queued: Duration::ZERO,
             over: false,
-            span: inner.span(call, Operation::of(call.asked.dialect)),
+            span: operation.and_then(|operation| inner.span(call, operation)),
         }
     }
 
@@ -177,11 +184,11 @@ impl Trace {
     pub(crate) fn committed(&mut self, attempt: &Attempt, flaws: &[Flaw]) {
         let model = &attempt.candidate.model;
         self.queued = attempt.waited;
+        self.redacted(attempt.redactions);
         let record = self.record();
         record.provider = Some(model.provider.clone());
         record.model = Some(model.name.clone());
         record.digest.clone_from(&model.digest);
-        record.redactions = u32::try_from(attempt.redactions).unwrap_or(u32::MAX);
         if !flaws.is_empty() {
             record.quality = Some(flaws.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
         }
@@ -194,6 +201,43 @@ impl Trace {
         record.cache_hit = true;
     }
 
+    /// In what words, where that is none of the dialects in which conversations are held.
+    pub(crate) fn asked_in(&mut self, dialect: &str, stream: bool) {
+        let record = self.record();
+        (record.dialect, record.stream) = (dialect.to_owned(), stream);
+    }
+
+    /// A request that is not looked into.
+    pub(crate) fn passes_on(&mut self, method: &http::Method, path: &str) {
+        let rule = format!("{method} {} is passed on as it is", shortened(path));
+        let record = self.record();
+        (record.dialect, record.stream, record.rule) = ("pass_through".to_owned(), false, rule);
+    }
+
+    /// Secrets that became placeholders before the body left.
+    pub(crate) fn redacted(&mut self, redactions: u64) {
+        self.record().redactions = u32::try_from(redactions).unwrap_or(u32::MAX);
+    }
+
+    /// What the answer of this target comes to is told by nobody.
+    pub(crate) fn cannot_be_counted(&mut self) {
+        self.is_counted = false;
+        self.cost_microusd = None;
+    }
+
+    /// A target answered at once, and used this.
+    pub(crate) fn answered(&mut self, candidate: &Candidate, begun: Instant, usage: Usage) {
+        // What is passed on unread may go to any model, and its path is none.
+        let model = self.is_counted.then(|| candidate.model.name.clone());
+        let record = self.record();
+        record.provider = Some(candidate.model.provider.clone());
+        record.model = model;
+        record.digest.clone_from(&candidate.model.digest);
+        self.add(usage, candidate);
+        let (mode, outcome) = (Mode::Fresh.name(), AttemptOutcome::Answered);
+        self.attempt(Tried { candidate, mode, outcome, error: None, begun, usage, answer: None });
+    }
+
     pub(crate) fn content(&mut self, events: &[Event]) {
         if let Some(span) = &mut self.span {
             span.heard(events);
@@ -204,6 +248,9 @@ impl Trace {
     }
 
     pub(crate) fn finished(&mut self, attempt: &Attempt) {
+        if attempt.is_booked {
+            return;
+        }
         let usage = attempt.whole.usage();
         self.add(usage, &attempt.candidate);
         self.attempt(Tried {
@@ -219,6 +266,9 @@ impl Trace {
 
     /// The caller left while this target was at work.
     pub(crate) fn abandoned(&mut self, attempt: &Attempt) {
+        if attempt.is_booked {
+            return;
+        }
         let usage = self.add_partial(attempt.used().unwrap_or_default(), &attempt.candidate);
         self.cancelled(&attempt.candidate, &attempt.mode, attempt.begun, usage);
     }
@@ -248,19 +298,23 @@ impl Trace {
         record.fallbacks = u32::try_from(self.fallbacks.len()).unwrap_or(u32::MAX);
         record.first_token_ms = self.first_token.map(millis);
         record.total_ms = Some(millis(self.started.elapsed()));
-        record.tokens = CallTokens {
+        record.tokens = self.is_counted.then_some(CallTokens {
             input: self.usage.input_tokens,
             cached_input: self.usage.cached_input_tokens,
             cache_write: self.usage.cache_write_tokens,
             output: self.usage.output_tokens,
             reasoning: self.usage.reasoning_tokens,
-        };
+        });
         record.cost_microusd = self.cost_microusd;
         Some(self.record.clone())
     }
 
     pub(crate) fn spent(&self) -> Spent {
         Spent { tokens: self.usage.input_tokens + self.usage.output_tokens, microusd: self.cost_microusd.unwrap_or(0) }
+    }
+
+    pub(crate) fn is_counted(&self) -> bool {
+        self.is_counted
     }
 
     pub(crate) fn asked_nobody(&self) -> bool {
@@ -363,6 +417,11 @@ impl Trace {
         self.usage.output_tokens += usage.output_tokens;
         self.usage.reasoning_tokens += usage.reasoning_tokens;
     }
+}
+
+/// What a caller wrote, for a record that is kept.
+fn shortened(text: &str) -> String {
+    text.chars().take(LONGEST_NAME).collect()
 }
 
 pub(crate) fn millis(duration: Duration) -> u64 {

@@ -36,7 +36,7 @@ pub(crate) struct Tried<'a> {
 pub(crate) struct CallSpan {
     telemetry: Telemetry,
     operation: Operation,
-    parent: Option<TraceContext>,
+    call: Call,
     context: TraceContext,
     at: SystemTime,
     started: Instant,
@@ -62,7 +62,7 @@ impl CallSpan {
         Self {
             telemetry,
             operation,
-            parent: call.parent.clone(),
+            call: call.clone(),
             context,
             at: SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(at.as_millis()).unwrap_or(0)),
             started: Instant::now(),
@@ -138,19 +138,19 @@ impl CallSpan {
     }
 
     /// Hands all spans over. `outcome` is what became of the call; without a `failure` it went well, or its caller left.
-    pub(crate) fn end(mut self, call: &Call, outcome: &Outcome<'_>, failure: Option<ErrorCode>) {
+    pub(crate) fn end(mut self, outcome: &Outcome<'_>, failure: Option<ErrorCode>) {
         if !self.context.is_sampled() {
             return;
         }
         let mut said = vec![KeyValue::new("gen_ai.operation.name", self.operation.name())];
-        said.extend(attributes::request(call));
+        said.extend(attributes::request(&self.call));
         said.extend(outcome.attributes());
         said.extend(self.finish.map(attributes::finish_reasons));
         if let Some(answer) = self.answer.as_ref().filter(|_| self.operation != Operation::Embeddings) {
-            said.extend(content::attributes(&call.asked, answer, &self.patterns));
+            said.extend(content::attributes(&self.call.asked, answer, &self.patterns));
         }
-        let parent = self.parent.as_ref();
-        let span = self.span(&self.context, parent, SpanKind::Server, &call.route, self.at, said, failure);
+        let parent = self.call.parent.as_ref();
+        let span = self.span(&self.context, parent, SpanKind::Server, &self.call.route, self.at, said, failure);
         let mut spans = std::mem::take(&mut self.attempts);
         spans.push(span);
         self.telemetry.take(spans);

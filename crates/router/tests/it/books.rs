@@ -15,7 +15,7 @@ async fn a_calls_record_and_spend_are_on_disk_before_the_journal_ends() {
     stage.books.flush().await;
     let stored = stage.store.read(move |reader| reader.model_call(record.id)).await.unwrap().expect("it is on disk");
     assert_eq!(serde_json::from_str::<protocol::ModelCallRecord>(&stored).unwrap(), record);
-    assert_eq!((record.tokens.input, record.tokens.output), (7, 3));
+    assert_eq!(record.tokens.map(|tokens| (tokens.input, tokens.output)), Some((7, 3)));
     let spent = stage.books.accounts().account(stage.principal).unwrap().total;
     assert_eq!((spent.tokens, spent.requests), (10, 1));
     assert_eq!(stage.close().await, Pending::default(), "nothing waits any more");

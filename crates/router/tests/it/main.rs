@@ -17,6 +17,8 @@ mod openai_provider;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod stage;
 #[cfg(test)]
 mod telemetry;

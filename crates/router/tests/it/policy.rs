@@ -1,30 +1,13 @@
 //! What a key's policy keeps out stays out, whichever way it is asked.
 
-use crate::stage::{Answer, CHAIN, MODEL, Stage, header_map, keyed, unstreamed};
-use bytes::Bytes;
-use domain::{Clock, ModelCallId};
+use crate::stage::{CHAIN, MODEL, Stage, header_map, keyed, unstreamed};
 use http::Method;
 use protocol::{KeyPolicy, Location};
-use router::{Caller, dialect::Dialect, gateway::PassThrough};
-use serde_json::json;
+use router::{dialect::Dialect, gateway::PassThrough};
 use testkit::{FaultyModel, Wire};
 
 fn naming(models: &[&str]) -> KeyPolicy {
     KeyPolicy { models: Some(models.iter().map(|name| (*name).to_owned()).collect()), ..KeyPolicy::default() }
-}
-
-fn passing(stage: &Stage, method: Method, path: &str) -> PassThrough {
-    PassThrough {
-        id: ModelCallId::new(stage.clock.now()),
-        provider: "a".to_owned(),
-        method,
-        path: path.to_owned(),
-        query: None,
-        headers: header_map(&[]),
-        body: Bytes::from_static(b"{}"),
-        caller: Caller::new(stage.principal),
-        egress: stage.egress,
-    }
 }
 
 #[tokio::test]
@@ -39,10 +22,7 @@ async fn a_prompt_is_counted_only_by_a_model_that_may_answer_it() {
     )
     .await;
     let body = unstreamed(Dialect::Anthropic);
-    let count = async || {
-        let inbound = stage.inbound(Dialect::Anthropic, &body, &[]);
-        Answer::read(Dialect::Anthropic, stage.router.count_tokens(inbound).await).await
-    };
+    let count = async || stage.count(&body, &[]).await;
     for (models, how) in [(&["b/*"][..], "exact"), (&["c/*"], "estimated")] {
         stage.books.accounts().set_policy(stage.principal, naming(models));
         let counted = count().await;
@@ -61,9 +41,7 @@ async fn a_prompt_is_counted_only_by_a_model_that_may_answer_it() {
 async fn a_providers_other_endpoints_are_for_keys_that_may_use_it_and_never_for_calls_of_models() {
     let model = FaultyModel::start(Wire::OpenAiChat).await;
     let stage = Stage::over(&[&model]).await;
-    let pass = async |method: Method, path: &str| {
-        Answer::read(Dialect::OpenAiChat, stage.router.pass_through(passing(&stage, method, path)).await).await
-    };
+    let pass = async |method: Method, path: &str| stage.pass(stage.passing("a", method, path)).await;
     assert_eq!(pass(Method::POST, "/audio/speech").await.status, 200, "a key without a policy");
     let only_its_model = format!("a/{MODEL}");
     for (models, status) in [(&["b/*"][..], 403), (&[only_its_model.as_str()], 403), (&["a/*"], 200)] {
@@ -73,8 +51,7 @@ async fn a_providers_other_endpoints_are_for_keys_that_may_use_it_and_never_for_
     let before = model.received().len();
     for (asked, why) in [("cloud-only", "cloud only"), ("nowhere", "takes")] {
         let headers = header_map(&[("x-devmesh-route", asked)]);
-        let request = PassThrough { headers, ..passing(&stage, Method::POST, "/audio/speech") };
-        let refused = Answer::read(Dialect::OpenAiChat, stage.router.pass_through(request).await).await;
+        let refused = stage.pass(PassThrough { headers, ..stage.passing("a", Method::POST, "/audio/speech") }).await;
         assert!(refused.error().contains(why), "{asked}: {}", refused.body);
     }
     for path in ["/chat/completions", "//v1//Chat/completions/", "/completions", "/responses", "/embeddings"] {
@@ -90,10 +67,7 @@ async fn a_providers_other_endpoints_are_for_keys_that_may_use_it_and_never_for_
 async fn vectors_are_made_only_by_a_model_the_key_may_use() {
     let (kept_out, allowed) = (FaultyModel::start(Wire::OpenAiChat).await, FaultyModel::start(Wire::OpenAiChat).await);
     let stage = Stage::over(&[&kept_out, &allowed]).await;
-    let embed = async || {
-        let inbound = stage.inbound(Dialect::OpenAiChat, &json!({"model": CHAIN, "input": "text"}), &[]);
-        Answer::read(Dialect::OpenAiChat, stage.router.embed_openai(inbound).await).await
-    };
+    let embed = async || stage.embed(Dialect::OpenAiChat, "text", &[]).await;
     stage.books.accounts().set_policy(stage.principal, naming(&["b/*"]));
     let embedded = embed().await;
     assert_eq!((embedded.status, embedded.header("x-devmesh-provider")), (200, Some("b")), "{}", embedded.body);

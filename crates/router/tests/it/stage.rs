@@ -11,13 +11,13 @@
 use bytes::Bytes;
 use domain::{Clock, ModelCallId, PrincipalId};
 use futures_util::StreamExt;
-use http::{HeaderMap, HeaderName, Response};
+use http::{HeaderMap, HeaderName, Method, Response};
 use protocol::{ChatMessage, Egress, Location, ModelCallRecord, ModelStreamItem, Role};
 use router::{
     Books, Call, Caller, Limits, Mounted, Options, OwnRequest, RouteConfig, Router, Secret,
     accounts::{self, Pending},
     dialect::Dialect,
-    gateway::{Body, Inbound},
+    gateway::{Body, Inbound, PassThrough},
     providers::{Provider, anthropic, ollama, openai},
 };
 use serde_json::{Value, json};
@@ -104,6 +104,41 @@ impl Stage {
             caller: Caller::new(self.principal),
             egress: self.egress,
         }
+    }
+
+    /// Asks [`CHAIN`] for the vectors of one text.
+    pub async fn embed(&self, dialect: Dialect, text: &str, headers: &[(&'static str, &str)]) -> Answer {
+        let inbound = self.inbound(dialect, &json!({"model": CHAIN, "input": text}), headers);
+        let answer = match dialect {
+            Dialect::OllamaChat => self.router.embed_ollama(inbound, false).await,
+            _ => self.router.embed_openai(inbound).await,
+        };
+        Answer::read(dialect, answer).await
+    }
+
+    /// How many tokens a question to [`CHAIN`] has.
+    pub async fn count(&self, body: &Value, headers: &[(&'static str, &str)]) -> Answer {
+        let inbound = self.inbound(Dialect::Anthropic, body, headers);
+        Answer::read(Dialect::Anthropic, self.router.count_tokens(inbound).await).await
+    }
+
+    /// A request for another endpoint of a provider.
+    pub fn passing(&self, provider: &str, method: Method, path: &str) -> PassThrough {
+        PassThrough {
+            id: ModelCallId::new(self.clock.now()),
+            provider: provider.to_owned(),
+            method,
+            path: path.to_owned(),
+            query: None,
+            headers: HeaderMap::new(),
+            body: Bytes::from_static(b"{}"),
+            caller: Caller::new(self.principal),
+            egress: self.egress,
+        }
+    }
+
+    pub async fn pass(&self, request: PassThrough) -> Answer {
+        Answer::read(Dialect::OpenAiChat, self.router.pass_through(request).await).await
     }
 
     /// One of devmesh's own calls for [`CHAIN`].
@@ -236,7 +271,9 @@ impl Answer {
         let (head, body) = response.into_parts();
         let bytes = match body {
             Body::Whole(bytes) => bytes.to_vec(),
-            Body::Stream(stream) => stream.collect::<Vec<_>>().await.concat(),
+            Body::Stream(stream) => {
+                stream.map(|bytes| bytes.expect("the whole body")).collect::<Vec<_>>().await.concat()
+            }
         };
         let body = String::from_utf8(bytes).expect("answers are text");
         Self { dialect, status: head.status.as_u16(), headers: head.headers, body }

@@ -49,8 +49,9 @@ pub struct ModelCallRow {
     pub model: Option<String>,
     pub digest: Option<String>,
     pub state: &'static str,
-    pub input_tokens: u64,
-    pub output_tokens: u64,
+    /// `None`: not known.
+    pub input_tokens: Option<u64>,
+    pub output_tokens: Option<u64>,
     pub cost_microusd: Option<u64>,
     pub first_token_ms: Option<u64>,
     pub total_ms: Option<u64>,

@@ -39,7 +39,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             call.state.as_str().to_owned(),
             age(call.at, now),
             call.total_ms.map_or_else(|| "-".into(), duration_ms),
-            format!("{}+{}", call.tokens.input, call.tokens.output),
+            call.tokens.map_or_else(|| "-".into(), |tokens| format!("{}+{}", tokens.input, tokens.output)),
             call.cost_microusd.map_or_else(|| "-".into(), money),
             call.route.clone(),
             target,

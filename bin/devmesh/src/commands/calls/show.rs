@@ -66,7 +66,8 @@ fn facts(call: &ModelCallRecord) -> Table {
     }
     fact("egress", super::super::routes::egress(call.egress).to_owned());
     fact("fallbacks", call.fallbacks.to_string());
-    fact("tokens", format!("{} in, {} out", call.tokens.input, call.tokens.output));
+    let tokens = call.tokens.map(|tokens| format!("{} in, {} out", tokens.input, tokens.output));
+    fact("tokens", tokens.unwrap_or_else(|| "not known".into()));
     fact("cost", call.cost_microusd.map_or_else(|| "not known".into(), money));
     if let Some(first) = call.first_token_ms {
         fact("first token", duration_ms(first));

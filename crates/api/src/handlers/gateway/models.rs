@@ -1,6 +1,6 @@
-use crate::{app::App, auth::ModelReader, gateway};
+use crate::{app::App, auth::ModelReader, extract::Raw, gateway};
 use axum::{extract::State, response::Response};
-use http::HeaderMap;
+use router::dialect::Dialect;
 use std::sync::Arc;
 
 /// List models, in OpenAI's or Anthropic's shape
@@ -14,8 +14,9 @@ use std::sync::Arc;
     security(("bearer" = ["model", "viewer", "user", "admin"])),
     responses((status = 200, description = "The vendor's answer.", body = serde_json::Value)),
 )]
-pub async fn models(State(app): State<Arc<App>>, ModelReader(identity): ModelReader, headers: HeaderMap) -> Response {
-    let anthropic = headers.contains_key("anthropic-version");
-    let models = app.router.list_models(gateway::egress(&app, &identity), anthropic).await;
-    gateway::respond(&identity, models)
+pub async fn models(State(app): State<Arc<App>>, ModelReader(identity): ModelReader, raw: Raw) -> Response {
+    let anthropic = raw.headers.contains_key("anthropic-version");
+    let dialect = if anthropic { Dialect::Anthropic } else { Dialect::OpenAiChat };
+    let inbound = gateway::Asked::new(identity.clone(), raw).inbound(&app, dialect);
+    gateway::respond(&identity, app.router.list_models(inbound).await)
 }

@@ -1,5 +1,6 @@
-use crate::{app::App, auth::ModelReader, gateway};
+use crate::{app::App, auth::ModelReader, extract::Raw, gateway};
 use axum::{extract::State, response::Response};
+use router::dialect::Dialect;
 use std::sync::Arc;
 
 /// List loaded models, as Ollama's ps
@@ -13,6 +14,7 @@ use std::sync::Arc;
     security(("bearer" = ["model", "viewer", "user", "admin"])),
     responses((status = 200, description = "The vendor's answer.", body = serde_json::Value)),
 )]
-pub async fn ollama_ps(State(app): State<Arc<App>>, ModelReader(identity): ModelReader) -> Response {
-    gateway::respond(&identity, app.router.ollama_ps().await)
+pub async fn ollama_ps(State(app): State<Arc<App>>, ModelReader(identity): ModelReader, raw: Raw) -> Response {
+    let inbound = gateway::Asked::new(identity.clone(), raw).inbound(&app, Dialect::OllamaChat);
+    gateway::respond(&identity, app.router.ollama_ps(inbound).await)
 }

@@ -1,5 +1,6 @@
-use crate::{app::App, auth::ModelReader, gateway};
+use crate::{app::App, auth::ModelReader, extract::Raw, gateway};
 use axum::{extract::State, response::Response};
+use router::dialect::Dialect;
 use std::sync::Arc;
 
 /// List models, as Ollama's tags
@@ -13,7 +14,7 @@ use std::sync::Arc;
     security(("bearer" = ["model", "viewer", "user", "admin"])),
     responses((status = 200, description = "The vendor's answer.", body = serde_json::Value)),
 )]
-pub async fn ollama_tags(State(app): State<Arc<App>>, ModelReader(identity): ModelReader) -> Response {
-    let tags = app.router.ollama_tags(gateway::egress(&app, &identity)).await;
-    gateway::respond(&identity, tags)
+pub async fn ollama_tags(State(app): State<Arc<App>>, ModelReader(identity): ModelReader, raw: Raw) -> Response {
+    let inbound = gateway::Asked::new(identity.clone(), raw).inbound(&app, Dialect::OllamaChat);
+    gateway::respond(&identity, app.router.ollama_tags(inbound).await)
 }
