@@ -42,6 +42,11 @@ pub trait Provider: Send + Sync + 'static {
         false
     }
 
+    /// What of `conversation` its servers cannot be told, by JSON pointer in OpenAI's names.
+    fn not_carried(&self, _conversation: &Conversation) -> Vec<&'static str> {
+        Vec::new()
+    }
+
     /// Whether a conversation that ends with the beginning of an assistant's answer is gone on with, rather than answered.
     fn continues_prefill(&self, _model: &str) -> bool {
         false

@@ -449,7 +449,8 @@ impl Run {
         let attempt = self.attempt.as_ref()?;
         // A rescue goes on where the caller's answer stopped: its head went out long ago.
         let head = (self.rescues == 0).then(|| Step::Committed(Box::new(self.committed(attempt, flaws))));
-        self.booking.trace.committed(attempt, flaws);
+        let lost = attempt.lost(&self.call.asked);
+        self.booking.trace.committed(attempt, flaws, lost);
         self.phase = Phase::PassingHeld { whole };
         head
     }

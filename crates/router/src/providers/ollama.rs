@@ -21,7 +21,7 @@ mod request;
 mod stream;
 
 use crate::{
-    Awaited, Error, Secret,
+    Awaited, Conversation, Error, Secret,
     dialect::Dialect,
     egress::Checkpoint,
     endpoint::{Endpoint, Request, Scheme, json_headers},
@@ -36,7 +36,6 @@ use futures_util::StreamExt;
 use http::Method;
 use original::Original;
 use protocol::{Location, Model};
-pub use request::not_carried;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::{
@@ -341,6 +340,10 @@ impl Provider for Ollama {
 
     fn speaks(&self, dialect: Dialect) -> bool {
         matches!(dialect, Dialect::OllamaChat | Dialect::OllamaGenerate)
+    }
+
+    fn not_carried(&self, conversation: &Conversation) -> Vec<&'static str> {
+        request::not_carried(conversation)
     }
 
     /// Of a model that was never listed or asked, nothing is known: `false`.

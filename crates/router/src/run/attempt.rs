@@ -233,7 +233,9 @@ impl Attempt {
         if self.passes_raw {
             return Vec::new();
         }
-        asked.conversation().map(|conversation| conversation.lost.clone()).unwrap_or_default()
+        let Ok(conversation) = asked.conversation() else { return Vec::new() };
+        let not_carried = self.candidate.provider.not_carried(conversation);
+        conversation.lost.iter().cloned().chain(not_carried.into_iter().map(str::to_owned)).collect()
     }
 
     pub(crate) fn failed(mut self: Box<Self>, error: Error) -> Failed {

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 const LARGEST_SEED: u64 = (1 << 53) - 1;
 
 /// What Ollama cannot be told of `conversation`, by JSON pointer into OpenAI's names for it.
-pub fn not_carried(conversation: &Conversation) -> Vec<&'static str> {
+pub(super) fn not_carried(conversation: &Conversation) -> Vec<&'static str> {
     let mut lost = Vec::new();
     // It has no way to make a model call a tool. A named one is at least the only one offered.
     if matches!(conversation.tool_choice, ToolChoice::Required | ToolChoice::Named(_)) {

@@ -157,6 +157,21 @@ async fn what_could_cost_more_than_the_routes_cap_is_not_asked() {
     assert_eq!(answer.header("x-devmesh-provider"), Some("a"), "{answer:?}");
 }
 
+#[tokio::test]
+async fn what_a_provider_cannot_be_told_is_named_to_the_caller_and_on_record() {
+    let mut body = streamed(CHAT);
+    let parameters = json!({"type": "object", "properties": {}});
+    body["tools"] = json!([{"type": "function", "function": {"name": "search", "parameters": parameters}}]);
+    body["tool_choice"] = json!("required");
+    for (wire, lost) in [(Wire::Ollama, Some("/tool_choice")), (Wire::OpenAiChat, None), (Wire::Anthropic, None)] {
+        let model = FaultyModel::start(wire).await.then(Reply::call("search", json!({})));
+        let stage = Stage::over(&[&model]).await;
+        let answer = stage.ask(CHAT, &body, &[]).await;
+        assert_eq!((answer.status, answer.header("x-devmesh-lost-fields")), (200, lost), "{wire:?}: {answer:?}");
+        assert_eq!(stage.record(&answer).await.lost_fields.first().map(String::as_str), lost, "{wire:?}");
+    }
+}
+
 /// One call that took a second, one that does not end, and what becomes of a third one.
 async fn third_call(egress: Egress, budget: Duration) -> (Option<String>, String) {
     let a = FaultyModel::start(Wire::Ollama)
