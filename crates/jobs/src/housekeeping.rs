@@ -6,6 +6,8 @@ use std::time::Duration;
 
 /// Jobs deleted by one transaction, so that other writers wait for a moment at most.
 const JOBS_AT_ONCE: usize = 16;
+/// Records of model calls deleted by one: they are small rows.
+const MODEL_CALLS_AT_ONCE: usize = 500;
 
 impl Shared {
     pub(crate) async fn keep_house(&self) {
@@ -23,7 +25,21 @@ impl Shared {
         if let Some(age) = self.options.retention {
             self.delete_finished(before(now, age)).await?;
         }
+        if let Some(age) = self.options.model_calls_retention {
+            self.delete_model_calls(before(now, age)).await?;
+        }
         Ok(())
+    }
+
+    async fn delete_model_calls(&self, made_before: Timestamp) -> Result<(), Error> {
+        loop {
+            let deleted = self.store.write(move |transaction| {
+                Ok::<_, Error>(transaction.delete_model_calls_before(made_before, MODEL_CALLS_AT_ONCE)?)
+            });
+            if deleted.await? < MODEL_CALLS_AT_ONCE {
+                return Ok(());
+            }
+        }
     }
 
     async fn delete_finished(&self, finished_before: Timestamp) -> Result<(), Error> {

@@ -18,6 +18,8 @@ pub struct Options {
     pub backoff: Backoff,
     /// Age after which a finished job is deleted with its log and artifacts. Default `None`: kept.
     pub retention: Option<Duration>,
+    /// Age after which the record of a model call is deleted; what it spent stays. Default `None`: kept.
+    pub model_calls_retention: Option<Duration>,
     /// How many workers may wait for a job at once. Default 1,024: far above any mesh, and a bound.
     pub waiters: usize,
     /// Size of one artifact, in bytes. Default 2 GiB: the whole output of a tool that printed 1 GiB, and a bound.
@@ -35,6 +37,7 @@ impl Default for Options {
             running_per_principal: 8,
             backoff: Backoff::default(),
             retention: None,
+            model_calls_retention: None,
             waiters: 1024,
             artifact_bytes: 2 << 30,
             housekeeping: Duration::from_secs(60),

@@ -59,6 +59,8 @@ pub struct JobSettings {
     pub running_per_principal: u32,
     pub idempotency: Duration,
     pub retention: Option<Duration>,
+    /// Of the records of model calls.
+    pub model_calls_retention: Option<Duration>,
 }
 
 #[derive(Clone, Debug)]
@@ -266,7 +268,8 @@ fn jobs(resolved: &Resolved) -> JobSettings {
             .and_then(|count| u32::try_from(count).ok())
             .unwrap_or(1),
         idempotency: seconds(resolved, "jobs.idempotency_s"),
-        retention: resolved.integer("jobs.retention_days").map(|days| Duration::from_secs(days * 24 * 3600)),
+        retention: days(resolved, "jobs.retention_days"),
+        model_calls_retention: days(resolved, "models.calls_retention_days"),
     }
 }
 
@@ -344,6 +347,10 @@ fn keys(resolved: &Resolved, name: &str) -> Vec<String> {
 
 fn number(resolved: &Resolved, name: &str) -> usize {
     resolved.integer(name).and_then(|number| usize::try_from(number).ok()).unwrap_or_default()
+}
+
+fn days(resolved: &Resolved, name: &str) -> Option<Duration> {
+    resolved.integer(name).map(|days| Duration::from_secs(days * 24 * 3600))
 }
 
 fn seconds(resolved: &Resolved, name: &str) -> Duration {

@@ -141,6 +141,7 @@ fn the_defaults_are_what_the_documentation_says() {
     assert_eq!(settings.server.allowed_origins, ["http://localhost:3000"]);
     assert_eq!(settings.jobs.lease.as_secs(), 15);
     assert_eq!(settings.jobs.retention, None);
+    assert_eq!(settings.jobs.model_calls_retention.map(|age| age.as_secs()), Some(90 * 24 * 3600));
     assert_eq!(settings.agents.count, 1);
     assert_eq!(settings.embedded.idle.as_secs(), 300);
     assert!(settings.embedded.enabled && settings.providers.is_empty() && settings.routes.is_empty());

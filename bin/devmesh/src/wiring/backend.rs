@@ -202,6 +202,7 @@ fn job_options(settings: &Settings) -> jobs::Options {
         idempotency_ttl: settings.jobs.idempotency,
         running_per_principal: settings.jobs.running_per_principal,
         retention: settings.jobs.retention,
+        model_calls_retention: settings.jobs.model_calls_retention,
         artifact_bytes: settings.server.artifact_bytes,
         ..jobs::Options::default()
     }

@@ -27,7 +27,7 @@ pub struct Mesh {
     pub agent: Caller,
     folder: TempDir,
     options: Options,
-    clock: Arc<TestClock>,
+    pub clock: Arc<TestClock>,
     service: JoinHandle<()>,
     shutdown: CancellationToken,
     _still: StandStill,

@@ -1,7 +1,7 @@
 //! What is there after the backend went and came back, and what is gone when it is old enough.
 
 use crate::mesh::{BACKOFF, LEASE, Mesh, approval, ask, eventually, handed_back, pass};
-use domain::{ErrorCode, JobState, Timestamp};
+use domain::{Clock, ErrorCode, JobState, Timestamp};
 use jobs::Options;
 use protocol::{Control, DecideApproval, Decision, ListJobs};
 use serde_json::json;
@@ -149,6 +149,50 @@ async fn old_jobs_go_and_young_and_unfinished_ones_stay() {
     };
     eventually("only the young and the unfinished job are left", only_two).await;
     assert_eq!(mesh.handle.get(&mesh.user, old[0]).await.unwrap_err().code(), ErrorCode::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_of_old_model_calls_go_and_young_ones_stay() {
+    let model_calls_retention = Some(Duration::from_secs(3_600));
+    let mesh = Mesh::with(Options { model_calls_retention, ..Options::default() }).await;
+    let made = async |count: usize| {
+        let rows: Vec<_> = (0..count).map(|_| model_call(mesh.clock.now())).collect();
+        let put = move |transaction: &mut store::Transaction<'_>| {
+            rows.iter().try_for_each(|row| transaction.put_model_call(row))
+        };
+        mesh.store.write(put).await.unwrap();
+    };
+    // More than one transaction takes.
+    made(1_100).await;
+    pass(Duration::from_secs(3_000)).await;
+    made(3).await;
+    pass(Duration::from_secs(700)).await;
+    let left = async || {
+        let all = store::ModelCallFilter { principal: None, job: None, before: None, limit: 1_000 };
+        let left = mesh.store.read(move |reader| reader.model_calls(&all)).await;
+        (left.unwrap().len() == 3).then_some(())
+    };
+    eventually("only the young calls are left", left).await;
+}
+
+fn model_call(at: Timestamp) -> store::ModelCallRow {
+    store::ModelCallRow {
+        id: domain::ModelCallId::new(at),
+        at,
+        principal: domain::PrincipalId::new(at),
+        job: None,
+        route: "fast".into(),
+        provider: None,
+        model: None,
+        digest: None,
+        state: "succeeded",
+        input_tokens: None,
+        output_tokens: None,
+        cost_microusd: None,
+        first_token_ms: None,
+        total_ms: None,
+        detail: "{}".into(),
+    }
 }
 
 #[tokio::test(start_paused = true)]
