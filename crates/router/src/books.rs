@@ -54,7 +54,8 @@ impl Books {
         &self.ledger
     }
 
-    /// Opens the account of a job before its first call, with what it spent before.
+    /// Opens the account of a job before its first call, with what it spent before, and closes those of jobs that are over
+    /// by now: there are never many more accounts than jobs that run.
     ///
     /// # Errors
     /// [`store::Error`] when the disk cannot be read.
@@ -62,6 +63,17 @@ impl Books {
         if self.accounts.has_job(job) {
             return Ok(());
         }
+        let open = self.accounts.open_jobs();
+        let over = self.store.read(move |reader| {
+            let mut over = Vec::new();
+            for job in open {
+                if reader.job_head(job)?.is_none_or(|head| head.state.is_terminal()) {
+                    over.push(job);
+                }
+            }
+            Ok::<_, store::Error>(over)
+        });
+        over.await?.into_iter().for_each(|job| self.accounts.close_job(job));
         accounts::open_job((&self.accounts, &self.journal, &self.store), job, parent, budget).await
     }
 

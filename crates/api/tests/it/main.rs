@@ -7,6 +7,7 @@ mod backups;
 mod events;
 mod gateway;
 mod guards;
+mod keys;
 mod leases;
 mod limits;
 mod model_calls;

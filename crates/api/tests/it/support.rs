@@ -16,6 +16,7 @@ pub struct TestApp {
     pub address: std::net::SocketAddr,
     pub app: Arc<api::App>,
     pub store: Store,
+    pub router: Arc<Router>,
     /// What the router asks the model, as it asks it.
     pub calls: Calls,
     pub http: reqwest::Client,
@@ -84,7 +85,7 @@ impl TestApp {
             .map(|provider| Mounted::new(provider, 8))
             .collect();
         let router = Arc::new(Router::new(router::Options::new(mounted, clock.clone(), books).unwrap()).unwrap());
-        let parts = api::Parts { store: store.clone(), jobs, router, clock, options };
+        let parts = api::Parts { store: store.clone(), jobs, router: router.clone(), clock, options };
         let app = api::App::start(parts).await.unwrap();
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -98,6 +99,7 @@ impl TestApp {
             address,
             app,
             store,
+            router,
             calls,
             http,
             shutdown,

@@ -265,6 +265,11 @@ impl Accounts {
         self.books().jobs.get(&job).is_some_and(|job| !job.closed)
     }
 
+    /// Those that have an account which takes calls.
+    pub fn open_jobs(&self) -> Vec<JobId> {
+        self.books().jobs.iter().filter(|(_, job)| !job.closed).map(|(job, _)| *job).collect()
+    }
+
     /// The job is over: no call begins for it any more. Its account goes with the last of its calls, so close a job after
     /// the jobs below it.
     pub fn close_job(&self, job: JobId) {
