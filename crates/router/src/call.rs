@@ -38,8 +38,6 @@ pub struct Call {
 pub struct Caller {
     pub principal: PrincipalId,
     pub job: Option<JobId>,
-    /// Those that the job is part of, nearest first: it spends of theirs too.
-    pub parent_jobs: Vec<JobId>,
     /// What the key allows at most.
     pub max_output_tokens: Option<u32>,
 }
@@ -47,7 +45,7 @@ pub struct Caller {
 impl Caller {
     /// With nothing but their own account.
     pub fn new(principal: PrincipalId) -> Self {
-        Self { principal, job: None, parent_jobs: Vec::new(), max_output_tokens: None }
+        Self { principal, job: None, max_output_tokens: None }
     }
 }
 
