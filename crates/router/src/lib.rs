@@ -69,5 +69,5 @@ pub use http::CONNECT_TIMEOUT;
 pub use plan::Placement;
 pub use providers::Provider;
 pub use route::{Balance, DEFAULT_ROUTE, Drift, Policy, RouteConfig, Target};
-pub use router::{Limits, Mounted, Options, Router, Timeouts};
+pub use router::{Configuration, Limits, Mounted, Options, Router, Timeouts};
 pub use secret::Secret;

@@ -13,7 +13,9 @@ use crate::{
     balance::{Share, Turns},
     catalogue::{Freshness, Shelf, same_model},
     providers::Provider,
+    redaction::Patterns,
     route::{Balance, Drift, Policy},
+    router::Timeouts,
 };
 use futures_util::future::join_all;
 use protocol::{Candidate as Considered, Egress, Location, Model};
@@ -102,6 +104,10 @@ pub(crate) struct Plan {
 pub(crate) struct Table {
     pub(crate) shelves: Arc<Vec<Arc<Shelf>>>,
     pub(crate) routes: Vec<RouteConfig>,
+    /// Of each provider.
+    pub(crate) timeouts: Vec<Timeouts>,
+    /// What is kept from the cloud where egress is `redacted`.
+    pub(crate) patterns: Arc<Patterns>,
     /// Of routes that spread their calls.
     turns: HashMap<String, Turns>,
 }
@@ -134,10 +140,15 @@ struct Found {
 }
 
 impl Table {
-    pub(crate) fn new(shelves: Arc<Vec<Arc<Shelf>>>, routes: Vec<RouteConfig>) -> Self {
+    pub(crate) fn new(
+        shelves: Arc<Vec<Arc<Shelf>>>,
+        routes: Vec<RouteConfig>,
+        timeouts: Vec<Timeouts>,
+        patterns: Patterns,
+    ) -> Self {
         let spread = routes.iter().filter(|route| route.policy.balance == Balance::Spread);
         let turns = spread.map(|route| (route.name.clone(), Turns::default())).collect();
-        Self { shelves, routes, turns }
+        Self { shelves, routes, timeouts, patterns: Arc::new(patterns), turns }
     }
 
     /// The providers that a request with this egress may ask anything.

@@ -41,6 +41,16 @@ pub struct Options {
     pub telemetry: Option<Telemetry>,
 }
 
+/// What may change while calls are made.
+pub struct Configuration {
+    pub routes: Vec<RouteConfig>,
+    pub prices: Prices,
+    /// What is kept from the cloud where egress is `redacted`.
+    pub patterns: Patterns,
+    /// By the provider's name; of one that is not in it, the router's own limits.
+    pub timeouts: BTreeMap<String, Timeouts>,
+}
+
 /// A provider, how many calls it is given at once, and how long it may take.
 #[derive(Clone)]
 pub struct Mounted {
@@ -147,13 +157,11 @@ pub(crate) struct Inner {
     table: RwLock<Arc<Table>>,
     pub(crate) shelves: Arc<Vec<Arc<Shelf>>>,
     admissions: Vec<Admission>,
-    timeouts: Vec<Timeouts>,
     pub(crate) targets: Targets,
     pub(crate) limits: Limits,
     pub(crate) kept: Kept,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) books: Books,
-    pub(crate) patterns: Arc<Patterns>,
     pub(crate) metrics: Metrics,
     pub(crate) telemetry: Option<Telemetry>,
 }
@@ -170,34 +178,34 @@ impl Router {
         let shelves: Arc<Vec<Arc<Shelf>>> =
             Arc::new(options.providers.into_iter().map(|mounted| Arc::new(Shelf::new(mounted.provider))).collect());
         options.books.set_prices(options.prices);
-        let table = Arc::new(Table::new(shelves.clone(), options.routes));
+        let table = Arc::new(Table::new(shelves.clone(), options.routes, timeouts, options.patterns));
         Ok(Self {
             inner: Arc::new(Inner {
                 table: RwLock::new(table),
                 shelves,
                 admissions,
-                timeouts,
                 targets: Targets::default(),
                 limits: options.limits,
                 kept: Kept::default(),
                 clock: options.clock,
                 books: options.books,
-                patterns: Arc::new(options.patterns),
                 metrics: Metrics::with(options.telemetry.as_ref()),
                 telemetry: options.telemetry,
             }),
         })
     }
 
-    /// Takes other routes and prices from the next call on; calls that are under way keep theirs.
+    /// Takes another configuration from the next target on that is asked.
     ///
     /// # Errors
     /// [`Error::Configuration`] with every mistake; then everything stays as it was.
-    pub fn reload(&self, routes: Vec<RouteConfig>, prices: Prices) -> Result<(), Error> {
+    pub fn reload(&self, configuration: Configuration) -> Result<(), Error> {
+        let Configuration { routes, prices, patterns, timeouts } = configuration;
         let names: Vec<&str> = self.inner.shelves.iter().map(|shelf| shelf.provider.name()).collect();
         check(&routes, &names)?;
         self.inner.books.set_prices(prices);
-        let table = Arc::new(Table::new(self.inner.shelves.clone(), routes));
+        let timeouts = names.iter().map(|name| timeouts.get(*name).copied().unwrap_or_default()).collect();
+        let table = Arc::new(Table::new(self.inner.shelves.clone(), routes, timeouts, patterns));
         *self.inner.table.write().unwrap_or_else(PoisonError::into_inner) = table;
         self.inner.kept.clear();
         Ok(())
@@ -315,7 +323,7 @@ impl Inner {
     }
 
     pub(crate) fn timeouts(&self, candidate: &Candidate) -> Timeouts {
-        self.timeouts[candidate.shelf]
+        self.table().timeouts[candidate.shelf]
     }
 
     /// How long a target may be silent, for what is known of its state.
@@ -345,7 +353,7 @@ impl Inner {
     pub(crate) fn departures(&self, call: &Call, candidate: &Candidate) -> Option<Arc<Departures>> {
         match (candidate.model.location, candidate.egress) {
             (Location::Local, _) | (_, Egress::LocalOnly) => None,
-            (_, Egress::Redacted) => Some(Departures::new(self, call, candidate, Some(self.patterns.clone()))),
+            (_, Egress::Redacted) => Some(Departures::new(self, call, candidate, Some(self.table().patterns.clone()))),
             (_, Egress::Allowed) => Some(Departures::new(self, call, candidate, None)),
         }
     }
@@ -353,7 +361,7 @@ impl Inner {
     /// The span of a call that begins now, where anybody is told of it.
     pub(crate) fn span(&self, call: &Call, operation: Operation) -> Option<Box<CallSpan>> {
         let telemetry = self.telemetry.as_ref()?;
-        Some(telemetry.begin(call, operation, self.clock.now(), &self.patterns))
+        Some(telemetry.begin(call, operation, self.clock.now(), &self.table().patterns))
     }
 
     /// Books a call that is over, once.

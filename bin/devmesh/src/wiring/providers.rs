@@ -5,7 +5,7 @@ use crate::config::{Dialect, ProviderSettings, RouteSettings, Settings};
 use domain::{Clock, SystemClock};
 use protocol::Location;
 use router::{
-    Books, CONNECT_TIMEOUT, Error, Mounted, Options, Provider, RouteConfig, Router, Secret,
+    Books, CONNECT_TIMEOUT, Configuration, Error, Mounted, Options, Provider, RouteConfig, Router, Secret,
     accounts::Prices,
     providers::{anthropic, ollama, openai},
     redaction::Patterns,
@@ -40,16 +40,22 @@ pub fn router(settings: &Settings, books: Books, telemetry: Option<Telemetry>) -
         let embedded = Embedded::new(Catalogue::new(settings), &settings.embedded, clock.clone());
         providers.push(mounted(all, Arc::new(embedded), EMBEDDED_CONCURRENCY));
     }
-    let mut options = Options::new(providers, clock, books)?;
-    options.routes = routes(&settings.routes);
-    options.prices = prices(&settings.prices)?;
-    options.patterns = Patterns::new(&settings.redaction.iter().cloned().collect())?;
-    options.telemetry = telemetry;
-    Router::new(options)
+    let options = Options::new(providers, clock, books)?;
+    let Configuration { routes, prices, patterns, .. } = configuration(settings)?;
+    Router::new(Options { routes, prices, patterns, telemetry, ..options })
 }
 
-/// What the configuration says of routes.
-pub fn routes(settings: &[RouteSettings]) -> Vec<RouteConfig> {
+/// What may change while the backend runs.
+pub fn configuration(settings: &Settings) -> Result<Configuration, Error> {
+    Ok(Configuration {
+        routes: routes(&settings.routes),
+        prices: prices(&settings.prices)?,
+        patterns: Patterns::new(&settings.redaction.iter().cloned().collect())?,
+        timeouts: settings.timeouts.iter().map(|(name, timeouts)| (name.clone(), timeouts.answer)).collect(),
+    })
+}
+
+fn routes(settings: &[RouteSettings]) -> Vec<RouteConfig> {
     settings
         .iter()
         .map(|route| RouteConfig {
@@ -62,7 +68,7 @@ pub fn routes(settings: &[RouteSettings]) -> Vec<RouteConfig> {
 }
 
 /// The table of prices; empty where there is no file.
-pub fn prices(file: &Path) -> Result<Prices, Error> {
+fn prices(file: &Path) -> Result<Prices, Error> {
     let wrong = |what: String| Error::Configuration(vec![format!("{}: {what}", file.display())]);
     match std::fs::read_to_string(file) {
         Ok(text) => Prices::parse(&text).map_err(|error| wrong(error.to_string())),

@@ -1,4 +1,4 @@
-//! Routes and prices follow their files while the backend runs.
+//! Routes, prices, patterns and timeouts follow their files while the backend runs.
 
 use super::providers;
 use crate::config::{Config, Environment, Settings};
@@ -14,10 +14,11 @@ const LOOK: Duration = Duration::from_secs(1);
 /// What tells that a file changed.
 type Seen = Vec<(PathBuf, Option<(SystemTime, u64)>)>;
 
-/// Takes over other routes and prices when their files change. A mistake leaves everything as it was, and says so in the
-/// log. What the environment or a flag said at the start still wins.
+/// Takes over what their files say when they change, but for how long a connection may take, which is settled when a
+/// provider is set up. A mistake leaves everything as it was, and says so in the log. What the environment or a flag said at
+/// the start still wins.
 pub async fn follow(settings: Settings, router: Arc<Router>, stop: CancellationToken) {
-    let files = watched(&settings);
+    let mut files = watched(&settings);
     let mut seen = look(&files);
     while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
         let now = look(&files);
@@ -26,8 +27,13 @@ pub async fn follow(settings: Settings, router: Arc<Router>, stop: CancellationT
         }
         seen = now;
         match reload(&settings, &router) {
-            Ok(()) => tracing::info!("routes and prices were read again"),
-            Err(error) => tracing::error!(error, "routes and prices stay as they were"),
+            Ok(settings) => {
+                tracing::info!("the configuration of models was read again");
+                // The prices may stand in another file now, which was read a moment ago.
+                files = watched(&settings);
+                seen = look(&files);
+            }
+            Err(error) => tracing::error!(error, "the configuration of models stays as it was"),
         }
     }
 }
@@ -41,11 +47,12 @@ fn look(files: &[PathBuf]) -> Seen {
     files.iter().map(|file| (file.clone(), of(file))).collect()
 }
 
-fn reload(settings: &Settings, router: &Router) -> Result<(), String> {
+fn reload(settings: &Settings, router: &Router) -> Result<Settings, String> {
     let config =
         Config::load(Environment::of_the_process(), settings.flags.clone()).map_err(|problems| problems.to_string())?;
-    let prices = providers::prices(&config.settings.prices).map_err(|error| error.to_string())?;
-    router.reload(providers::routes(&config.settings.routes), prices).map_err(|error| error.to_string())
+    let configuration = providers::configuration(&config.settings).map_err(|error| error.to_string())?;
+    router.reload(configuration).map_err(|error| error.to_string())?;
+    Ok(config.settings)
 }
 
 /// Has the first targets of the routes that ask for it in memory before somebody waits for them.

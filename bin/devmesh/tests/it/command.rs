@@ -7,6 +7,7 @@ mod first_run;
 mod jobs;
 mod mesh;
 mod patches;
+mod reload;
 mod settings;
 mod staying_up;
 mod telemetry;

@@ -150,12 +150,6 @@ async fn collect(stream: impl AsyncRead + Unpin, printed: watch::Sender<String>)
     }
 }
 
-async fn all(mut stream: impl AsyncRead + Unpin) -> String {
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await.unwrap();
-    text
-}
-
 fn pid(child: &Child) -> Pid {
     Pid::from_raw(i32::try_from(child.id().expect("it runs")).unwrap())
 }
@@ -171,7 +165,9 @@ pub(crate) struct Mesh {
 pub(crate) struct Up {
     child: Child,
     stdout: BufReader<ChildStdout>,
-    stderr: JoinHandle<String>,
+    stderr: JoinHandle<()>,
+    /// What it has logged so far.
+    logged: watch::Receiver<String>,
     /// The line it printed when it was ready.
     pub(crate) ready: serde_json::Value,
 }
@@ -236,13 +232,23 @@ impl Up {
         let mut command = home.command(&[&["up", "--json", "--port", "0"], arguments].concat());
         let mut child = command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let stderr = tokio::spawn(all(child.stderr.take().unwrap()));
+        let log = watch::Sender::default();
+        let logged = log.subscribe();
+        let stderr = tokio::spawn(collect(child.stderr.take().unwrap(), log));
         let mut line = String::new();
         tokio::time::timeout(DEADLINE, stdout.read_line(&mut line)).await.expect("it becomes ready").unwrap();
         if line.is_empty() {
-            panic!("it ended: {}", stderr.await.unwrap());
+            stderr.await.unwrap();
+            panic!("it ended: {}", *logged.borrow());
         }
-        Self { child, stdout, stderr, ready: serde_json::from_str(&line).unwrap() }
+        Self { child, stdout, stderr, logged, ready: serde_json::from_str(&line).unwrap() }
+    }
+
+    /// Returns once it has logged `text`.
+    pub(crate) async fn logs(&mut self, text: &str) {
+        let seen = self.logged.wait_for(|logged| logged.contains(text));
+        let seen = tokio::time::timeout(DEADLINE, seen).await.expect("it logs");
+        assert!(seen.is_ok(), "it ended without logging {text}");
     }
 
     pub(crate) async fn stop(self) -> Answer {
@@ -254,7 +260,9 @@ impl Up {
         let status = tokio::time::timeout(DEADLINE, self.child.wait()).await.expect("it stops").unwrap();
         let mut stdout = String::new();
         self.stdout.read_to_string(&mut stdout).await.unwrap();
-        Answer { code: status.code().unwrap(), stdout, stderr: self.stderr.await.unwrap() }
+        self.stderr.await.unwrap();
+        let stderr = self.logged.borrow().clone();
+        Answer { code: status.code().unwrap(), stdout, stderr }
     }
 
     /// The processes it started, as /proc tells.

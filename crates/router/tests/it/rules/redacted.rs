@@ -1,9 +1,14 @@
 //! Secrets stay here: the cloud reads placeholders, the caller reads its own words, and the ledger has what left.
 
-use crate::stage::{Answer, DIALECTS, Stage, asking, mounted, question};
+use crate::stage::{Answer, DIALECTS, Stage, asking, chain, mounted, question};
 use http::Method;
 use protocol::{Egress, Location};
-use router::{accounts::verify_store, dialect::Dialect, redaction::Patterns};
+use router::{
+    Configuration, RouteConfig,
+    accounts::{Prices, verify_store},
+    dialect::Dialect,
+    redaction::Patterns,
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -141,6 +146,26 @@ async fn what_may_leave_as_it_is_leaves_as_it_is_and_is_on_record_all_the_same()
         assert!(String::from_utf8_lossy(&model.received()[0].bytes).contains(SECRET), "{wire:?}");
         ledger_tells(&stage, &model).await;
     }
+}
+
+#[tokio::test]
+async fn a_pattern_that_is_configured_later_holds_from_then_on() {
+    let model = FaultyModel::start(Wire::OpenAiChat).await;
+    let stage = stage(&model, Egress::Redacted).await;
+    let ask = async || {
+        let body = asking(Dialect::OpenAiChat, "the colour is violet", false);
+        stage.ask(Dialect::OpenAiChat, &body, &[]).await;
+        String::from_utf8(model.received().pop().unwrap().bytes.to_vec()).unwrap()
+    };
+    assert!(ask().await.contains("violet"));
+    let configuration = Configuration {
+        routes: vec![RouteConfig { egress: Egress::Redacted, ..chain(&["a".to_owned()]) }],
+        prices: Prices::default(),
+        patterns: Patterns::new(&BTreeMap::from([("colour".to_owned(), "violet".to_owned())])).unwrap(),
+        timeouts: BTreeMap::new(),
+    };
+    stage.router.reload(configuration).unwrap();
+    assert!(!ask().await.contains("violet"));
 }
 
 #[tokio::test]
