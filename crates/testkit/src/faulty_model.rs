@@ -21,6 +21,7 @@ mod listing;
 mod observed;
 mod ollama;
 mod openai_chat;
+mod openai_completions;
 mod openai_responses;
 mod reply;
 mod sending;
@@ -30,8 +31,8 @@ use crate::ServedModel;
 use observed::Observed;
 pub use observed::{Disconnect, Received};
 use protocol::FinishReason;
+pub use reply::{Break, Reply, RetryAfter};
 use reply::{Head, Refusal};
-pub use reply::{Reply, RetryAfter};
 use server::Shared;
 use std::{
     net::SocketAddr,
@@ -45,7 +46,7 @@ use tokio::{
 /// The dialect a server speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wire {
-    /// `/v1/chat/completions`
+    /// `/v1/chat/completions` and `/v1/completions`
     OpenAiChat,
     /// `/v1/responses`
     OpenAiResponses,

@@ -1,7 +1,7 @@
 //! A sound answer before any dialect, and the pieces dialects cut it into.
 
 use super::{
-    FaultyModel, Wire, anthropic, ollama, openai_chat, openai_responses,
+    FaultyModel, Wire, anthropic, ollama, openai_chat, openai_completions, openai_responses,
     reply::{BETWEEN, Refusal, Reply},
 };
 use bytes::Bytes;
@@ -105,6 +105,7 @@ pub(super) fn fragments(arguments: &Value) -> Vec<String> {
 impl Wire {
     pub(super) fn stream(self, answer: &Answer<'_>) -> Vec<Piece> {
         match self {
+            Self::OpenAiChat if openai_completions::is_asked_for(answer.path) => openai_completions::stream(answer),
             Self::OpenAiChat => openai_chat::stream(answer),
             Self::OpenAiResponses => openai_responses::stream(answer),
             Self::Anthropic => anthropic::stream(answer),
@@ -115,6 +116,9 @@ impl Wire {
     /// One body. `done` says whether it tells that it is whole.
     pub(super) fn whole(self, answer: &Answer<'_>, done: bool) -> Value {
         match self {
+            Self::OpenAiChat if openai_completions::is_asked_for(answer.path) => {
+                openai_completions::whole(answer, done)
+            }
             Self::OpenAiChat => openai_chat::whole(answer, done),
             Self::OpenAiResponses => openai_responses::whole(answer, done),
             Self::Anthropic => anthropic::whole(answer, done),

@@ -3,7 +3,7 @@
 use super::{
     Wire,
     answer::{Answer, Kind, Piece},
-    reply::Ending,
+    reply::{Break, Ending},
 };
 use bytes::Bytes;
 use serde_json::Value;
@@ -70,6 +70,11 @@ impl Plan {
                 pieces.extend(failure);
                 End::Clean
             }
+            Ending::Broken(share, how) => {
+                let bytes = pieces.iter().map(|piece| piece.bytes.len()).sum();
+                keep_bytes(&mut pieces, share_of(bytes, *share));
+                (*how).into()
+            }
         };
         if let Some(tokens) = reply.garbage {
             let place = after(&pieces, tokens);
@@ -89,17 +94,44 @@ impl Plan {
         }
         let bytes = Bytes::from(body.to_string());
         let half = bytes.slice(..bytes.len() / 2);
+        if let Ending::Broken(share, how) = &reply.ending {
+            let begun = bytes.slice(..share_of(bytes.len(), *share));
+            let length = if *how == Break::End { begun.len() } else { bytes.len() };
+            return Self { pieces: vec![Piece::new(Kind::Token, begun)], end: (*how).into(), length: Some(length) };
+        }
         let end = match &reply.ending {
             Ending::Cut(_) => End::Short,
             Ending::Reset(_) => End::Reset,
             Ending::Stall(_) => End::Stall,
-            Ending::Whole | Ending::WithoutDone | Ending::Error(..) if reply.garbage.is_some() => {
-                return Self::body(half);
-            }
-            Ending::Whole | Ending::WithoutDone | Ending::Error(..) => return Self::body(bytes),
+            _ if reply.garbage.is_some() => return Self::body(half),
+            _ => return Self::body(bytes),
         };
         Self { pieces: vec![Piece::new(Kind::Token, half)], end, length: Some(bytes.len()) }
     }
+}
+
+impl From<Break> for End {
+    fn from(how: Break) -> Self {
+        match how {
+            Break::End => Self::Clean,
+            Break::Close => Self::Short,
+            Break::Reset => Self::Reset,
+        }
+    }
+}
+
+/// Less than all of `bytes`.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length is one")]
+fn share_of(bytes: usize, share: f64) -> usize {
+    ((bytes as f64 * share.max(0.0)) as usize).min(bytes.saturating_sub(1))
+}
+
+fn keep_bytes(pieces: &mut Vec<Piece>, mut left: usize) {
+    for piece in pieces.iter_mut() {
+        piece.bytes.truncate(left);
+        left -= piece.bytes.len();
+    }
+    pieces.retain(|piece| !piece.bytes.is_empty());
 }
 
 /// Drops what comes after `tokens`, and whatever says that the answer ends.

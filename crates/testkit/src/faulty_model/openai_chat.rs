@@ -69,7 +69,7 @@ pub(super) fn whole(answer: &Answer<'_>, done: bool) -> Value {
     })
 }
 
-fn usage(answer: &Answer<'_>) -> Value {
+pub(super) fn usage(answer: &Answer<'_>) -> Value {
     let (input, output) = answer.usage();
     json!({
         "prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output,

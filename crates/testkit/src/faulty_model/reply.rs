@@ -82,6 +82,19 @@ pub(super) enum Ending {
     Stall(usize),
     Error(usize, String),
     WithoutDone,
+    /// After this share of the answer's bytes.
+    Broken(f64, Break),
+}
+
+/// How the bytes of an answer end before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Break {
+    /// As HTTP marks the end of a body: to a client of HTTP nothing is wrong.
+    End,
+    /// The connection is closed, and the body had not ended.
+    Close,
+    /// TCP RST.
+    Reset,
 }
 
 impl Reply {
@@ -235,6 +248,12 @@ impl Reply {
     /// The connection is reset after `tokens`.
     pub fn reset_after(mut self, tokens: usize) -> Self {
         self.ending = Ending::Reset(tokens);
+        self
+    }
+
+    /// Only this share of the answer's bytes comes, from 0 to less than 1, wherever that cuts a word, a number or a frame.
+    pub fn broken_at(mut self, share: f64, how: Break) -> Self {
+        self.ending = Ending::Broken(share, how);
         self
     }
 

@@ -142,7 +142,7 @@ impl Shared {
 
     fn what(&self, path: &str) -> What {
         match (self.wire, path) {
-            (Wire::OpenAiChat, "/chat/completions")
+            (Wire::OpenAiChat, "/chat/completions" | "/completions")
             | (Wire::OpenAiResponses, "/responses")
             | (Wire::Anthropic, "/messages")
             | (Wire::Ollama, "/api/chat" | "/api/generate") => What::Answer,
