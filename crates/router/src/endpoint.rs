@@ -122,6 +122,13 @@ impl Endpoint {
 
     async fn whole_within(&self, request: Request<'_>, limit: usize) -> Result<Bytes, Error> {
         let response = self.send(request).await?;
+        // A page for people, whatever it says: the proxy's or the network's that stands before the server.
+        let said = said_type(&response);
+        if said.starts_with("text/html") {
+            let said = said.to_owned();
+            let text = self.read(response, ERROR_BODY_BYTES).await?;
+            return Err(self.malformed(&format!("{said} instead of JSON: {}", short(&String::from_utf8_lossy(&text)))));
+        }
         self.read(response, limit).await
     }
 
@@ -129,7 +136,7 @@ impl Endpoint {
     pub(crate) async fn stream(&self, request: Request<'_>, media_type: &str) -> Result<ByteStream, Error> {
         let model = request.model;
         let response = self.send(request).await?;
-        let said = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let said = said_type(&response);
         if !said.is_empty() && !said.starts_with(media_type) {
             let said = said.to_owned();
             let body = self.read(response, ERROR_BODY_BYTES).await?;
@@ -250,6 +257,10 @@ impl Endpoint {
         }
         error
     }
+}
+
+fn said_type(response: &Response) -> &str {
+    response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("")
 }
 
 /// Of a body of JSON whose answer should come as `accept`.
