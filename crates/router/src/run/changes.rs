@@ -25,6 +25,9 @@ impl Run {
             conversation.temperature = Some(asked.clamp(least, most));
         }
         if let Some(sent) = prefill {
+            // The caller's limit is on the whole answer, of which this target writes the rest. No server takes 0.
+            let rest = |limit: u32| limit.saturating_sub(self.sent.tokens()).max(1);
+            conversation.max_output_tokens = conversation.max_output_tokens.map(rest);
             conversation.messages.push(Message::text(Role::Assistant, sent));
         } else if before == (conversation.max_output_tokens, conversation.temperature) {
             return Ok(None);

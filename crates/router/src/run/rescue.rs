@@ -12,7 +12,7 @@
 //! A tool call is never rescued: half of one and half of another is a call nobody asked for.
 
 use super::{Phase, Run, Step, Trying, seam::Seam};
-use crate::{Error, Event, conversation::Format, plan::Candidate, splice::Splice};
+use crate::{Error, Event, answer::estimated_tokens, conversation::Format, plan::Candidate, splice::Splice};
 
 /// Targets that may go on with one answer, one after the other. Each reads the whole prompt again, while the caller waits.
 const RESCUES: u32 = 2;
@@ -35,6 +35,8 @@ pub(crate) enum Mode {
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
     pub(crate) text: String,
+    /// Of text and thoughts.
+    bytes: usize,
     tool_call: bool,
 }
 
@@ -42,15 +44,23 @@ impl Sent {
     pub(crate) fn note(&mut self, events: &[Event]) {
         for event in events {
             match event {
-                Event::Text(text) => self.text.push_str(text),
+                Event::Text(text) => {
+                    self.text.push_str(text);
+                    self.bytes += text.len();
+                }
+                Event::Thinking(text) => self.bytes += text.len(),
                 Event::ToolCall { .. } | Event::ToolArguments { .. } => self.tool_call = true,
                 Event::Started { .. }
-                | Event::Thinking(_)
                 | Event::ThinkingSignature(_)
                 | Event::RedactedThinking(_)
                 | Event::Finished(_) => {}
             }
         }
+    }
+
+    /// Estimated: nobody counted an answer that broke off.
+    pub(super) fn tokens(&self) -> u32 {
+        u32::try_from(estimated_tokens(self.bytes)).unwrap_or(u32::MAX)
     }
 }
 
