@@ -304,14 +304,20 @@ fn providers(resolved: &Resolved, problems: &mut Problems) -> Vec<ProviderSettin
             problems.add(format_args!("providers.{name}"), "this name belongs to a built-in provider; choose another");
         }
         let Some(base_url) = resolved.text(&format!("providers.{name}.base_url")) else { continue };
+        let dialect = match resolved.text(&format!("providers.{name}.dialect")) {
+            Some("openai-responses") => Dialect::OpenAiResponses,
+            Some("anthropic") => Dialect::Anthropic,
+            Some("ollama") => Dialect::Ollama,
+            _ => Dialect::OpenAi,
+        };
         let continues = format!("providers.{name}.continues_answers");
+        let continues_answers = resolved.get(&continues).map(|_| resolved.boolean(&continues));
+        if dialect == Dialect::OpenAiResponses && continues_answers == Some(true) {
+            let message = "the dialect openai-responses has no words for that; leave it out, or use the dialect openai";
+            problems.add(continues, message);
+        }
         providers.push(ProviderSettings {
-            dialect: match resolved.text(&format!("providers.{name}.dialect")) {
-                Some("openai-responses") => Dialect::OpenAiResponses,
-                Some("anthropic") => Dialect::Anthropic,
-                Some("ollama") => Dialect::Ollama,
-                _ => Dialect::OpenAi,
-            },
+            dialect,
             base_url: base_url.to_owned(),
             api_keys: keys(resolved, &format!("providers.{name}.api_key")),
             is_local: resolved.text(&format!("providers.{name}.location")) == Some("local"),
@@ -319,7 +325,7 @@ fn providers(resolved: &Resolved, problems: &mut Problems) -> Vec<ProviderSettin
                 .integer(&format!("providers.{name}.concurrency"))
                 .and_then(|count| usize::try_from(count).ok())
                 .unwrap_or(CLOUD_CONCURRENCY),
-            continues_answers: resolved.get(&continues).map(|_| resolved.boolean(&continues)),
+            continues_answers,
             name,
         });
     }

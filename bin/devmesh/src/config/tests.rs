@@ -363,3 +363,14 @@ fn a_wildcard_address_is_reached_over_loopback() {
         assert_eq!(settings.backend_url(), url);
     }
 }
+
+#[test]
+fn going_on_with_answers_is_refused_where_a_dialect_has_no_words_for_it() {
+    let places = Places::new();
+    let text = "[providers.mine]\nbase_url = \"http://127.0.0.1:1/v1\"\ndialect = \"openai-responses\"\n";
+    places.file("here.toml", &format!("{text}continues_answers = true\n"));
+    let said = places.problems(&Environment::default(), &[]);
+    assert!(said.contains("providers.mine.continues_answers") && said.contains("openai-responses"), "{said}");
+    places.file("here.toml", &format!("{text}continues_answers = false\n"));
+    places.load(&Environment::default(), &[]).unwrap();
+}

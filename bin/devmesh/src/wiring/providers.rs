@@ -101,8 +101,8 @@ fn provider(settings: &ProviderSettings, connect_timeout: Duration) -> Result<Ar
             if settings.dialect == Dialect::OpenAiResponses {
                 options.api = openai::Api::Responses;
             }
-            if settings.continues_answers == Some(true) {
-                options.prefill = openai::Prefill::LastMessage;
+            if let Some(continues) = settings.continues_answers {
+                options.prefill = if continues { openai::Prefill::LastMessage } else { openai::Prefill::None };
             }
             Arc::new(openai::OpenAi::new(options)?)
         }
@@ -111,6 +111,7 @@ fn provider(settings: &ProviderSettings, connect_timeout: Duration) -> Result<Ar
             options.base_url.clone_from(&settings.base_url);
             options.location = location;
             options.connect_timeout = connect_timeout;
+            options.prefill = settings.continues_answers;
             Arc::new(anthropic::Anthropic::new(options)?)
         }
         Dialect::Ollama => Arc::new(ollama::Ollama::new(ollama::Options {
@@ -123,4 +124,34 @@ fn provider(settings: &ProviderSettings, connect_timeout: Duration) -> Result<Ar
             ..ollama::Options::default()
         })?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_configured_of_going_on_with_answers_holds_in_every_dialect_that_can() {
+        // Of a server whose models' names and templates say the opposite, too.
+        for (dialect, model) in [
+            (Dialect::OpenAi, "any"),
+            (Dialect::Anthropic, "claude-3-5-sonnet-latest"),
+            (Dialect::Anthropic, "any"),
+            (Dialect::Ollama, "any"),
+        ] {
+            for continues in [true, false] {
+                let settings = ProviderSettings {
+                    name: "mine".to_owned(),
+                    dialect,
+                    base_url: "http://127.0.0.1:1".to_owned(),
+                    api_keys: Vec::new(),
+                    is_local: true,
+                    concurrency: 1,
+                    continues_answers: Some(continues),
+                };
+                let provider = provider(&settings, CONNECT_TIMEOUT).unwrap();
+                assert_eq!(provider.continues_prefill(model), continues, "{dialect:?} {model}");
+            }
+        }
+    }
 }

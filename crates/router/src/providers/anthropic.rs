@@ -61,6 +61,8 @@ pub struct Options {
     /// The limit of an answer where the caller sets none.
     pub default_max_tokens: u32,
     pub connect_timeout: Duration,
+    /// Whether models of which nothing else is known here go on with an answer that was begun. `None`: as their names tell.
+    pub prefill: Option<bool>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -69,7 +71,7 @@ pub struct ModelOptions {
     pub context_tokens: Option<u64>,
     /// The limit of an answer where the caller sets none.
     pub max_output_tokens: Option<u32>,
-    /// Whether it goes on with an answer that the conversation ends with. `None`: what its name tells.
+    /// Whether it goes on with an answer that the conversation ends with. `None`: as its server.
     pub prefill: Option<bool>,
     /// `None`: what its name tells.
     pub thinking: Option<ThinkingStyle>,
@@ -87,6 +89,7 @@ impl Options {
             models: Vec::new(),
             default_max_tokens: DEFAULT_MAX_TOKENS,
             connect_timeout: CONNECT_TIMEOUT,
+            prefill: None,
         }
     }
 }
@@ -131,6 +134,7 @@ impl Anthropic {
     fn capabilities(&self, model: &str) -> Capabilities {
         let told = self.told.read().unwrap_or_else(PoisonError::into_inner).get(model).copied();
         let mut capabilities = told.unwrap_or_else(|| capabilities::of(model));
+        capabilities.prefill = self.options.prefill.unwrap_or(capabilities.prefill);
         if let Some(known) = self.known(model) {
             capabilities.prefill = known.prefill.unwrap_or(capabilities.prefill);
             capabilities.thinking = known.thinking.unwrap_or(capabilities.thinking);

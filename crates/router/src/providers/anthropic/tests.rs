@@ -16,6 +16,13 @@ fn what_is_known_of_a_model_goes_before_its_name() {
     let provider = Anthropic::new(options).unwrap();
     assert!(provider.continues_prefill("claude-opus-5") && provider.continues_prefill("claude-3-5-sonnet-latest"));
     assert!(!provider.continues_prefill("claude-opus-6"));
+    for prefill in [true, false] {
+        let options = Options { prefill: Some(prefill), ..Options::new("anthropic", Vec::new()) };
+        let provider = Anthropic::new(options).unwrap();
+        for model in ["claude-opus-6", "claude-3-5-sonnet-latest", "another"] {
+            assert_eq!(provider.continues_prefill(model), prefill, "{model}: what a person says of the server");
+        }
+    }
 }
 
 #[test]
