@@ -7,6 +7,9 @@
 //! ```
 //! A local server that changes models loads one from disk; letting calls for the same model follow each other saves that.
 
+mod place;
+
+pub(crate) use place::{Ahead, Place, Standing};
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
@@ -34,9 +37,12 @@ struct State {
     waiting: VecDeque<Waiter>,
     /// Average duration of a call, in seconds; `None` before the first one.
     average_s: Option<f64>,
+    /// Of the next one that has to wait.
+    next_number: u64,
 }
 
 struct Waiter {
+    number: u64,
     model: String,
     since: Instant,
     tell: oneshot::Sender<Slot>,
@@ -49,6 +55,18 @@ pub(crate) struct Slot {
     since: Instant,
     /// Waited before it came.
     pub(crate) waited: Duration,
+}
+
+/// What came of asking for a slot.
+pub(crate) enum Turn {
+    Now(Slot),
+    Waits(Waits),
+}
+
+/// Dropping it leaves the queue.
+pub(crate) struct Waits {
+    told: oneshot::Receiver<Slot>,
+    pub(crate) place: Place,
 }
 
 /// What a queue looks like to somebody who would join it now.
@@ -67,41 +85,45 @@ pub(crate) struct QueueFull;
 
 impl Admission {
     pub(crate) fn new(slots: usize) -> Self {
-        let state = State { slots: slots.max(1), active: HashMap::new(), waiting: VecDeque::new(), average_s: None };
+        let state = State {
+            slots: slots.max(1),
+            active: HashMap::new(),
+            waiting: VecDeque::new(),
+            average_s: None,
+            next_number: 0,
+        };
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
     pub(crate) fn outlook(&self) -> Outlook {
         let state = self.lock();
         let active = state.active();
-        let waiting = state.waiting.len();
+        let waiting = state.waiting.iter().filter(|waiter| !waiter.tell.is_closed()).count();
         let rounds = if active < state.slots { 0.0 } else { (waiting + 1) as f64 / state.slots as f64 };
         let eta = Duration::from_secs_f64((rounds * state.average_s.unwrap_or(0.0)).min(86_400.0));
         Outlook { waiting, active, slots: state.slots, eta }
     }
 
-    /// Waits for a slot. Dropping the future leaves the queue.
+    /// A slot when one is free, else a place in the queue.
     ///
     /// # Errors
-    /// [`QueueFull`], at once.
-    pub(crate) async fn acquire(&self, model: &str) -> Result<Slot, QueueFull> {
+    /// [`QueueFull`].
+    pub(crate) fn enter(&self, model: &str) -> Result<Turn, QueueFull> {
         let since = Instant::now();
-        let told = {
-            let mut state = self.lock();
-            if state.active() < state.slots && state.waiting.is_empty() {
-                *state.active.entry(model.to_owned()).or_default() += 1;
-                return Ok(self.slot(model, since));
-            }
-            state.waiting.retain(|waiter| !waiter.tell.is_closed());
-            if state.waiting.len() >= QUEUE {
-                return Err(QueueFull);
-            }
-            let (tell, told) = oneshot::channel();
-            state.waiting.push_back(Waiter { model: model.to_owned(), since, tell });
-            told
-        };
-        // The sender lives in the queue until it is used, and the queue lives as long as `self`.
-        told.await.map_err(|_| QueueFull)
+        let mut state = self.lock();
+        if state.active() < state.slots && state.waiting.is_empty() {
+            *state.active.entry(model.to_owned()).or_default() += 1;
+            return Ok(Turn::Now(self.slot(model, since)));
+        }
+        state.waiting.retain(|waiter| !waiter.tell.is_closed());
+        if state.waiting.len() >= QUEUE {
+            return Err(QueueFull);
+        }
+        let (tell, told) = oneshot::channel();
+        let number = state.next_number;
+        state.next_number += 1;
+        state.waiting.push_back(Waiter { number, model: model.to_owned(), since, tell });
+        Ok(Turn::Waits(Waits { told, place: Place::new(self.clone(), number) }))
     }
 
     fn slot(&self, model: &str, since: Instant) -> Slot {
@@ -131,7 +153,7 @@ impl Admission {
                 handed.push(waiter);
             }
         }
-        for Waiter { model, since, tell } in handed {
+        for Waiter { model, since, tell, .. } in handed {
             // One that left in this very moment drops the slot, which lets the next one in.
             let _ = tell.send(self.slot(&model, since));
         }
@@ -139,6 +161,25 @@ impl Admission {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turn {
+    /// # Errors
+    /// None in practice: see below.
+    pub(crate) async fn slot(self) -> Result<Slot, QueueFull> {
+        match self {
+            Self::Now(slot) => Ok(slot),
+            // The sender lives in the queue until it is used, and the queue lives as long as its admission.
+            Self::Waits(waits) => waits.told.await.map_err(|_| QueueFull),
+        }
+    }
+
+    pub(crate) fn place(&self) -> Option<Place> {
+        match self {
+            Self::Now(_) => None,
+            Self::Waits(waits) => Some(waits.place.clone()),
+        }
     }
 }
 
@@ -170,16 +211,20 @@ mod tests {
     use futures_util::FutureExt;
     use std::pin::pin;
 
+    async fn slot(admission: &Admission, model: &str) -> Slot {
+        admission.enter(model).unwrap().slot().await.unwrap()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn slots_are_handed_on_in_order_and_counted() {
         let admission = Admission::new(1);
-        let first = admission.acquire("a").await.unwrap();
-        let mut second = pin!(admission.acquire("a"));
+        let first = slot(&admission, "a").await;
+        let mut second = pin!(slot(&admission, "a"));
         assert!(second.as_mut().now_or_never().is_none());
         assert_eq!((admission.outlook().waiting, admission.outlook().active), (1, 1));
         tokio::time::advance(Duration::from_secs(4)).await;
         drop(first);
-        let second = second.await.unwrap();
+        let second = second.await;
         assert_eq!(second.waited, Duration::from_secs(4));
         assert_eq!(admission.outlook().eta, Duration::from_secs(4), "one round of what the last call took");
         drop(second);
@@ -189,31 +234,31 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn calls_for_the_model_in_use_pass_until_the_head_has_waited_long() {
         let admission = Admission::new(1);
-        let first = admission.acquire("a").await.unwrap();
-        let mut other = pin!(admission.acquire("b"));
+        let first = slot(&admission, "a").await;
+        let mut other = pin!(slot(&admission, "b"));
         assert!(other.as_mut().now_or_never().is_none());
-        let mut same = pin!(admission.acquire("a"));
+        let mut same = pin!(slot(&admission, "a"));
         assert!(same.as_mut().now_or_never().is_none());
         drop(first);
-        let same = same.await.unwrap();
-        let mut third = pin!(admission.acquire("a"));
+        let same = same.await;
+        let mut third = pin!(slot(&admission, "a"));
         assert!(third.as_mut().now_or_never().is_none());
         tokio::time::advance(PATIENCE_OF_THE_HEAD).await;
         drop(same);
         assert!(third.as_mut().now_or_never().is_none(), "nobody passes a head that has waited long");
-        drop(other.await.unwrap());
-        third.await.unwrap();
+        drop(other.await);
+        third.await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_leaves_the_queue_does_not_keep_the_slot() {
         let admission = Admission::new(1);
-        let first = admission.acquire("a").await.unwrap();
+        let first = slot(&admission, "a").await;
         {
-            let mut gone = pin!(admission.acquire("a"));
+            let mut gone = pin!(slot(&admission, "a"));
             assert!(gone.as_mut().now_or_never().is_none());
         }
         drop(first);
-        assert!(admission.acquire("a").now_or_never().is_some_and(|slot| slot.is_ok()));
+        assert!(slot(&admission, "a").now_or_never().is_some());
     }
 }

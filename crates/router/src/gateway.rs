@@ -5,7 +5,8 @@
 //!                              └─ failed ─▶ the vendor's error
 //! ```
 //! The head of a stream waits for the first content, because only then it is known who answers. A client that streams and
-//! would wait longer than [`HEAD_PATIENCE`] gets its head early and signs of life after it; what fails then fails in band.
+//! would wait longer than [`HEAD_PATIENCE`] gets its head early and signs of life after it, with its place in the queue where
+//! it waits in one; what fails then fails in band.
 
 mod body;
 mod embeddings;
@@ -86,7 +87,9 @@ impl Router {
             wants_usage: asked.peek.wants_usage,
             estimated_input_tokens: asked.peek.estimated_tokens(),
         };
-        let mut steps = Run::new(self.inner.clone(), call).steps();
+        let run = Run::new(self.inner.clone(), call);
+        let standing = run.standing.clone();
+        let mut steps = run.steps();
         let head_due = Instant::now() + HEAD_PATIENCE;
         let committed = loop {
             let step = if asked.peek.stream {
@@ -101,12 +104,13 @@ impl Router {
                 Some(Step::Committed(committed)) => break Some(*committed),
                 Some(Step::Failed { error, .. }) => return Err(error),
                 Some(Step::Accepted { .. } | Step::Gave(_)) => {}
-                Some(Step::Frame(_)) | None => return Err(Error::Cancelled),
+                Some(Step::Frame(_) | Step::Finished { .. }) | None => return Err(Error::Cancelled),
             }
         };
         if asked.peek.stream {
-            let encoding = Encoding::new(asked.dialect, envelope, steps, HEARTBEAT);
-            let mut response = Response::new(Body::Stream(Box::pin(encoding.into_stream(committed.clone()).map(Ok))));
+            let encoding = Encoding::new(asked.dialect, envelope, steps, HEARTBEAT, standing);
+            let stream = encoding.into_stream(committed.is_none()).map(Ok);
+            let mut response = Response::new(Body::Stream(Box::pin(stream)));
             head::stream(response.headers_mut(), asked.dialect);
             head::tell(response.headers_mut(), committed.as_ref(), id);
             head::limits(response.headers_mut(), committed.as_ref(), asked.dialect, self.inner.clock.now());
@@ -130,7 +134,7 @@ async fn gathered(
     let mut is_first = true;
     while let Some(step) = steps.next().await {
         match step {
-            Step::Frame(Frame { raw, events }) => {
+            Step::Frame(Frame { raw, events }) | Step::Finished { frame: Frame { raw, events }, .. } => {
                 let finished = events.iter().any(|event| matches!(event, Event::Finished(_)));
                 // The provider's own body, to the byte.
                 if let Some(body) = raw.filter(|_| is_first && finished) {

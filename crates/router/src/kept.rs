@@ -2,7 +2,6 @@
 
 use crate::{
     Event,
-    accounts::Price,
     answer::{Block, Finish, Usage, Whole},
     call::Call,
     dialect::Dialect,
@@ -105,7 +104,6 @@ impl KeptAnswer {
             usage: Some(Usage::default()),
             // Nobody was asked, so nobody is paid.
             cost_microusd: Some(0),
-            price: Some(Price::FREE),
             rates: None,
             context_tokens: None,
         }

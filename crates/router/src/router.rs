@@ -3,7 +3,7 @@
 use crate::{
     Awaited, Call, Error, RouteConfig,
     accounts::{Price, Prices},
-    admission::{Admission, QueueFull, Slot},
+    admission::{Admission, QueueFull, Slot, Standing},
     books::Books,
     catalogue::{Freshness, Shelf},
     departure::Departures,
@@ -305,20 +305,28 @@ impl Inner {
         })
     }
 
-    /// A place among the calls of this target's provider, once there is one.
-    pub(crate) async fn slot(&self, candidate: &Candidate, deadline: Option<Instant>) -> Result<Slot, Error> {
+    /// A place among the calls of this target's provider, once there is one. `standing` tells of the wait for it.
+    pub(crate) async fn slot(
+        &self,
+        candidate: &Candidate,
+        deadline: Option<Instant>,
+        standing: &Standing,
+    ) -> Result<Slot, Error> {
         let admission = self.admission(candidate.shelf);
-        let (provider, after) = (candidate.model.provider.clone(), self.limits.queue);
+        let provider = || candidate.model.provider.clone();
+        let full = |QueueFull| Error::RateLimited {
+            provider: provider(),
+            message: "its queue here is full".to_owned(),
+            retry_after: Some(admission.outlook().eta),
+        };
+        let after = self.limits.queue;
         let due = Instant::now() + after;
         let due = deadline.map_or(due, |deadline| deadline.min(due));
-        match timeout_at(due, admission.acquire(&candidate.model.name)).await {
-            Ok(Ok(slot)) => Ok(slot),
-            Ok(Err(QueueFull)) => Err(Error::RateLimited {
-                provider,
-                message: "its queue here is full".to_owned(),
-                retry_after: Some(admission.outlook().eta),
-            }),
-            Err(_) => Err(Error::TimedOut { provider, awaited: Awaited::Queue, after }),
+        let turn = admission.enter(&candidate.model.name).map_err(full)?;
+        standing.at(turn.place());
+        match timeout_at(due, turn.slot()).await {
+            Ok(slot) => slot.map_err(full),
+            Err(_) => Err(Error::TimedOut { provider: provider(), awaited: Awaited::Queue, after }),
         }
     }
 

@@ -25,7 +25,8 @@ mod trace;
 
 use crate::{
     Conversation, Error, Event, Frame,
-    accounts::{Price, RateLimits},
+    accounts::RateLimits,
+    admission::Standing,
     answer::{Finish, Usage},
     call::Call,
     catalogue::Freshness,
@@ -47,7 +48,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::time::Instant;
 pub(crate) use trace::{Ended, Trace, millis};
 
-/// What a run says, in order. The last one is a frame with [`Event::Finished`], or [`Step::Failed`].
+/// What a run says, in order. The last one is [`Step::Finished`] or [`Step::Failed`].
 #[derive(Debug)]
 pub(crate) enum Step {
     /// A target took the request. Said again for every further target.
@@ -61,6 +62,12 @@ pub(crate) enum Step {
     /// From here on frames follow.
     Committed(Box<Committed>),
     Frame(Frame),
+    /// The frame with [`Event::Finished`], and what the call came to with every target that was asked; `None` where a price is
+    /// not known.
+    Finished {
+        frame: Frame,
+        cost_microusd: Option<u64>,
+    },
     /// Nothing comes after it. With the targets that came to nothing and were not said yet.
     Failed {
         error: Error,
@@ -86,16 +93,11 @@ pub(crate) struct Committed {
     /// Known when the answer was verified before it was passed on.
     pub(crate) usage: Option<Usage>,
     pub(crate) cost_microusd: Option<u64>,
-    pub(crate) price: Option<Price>,
     pub(crate) rates: Option<RateLimits>,
     pub(crate) context_tokens: Option<u64>,
 }
 
 impl Committed {
-    pub(crate) fn cost_of(&self, usage: Usage) -> Option<u64> {
-        self.price.map(|price| price.cost_microusd(&usage))
-    }
-
     /// Of whose answer nothing is known yet.
     pub(crate) fn by(candidate: &Candidate, fallbacks: usize) -> Self {
         let model = &candidate.model;
@@ -110,15 +112,14 @@ impl Committed {
             flaws: Vec::new(),
             usage: None,
             cost_microusd: None,
-            price: candidate.price,
             rates: None,
             context_tokens: model.context_tokens,
         }
     }
 
     /// Whose answer came to this.
-    pub(crate) fn counted(self, usage: Usage) -> Self {
-        Self { usage: Some(usage), cost_microusd: self.cost_of(usage), ..self }
+    pub(crate) fn counted(self, usage: Usage, cost_microusd: Option<u64>) -> Self {
+        Self { usage: Some(usage), cost_microusd, ..self }
     }
 }
 
@@ -145,6 +146,8 @@ pub(crate) struct Run {
     /// The first answer that had a flaw, in case nobody does better.
     flawed: Option<Flawed>,
     rescues: u32,
+    /// Of the queue it waits in.
+    pub(crate) standing: Standing,
 }
 
 enum Phase {
@@ -194,6 +197,7 @@ impl Run {
             overflowed_tokens: None,
             flawed: None,
             rescues: 0,
+            standing: Standing::default(),
         }
     }
 
@@ -463,7 +467,7 @@ impl Run {
             ..Committed::by(&attempt.candidate, self.booking.trace.fallbacks())
         };
         match &attempt.whole.finish {
-            Some(finish) => committed.counted(finish.usage),
+            Some(finish) => committed.counted(finish.usage, self.booking.trace.cost_with_whole(attempt)),
             None => committed,
         }
     }
@@ -535,7 +539,7 @@ impl Run {
             attempt.done(&self.inner);
         }
         self.booking.end(Ended::Succeeded);
-        Step::Frame(frame)
+        Step::Finished { frame, cost_microusd: self.booking.trace.cost_microusd() }
     }
 
     fn answer_from_memory(&mut self, kept: KeptAnswer) -> Step {

@@ -1,10 +1,10 @@
 //! The body of a streamed answer: steps in, the dialect's bytes out.
 
 use crate::{
-    Error, Event,
-    accounts::Price,
+    Error,
+    admission::{Ahead, Standing},
     dialect::{Dialect, Encoder, Envelope},
-    run::{Committed, Step},
+    run::Step,
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, Stream, StreamExt, stream};
@@ -19,27 +19,33 @@ pub(super) struct Encoding<S> {
     encoder: Box<dyn Encoder>,
     steps: S,
     heartbeat: Duration,
-    price: Option<Price>,
+    standing: Standing,
+    /// The head went out before anything was said: a sign of life follows it at once.
+    early: bool,
     over: bool,
 }
 
 impl<S: Stream<Item = Step> + Send + Unpin + 'static> Encoding<S> {
-    pub(super) fn new(dialect: Dialect, envelope: Envelope, steps: S, heartbeat: Duration) -> Self {
-        Self { dialect, encoder: dialect.encoder(envelope), steps, heartbeat, price: None, over: false }
+    pub(super) fn new(dialect: Dialect, envelope: Envelope, steps: S, heartbeat: Duration, standing: Standing) -> Self {
+        Self { dialect, encoder: dialect.encoder(envelope), steps, heartbeat, standing, early: false, over: false }
     }
 
-    /// `committed` is what was said before the head went out, if anything was.
-    pub(super) fn into_stream(mut self, committed: Option<Committed>) -> impl Stream<Item = Bytes> + Send + 'static {
-        self.price = committed.and_then(|committed| committed.price);
+    /// `early`: the head goes out although nobody has said anything yet.
+    pub(super) fn into_stream(mut self, early: bool) -> impl Stream<Item = Bytes> + Send + 'static {
+        self.early = early;
         stream::unfold(self, |mut encoding| async move { Some((encoding.next().await?, encoding)) })
     }
 
     async fn next(&mut self) -> Option<Bytes> {
         let mut out = BytesMut::new();
+        if std::mem::take(&mut self.early) {
+            self.show_life(&mut out);
+            return Some(out.freeze());
+        }
         while !self.over {
             match timeout(self.heartbeat, self.steps.next()).await {
                 Ok(step) => self.step(step, &mut out),
-                Err(_) => self.encoder.heartbeat(&mut out),
+                Err(_) => self.show_life(&mut out),
             }
             while out.len() < TOGETHER && !self.over {
                 // What is there already goes with it; what is not is waited for the next time.
@@ -57,16 +63,11 @@ impl<S: Stream<Item = Step> + Send + Unpin + 'static> Encoding<S> {
 
     fn step(&mut self, step: Option<Step>, out: &mut BytesMut) {
         match step {
-            Some(Step::Frame(frame)) => {
-                let finish = frame.events.iter().find_map(|event| match event {
-                    Event::Finished(finish) => Some(finish.usage),
-                    _ => None,
-                });
-                if let Some(usage) = finish {
-                    self.over = true;
-                    if let Some(price) = self.price {
-                        self.comment(&format!("x-devmesh-cost-microusd: {}", price.cost_microusd(&usage)), out);
-                    }
+            Some(Step::Frame(frame)) => self.encoder.frame(frame, out),
+            Some(Step::Finished { frame, cost_microusd }) => {
+                self.over = true;
+                if let Some(cost) = cost_microusd {
+                    self.comment(&format!("x-devmesh-cost-microusd: {cost}"), out);
                 }
                 self.encoder.frame(frame, out);
             }
@@ -76,7 +77,6 @@ impl<S: Stream<Item = Step> + Send + Unpin + 'static> Encoding<S> {
             }
             // It was not known yet when the head went out.
             Some(Step::Committed(committed)) => {
-                self.price = committed.price;
                 self.comment(&format!("x-devmesh-provider: {}", committed.provider), out);
                 self.comment(&format!("x-devmesh-model: {}", committed.model), out);
             }
@@ -87,6 +87,14 @@ impl<S: Stream<Item = Step> + Send + Unpin + 'static> Encoding<S> {
                 self.encoder.fail(&Error::Cancelled, out);
             }
         }
+    }
+
+    fn show_life(&mut self, out: &mut BytesMut) {
+        if let Some(Ahead { position, eta }) = self.standing.now() {
+            let eta = eta.map(|eta| format!("; eta={}", eta.as_secs())).unwrap_or_default();
+            self.comment(&format!("x-devmesh-queue: position={position}{eta}"), out);
+        }
+        self.encoder.heartbeat(out);
     }
 
     /// Server-sent events have comments, which clients skip; lines of JSON have none.

@@ -3,6 +3,7 @@
 use super::{Body, Inbound, failure, head, whole};
 use crate::{
     Awaited, Error, Router,
+    admission::Standing,
     answer::Usage,
     call::Call,
     catalogue::Freshness,
@@ -122,7 +123,8 @@ impl Embedding {
             let error = match self.ask(&candidate, begun).await {
                 Ok(embeddings) => {
                     let usage = Usage { input_tokens: embeddings.input_tokens, ..Usage::default() };
-                    let committed = Committed::by(&candidate, self.booking.trace.fallbacks()).counted(usage);
+                    let committed = Committed::by(&candidate, self.booking.trace.fallbacks())
+                        .counted(usage, candidate.price.map(|price| price.cost_microusd(&usage)));
                     self.booking.trace.answered(&candidate, begun, usage);
                     return Ok((embeddings, Committed { rates: self.booking.rates(), ..committed }));
                 }
@@ -156,7 +158,7 @@ impl Embedding {
 
     async fn ask(&mut self, candidate: &Candidate, begun: Instant) -> Result<Embeddings, Error> {
         let permit = self.inner.permit(candidate)?;
-        let _slot = self.inner.slot(candidate, self.deadline).await?;
+        let _slot = self.inner.slot(candidate, self.deadline, &Standing::default()).await?;
         let checkpoint = self.inner.departures(&self.call, candidate);
         let request = EmbedRequest {
             model: candidate.model.name.clone(),

@@ -4,7 +4,7 @@
 use super::{Body, failure, head};
 use crate::{
     Error, Router,
-    admission::Slot,
+    admission::{Slot, Standing},
     answer::Usage,
     call::{Call, Caller},
     conversation::Conversation,
@@ -129,7 +129,7 @@ impl Router {
                 kept.append(HeaderName::from_static(header), value.clone());
             }
         }
-        let slot = self.inner.slot(&candidate, None).await?;
+        let slot = self.inner.slot(&candidate, None, &Standing::default()).await?;
         let forward = Forward {
             method,
             path,

@@ -81,7 +81,7 @@ impl Run {
         let provider = || candidate.model.provider.clone();
         let trace = self.booking.trace.attempt_begins();
         let permit = inner.permit(candidate)?;
-        let slot = inner.slot(candidate, self.deadline).await?;
+        let slot = inner.slot(candidate, self.deadline, &self.standing).await?;
         let changed = self.changed(&mode)?;
         let checkpoint = inner.departures(&self.call, candidate);
         let redacts = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.redacts());

@@ -16,6 +16,7 @@ struct Items<S> {
     ready: VecDeque<ModelStreamItem>,
     whole: Whole,
     answering: Option<Committed>,
+    cost_microusd: Option<u64>,
     fallbacks: Vec<Fallback>,
     trying: Option<(String, String)>,
     started: Instant,
@@ -32,6 +33,7 @@ pub(crate) fn items(
         ready: VecDeque::new(),
         whole: Whole::default(),
         answering: None,
+        cost_microusd: None,
         fallbacks: Vec::new(),
         trying: None,
         started: Instant::now(),
@@ -58,6 +60,10 @@ impl<S: Stream<Item = Step> + Unpin> Items<S> {
                 Some(Step::Gave(fallback)) => self.fallbacks.push(fallback),
                 Some(Step::Committed(committed)) => self.answering = Some(*committed),
                 Some(Step::Frame(frame)) => self.frame(frame),
+                Some(Step::Finished { frame, cost_microusd }) => {
+                    self.cost_microusd = cost_microusd;
+                    self.frame(frame);
+                }
                 Some(Step::Failed { error, fallbacks }) => {
                     self.fallbacks.extend(fallbacks);
                     self.failed(&error);
@@ -102,7 +108,7 @@ impl<S: Stream<Item = Step> + Unpin> Items<S> {
             finish_reason,
             input_tokens: usage.input_tokens,
             output_tokens: usage.output_tokens,
-            cost_microusd: self.answering.as_ref().and_then(|answering| answering.cost_of(usage)).unwrap_or(0),
+            cost_microusd: self.cost_microusd.unwrap_or(0),
             first_token_ms: millis(self.first_token.unwrap_or(total)),
             total_ms: millis(total),
             fallbacks: std::mem::take(&mut self.fallbacks),

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Error, Event,
-    accounts::Spent,
+    accounts::{Price, Spent},
     answer::Usage,
     call::Call,
     plan::{Candidate, Plan},
@@ -354,6 +354,24 @@ impl Trace {
         self.usage
     }
 
+    /// So far, with every target that was asked.
+    pub(crate) fn cost_microusd(&self) -> Option<u64> {
+        self.cost_microusd
+    }
+
+    /// What the call comes to with this answer.
+    pub(crate) fn cost_with_whole(&self, attempt: &Attempt) -> Option<u64> {
+        if attempt.is_booked {
+            return self.cost_microusd;
+        }
+        self.cost_with(attempt.whole.usage(), attempt.candidate.price.as_ref())
+    }
+
+    fn cost_with(&self, usage: Usage, price: Option<&Price>) -> Option<u64> {
+        let cost = price.map(|price| price.cost_microusd(&usage));
+        self.cost_microusd.zip(cost).map(|(before, cost)| before.saturating_add(cost))
+    }
+
     pub(crate) fn first_token(&self) -> Option<Duration> {
         self.first_token
     }
@@ -410,8 +428,7 @@ impl Trace {
     }
 
     fn add(&mut self, usage: Usage, candidate: &Candidate) {
-        let cost = candidate.price.map(|price| price.cost_microusd(&usage));
-        self.cost_microusd = self.cost_microusd.zip(cost).map(|(before, cost)| before.saturating_add(cost));
+        self.cost_microusd = self.cost_with(usage, candidate.price.as_ref());
         self.usage.input_tokens += usage.input_tokens;
         self.usage.cached_input_tokens += usage.cached_input_tokens;
         self.usage.cache_write_tokens += usage.cache_write_tokens;

@@ -119,8 +119,12 @@ impl Encoder for Lines {
         }
     }
 
-    /// Every line must be an object with an answer in it: clients have nothing that they read past.
-    fn heartbeat(&mut self, _: &mut BytesMut) {}
+    /// Every line must be an object with an answer in it: one without a word adds nothing to it.
+    fn heartbeat(&mut self, out: &mut BytesMut) {
+        if !self.ended {
+            self.say(Said::default(), out);
+        }
+    }
 }
 
 fn write(object: &Value, out: &mut BytesMut) {

@@ -46,9 +46,21 @@ fn encoded(mut encoder: Box<dyn Encoder>, frames: Vec<Frame>) -> String {
     let mut out = BytesMut::new();
     for frame in frames {
         encoder.frame(frame, &mut out);
-        encoder.heartbeat(&mut out);
     }
     String::from_utf8(out.to_vec()).unwrap()
+}
+
+#[test]
+fn a_sign_of_life_is_a_line_without_a_word_until_the_answer_is_over() {
+    let mut encoder = encoder(envelope());
+    let mut out = BytesMut::new();
+    encoder.heartbeat(&mut out);
+    let line: Value = serde_json::from_slice(&out.split()).unwrap();
+    assert_eq!((&line["message"], &line["done"]), (&json!({"role": "assistant", "content": ""}), &json!(false)));
+    encoder.frame(finished(FinishReason::Stop), &mut out);
+    out.clear();
+    encoder.heartbeat(&mut out);
+    assert!(out.is_empty(), "nothing follows the end");
 }
 
 #[test]
