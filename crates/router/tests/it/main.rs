@@ -7,9 +7,19 @@ mod anthropic;
 #[cfg(test)]
 mod books;
 #[cfg(test)]
+mod buffered;
+#[cfg(test)]
+mod cost;
+#[cfg(test)]
+mod exchange;
+#[cfg(test)]
 mod failures;
 #[cfg(test)]
 mod health;
+#[cfg(test)]
+mod leaving;
+#[cfg(test)]
+mod markers;
 #[cfg(test)]
 mod ollama_provider;
 #[cfg(test)]
@@ -17,8 +27,14 @@ mod openai_provider;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod stage;
 #[cfg(test)]
 mod telemetry;
+#[cfg(test)]
+mod truncation;
+#[cfg(test)]
+mod waiting;

@@ -8,11 +8,14 @@
 //! assert_eq!((answer.status, answer.said(), a.received().len()), (200, "Fine.".to_owned(), 2));
 //! ```
 
+mod reading;
+
 use bytes::Bytes;
 use domain::{Clock, ModelCallId, PrincipalId};
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderName, Method, Response};
 use protocol::{ChatMessage, Egress, Location, ModelCallRecord, ModelStreamItem, Role};
+pub use reading::{Ends, says_done};
 use router::{
     Books, Call, Caller, Limits, Mounted, Options, OwnRequest, RouteConfig, Router, Secret,
     accounts::{self, Pending},
@@ -37,6 +40,16 @@ pub const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 /// Every dialect in which a conversation is held.
 pub const DIALECTS: [Dialect; 4] =
     [Dialect::OpenAiChat, Dialect::OpenAiResponses, Dialect::Anthropic, Dialect::OllamaChat];
+
+/// Every dialect, those that only go on with a text included.
+pub const CALLERS: [Dialect; 6] = [
+    Dialect::OpenAiChat,
+    Dialect::OpenAiCompletions,
+    Dialect::OpenAiResponses,
+    Dialect::Anthropic,
+    Dialect::OllamaChat,
+    Dialect::OllamaGenerate,
+];
 
 pub struct Stage {
     pub router: Router,
@@ -215,8 +228,16 @@ pub fn keyed(name: &str, wire: Wire, base_url: &str, location: Location, keys: &
         Wire::Ollama => {
             let (name, base_url) = (name.to_owned(), base_url.to_owned());
             Arc::new(
-                ollama::Ollama::new(ollama::Options { name, base_url, location, api_keys, ..Default::default() })
-                    .unwrap(),
+                // What a test lets a model say does not depend on what it is asked, so no answer is gone on with.
+                ollama::Ollama::new(ollama::Options {
+                    name,
+                    base_url,
+                    location,
+                    api_keys,
+                    prefill: Some(false),
+                    ..Default::default()
+                })
+                .unwrap(),
             )
         }
     };
@@ -238,6 +259,9 @@ pub fn unstreamed(dialect: Dialect) -> Value {
 
 pub fn asking(dialect: Dialect, text: &str, stream: bool) -> Value {
     let wire = match dialect {
+        Dialect::OpenAiCompletions | Dialect::OllamaGenerate => {
+            return json!({"model": CHAIN, "prompt": text, "stream": stream});
+        }
         Dialect::OpenAiResponses => Wire::OpenAiResponses,
         Dialect::Anthropic => Wire::Anthropic,
         Dialect::OllamaChat => Wire::Ollama,
@@ -303,19 +327,26 @@ impl Answer {
         let place = match (self.dialect, self.is_stream()) {
             (Dialect::OpenAiChat, true) => "/choices/0/delta/content",
             (Dialect::OpenAiChat, false) => "/choices/0/message/content",
+            (Dialect::OpenAiCompletions, _) => "/choices/0/text",
             (Dialect::OpenAiResponses, true) => "/delta",
             (Dialect::OpenAiResponses, false) => "/output/0/content/0/text",
             (Dialect::Anthropic, true) => "/delta/text",
             (Dialect::Anthropic, false) => "/content/0/text",
+            (Dialect::OllamaGenerate, _) => "/response",
             _ => "/message/content",
         };
-        self.frames().iter().filter_map(|frame| frame.pointer(place)?.as_str().map(str::to_owned)).collect()
+        let frames = self.frames();
+        // Arguments of tools are told in the same place.
+        let frames = frames.iter().filter(|frame| frame["type"] != "response.function_call_arguments.delta");
+        frames.filter_map(|frame| frame.pointer(place)?.as_str().map(str::to_owned)).collect()
     }
 
     /// Whether the stream ended as the dialect ends one that is whole.
     pub fn is_whole(&self) -> bool {
         match self.dialect {
-            Dialect::OpenAiChat => self.body.ends_with("data: [DONE]\n\n"),
+            Dialect::OpenAiChat | Dialect::OpenAiCompletions => {
+                self.ends().errors == 0 && self.body.ends_with("data: [DONE]\n\n")
+            }
             Dialect::OpenAiResponses => self.body.contains("event: response.completed"),
             Dialect::Anthropic => self.body.contains("event: message_stop"),
             _ => self.frames().last().is_some_and(|frame| frame["done"] == json!(true)),

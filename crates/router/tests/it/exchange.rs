@@ -1,0 +1,203 @@
+//! Every caller at every provider: what a model says arrives whole, in the caller's own words, and is told once.
+
+use crate::stage::{Answer, CALLERS, CHAIN, DIALECTS, Ends, MODEL, Stage, question};
+use router::dialect::Dialect;
+use serde_json::{Value, json};
+use testkit::{FaultyModel, Reply, Wire};
+
+const SAID: &str = "Grüße: one two 🌍 \"three\".";
+
+/// The caller's question, with the wish for token counts where a dialect tells them only then.
+fn counted(dialect: Dialect, stream: bool) -> Value {
+    let mut body = question(dialect, stream);
+    if stream && matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiCompletions) {
+        body["stream_options"] = json!({"include_usage": true});
+    }
+    body
+}
+
+/// The wire that a dialect's bytes pass on as they are.
+fn own_wire(dialect: Dialect) -> Wire {
+    match dialect {
+        Dialect::OpenAiResponses => Wire::OpenAiResponses,
+        Dialect::Anthropic => Wire::Anthropic,
+        Dialect::OllamaChat | Dialect::OllamaGenerate => Wire::Ollama,
+        _ => Wire::OpenAiChat,
+    }
+}
+
+struct Exchange {
+    dialect: Dialect,
+    wire: Wire,
+    model: FaultyModel,
+    answer: Answer,
+}
+
+impl Exchange {
+    /// Each of `dialects` at each wire, streamed and not. Whatever is said: it is told once, by the one target, with its counts.
+    async fn all(dialects: &[Dialect], reply: &Reply, body: impl Fn(Dialect, bool) -> Value, check: impl Fn(&Self)) {
+        for wire in Wire::ALL {
+            for &dialect in dialects {
+                for stream in [true, false] {
+                    let model = FaultyModel::start(wire).await.then(reply.clone().usage(11, 5));
+                    let stage = Stage::over(&[&model]).await;
+                    let answer = stage.ask(dialect, &body(dialect, stream), &[]).await;
+                    let exchange = Self { dialect, wire, model, answer };
+                    let (answer, what) = (&exchange.answer, exchange.what());
+                    assert_eq!((answer.status, exchange.model.received().len()), (200, 1), "{what}");
+                    assert_eq!(answer.usage(), (11, 5), "{what}");
+                    assert!(!stream || answer.ends() == Ends::of_a_whole(dialect), "{:?}: {what}", answer.ends());
+                    check(&exchange);
+                }
+            }
+        }
+    }
+
+    fn what(&self) -> String {
+        format!("{:?} over {:?}: {:?}", self.dialect, self.wire, self.answer)
+    }
+
+    fn passes(&self) -> bool {
+        own_wire(self.dialect) == self.wire
+    }
+
+    fn received(&self) -> Value {
+        self.model.received()[0].body.clone()
+    }
+}
+
+#[tokio::test]
+async fn a_text_arrives_in_every_dialect_from_every_provider() {
+    Exchange::all(&CALLERS, &Reply::text(SAID), counted, |exchange| {
+        assert_eq!(exchange.answer.said(), SAID, "{}", exchange.what());
+        assert_eq!(exchange.answer.header("x-devmesh-lost-fields"), None, "{}", exchange.what());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_carried_is_named_and_everything_else_is() {
+    let novel = |dialect, stream| {
+        let mut body = counted(dialect, stream);
+        body["novel"] = json!({"of": "next year"});
+        body
+    };
+    Exchange::all(&CALLERS, &Reply::text(SAID), novel, |exchange| {
+        let (lost, got) = (exchange.answer.header("x-devmesh-lost-fields"), exchange.received()["novel"].clone());
+        let expected =
+            if exchange.passes() { (None, json!({"of": "next year"})) } else { (Some("/novel"), Value::Null) };
+        assert_eq!((lost, got), expected, "{}", exchange.what());
+    })
+    .await;
+}
+
+fn with_tool(dialect: Dialect, stream: bool) -> Value {
+    let mut body = counted(dialect, stream);
+    let schema = json!({"type": "object", "properties": {"query": {"type": "string"}, "count": {"type": "integer"}}});
+    let function = json!({"name": "search", "description": "Looks things up.", "parameters": schema});
+    body["tools"] = match dialect {
+        Dialect::OpenAiResponses => {
+            json!([{"type": "function", "name": "search", "description": "Looks things up.", "parameters": schema}])
+        }
+        Dialect::Anthropic => {
+            json!([{"name": "search", "description": "Looks things up.", "input_schema": schema}])
+        }
+        _ => json!([{"type": "function", "function": function}]),
+    };
+    body
+}
+
+#[tokio::test]
+async fn a_tool_call_arrives_in_every_dialect_that_has_them() {
+    let arguments = json!({"query": "a rather \"long\" question", "count": 3});
+    for text in ["", "Let me look."] {
+        let reply = Reply::text(text).tool("search", arguments.clone());
+        Exchange::all(&DIALECTS, &reply, with_tool, |exchange| {
+            let expected = [("search".to_owned(), arguments.clone())];
+            assert_eq!(exchange.answer.called(), expected, "{}", exchange.what());
+            if !text.is_empty() {
+                assert_eq!(exchange.answer.said(), text, "{}", exchange.what());
+            }
+        })
+        .await;
+    }
+}
+
+fn schema() -> Value {
+    json!({
+        "type": "object", "properties": {"answer": {"type": "integer"}}, "required": ["answer"],
+        "additionalProperties": false,
+    })
+}
+
+fn with_schema(dialect: Dialect, stream: bool) -> Value {
+    let mut body = counted(dialect, stream);
+    let named = json!({"name": "answer", "schema": schema(), "strict": true});
+    match dialect {
+        Dialect::OpenAiResponses => {
+            body["text"] =
+                json!({"format": {"type": "json_schema", "name": "answer", "schema": schema(), "strict": true}});
+        }
+        Dialect::Anthropic => body["output_config"] = json!({"format": {"type": "json_schema", "schema": schema()}}),
+        Dialect::OllamaChat | Dialect::OllamaGenerate => body["format"] = schema(),
+        _ => body["response_format"] = json!({"type": "json_schema", "json_schema": named}),
+    }
+    body
+}
+
+#[tokio::test]
+async fn the_shape_that_an_answer_must_have_reaches_every_provider() {
+    let dialects: Vec<_> = CALLERS.into_iter().filter(|dialect| *dialect != Dialect::OpenAiCompletions).collect();
+    let said = r#"{"answer": 42}"#;
+    Exchange::all(&dialects, &Reply::text(said), with_schema, |exchange| {
+        let asked = exchange.received();
+        let told = match exchange.wire {
+            Wire::OpenAiChat => asked["response_format"]["json_schema"]["schema"] == schema(),
+            Wire::OpenAiResponses => asked["text"]["format"]["schema"] == schema(),
+            Wire::Ollama => asked["format"] == schema(),
+            Wire::Anthropic if exchange.passes() => asked["output_config"]["format"]["schema"] == schema(),
+            // A model that is not known to take schemas is asked in words.
+            Wire::Anthropic => asked["system"].to_string().contains("JSON Schema"),
+        };
+        assert!(told, "{asked} {}", exchange.what());
+        assert_eq!(exchange.answer.said(), said, "{}", exchange.what());
+    })
+    .await;
+}
+
+/// The router's own comments are no part of the vendor's answer.
+fn without_comments(body: &str) -> String {
+    body.split_inclusive("\n\n").filter(|event| !event.starts_with(": ")).collect()
+}
+
+#[tokio::test]
+async fn where_caller_and_provider_speak_the_same_every_byte_passes_both_ways() {
+    let call = Reply::text("Let me look.").tool("search", json!({"query": "q"}));
+    let replies = [(Reply::text(SAID), false), (Reply::text(SAID).thinking("Hm. 🌍"), false), (call, true)];
+    for (dialect, (reply, tools)) in
+        CALLERS.into_iter().flat_map(|dialect| replies.clone().map(|reply| (dialect, reply)))
+    {
+        for stream in [true, false] {
+            // An Ollama is always asked for a stream, so that a stall can be seen; its one body is put together here.
+            let is_ollama = own_wire(dialect) == Wire::Ollama;
+            if (is_ollama && !stream) || (tools && !DIALECTS.contains(&dialect)) {
+                continue;
+            }
+            let (a, twin) = (
+                FaultyModel::start(own_wire(dialect)).await.then(reply.clone()),
+                FaultyModel::start(own_wire(dialect)).await.then(reply.clone()),
+            );
+            let stage = Stage::over(&[&a]).await;
+            let body = if tools { with_tool(dialect, stream) } else { counted(dialect, stream) };
+            let answer = stage.ask(dialect, &body, &[]).await;
+            let sent = a.received()[0].clone();
+            if !is_ollama {
+                let expected = body.to_string().replace(&format!("\"{CHAIN}\""), &format!("\"{MODEL}\""));
+                assert_eq!(String::from_utf8_lossy(&sent.bytes), expected, "{dialect:?}, stream {stream}");
+            }
+            let url = format!("http://{}{}", twin.address(), sent.path);
+            let said = reqwest::Client::new().post(url).body(sent.bytes.clone()).send().await.unwrap();
+            assert_eq!(without_comments(&answer.body), said.text().await.unwrap(), "{dialect:?}, stream {stream}");
+        }
+    }
+}

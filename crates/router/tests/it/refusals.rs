@@ -1,0 +1,104 @@
+//! Providers that refuse: whose fault it is decides who is asked next, and what the caller is told.
+
+use crate::stage::{CALLERS, KEY, MODEL, Stage, keyed, question, streamed, unstreamed};
+use protocol::Location;
+use router::dialect::Dialect;
+use std::time::Duration;
+use testkit::{FaultyModel, Reply, RetryAfter, ServedModel, Wire};
+use tokio::time::Instant;
+
+#[tokio::test(start_paused = true)]
+async fn a_credential_that_is_refused_rests_and_the_next_one_answers() {
+    for wire in Wire::ALL {
+        for status in [401, 402, 403] {
+            let model = FaultyModel::start(wire).await.then(Reply::status(status)).then(Reply::text("Forty two."));
+            let keys = ["sk-bad", KEY];
+            let provider = keyed("a", wire, &model.base_url(), Location::Local, &keys);
+            let stage = Stage::of(vec![provider], |_| ()).await;
+            for _ in 0..3 {
+                let answer = stage.ask(Dialect::Anthropic, &streamed(Dialect::Anthropic), &[]).await;
+                let what = format!("{status} of {wire:?}: {answer:?}");
+                assert_eq!((answer.status, answer.said().as_str()), (200, "Forty two."), "{what}");
+            }
+            let header = if wire == Wire::Anthropic { "x-api-key" } else { "authorization" };
+            let used: Vec<_> = model.received().iter().map(|request| request.headers[header].clone()).collect();
+            assert_eq!(used.len(), 4, "{status} of {wire:?}: {used:?}");
+            assert!(used[1..].iter().all(|key| *key == used[1] && *key != used[0]), "{status} of {wire:?}: {used:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_providers_account_is_never_the_callers() {
+    for dialect in CALLERS {
+        for wire in Wire::ALL {
+            for status in [401, 402, 403] {
+                let model = FaultyModel::start(wire).await.then(Reply::status(status));
+                let stage = Stage::over(&[&model]).await;
+                for stream in [true, false] {
+                    let answer = stage.ask(dialect, &question(dialect, stream), &[]).await;
+                    assert!(answer.status >= 500, "{status} of {wire:?} to {dialect:?}: {answer:?}");
+                    assert!(!answer.body.contains(KEY), "{answer:?}");
+                }
+                // The second one was not even asked: the only key rests.
+                assert_eq!(model.received().len(), 1, "{status} of {wire:?} to {dialect:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_wrong_is_told_as_it_is_and_not_asked_again() {
+    for dialect in CALLERS {
+        for wire in Wire::ALL {
+            let model = FaultyModel::start(wire).await.then(Reply::status(400));
+            let stage = Stage::over(&[&model]).await;
+            let answer = stage.ask(dialect, &unstreamed(dialect), &[]).await;
+            assert_eq!((answer.status, model.received().len()), (400, 1), "{wire:?} to {dialect:?}: {answer:?}");
+            assert!(answer.error().contains("refused"), "{wire:?} to {dialect:?}: {answer:?}");
+        }
+    }
+}
+
+async fn with_window(tokens: u64) -> FaultyModel {
+    FaultyModel::serve(Wire::Ollama, [ServedModel::new(MODEL).context_tokens(tokens)]).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prompt_that_does_not_fit_goes_to_a_larger_window_and_to_no_other() {
+    for dialect in CALLERS {
+        for stream in [true, false] {
+            let small = with_window(4096).await.then(Reply::overflow());
+            let alike = with_window(4096).await;
+            let large = with_window(8192).await.then(Reply::text("Forty two."));
+            let stage = Stage::over(&[&small, &alike, &large]).await;
+            let answer = stage.ask(dialect, &question(dialect, stream), &[]).await;
+            let asked = [&small, &alike, &large].map(|model| model.received().len());
+            let what = format!("{dialect:?}: {answer:?}");
+            assert_eq!((answer.said().as_str(), asked), ("Forty two.", [1, 0, 1]), "{what}");
+
+            let stage = Stage::over(&[&small, &alike]).await;
+            let answer = stage.ask(dialect, &question(dialect, stream), &[]).await;
+            assert_eq!((answer.status, alike.received().len()), (400, 0), "{what}");
+            assert!(answer.error().contains("does not fit"), "{dialect:?}: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rest_that_is_too_long_is_the_callers_to_wait_for() {
+    let forms = [RetryAfter::Seconds(600), RetryAfter::Millis(600_000), RetryAfter::Date(Duration::from_secs(600))];
+    for dialect in CALLERS {
+        for form in forms {
+            let model = FaultyModel::start(Wire::OpenAiChat).await.then(Reply::rate_limited(form));
+            let stage = Stage::over(&[&model]).await;
+            let begun = Instant::now();
+            let answer = stage.ask(dialect, &streamed(dialect), &[]).await;
+            let what = format!("{form:?} to {dialect:?}: {answer:?}");
+            assert_eq!((answer.status, model.received().len()), (429, 1), "{what}");
+            let wait: u64 = answer.header("retry-after").expect(&what).parse().unwrap();
+            assert!((595..=600).contains(&wait), "{what}");
+            assert!(begun.elapsed() < Duration::from_secs(1), "{what}");
+        }
+    }
+}

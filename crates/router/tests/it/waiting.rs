@@ -1,0 +1,154 @@
+//! What a caller is told while it waits: a head before its connection is taken for dead, signs of life, its place in a
+//! queue; and how long is waited for whom.
+
+use crate::stage::{Answer, CALLERS, Ends, Stage, mounted, streamed, unstreamed};
+use protocol::Location;
+use router::{Mounted, Options, dialect::Dialect};
+use std::time::Duration;
+use testkit::{FaultyModel, Reply, Wire};
+use tokio::time::Instant;
+
+const CHAT: Dialect = Dialect::OpenAiChat;
+
+fn patient(options: &mut Options) {
+    let limits = &mut options.limits;
+    (limits.first_token_cold, limits.first_token_loaded) = (Duration::from_secs(60), Duration::from_secs(60));
+    limits.one_body = Duration::from_secs(60);
+    limits.queue = Duration::from_secs(300);
+}
+
+fn is_sse(dialect: Dialect) -> bool {
+    !matches!(dialect, Dialect::OllamaChat | Dialect::OllamaGenerate)
+}
+
+/// What says "still there" in each dialect and adds nothing to the answer.
+fn signs_of_life(answer: &Answer) -> usize {
+    match answer.dialect {
+        Dialect::Anthropic => answer.body.matches("event: ping").count(),
+        Dialect::OllamaChat => answer.frames().iter().filter(|frame| is_empty(frame, "/message/content")).count(),
+        Dialect::OllamaGenerate => answer.frames().iter().filter(|frame| is_empty(frame, "/response")).count(),
+        _ => answer.body.matches(": still working\n\n").count(),
+    }
+}
+
+fn is_empty(frame: &serde_json::Value, place: &str) -> bool {
+    frame["done"] == false && frame.pointer(place).is_some_and(|text| text == "")
+}
+
+fn comments(answer: &Answer, name: &str) -> Vec<String> {
+    let start = format!(": {name}: ");
+    answer.body.lines().filter_map(|line| line.strip_prefix(&start)).map(str::to_owned).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_goes_out_before_a_slow_answer_and_life_is_shown_until_it_comes() {
+    for wire in Wire::ALL {
+        for dialect in CALLERS {
+            let slow = Reply::text("At last.").first_after(Duration::from_secs(40));
+            let model = FaultyModel::start(wire).await.then(slow);
+            let stage = Stage::with(&[&model], patient).await;
+            let asked = Instant::now();
+            let response = stage.begin(dialect, &streamed(dialect), &[]).await;
+            let waited = asked.elapsed().as_secs();
+            let answer = Answer::read(dialect, response).await;
+            let what = format!("{dialect:?} over {wire:?}: {answer:?}");
+            assert!((14..=16).contains(&waited), "{waited} s: {what}");
+            assert_eq!((answer.status, answer.header("x-devmesh-provider")), (200, None), "{what}");
+            assert!(answer.header("x-devmesh-request-id").is_some(), "{what}");
+            assert_eq!((answer.said().as_str(), answer.ends()), ("At last.", Ends::of_a_whole(dialect)), "{what}");
+            // With the head, and 15 s later. A vendor's own pings pass, too.
+            let signs = signs_of_life(&answer);
+            assert!(signs == 2 || dialect == Dialect::Anthropic && wire == Wire::Anthropic && signs > 2, "{what}");
+            if is_sse(dialect) {
+                assert_eq!(comments(&answer, "x-devmesh-provider"), ["a"], "{what}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_early_head_a_failure_is_told_in_band_and_another_target_still_answers() {
+    for dialect in CALLERS {
+        let silent = FaultyModel::start(Wire::OpenAiChat).await.then(Reply::never_answers());
+        let stage = Stage::with(&[&silent], patient).await;
+        let answer = stage.ask(dialect, &streamed(dialect), &[]).await;
+        let Ends { heads: _, whole, errors, done } = answer.ends();
+        let expected = (200, 0, 1, Ends::of_a_failed(dialect).done);
+        assert_eq!((answer.status, whole, errors, done), expected, "{dialect:?}: {answer:?}");
+        assert!(answer.body.contains("within 60 s"), "{dialect:?}: {answer:?}");
+
+        let well = FaultyModel::start(Wire::Anthropic).await.then(Reply::text("Forty two."));
+        let stage = Stage::with(&[&silent, &well], patient).await;
+        let answer = stage.ask(dialect, &streamed(dialect), &[]).await;
+        let what = format!("{dialect:?}: {answer:?}");
+        assert_eq!((answer.said().as_str(), answer.ends()), ("Forty two.", Ends::of_a_whole(dialect)), "{what}");
+        if is_sse(dialect) {
+            assert_eq!(comments(&answer, "x-devmesh-provider"), ["b"], "{what}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_target_is_asked_once_and_left_within_its_limit() {
+    for wire in Wire::ALL {
+        for reply in [Reply::never_answers(), Reply::hang_after_head(), Reply::role_only_then_stall()] {
+            for body in [streamed(CHAT), unstreamed(CHAT)] {
+                let silent = FaultyModel::start(wire).await.then(reply.clone());
+                let well = FaultyModel::start(Wire::OpenAiChat).await.then(Reply::text("Forty two."));
+                let stage = Stage::over(&[&silent, &well]).await;
+                let answer = stage.ask(CHAT, &body, &[]).await;
+                let what = format!("{wire:?}, {reply:?}: {answer:?}");
+                assert_eq!((answer.said().as_str(), silent.received().len()), ("Forty two.", 1), "{what}");
+                let waited = silent.wait_for_disconnect().await.after_request.as_millis();
+                assert!((1_000..=2_000).contains(&waited), "{waited} ms: {what}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_place_is_told_which_one_and_for_how_long() {
+    for dialect in CALLERS {
+        let slow = Reply::text("one two").first_after(Duration::from_secs(40));
+        let model = FaultyModel::start(Wire::OpenAiChat).await.then(slow);
+        let provider = mounted("a", model.wire(), &model.base_url(), Location::Local);
+        let stage = Stage::of(vec![Mounted { concurrency: 1, ..provider }], patient).await;
+        let ask = async |dialect| stage.ask(dialect, &streamed(dialect), &[]).await;
+        let (first, second, third) = tokio::join!(ask(CHAT), ask(CHAT), ask(dialect));
+        for answer in [&first, &second, &third] {
+            let what = format!("{dialect:?}: {answer:?}");
+            assert_eq!((answer.said().as_str(), answer.is_whole()), ("one two", true), "{what}");
+        }
+        assert_eq!(comments(&first, "x-devmesh-queue"), [] as [String; 0], "it never waited");
+        // At 15 s and 30 s, before anybody knows how long a call takes. From 40 s on it is this one's turn.
+        assert_eq!(comments(&second, "x-devmesh-queue"), ["position=1"; 2], "{dialect:?}");
+        // Until 80 s, and 40 s are what the first call took.
+        let told = comments(&third, "x-devmesh-queue");
+        if is_sse(dialect) {
+            let (before, after) = told.split_at(2);
+            assert_eq!(before, ["position=2"; 2], "{dialect:?}: {told:?}");
+            assert!(after.len() >= 2 && after.iter().all(|told| told == "position=1; eta=40"), "{told:?}");
+        } else {
+            assert!(signs_of_life(&third) >= 4, "lines have no comments: {third:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_takes_too_long_leads_on() {
+    let slow = Reply::text("one two").first_after(Duration::from_secs(40));
+    let a = FaultyModel::start(Wire::OpenAiChat).await.then(slow);
+    let b = FaultyModel::start(Wire::OpenAiChat).await.then(Reply::text("Forty two."));
+    let provider = |name, model: &FaultyModel| mounted(name, model.wire(), &model.base_url(), Location::Local);
+    let providers = vec![Mounted { concurrency: 1, ..provider("a", &a) }, provider("b", &b)];
+    let stage = Stage::of(providers, |options| {
+        patient(options);
+        options.limits.queue = Duration::from_secs(20);
+    })
+    .await;
+    let body = streamed(CHAT);
+    let (first, second) = tokio::join!(stage.ask(CHAT, &body, &[]), stage.ask(CHAT, &body, &[]));
+    assert_eq!((first.said().as_str(), second.said().as_str()), ("one two", "Forty two."), "{second:?}");
+    assert_eq!(comments(&second, "x-devmesh-provider"), ["b"], "{second:?}");
+    assert_eq!(a.received().len(), 1);
+}
