@@ -5,7 +5,7 @@ pub mod ollama;
 pub mod openai;
 
 use crate::{
-    Conversation, Error, Event, Frame,
+    Conversation, Error, Event, Field, Frame,
     dialect::{Asked, Dialect},
     egress::Checkpoint,
     telemetry::TraceContext,
@@ -42,14 +42,14 @@ pub trait Provider: Send + Sync + 'static {
         false
     }
 
-    /// What of `conversation` its servers cannot be told, by JSON pointer in OpenAI's names.
-    fn not_carried(&self, _conversation: &Conversation) -> Vec<&'static str> {
-        Vec::new()
-    }
-
     /// Whether a conversation that ends with the beginning of an assistant's answer is gone on with, rather than answered.
     fn continues_prefill(&self, _model: &str) -> bool {
         false
+    }
+
+    /// What the caller said in a request that is translated and this model is not told, because it has no words for it.
+    fn not_carried(&self, _model: &str, _conversation: &Conversation) -> Vec<Field> {
+        Vec::new()
     }
 
     /// What is loaded now, where the provider knows such a thing. `None`: it does not, or did not answer.

@@ -452,16 +452,16 @@ impl Run {
     fn commit(&mut self, whole: bool, flaws: &[Flaw]) -> Option<Step> {
         let attempt = self.attempt.as_ref()?;
         // A rescue goes on where the caller's answer stopped: its head went out long ago.
-        let head = (self.rescues == 0).then(|| Step::Committed(Box::new(self.committed(attempt, flaws))));
         let lost = attempt.lost(&self.call.asked);
-        self.booking.trace.committed(attempt, flaws, lost);
+        self.booking.trace.committed(attempt, flaws, &lost);
+        let head = (self.rescues == 0).then(|| Step::Committed(Box::new(self.committed(attempt, flaws, lost))));
         self.phase = Phase::PassingHeld { whole };
         head
     }
 
-    fn committed(&self, attempt: &Attempt, flaws: &[Flaw]) -> Committed {
+    fn committed(&self, attempt: &Attempt, flaws: &[Flaw], lost: Vec<String>) -> Committed {
         let committed = Committed {
-            lost: attempt.lost(&self.call.asked),
+            lost,
             flaws: flaws.iter().map(ToString::to_string).collect(),
             rates: self.booking.rates(),
             ..Committed::by(&attempt.candidate, self.booking.trace.fallbacks())

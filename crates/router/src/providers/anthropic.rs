@@ -15,7 +15,7 @@ mod listing;
 mod wire;
 
 use crate::{
-    Error, Secret,
+    Conversation, Error, Field, Secret,
     dialect::Dialect,
     endpoint::{Endpoint, Request, Scheme, json_headers},
     http::CONNECT_TIMEOUT,
@@ -142,6 +142,14 @@ impl Anthropic {
         capabilities
     }
 
+    fn limits(&self, model: &str) -> body::Limits {
+        let known = self.known(model).and_then(|known| known.max_output_tokens);
+        body::Limits {
+            capabilities: self.capabilities(model),
+            default_max_tokens: known.unwrap_or(self.options.default_max_tokens),
+        }
+    }
+
     fn headers(&self, request: &ChatRequest, accept: &'static str) -> HeaderMap {
         let mut headers = json_headers(accept);
         headers.insert(VERSION, self.version.clone());
@@ -169,12 +177,7 @@ impl Anthropic {
             let manner = Manner { raw, held_back: String::new() };
             return Ok((Fields::of(original)?.with(&changes), request.stream, manner));
         }
-        let known = self.known(&request.model).and_then(|known| known.max_output_tokens);
-        let limits = body::Limits {
-            capabilities: self.capabilities(&request.model),
-            default_max_tokens: known.unwrap_or(self.options.default_max_tokens),
-        };
-        let built = body::build(&request.model, request.conversation()?, &limits)
+        let built = body::build(&request.model, request.conversation()?, &self.limits(&request.model))
             .map_err(|error| Error::invalid("", error.to_string()))?;
         Ok((built.json.into(), true, Manner { raw, held_back: built.held_back }))
     }
@@ -246,6 +249,10 @@ impl Provider for Anthropic {
 
     fn continues_prefill(&self, model: &str) -> bool {
         self.capabilities(model).prefill
+    }
+
+    fn not_carried(&self, model: &str, conversation: &Conversation) -> Vec<Field> {
+        body::not_carried(conversation, &self.limits(model))
     }
 
     async fn count_tokens(&self, request: &ChatRequest) -> Result<Option<u64>, Error> {

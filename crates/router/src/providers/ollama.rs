@@ -21,7 +21,7 @@ mod request;
 mod stream;
 
 use crate::{
-    Awaited, Conversation, Error, Secret,
+    Awaited, Conversation, Error, Field, Secret,
     dialect::Dialect,
     egress::Checkpoint,
     endpoint::{Endpoint, Request, Scheme, json_headers},
@@ -342,14 +342,14 @@ impl Provider for Ollama {
         matches!(dialect, Dialect::OllamaChat | Dialect::OllamaGenerate)
     }
 
-    fn not_carried(&self, conversation: &Conversation) -> Vec<&'static str> {
-        request::not_carried(conversation)
-    }
-
     /// Of a model that was never listed or asked, nothing is known: `false`.
     fn continues_prefill(&self, model: &str) -> bool {
         let known = || self.remembered(&tagged(model)).is_some_and(|(_, details)| details.continues);
         self.options.prefill.unwrap_or_else(known)
+    }
+
+    fn not_carried(&self, _: &str, conversation: &Conversation) -> Vec<Field> {
+        request::not_carried(conversation)
     }
 
     async fn loaded(&self) -> Option<Vec<Loaded>> {

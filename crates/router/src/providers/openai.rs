@@ -18,7 +18,7 @@ mod tool_calls;
 
 use super::{ByteStream, ChatRequest, ChatStream, EmbedRequest, Embeddings, Forward, Patience, Provider};
 use crate::{
-    Error, Secret,
+    Conversation, Error, Field, Secret,
     dialect::Dialect,
     endpoint::{Endpoint, Request, Scheme, json_headers, passing},
     http::CONNECT_TIMEOUT,
@@ -372,6 +372,14 @@ impl Provider for OpenAi {
 
     fn continues_prefill(&self, model: &str) -> bool {
         self.prefill(model) != Prefill::None
+    }
+
+    fn not_carried(&self, _: &str, conversation: &Conversation) -> Vec<Field> {
+        let unknown = match self.options.api {
+            Api::ChatCompletions => chat_request::unknown(self.options.location),
+            Api::Responses => responses_request::UNKNOWN,
+        };
+        unknown.iter().copied().filter(|field| field.is_said(conversation)).collect()
     }
 
     async fn embed(&self, request: EmbedRequest) -> Result<Embeddings, Error> {

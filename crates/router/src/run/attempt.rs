@@ -234,8 +234,10 @@ impl Attempt {
             return Vec::new();
         }
         let Ok(conversation) = asked.conversation() else { return Vec::new() };
-        let not_carried = self.candidate.provider.not_carried(conversation);
-        conversation.lost.iter().cloned().chain(not_carried.into_iter().map(str::to_owned)).collect()
+        let model = &self.candidate.model.name;
+        let fields = self.candidate.provider.not_carried(model, conversation);
+        let fields = fields.into_iter().map(|field| field.pointer(asked.dialect).to_owned());
+        conversation.lost.iter().cloned().chain(fields).collect()
     }
 
     pub(crate) fn failed(mut self: Box<Self>, error: Error) -> Failed {

@@ -181,7 +181,7 @@ impl Trace {
         );
     }
 
-    pub(crate) fn committed(&mut self, attempt: &Attempt, flaws: &[Flaw], lost: Vec<String>) {
+    pub(crate) fn committed(&mut self, attempt: &Attempt, flaws: &[Flaw], lost: &[String]) {
         let model = &attempt.candidate.model;
         self.queued = attempt.waited;
         self.redacted(attempt.redactions);
@@ -189,7 +189,12 @@ impl Trace {
         record.provider = Some(model.provider.clone());
         record.model = Some(model.name.clone());
         record.digest.clone_from(&model.digest);
-        record.lost_fields = lost;
+        // Of every target that answered a part.
+        for field in lost {
+            if !record.lost_fields.contains(field) {
+                record.lost_fields.push(field.clone());
+            }
+        }
         if !flaws.is_empty() {
             record.quality = Some(flaws.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
         }

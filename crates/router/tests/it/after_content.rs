@@ -143,7 +143,7 @@ async fn half_a_tool_call_is_never_completed_by_another_model() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn half_a_tool_call_that_nobody_has_seen_is_simply_made_again() {
     let arguments = serde_json::json!({"query": "a rather long question"});
     let call = Reply::call("search", arguments.clone());

@@ -15,7 +15,7 @@ fn spoilt() -> Vec<(&'static str, Reply)> {
         ("stalled", reply().stall_after(2)),
         ("an error", reply().error_after(2, "sorry, out of memory")),
         ("cut after all its words", reply().cut_after(99)),
-        ("a loop", Reply::loops("sorry, once more. ", 300)),
+        ("a loop", Reply::loops("sorry,and-once-more,and-once-more-again. ", 200)),
     ]
 }
 

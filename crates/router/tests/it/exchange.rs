@@ -91,6 +91,50 @@ async fn what_cannot_be_carried_is_named_and_everything_else_is() {
     .await;
 }
 
+#[tokio::test]
+async fn what_a_provider_has_no_words_for_is_named_as_the_caller_named_it() {
+    let (penalty, seed, top_k) = (json!(0.5), json!(7), json!(3));
+    for (dialect, told, place) in [
+        (
+            Dialect::OpenAiChat,
+            [("frequency_penalty", penalty.clone()), ("seed", seed.clone()), ("top_k", top_k.clone())],
+            "",
+        ),
+        (Dialect::OllamaChat, [("frequency_penalty", penalty), ("seed", seed), ("top_k", top_k)], "/options"),
+    ] {
+        for (wire, lost) in [
+            (Wire::OpenAiChat, &[][..]),
+            (Wire::Ollama, &[]),
+            (Wire::Anthropic, &["frequency_penalty", "seed"]),
+            (Wire::OpenAiResponses, &["top_k", "frequency_penalty", "seed"]),
+        ] {
+            let mut body = question(dialect, true);
+            for (name, value) in &told {
+                let at = if place.is_empty() { &mut body[name] } else { &mut body["options"][name] };
+                *at = value.clone();
+            }
+            let model = FaultyModel::start(wire).await.then(Reply::text(SAID));
+            let stage = Stage::over(&[&model]).await;
+            let answer = stage.ask(dialect, &body, &[]).await;
+            let named: Vec<_> = lost.iter().map(|name| format!("{place}/{name}")).collect();
+            let header = answer.header("x-devmesh-lost-fields").unwrap_or_default();
+            assert_eq!(header, named.join(", "), "{dialect:?} over {wire:?}");
+            assert_eq!(stage.record(&answer).await.lost_fields, named, "{dialect:?} over {wire:?}");
+            let sent = model.received()[0].body.to_string();
+            for (name, _) in &told {
+                assert_eq!(sent.contains(name), !lost.contains(name), "{name}, {dialect:?} over {wire:?}: {sent}");
+            }
+        }
+    }
+    let mut body = with_tool(Dialect::OpenAiChat, true);
+    (body["tool_choice"], body["parallel_tool_calls"]) = (json!("required"), json!(false));
+    for (wire, lost) in [(Wire::Ollama, Some("/tool_choice, /parallel_tool_calls")), (Wire::Anthropic, None)] {
+        let model = FaultyModel::start(wire).await.then(Reply::call("search", json!({"query": "q"})));
+        let answer = Stage::over(&[&model]).await.ask(Dialect::OpenAiChat, &body, &[]).await;
+        assert_eq!(answer.header("x-devmesh-lost-fields"), lost, "{wire:?}: {answer:?}");
+    }
+}
+
 fn with_tool(dialect: Dialect, stream: bool) -> Value {
     let mut body = counted(dialect, stream);
     let schema = json!({"type": "object", "properties": {"query": {"type": "string"}, "count": {"type": "integer"}}});

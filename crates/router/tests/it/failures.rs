@@ -107,13 +107,19 @@ async fn a_wait_that_a_provider_asks_for_is_kept() {
         (RetryAfter::Millis(1_500), 1_500, 2_200),
         (RetryAfter::Date(Duration::from_secs(2)), 900, 2_700),
     ] {
-        let a = FaultyModel::start(Wire::OpenAiChat).await.then(Reply::rate_limited(how)).then(Reply::text("Now."));
-        let b = FaultyModel::start(Wire::OpenAiChat).await;
-        let stage = Stage::over(&[&a, &b]).await;
-        let answer = stage.ask(Dialect::OpenAiChat, &streamed(Dialect::OpenAiChat), &[]).await;
-        assert_eq!((answer.said().as_str(), asked(&[&a, &b])), ("Now.", vec![2, 0]), "{how:?}: {answer:?}");
-        let waited = (a.received()[1].at - a.received()[0].at).as_millis();
-        assert!((least..=most).contains(&waited), "{how:?}: {waited} ms");
+        for wire in Wire::ALL {
+            let a = FaultyModel::start(wire).await.then(Reply::rate_limited(how)).then(Reply::text("Now."));
+            let b = FaultyModel::start(Wire::OpenAiChat).await;
+            let stage = Stage::over(&[&a, &b]).await;
+            let answer = stage.ask(Dialect::OpenAiChat, &streamed(Dialect::OpenAiChat), &[]).await;
+            assert_eq!(
+                (answer.said().as_str(), asked(&[&a, &b])),
+                ("Now.", vec![2, 0]),
+                "{how:?} {wire:?}: {answer:?}"
+            );
+            let waited = (a.received()[1].at - a.received()[0].at).as_millis();
+            assert!((least..=most).contains(&waited), "{how:?} of {wire:?}: {waited} ms");
+        }
     }
 }
 

@@ -331,6 +331,8 @@ async fn embeddings_that_nobody_waits_for_any_more_are_told_of_too() {
     let asking = tokio::spawn(async move { router.embed_openai(inbound).await.status() });
     silent.wait_for(1).await;
     asking.abort();
-    let spans = collector.wait_for(1).await;
-    assert_eq!((spans[0].failed, spans[0].get("devmesh.state")), (false, &json!("cancelled")));
+    let spans = collector.wait_for(2).await;
+    let (server, attempts) = parted(&spans);
+    assert_eq!((server.failed, server.get("devmesh.state")), (false, &json!("cancelled")));
+    assert_eq!(attempts[0].get("devmesh.attempt.outcome"), &json!("cancelled"));
 }

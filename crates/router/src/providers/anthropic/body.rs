@@ -8,7 +8,7 @@ mod thinking;
 
 use super::capabilities::{Capabilities, ThinkingStyle};
 use crate::{
-    Conversation,
+    Conversation, Field,
     conversation::{Format, Tool, ToolChoice},
 };
 use messages::{Content, Said};
@@ -89,6 +89,20 @@ pub(super) fn build(model: &str, conversation: &Conversation, limits: &Limits) -
         metadata: conversation.user.as_ref().map(|user| json!({ "user_id": user })),
     };
     Ok(Built { json: serde_json::to_vec(&body)?, held_back })
+}
+
+/// What the vendor has no field for, or this model does not take.
+pub(super) fn not_carried(conversation: &Conversation, limits: &Limits) -> Vec<Field> {
+    let mut max_tokens = conversation.max_output_tokens.unwrap_or(limits.default_max_tokens);
+    let chosen = thinking::choose(conversation, limits.capabilities, &mut max_tokens);
+    let thinks = chosen.config.as_ref().is_some_and(Config::is_on);
+    let told = Sampling::of(conversation, limits.capabilities, thinks);
+    let mut lost = vec![Field::FrequencyPenalty, Field::PresencePenalty, Field::Seed];
+    lost.extend(told.temperature.is_none().then_some(Field::Temperature));
+    lost.extend(told.top_p.is_none().then_some(Field::TopP));
+    lost.extend(told.top_k.is_none().then_some(Field::TopK));
+    lost.retain(|field| field.is_said(conversation));
+    lost
 }
 
 /// What a model without a field for it is told about the shape of its answer.

@@ -2,7 +2,7 @@
 
 use super::{Details, Settings};
 use crate::{
-    Error,
+    Error, Field,
     conversation::{Conversation, Format, Image, Message, Part, Thinking, Tool, ToolChoice},
 };
 use protocol::Role;
@@ -11,16 +11,14 @@ use serde_json::{Map, Value, json};
 /// Ollama reads numbers as 64-bit floating point, which holds integers up to this.
 const LARGEST_SEED: u64 = (1 << 53) - 1;
 
-/// What Ollama cannot be told of `conversation`, by JSON pointer into OpenAI's names for it.
-pub(super) fn not_carried(conversation: &Conversation) -> Vec<&'static str> {
+/// What Ollama cannot be told. A tool that must be called is at least the only one offered.
+pub(super) fn not_carried(conversation: &Conversation) -> Vec<Field> {
     let mut lost = Vec::new();
-    // It has no way to make a model call a tool. A named one is at least the only one offered.
     if matches!(conversation.tool_choice, ToolChoice::Required | ToolChoice::Named(_)) {
-        lost.push("/tool_choice");
+        lost.push(Field::ToolChoice);
     }
-    if conversation.parallel_tool_calls == Some(false) && !conversation.tools.is_empty() {
-        lost.push("/parallel_tool_calls");
-    }
+    lost.push(Field::ParallelToolCalls);
+    lost.retain(|field| field.is_said(conversation));
     lost
 }
 

@@ -2,11 +2,19 @@
 
 use super::{Dressing, OutputLimit, Prefill};
 use crate::{
-    Conversation,
+    Conversation, Field,
     conversation::{Format, Image, Message, Part, Thinking, ToolChoice},
 };
 use protocol::{Location, Role};
 use serde_json::{Value, json};
+
+/// What a server there has no field for: OpenAI refuses what it does not know, and servers at home know more.
+pub(super) fn unknown(location: Location) -> &'static [Field] {
+    match location {
+        Location::Cloud => &[Field::TopK],
+        Location::Local => &[],
+    }
+}
 
 pub(super) fn body(conversation: &Conversation, dressing: &Dressing<'_>) -> Value {
     let mut body = json!({
@@ -36,7 +44,7 @@ pub(super) fn body(conversation: &Conversation, dressing: &Dressing<'_>) -> Valu
         (limit, conversation.max_output_tokens.map(Value::from)),
         ("temperature", conversation.temperature.map(plain_number)),
         ("top_p", conversation.top_p.map(plain_number)),
-        // Not OpenAI's, which refuses what it does not know; servers at home know it.
+        // See `unknown`.
         ("top_k", conversation.top_k.filter(|_| local).map(Value::from)),
         ("frequency_penalty", conversation.frequency_penalty.map(plain_number)),
         ("presence_penalty", conversation.presence_penalty.map(plain_number)),

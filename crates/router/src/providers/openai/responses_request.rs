@@ -5,11 +5,15 @@ use super::{
     chat_request::{image_url, images, is_strict, plain_number, result_text, texts},
 };
 use crate::{
-    Conversation,
+    Conversation, Field,
     conversation::{Format, Image, Message, Part, Thinking, ToolChoice},
 };
 use protocol::{Location, Role};
 use serde_json::{Value, json};
+
+/// What this API has no field for.
+pub(super) const UNKNOWN: &[Field] =
+    &[Field::TopK, Field::FrequencyPenalty, Field::PresencePenalty, Field::Seed, Field::Stop];
 
 pub(super) fn body(conversation: &Conversation, dressing: &Dressing<'_>) -> Value {
     let leading = conversation.messages.iter().take_while(|message| message.role == Role::System).count();

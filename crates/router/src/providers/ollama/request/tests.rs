@@ -155,12 +155,12 @@ fn tools_are_only_those_that_may_be_called_and_what_cannot_be_demanded_is_said()
         let names = body["tools"].as_array().into_iter().flatten();
         let names: Vec<_> = names.map(|tool| tool["function"]["name"].as_str().unwrap().to_owned()).collect();
         assert_eq!(body.get("logprobs").is_some(), !names.is_empty());
-        (names.join(" "), not_carried(&conversation).join(" "))
+        (names.join(" "), not_carried(&conversation))
     };
-    assert_eq!(names(ToolChoice::Auto), ("shell read".to_owned(), String::new()));
-    assert_eq!(names(ToolChoice::None), (String::new(), String::new()));
-    assert_eq!(names(ToolChoice::Required), ("shell read".to_owned(), "/tool_choice".to_owned()));
-    assert_eq!(names(ToolChoice::Named("read".to_owned())), ("read".to_owned(), "/tool_choice".to_owned()));
+    assert_eq!(names(ToolChoice::Auto), ("shell read".to_owned(), Vec::new()));
+    assert_eq!(names(ToolChoice::None), (String::new(), Vec::new()));
+    assert_eq!(names(ToolChoice::Required), ("shell read".to_owned(), vec![Field::ToolChoice]));
+    assert_eq!(names(ToolChoice::Named("read".to_owned())), ("read".to_owned(), vec![Field::ToolChoice]));
 }
 
 #[test]
