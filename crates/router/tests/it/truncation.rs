@@ -15,21 +15,27 @@ const FIRST: &str = "Grüße an 🌍: one, \"two\" and three.";
 const OTHER: &str = "Quite another answer.";
 
 /// An answer whose bytes end too early, and whoever asks for it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Broken {
     wire: Wire,
     dialect: Dialect,
     stream: bool,
-    share: f64,
-    how: Break,
+    reply: Reply,
 }
 
 fn broken() -> impl Strategy<Value = Broken> {
+    let reply = || Reply::text(FIRST);
     let how = select(vec![Break::End, Break::Close, Break::Reset]);
     // The ends of an answer hold what says that it is whole.
     let share = prop_oneof![0.0..1.0, 0.8..1.0];
-    (select(Wire::ALL.to_vec()), select(CALLERS.to_vec()), any::<bool>(), share, how)
-        .prop_map(|(wire, dialect, stream, share, how)| Broken { wire, dialect, stream, share, how })
+    let reply = prop_oneof![
+        2 => (share, how).prop_map(move |(share, how)| reply().broken_at(share, how)),
+        // Between two frames nothing but what is missing tells that it is.
+        1 => (0..9_usize).prop_map(move |tokens| reply().cut_after(tokens)),
+        1 => (0..9_usize).prop_map(move |tokens| reply().reset_after(tokens)),
+    ];
+    (select(Wire::ALL.to_vec()), select(CALLERS.to_vec()), any::<bool>(), reply)
+        .prop_map(|(wire, dialect, stream, reply)| Broken { wire, dialect, stream, reply })
 }
 
 /// The target that could go on.
@@ -56,8 +62,8 @@ enum Told {
 }
 
 impl Broken {
-    async fn ask(self, second: Option<Second>) -> Answer {
-        let a = FaultyModel::start(self.wire).await.then(Reply::text(FIRST).broken_at(self.share, self.how));
+    async fn ask(&self, second: Option<Second>) -> Answer {
+        let a = FaultyModel::start(self.wire).await.then(self.reply.clone());
         let (wire, said) = match second {
             Some(Second::Alike(wire)) => (wire, FIRST),
             Some(Second::Another(wire)) => (wire, OTHER),
@@ -79,7 +85,7 @@ impl Broken {
     }
 
     /// What the caller is told: one of the two, once.
-    fn told(self, answer: &Answer) -> Result<Told, TestCaseError> {
+    fn told(&self, answer: &Answer) -> Result<Told, TestCaseError> {
         if answer.status != 200 {
             prop_assert!(!answer.error().is_empty());
             return Ok(Told::Failed(String::new()));
