@@ -25,7 +25,7 @@ use crate::{
 };
 use body::Encoding;
 use bytes::Bytes;
-use domain::ModelCallId;
+use domain::{ModelCallId, PrincipalId};
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use protocol::Egress;
@@ -62,11 +62,21 @@ pub enum Body {
 impl Router {
     /// Answers a request in its own dialect, whatever becomes of it.
     pub async fn answer(&self, inbound: Inbound) -> Response<Body> {
-        let (id, dialect) = (inbound.id, inbound.dialect);
+        let (id, dialect, key) = (inbound.id, inbound.dialect, inbound.caller.principal);
         match self.try_answer(inbound).await {
             Ok(response) => response,
-            Err(error) => failure(dialect, &error, id),
+            Err(error) => self.refused(dialect, &error, id, key),
         }
+    }
+
+    /// An error, with what the limits of the key are where one of them is in the way.
+    fn refused(&self, dialect: Dialect, error: &Error, id: ModelCallId, key: PrincipalId) -> Response<Body> {
+        let mut response = failure(dialect, error, id);
+        if matches!(error, Error::OverLimit { .. }) {
+            let rates = self.inner.books.accounts().rates(key);
+            head::limits(response.headers_mut(), rates, dialect, self.inner.clock.now());
+        }
+        response
     }
 
     async fn try_answer(&self, inbound: Inbound) -> Result<Response<Body>, Error> {
@@ -113,13 +123,14 @@ impl Router {
             let mut response = Response::new(Body::Stream(Box::pin(stream)));
             head::stream(response.headers_mut(), asked.dialect);
             head::tell(response.headers_mut(), committed.as_ref(), id);
-            head::limits(response.headers_mut(), committed.as_ref(), asked.dialect, self.inner.clock.now());
+            let rates = committed.as_ref().and_then(|committed| committed.rates);
+            head::limits(response.headers_mut(), rates, asked.dialect, self.inner.clock.now());
             return Ok(response);
         }
         let committed = committed.ok_or(Error::Cancelled)?;
         let mut response = whole(gathered(asked.dialect, &envelope, &mut steps).await?);
         head::tell(response.headers_mut(), Some(&committed), id);
-        head::limits(response.headers_mut(), Some(&committed), asked.dialect, self.inner.clock.now());
+        head::limits(response.headers_mut(), committed.rates, asked.dialect, self.inner.clock.now());
         Ok(response)
     }
 }

@@ -115,8 +115,12 @@ async fn rates_are_told_in_each_vendors_headers_and_refused_in_each_vendors_word
     assert!(text(&second, "anthropic-ratelimit-requests-reset").is_some_and(|reset| reset.ends_with('Z')));
     assert!(text(&second, "anthropic-ratelimit-tokens-remaining").is_some());
 
-    for (path, kind) in [(CHAT, "rate_limit_error"), (MESSAGES, "rate_limit_error")] {
+    for (path, kind, left) in [
+        (CHAT, "rate_limit_error", "x-ratelimit-remaining-requests"),
+        (MESSAGES, "rate_limit_error", "anthropic-ratelimit-requests-remaining"),
+    ] {
         let (headers, body) = key.refused(path, 429).await;
+        assert_eq!(text(&headers, left), Some("0"), "{path}: {headers:?}");
         assert_eq!(body["error"]["type"], kind, "{path}: {body}");
         let wait: u64 = text(&headers, "retry-after").unwrap().parse().unwrap();
         assert!((1..=30).contains(&wait), "{path}: {wait}");

@@ -300,6 +300,15 @@ impl Accounts {
         })
     }
 
+    /// What is left of a key's limits now. `None`: it has no account yet.
+    pub(crate) fn rates(&self, key: PrincipalId) -> Option<RateLimits> {
+        let now = self.now();
+        let mut books = self.books();
+        let account = books.keys.get_mut(&key)?;
+        account.advance(now);
+        Some(account.rates())
+    }
+
     /// What the job and those below it used. `None`: its account is not open.
     pub fn job_spend(&self, job: JobId) -> Option<Spend> {
         self.books().jobs.get(&job).map(|job| job.spent)

@@ -1,6 +1,6 @@
 //! Embeddings: one request to the first target that answers, in either vendor's words.
 
-use super::{Body, Inbound, failure, head, whole};
+use super::{Body, Inbound, head, whole};
 use crate::{
     Awaited, Error, Router,
     admission::Standing,
@@ -44,7 +44,7 @@ impl Router {
             let body = openai_embeddings::whole(&request.model, &embeddings, request.encoding);
             Ok((Bytes::from(body.to_string()), committed))
         };
-        self.respond(answered.await, Dialect::OpenAiChat, inbound.id)
+        self.respond(answered.await, Dialect::OpenAiChat, &inbound)
     }
 
     /// Answers Ollama's `POST /api/embed`, or the older `POST /api/embeddings`.
@@ -56,7 +56,7 @@ impl Router {
             let (embeddings, committed) = embedding.run().await?;
             Ok((request.answer(&embeddings, begun.elapsed()), committed))
         };
-        self.respond(answered.await, Dialect::OllamaChat, inbound.id)
+        self.respond(answered.await, Dialect::OllamaChat, &inbound)
     }
 
     fn embedding(
@@ -81,16 +81,16 @@ impl Router {
         &self,
         answered: Result<(Bytes, Committed), Error>,
         dialect: Dialect,
-        id: domain::ModelCallId,
+        inbound: &Inbound,
     ) -> Response<Body> {
         match answered {
             Ok((body, committed)) => {
                 let mut response = whole(body);
-                head::tell(response.headers_mut(), Some(&committed), id);
-                head::limits(response.headers_mut(), Some(&committed), dialect, self.inner.clock.now());
+                head::tell(response.headers_mut(), Some(&committed), inbound.id);
+                head::limits(response.headers_mut(), committed.rates, dialect, self.inner.clock.now());
                 response
             }
-            Err(error) => failure(dialect, &error, id),
+            Err(error) => self.refused(dialect, &error, inbound.id, inbound.caller.principal),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     Call, Error,
+    accounts::RateLimits,
     call::Caller,
     dialect::{Asked, Dialect},
     plan::Placement,
@@ -147,8 +148,8 @@ pub(super) fn tell(headers: &mut HeaderMap, committed: Option<&Committed>, id: M
 }
 
 /// What is left of the key's limits, in the vendor's own headers.
-pub(super) fn limits(headers: &mut HeaderMap, committed: Option<&Committed>, dialect: Dialect, now: domain::Timestamp) {
-    if let Some(rates) = committed.and_then(|committed| committed.rates) {
+pub(super) fn limits(headers: &mut HeaderMap, rates: Option<RateLimits>, dialect: Dialect, now: domain::Timestamp) {
+    if let Some(rates) = rates {
         headers.extend(match dialect {
             Dialect::Anthropic => rates.anthropic_headers(now),
             _ => rates.openai_headers(),
