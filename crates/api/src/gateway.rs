@@ -36,29 +36,27 @@ impl Asked {
     }
 
     pub fn inbound(self, app: &App, dialect: Dialect) -> Inbound {
+        let (caller, egress) = caller(app, &self.identity);
         Inbound {
             // One id for a request and the model call it is, so that either leads to the other.
             id: ModelCallId(self.request_id.0),
             dialect,
-            egress: egress(app, &self.identity),
-            caller: caller(app, &self.identity),
+            egress,
+            caller,
             body: self.body,
             headers: self.headers,
         }
     }
 }
 
-/// What a caller's prompts may do. A key for models says it in its policy, and stays here when that says nothing; people
-/// of this mesh go where the routes lead.
-pub fn egress(app: &App, identity: &Identity) -> Egress {
+/// Who asks a model, and what their prompts may do. A key for models says that in its policy, and stays here when that says
+/// nothing; people of this mesh go where the routes lead.
+pub fn caller(app: &App, identity: &Identity) -> (Caller, Egress) {
+    let policy = app.router.books().policy(identity.caller.principal);
     let of_scope = if identity.caller.scope == Scope::Model { Egress::LocalOnly } else { Egress::Allowed };
-    app.router.books().policy(identity.caller.principal).egress.unwrap_or(of_scope)
-}
-
-pub fn caller(app: &App, identity: &Identity) -> Caller {
     let mut caller = Caller::new(identity.caller.principal);
-    caller.max_output_tokens = app.router.books().policy(identity.caller.principal).max_output_tokens;
-    caller
+    caller.max_output_tokens = policy.max_output_tokens;
+    (caller, policy.egress.unwrap_or(of_scope))
 }
 
 /// The router's answer on its way out; it ends early when the token is revoked.

@@ -57,6 +57,7 @@ async fn forward(
     query: Option<String>,
     raw: Raw,
 ) -> Response {
+    let (caller, egress) = gateway::caller(app, &identity);
     let request = PassThrough {
         id: ModelCallId(raw.request_id.0),
         provider,
@@ -65,8 +66,8 @@ async fn forward(
         query,
         headers: raw.headers,
         body: raw.body,
-        caller: gateway::caller(app, &identity),
-        egress: gateway::egress(app, &identity),
+        caller,
+        egress,
     };
     gateway::respond(&identity, app.router.pass_through(request).await)
 }

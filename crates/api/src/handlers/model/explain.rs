@@ -26,6 +26,6 @@ pub async fn explain(
     Path(name): Path<String>,
     Payload(request): Payload<ExplainRoute>,
 ) -> Result<Json<RouteExplanation>> {
-    let (caller, egress) = (gateway::caller(&app, &asker), gateway::egress(&app, &asker));
+    let (caller, egress) = gateway::caller(&app, &asker);
     Ok(Json(app.router.explain(&name, &request, caller, egress).await?))
 }
