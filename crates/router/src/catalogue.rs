@@ -19,7 +19,7 @@ use tokio::{
 /// A provider that has not listed its models by then counts as unavailable: a page that shows models must not hang on one
 /// dead host.
 pub(crate) const LISTING_TIMEOUT: Duration = Duration::from_secs(2);
-/// What is loaded changes with every call to another model; asking costs a local server well under a millisecond.
+/// What is loaded changes with every call to another model; asking is cheap for a local server.
 const LOADED_FRESH: Duration = Duration::from_secs(1);
 /// A provider that knows nothing of loading is not asked again for a while.
 const LOADED_UNKNOWN: Duration = Duration::from_secs(30);

@@ -15,7 +15,7 @@ use domain::Clock;
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
-/// How long a body waits for its entry to be on disk. A commit takes a millisecond; a disk that is full or stuck must not
+/// How long a body waits for its entry to be on disk. A commit is one fsync; a disk that is full or stuck must not
 /// stop calls, so then the entry waits in memory and is written as soon as it can be.
 const DURABLE_WITHIN: Duration = Duration::from_millis(250);
 

@@ -42,10 +42,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Finished model calls that wait for the disk; beyond it the oldest are dropped and counted. Default 10,000: about
-    /// 20 MB, some seconds of the fastest load there is, or hours of people's. What they spent is never dropped.
+    /// Finished model calls that wait for the disk; beyond it the oldest are dropped and counted. Default 10,000:
+    /// some seconds of the fastest load there is, or hours of people's. What they spent is never dropped.
     pub waiting_calls: usize,
-    /// Ledger entries that wait for the disk; beyond it nothing leaves the machine. Default 10,000: about 5 MB.
+    /// Ledger entries that wait for the disk; beyond it nothing leaves the machine. Default 10,000.
     pub waiting_entries: usize,
     /// Model calls that are shown without a look at the disk. Default 1,000: longer than a write ever takes.
     pub recent_calls: usize,
