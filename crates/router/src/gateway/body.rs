@@ -79,6 +79,9 @@ impl<S: Stream<Item = Step> + Send + Unpin + 'static> Encoding<S> {
             Some(Step::Committed(committed)) => {
                 self.comment(&format!("x-devmesh-provider: {}", committed.provider), out);
                 self.comment(&format!("x-devmesh-model: {}", committed.model), out);
+                if !committed.lost.is_empty() {
+                    self.comment(&format!("x-devmesh-lost-fields: {}", committed.lost.join(", ")), out);
+                }
             }
             Some(Step::Accepted { .. } | Step::Gave(_)) => {}
             // No run ends so; if one did, its answer would not be whole.

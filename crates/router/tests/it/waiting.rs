@@ -48,7 +48,9 @@ async fn a_head_goes_out_before_a_slow_answer_and_life_is_shown_until_it_comes()
             let model = FaultyModel::start(wire).await.then(slow);
             let stage = Stage::with(&[&model], patient).await;
             let asked = Instant::now();
-            let response = stage.begin(dialect, &streamed(dialect), &[]).await;
+            let mut body = streamed(dialect);
+            body["novel"] = 1.into();
+            let response = stage.begin(dialect, &body, &[]).await;
             let waited = asked.elapsed().as_secs();
             let answer = Answer::read(dialect, response).await;
             let what = format!("{dialect:?} over {wire:?}: {answer:?}");
@@ -61,6 +63,9 @@ async fn a_head_goes_out_before_a_slow_answer_and_life_is_shown_until_it_comes()
             assert!(signs == 2 || dialect == Dialect::Anthropic && wire == Wire::Anthropic && signs > 2, "{what}");
             if is_sse(dialect) {
                 assert_eq!(comments(&answer, "x-devmesh-provider"), ["a"], "{what}");
+                let translated = model.received()[0].body.get("novel").is_none();
+                let lost: &[&str] = if translated { &["/novel"] } else { &[] };
+                assert_eq!(comments(&answer, "x-devmesh-lost-fields"), lost, "{what}");
             }
         }
     }
