@@ -41,8 +41,9 @@ impl Nginx {
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path {at}/{kind};\n"))
             .concat();
+        // Where there is no other user, as in a network of our own, its folders cannot be given to one.
         let text = format!(
-            "daemon off;\nmaster_process off;\npid {at}/pid;\nerror_log {at}/error.log;\n\
+            "user root;\ndaemon off;\nmaster_process off;\npid {at}/pid;\nerror_log {at}/error.log;\n\
              events {{ worker_connections 4096; }}\n\
              http {{\n{temporary}access_log off;\ndefault_type application/json;\n\
              keepalive_requests 1000000000;\nkeepalive_timeout 1h;\n{upstreams}\n\
