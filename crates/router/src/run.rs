@@ -371,7 +371,12 @@ impl Run {
                 self.phase = Phase::Held;
                 Some(step)
             }
-            Err(error) => self.failed_before_content(Failed { candidate, retries, mode, begun, error, usage: None }),
+            Err(error) => {
+                // Whoever sent a part of an answer has read the prompt; how long that was is estimated.
+                let read = matches!(error, Error::Cut { .. } | Error::Malformed { .. });
+                let usage = read.then(Usage::default);
+                self.failed_before_content(Failed { candidate, retries, mode, begun, error, usage })
+            }
         }
     }
 
