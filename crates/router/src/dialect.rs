@@ -131,6 +131,16 @@ pub trait Encoder: Send {
 }
 
 impl Dialect {
+    /// Those of foreign clients.
+    pub const FOREIGN: [Self; 6] = [
+        Self::OpenAiChat,
+        Self::OpenAiCompletions,
+        Self::OpenAiResponses,
+        Self::Anthropic,
+        Self::OllamaChat,
+        Self::OllamaGenerate,
+    ];
+
     /// As records and metrics call it.
     pub fn name(self) -> &'static str {
         match self {

@@ -12,19 +12,10 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-const DIALECTS: [Dialect; 6] = [
-    Dialect::OpenAiChat,
-    Dialect::OpenAiCompletions,
-    Dialect::OpenAiResponses,
-    Dialect::Anthropic,
-    Dialect::OllamaChat,
-    Dialect::OllamaGenerate,
-];
-
 /// A caller's body, read in every dialect.
 pub fn request(body: &[u8]) {
     let body = Bytes::copy_from_slice(body);
-    for dialect in DIALECTS {
+    for dialect in Dialect::FOREIGN {
         let _ = dialect.peek(&body);
         let _ = dialect.conversation(&body);
     }
@@ -46,7 +37,7 @@ pub fn answer(piece: usize, bytes: &[u8]) {
         let (at_once, in_pieces) = (read(bytes.len()), read(piece));
         let failed = |frames: &[Result<_, crate::Error>]| frames.iter().any(Result::is_err);
         assert_eq!(failed(&at_once), failed(&in_pieces), "pieces of {piece} bytes decide whether it is an answer");
-        for dialect in DIALECTS {
+        for dialect in Dialect::FOREIGN {
             let mut encoder = dialect.encoder(Envelope {
                 id: "1".to_owned(),
                 model: "m".to_owned(),

@@ -15,7 +15,7 @@ use crate::{
     route::{self, Policy},
     run::{self, Ended, Run, Trace},
     targets::{Permit, Targets},
-    telemetry::{CallSpan, Operation, Outcome, Telemetry},
+    telemetry::{CallSpan, Operation, Telemetry},
 };
 use domain::Clock;
 use futures_util::{Stream, future::join_all};
@@ -408,7 +408,7 @@ impl Inner {
         }
         if let Some(span) = span {
             let failure = if let Ended::Failed(error) = ended { Some(error.code()) } else { None };
-            span.end(&Outcome::of(&record, usage, first_token), failure);
+            span.end(&record, usage, first_token, failure);
         }
         self.books.record(record);
     }

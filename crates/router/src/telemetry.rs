@@ -14,7 +14,6 @@ mod context;
 mod export;
 
 use crate::{Call, Error, dialect::Dialect, redaction::Patterns};
-pub(crate) use attributes::Outcome;
 pub(crate) use call_span::{CallSpan, Tried};
 pub use context::TraceContext;
 use domain::Timestamp;

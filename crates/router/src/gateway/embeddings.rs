@@ -72,7 +72,7 @@ impl Router {
         let asked = Asked::own(route.to_owned(), nothing_said, prompt_bytes);
         let call = head::call(inbound.id, asked, inbound.caller.clone(), inbound.egress, &inbound.headers)?;
         let mut booking = Booking::new(self.inner.clone(), &call, Some(Operation::Embeddings));
-        booking.trace.asked_in("embeddings", false);
+        booking.trace.asked_in("embeddings");
         let deadline = call.deadline.map(|deadline| Instant::now() + deadline);
         Ok(Embedding { inner: self.inner.clone(), call, booking, deadline, input, dimensions })
     }

@@ -27,8 +27,13 @@ const FORWARDED: [&str; 5] =
 const LONGEST: usize = 1024;
 
 pub(super) fn forwarded(headers: &HeaderMap) -> HeaderMap {
+    only(&FORWARDED, headers)
+}
+
+/// The headers of these names, which are in lower case.
+pub(super) fn only(names: &[&'static str], headers: &HeaderMap) -> HeaderMap {
     let mut kept = HeaderMap::new();
-    for name in FORWARDED {
+    for &name in names {
         for value in headers.get_all(name) {
             kept.append(HeaderName::from_static(name), value.clone());
         }

@@ -16,7 +16,7 @@ use crate::{
 use bytes::Bytes;
 use domain::ModelCallId;
 use futures_util::{Stream, StreamExt, stream};
-use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use protocol::{Egress, Model};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -67,8 +67,6 @@ impl Router {
         let mut call = Call::new(request.id, request.provider.clone(), Arc::new(asked), request.caller.clone());
         call.egress = request.egress;
         let mut booking = Booking::new(self.inner.clone(), &call, None);
-        // Nobody here reads the answer, which alone could tell.
-        booking.trace.cannot_be_counted();
         booking.trace.passes_on(&request.method, &request.path);
         let mut passing = Passing { booking, begun: Instant::now(), candidate: None, status: StatusCode::OK };
         match self.pass_on(request, &call, &mut passing).await {
@@ -123,18 +121,12 @@ impl Router {
             // Placeholders in an answer nobody reads here could not be undone.
             return Err(Error::EgressRefused { route: name });
         }
-        let mut kept = HeaderMap::new();
-        for header in FORWARDED {
-            for value in headers.get_all(header) {
-                kept.append(HeaderName::from_static(header), value.clone());
-            }
-        }
         let slot = self.inner.slot(&candidate, None, &Standing::default()).await?;
         let forward = Forward {
             method,
             path,
             query,
-            headers: kept,
+            headers: head::only(&FORWARDED, &headers),
             body,
             checkpoint: checkpoint.map(|checkpoint| checkpoint as Arc<dyn crate::egress::Checkpoint>),
             patience: Patience { headers: PATIENCE },

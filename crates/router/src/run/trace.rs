@@ -208,27 +208,23 @@ impl Trace {
     }
 
     /// In what words, where that is none of the dialects in which conversations are held.
-    pub(crate) fn asked_in(&mut self, dialect: &str, stream: bool) {
+    pub(crate) fn asked_in(&mut self, dialect: &str) {
         let record = self.record();
-        (record.dialect, record.stream) = (dialect.to_owned(), stream);
+        (record.dialect, record.stream) = (dialect.to_owned(), false);
     }
 
-    /// A request that is not looked into.
+    /// A request that is not looked into: what it comes to stands in the answer, which nobody here reads.
     pub(crate) fn passes_on(&mut self, method: &http::Method, path: &str) {
         let rule = format!("{method} {} is passed on as it is", shortened(path));
-        let record = self.record();
-        (record.dialect, record.stream, record.rule) = ("pass_through".to_owned(), false, rule);
+        self.asked_in("pass_through");
+        self.record().rule = rule;
+        self.is_counted = false;
+        self.cost_microusd = None;
     }
 
     /// Secrets that became placeholders before the body left.
     pub(crate) fn redacted(&mut self, redactions: u64) {
         self.record().redactions = u32::try_from(redactions).unwrap_or(u32::MAX);
-    }
-
-    /// What the answer of this target comes to is told by nobody.
-    pub(crate) fn cannot_be_counted(&mut self) {
-        self.is_counted = false;
-        self.cost_microusd = None;
     }
 
     /// A target answered at once, and used this.

@@ -3,7 +3,7 @@
 
 use crate::{Call, accounts::Price, answer::Usage};
 use opentelemetry::{Array, KeyValue, StringValue, Value};
-use protocol::{Egress, FinishReason, ModelCallRecord, ModelCallState};
+use protocol::{Egress, FinishReason, ModelCallRecord};
 use std::time::Duration;
 
 /// Names that callers choose are cut: a collector may keep every one of them.
@@ -40,65 +40,24 @@ pub(super) fn request(call: &Call) -> Vec<KeyValue> {
 }
 
 /// What became of a call.
-pub(crate) struct Outcome<'a> {
-    pub(crate) state: ModelCallState,
-    pub(crate) egress: Egress,
-    pub(crate) provider: Option<&'a str>,
-    pub(crate) model: Option<&'a str>,
-    pub(crate) fallbacks: u64,
-    pub(crate) usage: Usage,
-    pub(crate) cost_microusd: Option<u64>,
-    pub(crate) first_token: Option<Duration>,
-    pub(crate) cache_hit: bool,
-}
-
-impl<'a> Outcome<'a> {
-    /// Of a call that nobody answered.
-    pub(crate) fn new(state: ModelCallState, egress: Egress) -> Self {
-        Self {
-            state,
-            egress,
-            provider: None,
-            model: None,
-            fallbacks: 0,
-            usage: Usage::default(),
-            cost_microusd: None,
-            first_token: None,
-            cache_hit: false,
-        }
+pub(super) fn outcome(record: &ModelCallRecord, usage: Usage, first_token: Option<Duration>) -> Vec<KeyValue> {
+    let mut attributes = vec![
+        KeyValue::new("devmesh.state", record.state.as_str()),
+        KeyValue::new("devmesh.cache_hit", record.cache_hit),
+        KeyValue::new("devmesh.fallbacks", i64::from(record.fallbacks)),
+        egress(record.egress),
+    ];
+    // Where nobody answered, this gateway is all there was.
+    let provider = record.provider.as_deref().unwrap_or("devmesh");
+    attributes.push(KeyValue::new("gen_ai.provider.name", provider.to_owned()));
+    attributes.extend(record.model.as_deref().map(|model| KeyValue::new("gen_ai.response.model", name(model))));
+    attributes.extend(tokens(usage));
+    attributes.extend(record.cost_microusd.map(|cost| KeyValue::new("devmesh.cost_microusd", whole(cost))));
+    if let Some(first) = first_token {
+        attributes.push(KeyValue::new("gen_ai.response.time_to_first_chunk", first.as_secs_f64()));
+        attributes.push(KeyValue::new("devmesh.first_token_ms", first.as_millis() as i64));
     }
-
-    pub(crate) fn of(record: &'a ModelCallRecord, usage: Usage, first_token: Option<Duration>) -> Self {
-        Self {
-            provider: record.provider.as_deref(),
-            model: record.model.as_deref(),
-            fallbacks: u64::from(record.fallbacks),
-            usage,
-            cost_microusd: record.cost_microusd,
-            first_token,
-            cache_hit: record.cache_hit,
-            ..Self::new(record.state, record.egress)
-        }
-    }
-
-    pub(super) fn attributes(&self) -> Vec<KeyValue> {
-        let mut attributes = vec![
-            KeyValue::new("devmesh.state", self.state.as_str()),
-            KeyValue::new("devmesh.cache_hit", self.cache_hit),
-            KeyValue::new("devmesh.fallbacks", whole(self.fallbacks)),
-            egress(self.egress),
-        ];
-        // Where nobody answered, this gateway is all there was.
-        attributes.push(KeyValue::new("gen_ai.provider.name", self.provider.unwrap_or("devmesh").to_owned()));
-        attributes.extend(self.model.map(|model| KeyValue::new("gen_ai.response.model", name(model))));
-        attributes.extend(tokens(self.usage));
-        attributes.extend(self.cost_microusd.map(|cost| KeyValue::new("devmesh.cost_microusd", whole(cost))));
-        if let Some(first) = self.first_token {
-            attributes.push(KeyValue::new("gen_ai.response.time_to_first_chunk", first.as_secs_f64()));
-            attributes.push(KeyValue::new("devmesh.first_token_ms", first.as_millis() as i64));
-        }
-        attributes
-    }
+    attributes
 }
 
 pub(super) fn egress(egress: Egress) -> KeyValue {

@@ -1,7 +1,7 @@
 //! The spans of one call: its own, and one for each attempt at a target. They are made when they are over, because only then
 //! there is anything to say; before that they are ids and times.
 
-use super::{Operation, Outcome, Telemetry, TraceContext, attributes, content};
+use super::{Operation, Telemetry, TraceContext, attributes, content};
 use crate::{
     Call, Error, Event,
     answer::{Usage, Whole},
@@ -14,7 +14,7 @@ use opentelemetry::{
     trace::{SpanKind, Status, TraceId},
 };
 use opentelemetry_sdk::trace::{IdGenerator, SpanData, SpanEvents, SpanLinks};
-use protocol::{AttemptOutcome, FinishReason};
+use protocol::{AttemptOutcome, FinishReason, ModelCallRecord};
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -137,14 +137,20 @@ impl CallSpan {
         }
     }
 
-    /// Hands all spans over. `outcome` is what became of the call; without a `failure` it went well, or its caller left.
-    pub(crate) fn end(mut self, outcome: &Outcome<'_>, failure: Option<ErrorCode>) {
+    /// Hands all spans over. Without a `failure` the call went well, or its caller left.
+    pub(crate) fn end(
+        mut self,
+        record: &ModelCallRecord,
+        usage: Usage,
+        first_token: Option<Duration>,
+        failure: Option<ErrorCode>,
+    ) {
         if !self.context.is_sampled() {
             return;
         }
         let mut said = vec![KeyValue::new("gen_ai.operation.name", self.operation.name())];
         said.extend(attributes::request(&self.call));
-        said.extend(outcome.attributes());
+        said.extend(attributes::outcome(record, usage, first_token));
         said.extend(self.finish.map(attributes::finish_reasons));
         if let Some(answer) = self.answer.as_ref().filter(|_| self.operation != Operation::Embeddings) {
             said.extend(content::attributes(&self.call.asked, answer, &self.patterns));

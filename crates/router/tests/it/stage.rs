@@ -42,14 +42,7 @@ pub const DIALECTS: [Dialect; 4] =
     [Dialect::OpenAiChat, Dialect::OpenAiResponses, Dialect::Anthropic, Dialect::OllamaChat];
 
 /// Every dialect, those that only go on with a text included.
-pub const CALLERS: [Dialect; 6] = [
-    Dialect::OpenAiChat,
-    Dialect::OpenAiCompletions,
-    Dialect::OpenAiResponses,
-    Dialect::Anthropic,
-    Dialect::OllamaChat,
-    Dialect::OllamaGenerate,
-];
+pub const CALLERS: [Dialect; 6] = Dialect::FOREIGN;
 
 pub struct Stage {
     pub router: Router,
