@@ -18,7 +18,7 @@ pub use exit::Exit;
 pub use failure::{Failure, Result};
 pub use patch::write_patch;
 pub use plain::{one_line, plain};
-pub use progress::Progress;
+pub use progress::{Progress, Stages};
 pub use table::Table;
 
 use anstyle::{AnsiColor, Style};

@@ -1,6 +1,6 @@
 //! Progress of anything long, on stderr: a bar on a terminal, a line every tenth elsewhere.
 
-use super::bytes;
+use super::{Output, bytes};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 pub struct Progress {
@@ -41,5 +41,34 @@ impl Progress {
 
     pub fn finish(self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// Long work in stages, of which one is shown at a time.
+pub struct Stages {
+    output: Output,
+    now: Option<Progress>,
+}
+
+impl Stages {
+    pub fn new(output: Output) -> Self {
+        Self { output, now: None }
+    }
+
+    /// How far the stage is; another `what` than before begins the next one. `done` is not known of every stage.
+    pub fn at(&mut self, what: &str, total: Option<u64>, done: Option<u64>) {
+        if self.now.as_ref().is_none_or(|stage| stage.what != what) {
+            self.finish();
+            self.now = Some(self.output.progress(what, total));
+        }
+        if let (Some(stage), Some(done)) = (&mut self.now, done) {
+            stage.set(done);
+        }
+    }
+
+    pub fn finish(&mut self) {
+        if let Some(stage) = self.now.take() {
+            stage.finish();
+        }
     }
 }

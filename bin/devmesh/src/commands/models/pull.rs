@@ -1,6 +1,6 @@
 use crate::{
     context::Context,
-    output::{Exit, Failure, Output, Result, bytes},
+    output::{Exit, Failure, Output, Result, Stages, bytes},
     wiring::{Catalogue, Signals},
 };
 use embedded_model::{
@@ -46,7 +46,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
 async fn have_ollama_fetch(model: &str, context: &Context, signals: &mut Signals) -> Result<Exit> {
     let output = context.output;
     let mut steps = context.client()?.pull_model(model).await?;
-    let mut drawn: Option<(String, crate::output::Progress)> = None;
+    let mut stages = Stages::new(output);
     loop {
         let step = tokio::select! {
             step = steps.next() => step,
@@ -59,19 +59,9 @@ async fn have_ollama_fetch(model: &str, context: &Context, signals: &mut Signals
         // One bar for each file; Ollama fetches them one after another.
         let what =
             step.digest.as_ref().map_or_else(|| step.status.clone(), |digest| format!("fetching {}", short(digest)));
-        if drawn.as_ref().is_none_or(|(known, _)| *known != what) {
-            if let Some((_, old)) = drawn.take() {
-                old.finish();
-            }
-            drawn = Some((what.clone(), output.progress(&what, step.total)));
-        }
-        if let (Some((_, bar)), Some(done)) = (&mut drawn, step.completed) {
-            bar.set(done);
-        }
+        stages.at(&what, step.total, step.completed);
     }
-    if let Some((_, bar)) = drawn {
-        bar.finish();
-    }
+    stages.finish();
     output.show(&serde_json::json!({"model": format!("ollama/{model}")}), || format!("ollama/{model}"))?;
     output.next(format_args!("devmesh run --model ollama/{model} \"TASK\""));
     Ok(Exit::Done)
@@ -110,27 +100,16 @@ pub async fn fetch(entry: &'static Entry, context: &Context, signals: &mut Signa
 }
 
 async fn draw<T>(output: Output, name: &str, mut seen: watch::Receiver<Option<fetch::Progress>>) -> T {
-    let mut drawn: Option<(Stage, crate::output::Progress)> = None;
+    let mut stages = Stages::new(output);
     while seen.changed().await.is_ok() {
         let Some(now) = *seen.borrow_and_update() else { continue };
-        let fits = drawn.as_ref().is_some_and(|(stage, _)| *stage == now.stage);
-        if !fits {
-            let what = match now.stage {
-                Stage::Waiting => format!("waiting for another fetch of {name}"),
-                Stage::Downloading => format!("fetching {name}"),
-                Stage::Unpacking => format!("checking {name}"),
-            };
-            if let Some((_, old)) = drawn.take() {
-                old.finish();
-            }
-            drawn = Some((now.stage, output.progress(&what, Some(now.total_bytes))));
-        }
-        if let Some((_, bar)) = &mut drawn {
-            bar.set(now.done_bytes);
-        }
+        let what = match now.stage {
+            Stage::Waiting => format!("waiting for another fetch of {name}"),
+            Stage::Downloading => format!("fetching {name}"),
+            Stage::Unpacking => format!("checking {name}"),
+        };
+        stages.at(&what, Some(now.total_bytes), Some(now.done_bytes));
     }
-    if let Some((_, bar)) = drawn {
-        bar.finish();
-    }
+    stages.finish();
     std::future::pending().await
 }
