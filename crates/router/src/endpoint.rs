@@ -19,7 +19,6 @@ use crate::{
     telemetry::TraceContext,
 };
 use bytes::{Bytes, BytesMut};
-
 use client::{Client, Failure};
 pub(crate) use credentials::{Credentials, Scheme};
 pub(crate) use forwarding::passing;
@@ -37,6 +36,7 @@ const ERROR_BODY_BYTES: usize = 64 * 1024;
 const LISTING_BYTES: usize = 8 * 1024 * 1024;
 /// A whole answer or a batch of vectors in one body.
 pub(crate) const BODY_BYTES: usize = 64 * 1024 * 1024;
+
 pub(crate) struct Endpoint {
     client: Client,
     pub(crate) provider: String,
