@@ -3,6 +3,7 @@
 use crate::Egress;
 use domain::{JobId, ModelCallId, PrincipalId, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use utoipa::{IntoParams, ToSchema};
 
 /// One call with everything that was decided about it. No word of prompt or answer is in here.
@@ -20,7 +21,7 @@ pub struct ModelCallRecord {
     /// The route or `provider/model` that was asked for.
     pub route: String,
     /// What the caller spoke: `openai_chat`, `anthropic`, …
-    pub dialect: String,
+    pub dialect: Cow<'static, str>,
     pub stream: bool,
     pub state: ModelCallState,
     /// Who answered, or is answering. Absent while nobody has.
@@ -100,7 +101,7 @@ pub struct ModelAttempt {
     /// How its words became the caller's: `fresh` as they are; `prefill` after what another target had said; `splice`
     /// once it had repeated that; `restart` without its thoughts.
     #[serde(default)]
-    pub mode: String,
+    pub mode: Cow<'static, str>,
     pub outcome: AttemptOutcome,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

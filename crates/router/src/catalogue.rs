@@ -49,7 +49,7 @@ impl Freshness {
     };
 }
 
-pub(crate) type Listing = Result<Vec<Model>, Error>;
+pub(crate) type Listing = Result<Vec<Arc<Model>>, Error>;
 /// `None`: the provider does not know such a thing.
 type InMemory = Option<Arc<Vec<Loaded>>>;
 
@@ -98,13 +98,13 @@ impl Shelf {
             let provider = self.provider.name().to_owned();
             Err(Error::TimedOut { provider, awaited: Awaited::Listing, after: LISTING_TIMEOUT })
         });
-        let listing = Arc::new(listing);
+        let listing: Arc<Listing> = Arc::new(listing.map(|models| models.into_iter().map(Arc::new).collect()));
         *self.listing.write().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), listing.clone()));
         listing
     }
 
     /// The model of that name. A name without a tag means the tag `latest`, as Ollama has it.
-    pub(crate) async fn model(self: &Arc<Self>, name: &str, freshness: Freshness) -> Result<Option<Model>, Error> {
+    pub(crate) async fn model(self: &Arc<Self>, name: &str, freshness: Freshness) -> Result<Option<Arc<Model>>, Error> {
         let listing = self.listing(freshness).await;
         match &*listing {
             Ok(models) => {

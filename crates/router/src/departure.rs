@@ -41,7 +41,7 @@ impl Departures {
                 body_sha256: String::new(),
                 body_bytes: 0,
                 redactions: 0,
-                reason: candidate.why.clone(),
+                reason: candidate.why.to_string(),
             },
         };
         Arc::new(Self { guard: Guard::new(redactor.clone(), Arc::new(record)), redactor })

@@ -19,12 +19,14 @@ use crate::{
     telemetry::TraceContext,
 };
 use bytes::{Bytes, BytesMut};
-use client::{Client, Failure};
+use client::{Client, Failure, Response};
 pub(crate) use credentials::{Credentials, Scheme};
 pub(crate) use forwarding::passing;
+use futures_util::TryStreamExt;
 use http::{HeaderMap, Method, header};
+use http_body_util::BodyExt;
 use protocol::Location;
-use reqwest::{Response, Url};
+use reqwest::Url;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
@@ -181,9 +183,10 @@ impl Endpoint {
         }
         let address = self.client.address(path).map_err(|message| Error::invalid("", message))?;
         let mut denied: Option<Response> = None;
-        for _ in 0..self.credentials.tries() {
+        let tries = self.credentials.tries();
+        for left in (0..tries).rev() {
             let credential = self.credentials.next();
-            let mut headers = headers.clone();
+            let mut headers = if left == 0 { std::mem::take(&mut headers) } else { headers.clone() };
             if let Some((name, value)) = credential.as_ref().and_then(|credential| credential.header()) {
                 // Marked as sensitive, so no debug output of the client shows it.
                 headers.insert(name, value);
@@ -208,14 +211,15 @@ impl Endpoint {
         })
     }
 
-    async fn read(&self, mut response: Response, limit: usize) -> Result<Bytes, Error> {
+    async fn read(&self, response: Response, limit: usize) -> Result<Bytes, Error> {
+        let mut chunks = response.into_body().into_data_stream();
         let too_large = || Error::TooLarge { provider: self.provider.clone(), what: "a body", limit_bytes: limit };
         let broken = |error: reqwest::Error| Error::Cut {
             provider: self.provider.clone(),
             message: self.scrub(&chain(&error.without_url())),
         };
-        let Some(first) = response.chunk().await.map_err(broken)? else { return Ok(Bytes::new()) };
-        let Some(second) = response.chunk().await.map_err(broken)? else {
+        let Some(first) = chunks.try_next().await.map_err(broken)? else { return Ok(Bytes::new()) };
+        let Some(second) = chunks.try_next().await.map_err(broken)? else {
             return if first.len() > limit { Err(too_large()) } else { Ok(first) };
         };
         let mut body = BytesMut::from(first);
@@ -225,7 +229,7 @@ impl Endpoint {
                 return Err(too_large());
             }
             body.extend_from_slice(&chunk);
-            next = response.chunk().await.map_err(broken)?;
+            next = chunks.try_next().await.map_err(broken)?;
         }
         Ok(body.freeze())
     }

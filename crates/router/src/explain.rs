@@ -53,7 +53,7 @@ impl Router {
             let outlook = inner.admission(candidate.shelf).outlook();
             targets.push(ExplainedTarget {
                 target: candidate.id().to_owned(),
-                why: candidate.why.clone(),
+                why: candidate.why.to_string(),
                 location: candidate.model.location,
                 digest: candidate.model.digest.clone(),
                 context_tokens: candidate.model.context_tokens,

@@ -90,10 +90,11 @@ impl Router {
 
     async fn run(&self, call: Call) -> Result<Response<Body>, Error> {
         let (asked, id) = (call.asked.clone(), call.id);
-        let envelope = Envelope {
-            id: id.to_string().replace('-', ""),
+        let created_s = self.inner.clock.now().as_millis() / 1000;
+        let envelope = || Envelope {
+            id: id.0.as_simple().to_string(),
             model: asked.peek.model.clone(),
-            created_s: self.inner.clock.now().as_millis() / 1000,
+            created_s,
             wants_usage: asked.peek.wants_usage,
             estimated_input_tokens: asked.peek.estimated_tokens(),
         };
@@ -118,7 +119,7 @@ impl Router {
             }
         };
         if asked.peek.stream {
-            let encoding = Encoding::new(asked.dialect, envelope, steps, HEARTBEAT, standing);
+            let encoding = Encoding::new(asked.dialect, envelope(), steps, HEARTBEAT, standing);
             let stream = encoding.into_stream(committed.is_none()).map(Ok);
             let mut response = Response::new(Body::Stream(Box::pin(stream)));
             head::stream(response.headers_mut(), asked.dialect);
@@ -128,7 +129,7 @@ impl Router {
             return Ok(response);
         }
         let committed = committed.ok_or(Error::Cancelled)?;
-        let mut response = whole(gathered(asked.dialect, &envelope, &mut steps).await?);
+        let mut response = whole(gathered(asked.dialect, envelope, &mut steps).await?);
         head::tell(response.headers_mut(), Some(&committed), id);
         head::limits(response.headers_mut(), committed.rates, asked.dialect, self.inner.clock.now());
         Ok(response)
@@ -138,7 +139,7 @@ impl Router {
 /// The one body of an answer that was not asked for as a stream.
 async fn gathered(
     dialect: Dialect,
-    envelope: &Envelope,
+    envelope: impl FnOnce() -> Envelope,
     steps: &mut (impl Stream<Item = Step> + Unpin),
 ) -> Result<Bytes, Error> {
     let mut whole = Whole::default();
@@ -156,7 +157,7 @@ async fn gathered(
                     whole.add(event);
                 }
                 if finished {
-                    return Ok(Bytes::from(dialect.whole(envelope, &whole).to_string()));
+                    return Ok(Bytes::from(dialect.whole(&envelope(), &whole).to_string()));
                 }
             }
             Step::Failed { error, .. } => return Err(error),

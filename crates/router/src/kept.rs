@@ -9,8 +9,8 @@ use crate::{
     response_cache::{self, Answer, Hit, Key, Question, ResponseCache},
     run::Committed,
 };
-use protocol::Model;
-use std::time::Duration;
+use protocol::{Location, Model};
+use std::{sync::Arc, time::Duration};
 
 pub(crate) struct Kept(ResponseCache);
 
@@ -93,9 +93,8 @@ impl KeptAnswer {
     pub(crate) fn committed(&self) -> Committed {
         let response_cache::Answer { provider, model, .. } = &*self.0.answer;
         Committed {
-            provider: provider.clone(),
-            model: model.clone(),
-            digest: None,
+            // What else is known of it may have changed since.
+            model: Arc::new(Model::new(provider, model, Location::Local)),
             fallbacks: 0,
             notice: None,
             lost: Vec::new(),
@@ -105,7 +104,6 @@ impl KeptAnswer {
             // Nobody was asked, so nobody is paid.
             cost_microusd: Some(0),
             rates: None,
-            context_tokens: None,
         }
     }
 

@@ -19,7 +19,13 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use protocol::{ModelCallRecord, ModelCallState};
-use std::{fmt, sync::Arc, time::Duration};
+use quick_cache::{Equivalent, sync::Cache};
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
 
 /// From a cached answer's millisecond to a slow model's ten minutes.
 const SECONDS: [f64; 16] =
@@ -87,7 +93,50 @@ pub(crate) struct Metrics {
     flaws: Family<By, Counter>,
     cache_hits: Counter,
     redactions: Counter,
-    seen: std::sync::Mutex<std::collections::HashSet<By>>,
+    seen: Mutex<HashSet<By>>,
+    /// Series that were looked up before: to find each by its labels takes longer than to count in it.
+    known: Cache<Request, Arc<Series>>,
+}
+
+/// Where calls of one kind are counted. Series come to be with the first call that has something to count there.
+struct Series {
+    by: By,
+    requests: Counter,
+    fallbacks: Counter,
+    flaws: OnceLock<Counter>,
+    /// Of [`KINDS`].
+    tokens: [OnceLock<Counter>; KINDS.len()],
+    cost: OnceLock<Counter>,
+    duration: OnceLock<Histogram>,
+    queued: OnceLock<Histogram>,
+    first_token: OnceLock<Histogram>,
+    per_token: OnceLock<Histogram>,
+}
+
+/// Of tokens.
+const KINDS: [&str; 4] = ["input", "cached_input", "output", "reasoning"];
+
+/// Borrowed from a record. Hashes as [`Request`] does.
+#[derive(Clone, Copy, Hash)]
+struct Asked<'a> {
+    route: &'a str,
+    provider: &'a str,
+    model: &'a str,
+    dialect: &'a str,
+    state: &'static str,
+}
+
+impl Equivalent<Request> for Asked<'_> {
+    fn equivalent(&self, known: &Request) -> bool {
+        (self.route, self.provider, self.model, self.dialect, self.state)
+            == (
+                known.route.as_str(),
+                known.provider.as_str(),
+                known.model.as_str(),
+                known.dialect.as_str(),
+                known.state,
+            )
+    }
 }
 
 impl Default for Metrics {
@@ -128,7 +177,8 @@ impl Default for Metrics {
             flaws: register!("devmesh_model_flaws", "Answers that were not what was asked for", Family::default()),
             cache_hits: register!("devmesh_model_cache_hits", "Calls answered from memory", Counter::default()),
             redactions: register!("devmesh_model_redactions", "Secrets kept from a cloud", Counter::default()),
-            seen: std::sync::Mutex::default(),
+            seen: Mutex::default(),
+            known: Cache::new(SERIES),
             registry,
         }
     }
@@ -152,55 +202,79 @@ impl Metrics {
         elapsed: Duration,
         queued: Duration,
     ) {
-        let by = self.bounded(By {
-            route: if is_route { record.route.clone() } else { OTHER.to_owned() },
-            provider: record.provider.clone().unwrap_or_default(),
-            model: record.model.clone().unwrap_or_default(),
-        });
-        let request = Request {
-            route: by.route.clone(),
-            provider: by.provider.clone(),
-            model: by.model.clone(),
-            dialect: record.dialect.clone(),
+        let series = self.series(Asked {
+            route: if is_route { &record.route } else { OTHER },
+            provider: record.provider.as_deref().unwrap_or_default(),
+            model: record.model.as_deref().unwrap_or_default(),
+            dialect: &record.dialect,
             state: record.state.as_str(),
-        };
-        self.requests.get_or_create(&request).inc();
-        self.fallbacks.get_or_create(&by).inc_by(u64::from(record.fallbacks));
+        });
+        let by = &series.by;
+        series.requests.inc();
+        series.fallbacks.inc_by(u64::from(record.fallbacks));
         if record.quality.is_some() {
-            self.flaws.get_or_create(&by).inc();
+            series.flaws.get_or_init(|| self.flaws.get_or_create_owned(by)).inc();
         }
         if record.cache_hit {
             self.cache_hits.inc();
         }
         self.redactions.inc_by(u64::from(record.redactions));
-        let kinds = [
-            ("input", usage.input_tokens),
-            ("cached_input", usage.cached_input_tokens),
-            ("output", usage.output_tokens),
-            ("reasoning", usage.reasoning_tokens),
-        ];
-        for (kind, count) in kinds.into_iter().filter(|(_, count)| *count > 0) {
-            let token = Token { provider: by.provider.clone(), model: by.model.clone(), kind };
-            self.tokens.get_or_create(&token).inc_by(count);
+        let counts = [usage.input_tokens, usage.cached_input_tokens, usage.output_tokens, usage.reasoning_tokens];
+        for ((kind, tokens), count) in KINDS.into_iter().zip(&series.tokens).zip(counts).filter(|(_, count)| *count > 0)
+        {
+            let labels = || Token { provider: by.provider.clone(), model: by.model.clone(), kind };
+            tokens.get_or_init(|| self.tokens.get_or_create_owned(&labels())).inc_by(count);
         }
         if let Some(cost) = record.cost_microusd.filter(|cost| *cost > 0) {
-            self.cost.get_or_create(&by).inc_by(cost);
+            series.cost.get_or_init(|| self.cost.get_or_create_owned(by)).inc_by(cost);
         }
         if record.state == ModelCallState::Succeeded {
-            self.duration.get_or_create(&by).observe(elapsed.as_secs_f64());
-            self.queued.get_or_create(&by).observe(queued.as_secs_f64());
+            series.duration.get_or_init(|| self.duration.get_or_create_owned(by)).observe(elapsed.as_secs_f64());
+            series.queued.get_or_init(|| self.queued.get_or_create_owned(by)).observe(queued.as_secs_f64());
             if let Some(first) = first_token {
-                self.first_token.get_or_create(&by).observe(first.as_secs_f64());
+                let seconds = first.as_secs_f64();
+                series.first_token.get_or_init(|| self.first_token.get_or_create_owned(by)).observe(seconds);
                 if usage.output_tokens > 1 {
-                    let rest = elapsed.saturating_sub(first).as_secs_f64();
-                    self.per_token.get_or_create(&by).observe(rest / (usage.output_tokens - 1) as f64);
+                    let rest = elapsed.saturating_sub(first).as_secs_f64() / (usage.output_tokens - 1) as f64;
+                    series.per_token.get_or_init(|| self.per_token.get_or_create_owned(by)).observe(rest);
                 }
             }
         }
     }
 
+    fn series(&self, asked: Asked<'_>) -> Arc<Series> {
+        if let Some(series) = self.known.get(&asked) {
+            return series;
+        }
+        let Asked { route, provider, model, dialect, state } = asked;
+        let labels = |by: &By| Request {
+            route: by.route.clone(),
+            provider: by.provider.clone(),
+            model: by.model.clone(),
+            dialect: dialect.to_owned(),
+            state,
+        };
+        let asked = By { route: route.to_owned(), provider: provider.to_owned(), model: model.to_owned() };
+        let key = labels(&asked);
+        let by = self.bounded(asked);
+        let series = Arc::new(Series {
+            requests: self.requests.get_or_create_owned(&labels(&by)),
+            fallbacks: self.fallbacks.get_or_create_owned(&by),
+            flaws: OnceLock::new(),
+            tokens: Default::default(),
+            cost: OnceLock::new(),
+            duration: OnceLock::new(),
+            queued: OnceLock::new(),
+            first_token: OnceLock::new(),
+            per_token: OnceLock::new(),
+            by,
+        });
+        self.known.insert(key, series.clone());
+        series
+    }
+
     fn bounded(&self, by: By) -> By {
-        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.contains(&by) {
             return by;
         }
@@ -312,5 +386,23 @@ mod tests {
         }
         assert_eq!(metrics.bounded(by("p", "one more")).model, "other");
         assert_eq!(metrics.bounded(by("p", "7")).model, "7", "one that was known stays");
+    }
+
+    #[test]
+    fn series_are_found_again_by_what_a_record_says() {
+        let metrics = Metrics::default();
+        let asked = Asked { route: "r", provider: "p", model: "m", dialect: "d", state: "succeeded" };
+        let first = metrics.series(asked);
+        assert!(Arc::ptr_eq(&first, &metrics.series(asked)));
+        let failed = metrics.series(Asked { state: "failed", ..asked });
+        first.requests.inc();
+        failed.fallbacks.inc();
+        assert_eq!(
+            (first.requests.get(), failed.requests.get(), first.fallbacks.get()),
+            (1, 0, 1),
+            "only requests tell the state"
+        );
+        let nobody = metrics.series(Asked { provider: "", model: "", ..asked });
+        assert_eq!((nobody.by.route.as_str(), nobody.by.model.as_str()), ("other", "other"));
     }
 }

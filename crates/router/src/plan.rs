@@ -19,7 +19,7 @@ use crate::{
 };
 use futures_util::future::join_all;
 use protocol::{Candidate as Considered, Egress, Location, Model};
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 /// What decides between targets.
 #[derive(Clone, Debug)]
@@ -72,10 +72,10 @@ pub(crate) struct Candidate {
     pub(crate) provider: Arc<dyn Provider>,
     /// Of the provider in the table.
     pub(crate) shelf: usize,
-    pub(crate) model: Model,
+    pub(crate) model: Arc<Model>,
     /// The tighter of what the caller and the route allow.
     pub(crate) egress: Egress,
-    pub(crate) why: String,
+    pub(crate) why: Cow<'static, str>,
     /// In memory now. `None`: its provider does not know such a thing.
     pub(crate) loaded: Option<bool>,
     /// What to tell whoever reads the answer.
@@ -118,9 +118,9 @@ pub(crate) trait Load: Send + Sync {
 }
 
 /// Targets of a name, before anything is filtered.
-struct Named {
+struct Named<'a> {
     rule: String,
-    targets: Vec<Found>,
+    targets: Vec<Found<'a>>,
     /// Targets that egress or the caller kept out before their provider was asked.
     kept_in: Vec<Considered>,
     egress: Egress,
@@ -128,12 +128,12 @@ struct Named {
 }
 
 /// A target and what is known of it.
-struct Found {
+struct Found<'a> {
     shelf: usize,
-    target: Target,
-    model: Model,
+    target: Cow<'a, Target>,
+    model: Arc<Model>,
     /// Why the name leads here, in words.
-    rule: String,
+    rule: Cow<'static, str>,
     loaded: Option<bool>,
     notice: Option<String>,
     score: Option<f64>,
@@ -240,7 +240,7 @@ impl Table {
         considered.extend(targets.iter().map(|found| Considered {
             target: found.model.id.clone(),
             kept: true,
-            why: found.rule.clone(),
+            why: found.rule.clone().into_owned(),
             score: found.score,
         }));
         let candidates = targets
@@ -251,7 +251,7 @@ impl Table {
                 notice: notice.or_else(|| model.notice.clone()),
                 model,
                 egress,
-                why: std::iter::once(rule.as_str()).chain(whys.iter().copied()).collect::<Vec<_>>().join("; "),
+                why: if whys.is_empty() { rule } else { format!("{rule}; {}", whys.join("; ")).into() },
                 loaded,
                 price: None,
             })
@@ -260,7 +260,7 @@ impl Table {
     }
 
     /// Loaded ones first, then the least busy by weight; equals take turns.
-    fn spread(&self, route: &str, targets: Vec<Found>, load: &dyn Load) -> Vec<Found> {
+    fn spread<'a>(&self, route: &str, targets: Vec<Found<'a>>, load: &dyn Load) -> Vec<Found<'a>> {
         let shares: Vec<Share<'_>> = targets
             .iter()
             .map(|found| Share {
@@ -270,8 +270,8 @@ impl Table {
             })
             .collect();
         let order = self.turns.get(route).map_or_else(|| (0..shares.len()).collect(), |turns| turns.order(&shares));
-        let mut targets: Vec<Option<Found>> = targets.into_iter().map(Some).collect();
-        let mut ordered: Vec<Found> = order.into_iter().filter_map(|at| targets[at].take()).collect();
+        let mut targets: Vec<Option<Found<'_>>> = targets.into_iter().map(Some).collect();
+        let mut ordered: Vec<Found<'_>> = order.into_iter().filter_map(|at| targets[at].take()).collect();
         ordered.sort_by_key(|found| found.loaded == Some(false));
         let count = ordered.len();
         for (at, found) in ordered.iter_mut().enumerate() {
@@ -281,7 +281,7 @@ impl Table {
     }
 
     /// Only where it matters: a provider that is asked answers from this machine.
-    async fn look_at_what_is_loaded(&self, targets: &mut [Found]) {
+    async fn look_at_what_is_loaded(&self, targets: &mut [Found<'_>]) {
         for found in targets {
             if found.model.location == Location::Cloud {
                 continue;
@@ -292,21 +292,22 @@ impl Table {
         }
     }
 
-    async fn named(&self, route: &str, needs: &Needs, freshness: Freshness) -> Result<Named, Error> {
+    async fn named(&self, route: &str, needs: &Needs, freshness: Freshness) -> Result<Named<'_>, Error> {
         let asked_egress = needs.placement.tightened(needs.egress);
         if let Some(config) = self.routes.iter().find(|config| config.name == route) {
             let egress = asked_egress.min(config.egress);
             let (targets, kept_in) = self.look_up(&config.targets, egress, freshness).await;
             let targets = targets.into_iter().map(|(shelf, target, model)| Found {
-                rule: match config.targets.iter().position(|named| *named == target) {
+                rule: match config.targets.iter().position(|named| named == target) {
                     _ if config.targets.len() == 1 => format!("route `{route}` names it"),
                     Some(0) | None => format!("route `{route}` names it first"),
                     Some(at) => format!("route `{route}` names it as number {}", at + 1),
-                },
+                }
+                .into(),
                 // Not listed, or not reachable: worth a try all the same, since somebody named it.
-                model: model.ok().flatten().unwrap_or_else(|| self.unlisted(shelf, &target, needs.work)),
+                model: model.ok().flatten().unwrap_or_else(|| self.unlisted(shelf, target, needs.work)),
                 shelf,
-                target,
+                target: Cow::Borrowed(target),
                 loaded: None,
                 notice: None,
                 score: None,
@@ -333,11 +334,11 @@ impl Table {
                 }
             },
         };
-        let (mut found, kept_in) = self.look_up(std::slice::from_ref(&target), asked_egress, freshness).await;
-        if !kept_in.is_empty() {
+        let shelf = self.shelf_of(&target).ok_or_else(|| self.unknown(route))?;
+        if self.is_kept_in(shelf, asked_egress) {
             return Err(Error::EgressRefused { route: route.to_owned() });
         }
-        let (shelf, _, mut model) = found.pop().ok_or_else(|| self.unknown(route))?;
+        let mut model = self.shelves[shelf].model(&target.model, freshness).await;
         if matches!(model, Ok(None)) {
             // It may have been added a moment ago.
             model = self.shelves[shelf].model(&target.model, Freshness::NOW).await;
@@ -347,8 +348,8 @@ impl Table {
             Ok(None) => return Err(self.unknown(route)),
             Err(_) => self.unlisted(shelf, &target, needs.work),
         };
-        let rule = "it was asked for by name".to_owned();
-        let found = Found { shelf, target, model, rule: rule.clone(), loaded: None, notice: None, score: None };
+        let rule = Cow::Borrowed("it was asked for by name");
+        let found = Found { shelf, target: Cow::Owned(target), model, rule, loaded: None, notice: None, score: None };
         Ok(Named {
             rule: format!("`{route}` is a model, not a route"),
             targets: vec![found],
@@ -365,14 +366,15 @@ impl Table {
                 continue;
             }
             if let Ok(Some(model)) = shelf.model(name, freshness).await {
-                return Some(Target { provider: model.provider, model: model.name, digest: None, weight: 1 });
+                let (provider, model) = (model.provider.clone(), model.name.clone());
+                return Some(Target { provider, model, digest: None, weight: 1 });
             }
         }
         None
     }
 
     /// One local model: going on to the next provider by itself could silently swap a real model for a toy.
-    async fn default_route(&self, work: Work, freshness: Freshness) -> Named {
+    async fn default_route(&self, work: Work, freshness: Freshness) -> Named<'_> {
         let mut named = Named {
             rule: format!("route `{DEFAULT_ROUTE}` is not configured: the first local provider that has a model"),
             targets: Vec::new(),
@@ -386,7 +388,7 @@ impl Table {
             }
             let listing = shelf.listing(freshness).await;
             let Ok(models) = &*listing else { continue };
-            let fits = |model: &&Model| match work {
+            let fits = |model: &&Arc<Model>| match work {
                 Work::Chat => model.chats,
                 Work::Embed => model.embeds,
             };
@@ -397,11 +399,17 @@ impl Table {
                 let provider = shelf.provider.name();
                 named.targets.push(Found {
                     shelf: at,
-                    target: Target { provider: provider.to_owned(), model: model.name.clone(), digest: None, weight: 1 },
+                    target: Cow::Owned(Target {
+                        provider: provider.to_owned(),
+                        model: model.name.clone(),
+                        digest: None,
+                        weight: 1,
+                    }),
                     model: model.clone(),
                     rule: format!(
                         "route `{DEFAULT_ROUTE}` is not configured, `{provider}` is the first provider here that has a model, and this is {first}"
-                    ),
+                    )
+                    .into(),
                     loaded: None,
                     notice: None,
                     score: None,
@@ -413,19 +421,14 @@ impl Table {
     }
 
     /// What is known of each target, all providers asked at once, and those that were not asked because of `egress`.
-    async fn look_up(
+    async fn look_up<'a>(
         &self,
-        targets: &[Target],
+        targets: &'a [Target],
         egress: Egress,
         freshness: Freshness,
-    ) -> (Vec<(usize, Target, Result<Option<Model>, Error>)>, Vec<Considered>) {
-        let shelved = targets.iter().filter_map(|target| {
-            let shelf = self.shelves.iter().position(|shelf| shelf.provider.name() == target.provider)?;
-            Some((shelf, target.clone()))
-        });
-        let (allowed, kept_in): (Vec<_>, Vec<_>) = shelved.partition(|&(shelf, _)| {
-            egress != Egress::LocalOnly || self.shelves[shelf].provider.location() == Location::Local
-        });
+    ) -> (Vec<(usize, &'a Target, Result<Option<Arc<Model>>, Error>)>, Vec<Considered>) {
+        let shelved = targets.iter().filter_map(|target| Some((self.shelf_of(target)?, target)));
+        let (kept_in, allowed): (Vec<_>, Vec<_>) = shelved.partition(|&(shelf, _)| self.is_kept_in(shelf, egress));
         let found = join_all(allowed.into_iter().map(async |(shelf, target)| {
             let model = self.shelves[shelf].model(&target.model, freshness).await;
             (shelf, target, model)
@@ -439,14 +442,23 @@ impl Table {
         (found.await, kept_in.collect())
     }
 
-    fn unlisted(&self, shelf: usize, target: &Target, work: Work) -> Model {
-        Model {
+    fn shelf_of(&self, target: &Target) -> Option<usize> {
+        self.shelves.iter().position(|shelf| shelf.provider.name() == target.provider)
+    }
+
+    /// Whether nothing of a request with this egress may go there.
+    fn is_kept_in(&self, shelf: usize, egress: Egress) -> bool {
+        egress == Egress::LocalOnly && self.shelves[shelf].provider.location() == Location::Cloud
+    }
+
+    fn unlisted(&self, shelf: usize, target: &Target, work: Work) -> Arc<Model> {
+        Arc::new(Model {
             chats: work == Work::Chat,
             embeds: work == Work::Embed,
             available: false,
             notice: Some("the provider does not list it now".to_owned()),
             ..Model::new(&target.provider, &target.model, self.shelves[shelf].provider.location())
-        }
+        })
     }
 
     fn unknown(&self, name: &str) -> Error {
@@ -479,7 +491,7 @@ pub(crate) fn nothing_left(route: &str, left_out: bool, placement: Placement) ->
 }
 
 /// What a pinned target has become.
-fn drift(found: &Found) -> Option<String> {
+fn drift(found: &Found<'_>) -> Option<String> {
     let wanted = found.target.digest.as_deref()?;
     let short = |digest: &str| digest.chars().take(12).collect::<String>();
     match found.model.digest.as_deref().map(|digest| digest.trim_start_matches("sha256:")) {
@@ -489,7 +501,7 @@ fn drift(found: &Found) -> Option<String> {
     }
 }
 
-fn drop_if(targets: &mut Vec<Found>, considered: &mut Vec<Considered>, why: impl Fn(&Found) -> Option<String>) {
+fn drop_if(targets: &mut Vec<Found<'_>>, considered: &mut Vec<Considered>, why: impl Fn(&Found<'_>) -> Option<String>) {
     targets.retain(|found| match why(found) {
         Some(why) => {
             considered.push(Considered { target: found.model.id.clone(), kept: false, why, score: None });
@@ -501,7 +513,7 @@ fn drop_if(targets: &mut Vec<Found>, considered: &mut Vec<Considered>, why: impl
 
 /// Drops what does not fit, if anything does.
 fn prefer(
-    targets: &mut Vec<Found>,
+    targets: &mut Vec<Found<'_>>,
     considered: &mut Vec<Considered>,
     needed: bool,
     fits: impl Fn(&Model) -> bool,

@@ -224,7 +224,7 @@ impl Router {
         let mut all = Models { models: Vec::new(), routes: Vec::new(), unavailable: Vec::new() };
         for (shelf, listing) in shelves.iter().zip(listings) {
             match &*listing {
-                Ok(models) => all.models.extend(models.iter().cloned()),
+                Ok(models) => all.models.extend(models.iter().map(|model| Model::clone(model))),
                 Err(error) => all
                     .unavailable
                     .push(UnavailableProvider { provider: shelf.provider.name().to_owned(), error: error.to_string() }),
@@ -265,7 +265,7 @@ impl Router {
             }
             plan => plan,
         };
-        Ok(plan?.candidates.into_iter().map(|candidate| candidate.model).collect())
+        Ok(plan?.candidates.into_iter().map(|candidate| Arc::unwrap_or_clone(candidate.model)).collect())
     }
 
     /// Answers a call of one of devmesh's own agents. The last item is `finished` or `failed`, always exactly one of them.

@@ -41,10 +41,10 @@ use attempt::{Attempt, Failed, Heard};
 pub(crate) use booking::Booking;
 use futures_util::{Stream, stream};
 pub(crate) use own::items;
-use protocol::{Fallback, FinishReason};
+use protocol::{Fallback, FinishReason, Model};
 pub(crate) use rescue::Mode;
 use rescue::Sent;
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Duration};
 use tokio::time::Instant;
 pub(crate) use trace::{Ended, Trace, millis};
 
@@ -53,9 +53,8 @@ pub(crate) use trace::{Ended, Trace, millis};
 pub(crate) enum Step {
     /// A target took the request. Said again for every further target.
     Accepted {
-        provider: String,
-        model: String,
-        why: String,
+        model: Arc<Model>,
+        why: Cow<'static, str>,
     },
     /// A target came to nothing.
     Gave(Fallback),
@@ -78,9 +77,7 @@ pub(crate) enum Step {
 /// Who answers, for the head of the answer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Committed {
-    pub(crate) provider: String,
-    pub(crate) model: String,
-    pub(crate) digest: Option<String>,
+    pub(crate) model: Arc<Model>,
     /// Targets that did not answer before this one.
     pub(crate) fallbacks: usize,
     pub(crate) notice: Option<String>,
@@ -94,17 +91,13 @@ pub(crate) struct Committed {
     pub(crate) usage: Option<Usage>,
     pub(crate) cost_microusd: Option<u64>,
     pub(crate) rates: Option<RateLimits>,
-    pub(crate) context_tokens: Option<u64>,
 }
 
 impl Committed {
     /// Of whose answer nothing is known yet.
     pub(crate) fn by(candidate: &Candidate, fallbacks: usize) -> Self {
-        let model = &candidate.model;
         Self {
-            provider: model.provider.clone(),
-            model: model.name.clone(),
-            digest: model.digest.clone(),
+            model: candidate.model.clone(),
             fallbacks,
             notice: candidate.notice.clone(),
             lost: Vec::new(),
@@ -113,7 +106,6 @@ impl Committed {
             usage: None,
             cost_microusd: None,
             rates: None,
-            context_tokens: model.context_tokens,
         }
     }
 
@@ -137,6 +129,8 @@ pub(crate) struct Run {
     held: VecDeque<Frame>,
     sent: Sent,
     booking: Booking,
+    /// What the next target may come to is held already.
+    is_reserved: bool,
     /// What is told when nobody answers: of the first target that could not.
     first_error: Option<Error>,
     /// What the caller can mend comes first, whatever went wrong afterwards.
@@ -165,7 +159,7 @@ enum Phase {
 
 /// One target and how often it may still be tried.
 struct Trying {
-    candidate: Candidate,
+    candidate: Arc<Candidate>,
     retries: u32,
     not_before: Option<Instant>,
     mode: Mode,
@@ -192,6 +186,7 @@ impl Run {
             held: VecDeque::new(),
             sent: Sent::default(),
             booking,
+            is_reserved: false,
             first_error: None,
             callers_fault: None,
             overflowed_tokens: None,
@@ -264,7 +259,10 @@ impl Run {
                     why
                 }
                 None => match self.booking.hold(&self.call, candidate) {
-                    Ok(()) => return Ok(()),
+                    Ok(()) => {
+                        self.is_reserved = true;
+                        return Ok(());
+                    }
                     // Another target may cost less.
                     Err(refusal) if refusal.is_about_the_target() => {
                         let why = refusal.to_string();
@@ -299,16 +297,16 @@ impl Run {
     }
 
     /// Leaves out what cannot do better than those before it.
-    fn next_candidate(&mut self) -> Option<Candidate> {
+    fn next_candidate(&mut self) -> Option<Arc<Candidate>> {
         while let Some(mut candidate) = self.left.pop_front() {
             if let Some(why) = self.not_worth_it(&candidate) {
                 self.booking.trace.left_out(&candidate, why);
                 continue;
             }
             if let Some(tried) = self.booking.trace.last_failure() {
-                candidate.why = format!("{tried}; {}", candidate.why);
+                candidate.why = format!("{tried}; {}", candidate.why).into();
             }
-            return Some(candidate);
+            return Some(Arc::new(candidate));
         }
         None
     }
@@ -319,13 +317,15 @@ impl Run {
     }
 
     fn not_worth_it(&mut self, candidate: &Candidate) -> Option<String> {
-        if let Some(why) = self.may_not_ask(candidate) {
-            return Some(why);
-        }
-        if let Err(refusal) = self.booking.hold(&self.call, candidate) {
-            let why = refusal.to_string();
-            self.first_error.get_or_insert_with(|| refusal.into());
-            return Some(why);
+        if !std::mem::take(&mut self.is_reserved) {
+            if let Some(why) = self.may_not_ask(candidate) {
+                return Some(why);
+            }
+            if let Err(refusal) = self.booking.hold(&self.call, candidate) {
+                let why = refusal.to_string();
+                self.first_error.get_or_insert_with(|| refusal.into());
+                return Some(why);
+            }
         }
         if let (Some(overflowed), Some(window)) = (self.overflowed_tokens, candidate.model.context_tokens)
             && window <= overflowed
@@ -362,11 +362,7 @@ impl Run {
         self.booking.heard();
         match begun_attempt {
             Ok(attempt) => {
-                let step = Step::Accepted {
-                    provider: candidate.model.provider.clone(),
-                    model: candidate.model.name.clone(),
-                    why: candidate.why.clone(),
-                };
+                let step = Step::Accepted { model: candidate.model.clone(), why: candidate.why.clone() };
                 self.attempt = Some(Box::new(attempt));
                 self.phase = Phase::Held;
                 Some(step)
@@ -531,7 +527,6 @@ impl Run {
                 usage.output_tokens += self.booking.trace.output_tokens_before();
             }
         }
-        self.sent.note(&frame.events);
         self.booking.trace.content(&frame.events);
         if let Some(attempt) = self.attempt.take() {
             if let Some(plan) = &self.plan

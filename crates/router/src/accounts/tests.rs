@@ -95,7 +95,7 @@ impl Bench {
             caller: key(1),
             job: None,
             route: "fast".to_owned(),
-            dialect: "openai_chat".to_owned(),
+            dialect: "openai_chat".into(),
             stream: true,
             state,
             provider: Some("ollama".to_owned()),

@@ -13,7 +13,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use protocol::Location;
-use reqwest::{Response, Url, redirect};
+use reqwest::{Body, Url, redirect};
 use std::{
     collections::HashMap,
     error::Error,
@@ -53,6 +53,9 @@ pub(super) struct Address {
     url: Url,
     uri: http::Uri,
 }
+
+/// An answer, its body unread.
+pub(super) type Response = http::Response<Body>;
 
 /// No answer came.
 pub(super) struct Failure {
@@ -95,9 +98,12 @@ impl Client {
                 *request.uri_mut() = address.uri;
                 *request.headers_mut() = headers;
                 let response = clients[slot()].request(request).await?;
-                Ok(response.map(reqwest::Body::wrap).into())
+                Ok(response.map(Body::wrap))
             }
-            Kind::Full(client) => Ok(client.request(method, address.url).headers(headers).body(body).send().await?),
+            Kind::Full(client) => {
+                let response = client.request(method, address.url).headers(headers).body(body).send().await?;
+                Ok(response.into())
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! A server's other endpoints: a request passes on as it is, under our key, and the answer comes back whatever its status.
 
-use super::{ERROR_BODY_BYTES, Endpoint, Request, chain};
+use super::{ERROR_BODY_BYTES, Endpoint, Request, chain, client::Response};
 use crate::{
     Error,
     http::failure,
@@ -8,6 +8,7 @@ use crate::{
 };
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderName, header};
+use http_body_util::BodyExt;
 
 impl Endpoint {
     pub(crate) async fn forward(&self, request: Forward) -> Result<http::Response<ByteStream>, Error> {
@@ -42,9 +43,9 @@ impl Endpoint {
     }
 
     /// The body of an answer as it comes.
-    pub(super) fn bytes(&self, answer: reqwest::Response) -> ByteStream {
+    pub(super) fn bytes(&self, answer: Response) -> ByteStream {
         let provider = self.provider.clone();
-        Box::pin(answer.bytes_stream().map(move |bytes| {
+        Box::pin(answer.into_body().into_data_stream().map(move |bytes| {
             bytes.map_err(|error| Error::Cut { provider: provider.clone(), message: chain(&error.without_url()) })
         }))
     }

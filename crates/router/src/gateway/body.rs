@@ -77,8 +77,8 @@ impl<S: Stream<Item = Step> + Send + Unpin + 'static> Encoding<S> {
             }
             // It was not known yet when the head went out.
             Some(Step::Committed(committed)) => {
-                self.comment(&format!("x-devmesh-provider: {}", committed.provider), out);
-                self.comment(&format!("x-devmesh-model: {}", committed.model), out);
+                self.comment(&format!("x-devmesh-provider: {}", committed.model.provider), out);
+                self.comment(&format!("x-devmesh-model: {}", committed.model.name), out);
                 if !committed.lost.is_empty() {
                     self.comment(&format!("x-devmesh-lost-fields: {}", committed.lost.join(", ")), out);
                 }

@@ -114,6 +114,7 @@ impl Embedding {
         let mut first_error = None;
         for mut candidate in std::mem::take(&mut plan.candidates) {
             candidate.price = self.inner.price(&candidate.model);
+            let candidate = Arc::new(candidate);
             if let Err(refused) = self.hold(&candidate, &plan)? {
                 self.booking.trace.left_out(&candidate, refused.to_string());
                 first_error.get_or_insert(refused);
@@ -156,7 +157,7 @@ impl Embedding {
         }
     }
 
-    async fn ask(&mut self, candidate: &Candidate, begun: Instant) -> Result<Embeddings, Error> {
+    async fn ask(&mut self, candidate: &Arc<Candidate>, begun: Instant) -> Result<Embeddings, Error> {
         let permit = self.inner.permit(candidate)?;
         let _slot = self.inner.slot(candidate, self.deadline, &Standing::default()).await?;
         let checkpoint = self.inner.departures(&self.call, candidate);

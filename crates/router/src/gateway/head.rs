@@ -23,7 +23,9 @@ const BUFFERED: &str = "x-devmesh-buffered";
 const FORWARDED: [&str; 5] =
     ["anthropic-beta", "anthropic-version", "openai-beta", "openai-organization", "openai-project"];
 
-/// A header tells at most this much of a list: proxies refuse more.
+/// Of an answer, with what the edge adds: room that need not grow.
+const HEADERS: usize = 20;
+/// A header tells at most this many bytes of a list: proxies refuse more.
 const LONGEST: usize = 1024;
 
 pub(super) fn forwarded(headers: &HeaderMap) -> HeaderMap {
@@ -115,28 +117,34 @@ pub(super) fn stream(headers: &mut HeaderMap, dialect: Dialect) {
 
 /// Who answered, and what there is to know about that.
 pub(super) fn tell(headers: &mut HeaderMap, committed: Option<&Committed>, id: ModelCallId) {
-    let mut say = |name: &'static str, text: &str| {
-        // Names of models may hold what no header can: then the call's record has them.
-        if let Ok(value) = HeaderValue::from_str(&text.chars().take(LONGEST).collect::<String>()) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
+    headers.reserve(HEADERS);
+    let mut put = |name: &'static str, value: HeaderValue| {
+        headers.insert(HeaderName::from_static(name), value);
     };
-    say("x-devmesh-request-id", &id.to_string());
+    if let Ok(id) = HeaderValue::from_str(id.0.as_hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer())) {
+        put("x-devmesh-request-id", id);
+    }
     let Some(committed) = committed else { return };
-    say("x-devmesh-provider", &committed.provider);
-    say("x-devmesh-model", &committed.model);
-    say("x-devmesh-fallbacks", &committed.fallbacks.to_string());
-    if let Some(digest) = &committed.digest {
-        say("x-devmesh-digest", digest);
-    }
+    put("x-devmesh-fallbacks", committed.fallbacks.into());
     if let Some(cost) = committed.cost_microusd {
-        say("x-devmesh-cost-microusd", &cost.to_string());
+        put("x-devmesh-cost-microusd", cost.into());
     }
-    if let Some(tokens) = committed.context_tokens {
-        say("x-devmesh-context-tokens", &tokens.to_string());
+    if let Some(tokens) = committed.model.context_tokens {
+        put("x-devmesh-context-tokens", tokens.into());
     }
     if let Some(usage) = committed.usage {
-        say("x-devmesh-context-used", &(usage.input_tokens + usage.output_tokens).to_string());
+        put("x-devmesh-context-used", (usage.input_tokens + usage.output_tokens).into());
+    }
+    let mut say = |name: &'static str, text: &str| {
+        // Names of models may hold what no header can: then the call's record has them.
+        if let Ok(value) = HeaderValue::from_str(&text[..text.floor_char_boundary(LONGEST)]) {
+            put(name, value);
+        }
+    };
+    say("x-devmesh-provider", &committed.model.provider);
+    say("x-devmesh-model", &committed.model.name);
+    if let Some(digest) = &committed.model.digest {
+        say("x-devmesh-digest", digest);
     }
     if let Some(age) = committed.cached {
         say("x-devmesh-cache", &format!("hit; age={}", age.as_secs()));

@@ -18,7 +18,7 @@ use domain::ModelCallId;
 use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, Method, Response, StatusCode};
 use protocol::{Egress, Model};
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// A batch of images takes its time.
@@ -103,17 +103,17 @@ impl Router {
             return Err(Error::NotAllowed { message });
         }
         self.inner.books.check_route(call)?;
-        let candidate = Candidate {
+        let candidate = Arc::new(Candidate {
             provider: provider.clone(),
             shelf,
-            model: Model::new(&name, path.trim_start_matches('/'), location),
+            model: Model::new(&name, path.trim_start_matches('/'), location).into(),
             egress,
-            why: String::new(),
+            why: Cow::Borrowed(""),
             loaded: None,
             notice: None,
             // Nobody can tell what such a request costs.
             price: None,
-        };
+        });
         self.inner.books.check_target(call, &candidate)?;
         passing.booking.hold(call, &candidate)?;
         let checkpoint = self.inner.departures(call, &candidate);
@@ -145,7 +145,7 @@ struct Passing {
     booking: Booking,
     begun: Instant,
     /// Once it was asked.
-    candidate: Option<Candidate>,
+    candidate: Option<Arc<Candidate>>,
     status: StatusCode,
 }
 

@@ -20,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
 pub(crate) struct Attempt {
-    pub(crate) candidate: Candidate,
+    pub(crate) candidate: Arc<Candidate>,
     pub(crate) mode: Mode,
     /// Further tries of this target.
     pub(crate) retries: u32,
@@ -58,7 +58,7 @@ pub(crate) struct Attempt {
 
 /// An attempt that came to nothing.
 pub(crate) struct Failed {
-    pub(crate) candidate: Candidate,
+    pub(crate) candidate: Arc<Candidate>,
     pub(crate) retries: u32,
     pub(crate) mode: Mode,
     pub(crate) begun: Instant,
@@ -75,7 +75,12 @@ pub(crate) enum Heard {
 
 impl Run {
     /// Asks a target. Everything that may refuse a call is asked first: breaker, money, queue.
-    pub(super) async fn begin(&mut self, candidate: &Candidate, retries: u32, mode: Mode) -> Result<Attempt, Error> {
+    pub(super) async fn begin(
+        &mut self,
+        candidate: &Arc<Candidate>,
+        retries: u32,
+        mode: Mode,
+    ) -> Result<Attempt, Error> {
         let inner = self.inner.clone();
         let begun = Instant::now();
         let provider = || candidate.model.provider.clone();

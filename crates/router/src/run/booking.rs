@@ -25,7 +25,7 @@ pub(crate) struct Booking {
 
 /// A request on its way.
 struct Asking {
-    candidate: Candidate,
+    candidate: Arc<Candidate>,
     mode: Mode,
     begun: Instant,
 }
@@ -56,7 +56,7 @@ impl Booking {
     }
 
     /// From here on the target may be reading the prompt.
-    pub(crate) fn asking(&mut self, candidate: &Candidate, mode: &Mode, begun: Instant) {
+    pub(crate) fn asking(&mut self, candidate: &Arc<Candidate>, mode: &Mode, begun: Instant) {
         self.asking = Some(Asking { candidate: candidate.clone(), mode: mode.clone(), begun });
     }
 

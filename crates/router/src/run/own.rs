@@ -6,9 +6,9 @@ use crate::{
     answer::{Block, Whole},
 };
 use futures_util::{Stream, StreamExt, stream};
-use protocol::{Fallback, FinishReason, ModelAnswer, ModelStreamItem, ToolCall};
+use protocol::{Fallback, FinishReason, Model, ModelAnswer, ModelStreamItem, ToolCall};
 use serde_json::Value;
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 struct Items<S> {
@@ -18,7 +18,7 @@ struct Items<S> {
     answering: Option<Committed>,
     cost_microusd: Option<u64>,
     fallbacks: Vec<Fallback>,
-    trying: Option<(String, String)>,
+    trying: Option<Arc<Model>>,
     started: Instant,
     first_token: Option<Duration>,
     over: bool,
@@ -53,9 +53,10 @@ impl<S: Stream<Item = Step> + Unpin> Items<S> {
                 return None;
             }
             match self.steps.next().await {
-                Some(Step::Accepted { provider, model, why, .. }) => {
-                    self.trying = Some((provider.clone(), model.clone()));
-                    return Some(ModelStreamItem::Started { provider, model, why });
+                Some(Step::Accepted { model, why }) => {
+                    let (provider, name) = (model.provider.clone(), model.name.clone());
+                    self.trying = Some(model);
+                    return Some(ModelStreamItem::Started { provider, model: name, why: why.into_owned() });
                 }
                 Some(Step::Gave(fallback)) => self.fallbacks.push(fallback),
                 Some(Step::Committed(committed)) => self.answering = Some(*committed),
@@ -94,11 +95,8 @@ impl<S: Stream<Item = Step> + Unpin> Items<S> {
     fn answer(&mut self, finish_reason: FinishReason) -> ModelAnswer {
         let usage = self.whole.usage();
         let total = self.started.elapsed();
-        let (provider, model) = self
-            .trying
-            .take()
-            .or_else(|| self.answering.as_ref().map(|answering| (answering.provider.clone(), answering.model.clone())))
-            .unwrap_or_default();
+        let answering = self.trying.take().or_else(|| self.answering.as_ref().map(|committed| committed.model.clone()));
+        let (provider, model) = answering.map(|model| (model.provider.clone(), model.name.clone())).unwrap_or_default();
         ModelAnswer {
             provider,
             model,

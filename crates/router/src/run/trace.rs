@@ -28,7 +28,7 @@ pub(crate) struct Trace {
     fallbacks: Vec<Fallback>,
     /// Of them, those that the caller was told.
     said: usize,
-    last: Option<Candidate>,
+    last: Option<Arc<Candidate>>,
     first_token: Option<Duration>,
     /// Estimated, of targets that broke off after they had begun to answer.
     output_tokens_before: u64,
@@ -60,7 +60,7 @@ impl Trace {
             caller: call.caller.principal,
             job: call.caller.job,
             route: shortened(&call.route),
-            dialect: call.asked.dialect.name().to_owned(),
+            dialect: call.asked.dialect.name().into(),
             stream: call.asked.peek.stream,
             state: ModelCallState::Running,
             provider: None,
@@ -123,7 +123,7 @@ impl Trace {
 
     pub(crate) fn tried_in_vain(
         &mut self,
-        candidate: &Candidate,
+        candidate: &Arc<Candidate>,
         mode: &Mode,
         begun: Instant,
         error: &Error,
@@ -202,15 +202,15 @@ impl Trace {
 
     pub(crate) fn answered_from_memory(&mut self, committed: &super::Committed) {
         let record = self.record();
-        record.provider = Some(committed.provider.clone());
-        record.model = Some(committed.model.clone());
+        record.provider = Some(committed.model.provider.clone());
+        record.model = Some(committed.model.name.clone());
         record.cache_hit = true;
     }
 
     /// In what words, where that is none of the dialects in which conversations are held.
-    pub(crate) fn asked_in(&mut self, dialect: &str) {
+    pub(crate) fn asked_in(&mut self, dialect: &'static str) {
         let record = self.record();
-        (record.dialect, record.stream) = (dialect.to_owned(), false);
+        (record.dialect, record.stream) = (dialect.into(), false);
     }
 
     /// A request that is not looked into: what it comes to stands in the answer, which nobody here reads.
@@ -338,7 +338,7 @@ impl Trace {
         self.record.quality.is_some()
     }
 
-    pub(crate) fn last_candidate(&self) -> Option<Candidate> {
+    pub(crate) fn last_candidate(&self) -> Option<Arc<Candidate>> {
         self.last.clone()
     }
 
@@ -412,7 +412,7 @@ impl Trace {
         self.record().attempts.push(ModelAttempt {
             provider: candidate.model.provider.clone(),
             model: candidate.model.name.clone(),
-            mode: mode.to_owned(),
+            mode: mode.into(),
             outcome,
             error: error.map(ToString::to_string),
             ms: millis(begun.elapsed()),

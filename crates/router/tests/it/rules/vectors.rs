@@ -33,7 +33,7 @@ async fn the_next_target_makes_them_when_the_first_one_cannot_and_the_record_say
             assert_eq!(answer.header("x-devmesh-cost-microusd"), Some(cost.to_string().as_str()), "{case}");
 
             let record = stage.record(&answer).await;
-            assert_eq!((record.state, record.dialect.as_str()), (ModelCallState::Succeeded, "embeddings"), "{case}");
+            assert_eq!((record.state, &*record.dialect), (ModelCallState::Succeeded, "embeddings"), "{case}");
             assert_eq!((record.provider.as_deref(), record.fallbacks), (Some("b"), 1), "{case}");
             let outcomes: Vec<_> = record.attempts.iter().map(|attempt| attempt.outcome).collect();
             assert_eq!(outcomes, [AttemptOutcome::Failed, AttemptOutcome::Answered], "{case}");
