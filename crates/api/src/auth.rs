@@ -27,13 +27,14 @@ use domain::{ErrorCode, RequestId, Scope};
 use http::{Extensions, HeaderMap, header, request::Parts};
 use jobs::Caller;
 use std::{
+    borrow::Cow,
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
 };
 
 /// Which schemes of the `Authorization` header are understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Schemes {
+pub enum Schemes {
     Bearer,
     /// The token as a Basic password too, so that a browser can ask for it and open the documentation. Only on pages that
     /// change nothing: a browser repeats Basic credentials by itself, also for other sites' requests.
@@ -50,25 +51,28 @@ impl Schemes {
 }
 
 pub async fn authenticate(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    admit(app, request, next, Schemes::Bearer).await
+    admitted(&app, request, next, Schemes::Bearer).await
 }
 
 pub async fn authenticate_reader(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    admit(app, request, next, Schemes::BearerOrBasic).await
+    admitted(&app, request, next, Schemes::BearerOrBasic).await
 }
 
-pub async fn authenticate_model_caller(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    admit(app, request, next, Schemes::BearerOrApiKey).await
-}
-
-async fn admit(app: Arc<App>, mut request: Request, next: Next, schemes: Schemes) -> Response {
-    match identify(&app, request.headers(), request.extensions(), schemes) {
-        Ok(identity) => {
-            request.extensions_mut().insert(identity);
-            next.run(request).await
-        }
+async fn admitted(app: &App, mut request: Request, next: Next, schemes: Schemes) -> Response {
+    match admit(app, &mut request, schemes) {
+        Ok(()) => next.run(request).await,
         Err(failure) => failure.into_response(),
     }
+}
+
+/// Tells the request's handler who asks.
+///
+/// # Errors
+/// When that is nobody known here, or asks too often.
+pub fn admit(app: &App, request: &mut Request, schemes: Schemes) -> Result<()> {
+    let identity = identify(app, request.headers(), request.extensions(), schemes)?;
+    request.extensions_mut().insert(identity);
+    Ok(())
 }
 
 fn identify(app: &App, headers: &HeaderMap, extensions: &Extensions, schemes: Schemes) -> Result<Identity> {
@@ -119,14 +123,14 @@ fn unauthorized(why: &str, schemes: Schemes) -> Failure {
 }
 
 /// The secret in the `Authorization` header, or what is wrong with the header.
-fn presented(headers: &HeaderMap, schemes: Schemes) -> Result<String, &'static str> {
+fn presented(headers: &HeaderMap, schemes: Schemes) -> Result<Cow<'_, str>, &'static str> {
     const HOW: &str =
         "Send a token as `Authorization: Bearer dm_…`. The first one lies in `admin-token` in the data folder.";
     if schemes == Schemes::BearerOrApiKey
         && !headers.contains_key(header::AUTHORIZATION)
         && let Some(key) = headers.get("x-api-key")
     {
-        return key.to_str().map(|key| key.trim().to_owned()).map_err(|_| HOW);
+        return key.to_str().map(|key| key.trim().into()).map_err(|_| HOW);
     }
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let value = given.next().ok_or(HOW)?.to_str().map_err(|_| HOW)?;
@@ -135,11 +139,11 @@ fn presented(headers: &HeaderMap, schemes: Schemes) -> Result<String, &'static s
     }
     let (scheme, credentials) = value.split_once(' ').ok_or(HOW)?;
     if scheme.eq_ignore_ascii_case("bearer") {
-        return Ok(credentials.trim().to_owned());
+        return Ok(credentials.trim().into());
     }
     if schemes == Schemes::BearerOrBasic && scheme.eq_ignore_ascii_case("basic") {
         let decoded = BASE64_STANDARD.decode(credentials.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        return decoded.and_then(|text| Some(text.split_once(':')?.1.to_owned())).ok_or(HOW);
+        return decoded.and_then(|text| Some(text.split_once(':')?.1.to_owned().into())).ok_or(HOW);
     }
     Err(HOW)
 }

@@ -3,17 +3,20 @@
 
 use crate::{
     app::App,
+    guard::guard,
     problem::{self, Failure},
+    routes::Routes,
+    server::Peer,
     vendor::Vendor,
 };
 use axum::{
-    extract::{Request, State},
-    middleware::Next,
+    body::Body,
     response::{IntoResponse, Response},
 };
 use domain::RequestId;
 use futures_util::FutureExt;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Request, header};
+use hyper::body::Incoming;
 use std::{
     panic::AssertUnwindSafe,
     sync::{
@@ -23,10 +26,14 @@ use std::{
     time::Instant,
 };
 use tracing::Instrument;
+use uuid::Uuid;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-pub async fn envelope(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+/// Answers a request of this peer, whatever becomes of it.
+pub async fn answer(app: Arc<App>, routes: Arc<Routes>, peer: Peer, request: Request<Incoming>) -> Response {
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(peer);
     // Always ours: an id a client chose could collide with, or pose as, another request in the audit log.
     let id = RequestId::new(app.clock.now());
     request.extensions_mut().insert(id);
@@ -37,7 +44,8 @@ pub async fn envelope(State(app): State<Arc<App>>, mut request: Request, next: N
     let busy = Busy::new(&app);
     // Whatever is logged on the way carries the id that the client is told.
     let span = tracing::error_span!("request", id = %id);
-    let response = match AssertUnwindSafe(next.run(request).instrument(span.clone())).catch_unwind().await {
+    let answered = guard(&app, &routes, request).instrument(span.clone());
+    let response = match AssertUnwindSafe(answered).catch_unwind().await {
         Ok(response) => response,
         Err(panic) => span.in_scope(|| Failure::internal(panic_message(&*panic))).into_response(),
     };
@@ -77,7 +85,8 @@ impl Drop for Busy<'_> {
 
 fn header_value(id: RequestId) -> HeaderValue {
     // A UUID is plain ASCII.
-    HeaderValue::from_str(&id.to_string()).unwrap_or(HeaderValue::from_static(""))
+    HeaderValue::from_str(id.0.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+        .unwrap_or(HeaderValue::from_static(""))
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

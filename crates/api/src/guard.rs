@@ -3,15 +3,14 @@
 //! A browser page of another site can send requests to 127.0.0.1, and a rebound DNS name makes them same-origin. The
 //! `Host` list stops the second, the `Origin` list the first, before any routing or authentication.
 
-use crate::{app::App, problem::Failure};
+use crate::{app::App, problem::Failure, routes::Routes};
 use axum::{
-    extract::{Request, State},
-    middleware::Next,
+    extract::Request,
     response::{IntoResponse, Response},
 };
 use domain::ErrorCode;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, uri::Authority};
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 /// Which names and pages may talk to this server.
@@ -31,17 +30,17 @@ impl Default for Allowed {
 
 const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
-/// Header lines of one request. Browsers send about 20; hyper itself stops reading at 256.
+/// Header lines of one request. Browsers send about 20; hyper itself stops reading at 100.
 const HEADERS: usize = 64;
 /// Names and values of all headers of one request, in bytes. Enough for any token we make, little enough to hold 1,024 of.
 const HEADER_BYTES: usize = 16 * 1024;
 
-pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub async fn guard(app: &App, routes: &Routes, request: Request) -> Response {
     let checked = check_size(request.headers())
         .and_then(|()| check_host(&app.options.allowed, request.uri(), request.headers()))
-        .and_then(|host| check_origin(&app.options.allowed, &host, request.headers()));
+        .and_then(|host| check_origin(&app.options.allowed, host, request.headers()));
     match checked {
-        Ok(()) => next.run(request).await,
+        Ok(()) => routes.answer(request).await,
         Err(failure) => failure.into_response(),
     }
 }
@@ -61,7 +60,7 @@ fn check_size(headers: &HeaderMap) -> Result<(), Failure> {
 }
 
 /// The authority the request was sent to, when it is one of ours.
-fn check_host(allowed: &Allowed, uri: &Uri, headers: &HeaderMap) -> Result<String, Failure> {
+fn check_host<'a>(allowed: &Allowed, uri: &Uri, headers: &'a HeaderMap) -> Result<&'a str, Failure> {
     let refused = |seen: &str| {
         Failure::new(
             ErrorCode::HostNotAllowed,
@@ -85,11 +84,11 @@ fn check_host(allowed: &Allowed, uri: &Uri, headers: &HeaderMap) -> Result<Strin
     if uri.authority().is_some_and(|target| target != &authority) {
         return Err(refused(uri.authority().map_or("", Authority::as_str)));
     }
-    let name = authority.host().to_ascii_lowercase();
-    let known = LOCAL.contains(&name.as_str()) || allowed.hosts.iter().any(|host| host.eq_ignore_ascii_case(&name));
+    let mut names = LOCAL.into_iter().chain(allowed.hosts.iter().map(String::as_str));
+    let known = names.any(|name| name.eq_ignore_ascii_case(authority.host()));
     let rest = &host[host.len().min(authority.host().len())..];
     let plain = rest.is_empty() || rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
-    if known && plain { Ok(host.to_ascii_lowercase()) } else { Err(refused(host)) }
+    if known && plain { Ok(host) } else { Err(refused(host)) }
 }
 
 fn check_origin(allowed: &Allowed, host: &str, headers: &HeaderMap) -> Result<(), Failure> {
@@ -97,7 +96,7 @@ fn check_origin(allowed: &Allowed, host: &str, headers: &HeaderMap) -> Result<()
     // Programs send none; every browser does on a cross-origin request and on every WebSocket.
     let Some(origin) = given.next() else { return Ok(()) };
     let text = origin.to_str().unwrap_or("bytes that are no origin");
-    let own = text.strip_prefix("http://").is_some_and(|name| name == host);
+    let own = text.strip_prefix("http://").is_some_and(|name| *name == host.to_ascii_lowercase());
     if given.next().is_none() && (own || allowed.origins.iter().any(|known| known == text)) {
         return Ok(());
     }
@@ -184,7 +183,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_bytes(host.as_bytes()).unwrap());
         let allowed = Allowed { hosts: vec!["mesh.example".into()], ..Allowed::default() };
-        check_host(&allowed, &Uri::from_static("/"), &headers).ok()
+        check_host(&allowed, &Uri::from_static("/"), &headers).ok().map(str::to_owned)
     }
 
     #[test]

@@ -1,16 +1,23 @@
 //! Every route, in groups by how a request proves who asks.
 
-use crate::{app::App, auth, carry_through::carry_through, envelope, guard, handlers, problem::Failure};
-use axum::{Router, extract::Request, middleware::from_fn_with_state};
+use crate::{app::App, auth, carry_through::carry_through, guard, handlers, problem::Failure, vendor::Vendor};
+use axum::{
+    Router,
+    extract::Request,
+    middleware::from_fn_with_state,
+    response::{IntoResponse, Response},
+};
 use domain::ErrorCode;
-use http::Method;
-use std::sync::Arc;
+use http::{Method, header};
+use std::{convert::Infallible, sync::Arc};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_http::cors::CorsLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-type Routes = OpenApiRouter<Arc<App>>;
+type Group = OpenApiRouter<Arc<App>>;
 
 /// Without a token: the health checks, and the WebSocket, which brings a ticket.
-pub fn anonymous() -> Routes {
+pub fn anonymous() -> Group {
     OpenApiRouter::new()
         .routes(routes!(handlers::health::live::live))
         .routes(routes!(handlers::health::ready::ready))
@@ -18,7 +25,7 @@ pub fn anonymous() -> Routes {
 }
 
 /// Pages for people, with a token as Bearer or as a Basic password.
-pub fn documentation() -> Routes {
+pub fn documentation() -> Group {
     OpenApiRouter::new()
         .routes(routes!(handlers::documentation::openapi::openapi))
         .routes(routes!(handlers::documentation::page::redirect))
@@ -28,7 +35,7 @@ pub fn documentation() -> Routes {
 }
 
 /// An agent's long-polls: a Bearer token, and an answer only for a client that is still there.
-pub fn long_polls() -> Routes {
+pub fn long_polls() -> Group {
     OpenApiRouter::new()
         .routes(routes!(handlers::lease::create::create))
         .routes(routes!(handlers::lease::heartbeat::heartbeat))
@@ -36,7 +43,7 @@ pub fn long_polls() -> Routes {
 
 /// Clients of OpenAI, Anthropic and Ollama: the token where their own key would be. Seen through only as long as somebody
 /// listens.
-pub fn gateway() -> Routes {
+pub fn gateway() -> Group {
     use handlers::gateway as g;
     OpenApiRouter::new()
         .routes(routes!(g::chat_completions::chat_completions))
@@ -60,7 +67,7 @@ pub fn gateway() -> Routes {
 }
 
 /// Everything else: a Bearer token, and the scope its handler asks for. Commands are seen through.
-pub fn authenticated() -> Routes {
+pub fn authenticated() -> Group {
     OpenApiRouter::new()
         .routes(routes!(handlers::job::create::create, handlers::job::list::list))
         .routes(routes!(handlers::job::get::get, handlers::job::delete::delete))
@@ -94,38 +101,61 @@ pub fn authenticated() -> Routes {
         .routes(routes!(handlers::health::version::version))
 }
 
-/// The routes as two kinds of clients meet them. Programs send no `Origin`, so what only pages need costs them nothing.
-pub struct Routers {
-    pub programs: Router,
-    pub pages: Router,
+/// Every route, ready to answer.
+pub struct Routes {
+    app: Arc<App>,
+    /// Of [`gateway`]. Whoever asks is let in before they are reached: a model call is short enough to feel each layer.
+    gateway: Router,
+    /// With what lets in whoever asks around each group.
+    others: Router,
+    cors: CorsLayer,
 }
 
-pub fn routers(app: Arc<App>) -> Routers {
-    let routes = routes(&app);
-    let guarded = |routes: Router<Arc<App>>| {
-        routes
-            .layer(from_fn_with_state(app.clone(), guard::guard))
-            .layer(from_fn_with_state(app.clone(), envelope::envelope))
-            .with_state(app.clone())
-    };
-    Routers { programs: guarded(routes.clone()), pages: guarded(routes.layer(guard::cors(&app.options.allowed))) }
+impl Routes {
+    pub fn new(app: &Arc<App>) -> Self {
+        let ready = |routes: Router<Arc<App>>| {
+            routes.fallback(unknown_route).method_not_allowed_fallback(wrong_method).with_state(app.clone())
+        };
+        Self {
+            gateway: ready(Router::from(gateway())),
+            others: ready(others(app)),
+            cors: guard::cors(&app.options.allowed),
+            app: app.clone(),
+        }
+    }
+
+    /// Programs send no `Origin`, so what only pages need costs them nothing.
+    pub async fn answer(&self, request: Request) -> Response {
+        if !request.headers().contains_key(header::ORIGIN) {
+            return self.route(request).await;
+        }
+        let route = service_fn(|request| async { Ok::<_, Infallible>(self.route(request).await) });
+        let Ok(response) = self.cors.layer(route).oneshot(request).await;
+        response
+    }
+
+    async fn route(&self, mut request: Request) -> Response {
+        let routes = if Vendor::of(request.uri().path()).is_some() {
+            if let Err(failure) = auth::admit(&self.app, &mut request, auth::Schemes::BearerOrApiKey) {
+                return failure.into_response();
+            }
+            &self.gateway
+        } else {
+            &self.others
+        };
+        let Ok(response) = routes.clone().oneshot(request).await;
+        response
+    }
 }
 
-fn routes(app: &Arc<App>) -> Router<Arc<App>> {
-    let anonymous = Router::from(anonymous());
+fn others(app: &Arc<App>) -> Router<Arc<App>> {
     let documentation =
         Router::from(documentation()).route_layer(from_fn_with_state(app.clone(), auth::authenticate_reader));
     let authenticated = Router::from(authenticated())
         .route_layer(from_fn_with_state(app.clone(), carry_through))
         .merge(Router::from(long_polls()))
         .route_layer(from_fn_with_state(app.clone(), auth::authenticate));
-    let gateway = Router::from(gateway()).route_layer(from_fn_with_state(app.clone(), auth::authenticate_model_caller));
-    anonymous
-        .merge(gateway)
-        .merge(documentation)
-        .merge(authenticated)
-        .fallback(unknown_route)
-        .method_not_allowed_fallback(wrong_method)
+    Router::from(anonymous()).merge(documentation).merge(authenticated)
 }
 
 async fn unknown_route(request: Request) -> Failure {

@@ -12,16 +12,12 @@
 
 mod workers;
 
-use crate::{
-    app::App,
-    routes::{self, Routers},
-};
-use axum::body::Body;
+use crate::{app::App, envelope, routes::Routes};
 use domain::{ErrorCode, RequestId};
-use http::{Request, header};
+use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -29,13 +25,11 @@ use tokio::{
 };
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::ServiceExt;
 use workers::Workers;
 
-/// hyper's own bounds lie above ours ([`crate::guard`]), so that what is merely too much gets a problem as its answer and
-/// only what is absurd gets hyper's bare 431.
-const HYPER_HEADERS: usize = 256;
-/// Read and write buffer of one connection, in bytes.
+/// Read and write buffer of one connection, in bytes. This and hyper's 100 headers lie above our own bounds
+/// ([`crate::guard`]), so that what is merely too much gets a problem as its answer and only what is absurd gets hyper's
+/// bare 431.
 const HYPER_BUFFER: usize = 64 * 1024;
 /// How long the answer to a refused connection may take.
 const REFUSAL: Duration = Duration::from_secs(1);
@@ -55,7 +49,7 @@ pub struct Peer {
 /// `limits.drain`, and returns.
 pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: CancellationToken) -> io::Result<()> {
     let limits = app.options.limits.clone();
-    let routers = Arc::new(routes::routers(app.clone()));
+    let routes = Arc::new(Routes::new(&app));
     let connections = Arc::new(Semaphore::new(limits.connections));
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     let tasks = TaskTracker::new();
@@ -80,7 +74,7 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: CancellationT
                 let peer = Peer { address, _permit: Arc::new(permit) };
                 // The socket moves to the worker's own poll with it.
                 let Ok(stream) = stream.into_std() else { continue };
-                workers.spawn(&tasks, converse(stream, peer, app.clone(), routers.clone(), shutdown.clone()));
+                workers.spawn(&tasks, converse(stream, peer, app.clone(), routes.clone(), shutdown.clone()));
             }
             Err(_) => {
                 if let Ok(permit) = refusals.clone().try_acquire_owned() {
@@ -120,7 +114,7 @@ async fn converse(
     stream: std::net::TcpStream,
     peer: Peer,
     app: Arc<App>,
-    routers: Arc<Routers>,
+    routes: Arc<Routes>,
     shutdown: CancellationToken,
 ) {
     let stream = match TcpStream::from_std(stream) {
@@ -134,15 +128,14 @@ async fn converse(
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(app.options.limits.write_stall));
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer.clone());
-        let router = if request.headers().contains_key(header::ORIGIN) { &routers.pages } else { &routers.programs };
-        router.clone().oneshot(request.map(Body::new))
+    let answering = app.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answer = envelope::answer(answering.clone(), routes.clone(), peer.clone(), request);
+        async { Ok::<_, Infallible>(answer.await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(app.options.limits.header_timeout)
-        .max_headers(HYPER_HEADERS)
         .max_buf_size(HYPER_BUFFER)
         .serve_connection(TokioIo::new(Box::pin(stream)), service)
         .with_upgrades();

@@ -50,22 +50,24 @@ async fn foreign_origins_are_refused_on_every_route() {
 async fn pages_of_allowed_origins_may_read_answers_without_credentials() {
     let app = TestApp::start().await;
     let origin = "http://localhost:3000";
-    let preflight = app
-        .http
-        .request(Method::OPTIONS, app.url("/api/v1/jobs"))
-        .header("origin", origin)
-        .header("access-control-request-method", "POST")
-        .header("access-control-request-headers", "authorization,content-type,idempotency-key,last-event-id")
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(preflight.status(), 200);
-    let headers = preflight.headers();
-    assert_eq!(headers["access-control-allow-origin"], origin);
-    assert!(headers.get("access-control-allow-credentials").is_none());
-    let allowed = headers["access-control-allow-headers"].to_str().unwrap();
-    for name in ["authorization", "content-type", "idempotency-key", "last-event-id"] {
-        assert!(allowed.contains(name), "{allowed}");
+    for path in ["/api/v1/jobs", "/v1/chat/completions"] {
+        let preflight = app
+            .http
+            .request(Method::OPTIONS, app.url(path))
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization,content-type,idempotency-key,last-event-id")
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(preflight.status(), 200, "{path}");
+        let headers = preflight.headers();
+        assert_eq!(headers["access-control-allow-origin"], origin);
+        assert!(headers.get("access-control-allow-credentials").is_none());
+        let allowed = headers["access-control-allow-headers"].to_str().unwrap();
+        for name in ["authorization", "content-type", "idempotency-key", "last-event-id"] {
+            assert!(allowed.contains(name), "{allowed}");
+        }
     }
     let answer = app.get("/api/v1/jobs", Scope::User).header("origin", origin).send().await.unwrap();
     assert_eq!(answer.headers()["access-control-allow-origin"], origin);
