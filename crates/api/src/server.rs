@@ -10,6 +10,7 @@
 //!              │ shutdown: finish the current answer, then close; streams and long-polls are told to end
 //! ```
 
+mod spin;
 mod workers;
 
 use crate::{app::App, envelope, routes::Routes};
@@ -17,6 +18,7 @@ use domain::{ErrorCode, RequestId};
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use spin::Last;
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -131,7 +133,12 @@ async fn converse(
     let answering = app.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let answer = envelope::answer(answering.clone(), routes.clone(), peer.clone(), request);
-        async { Ok::<_, Infallible>(answer.await) }
+        spin::saw(Last::Request);
+        async {
+            let answer = answer.await;
+            spin::saw(Last::Response);
+            Ok::<_, Infallible>(answer)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

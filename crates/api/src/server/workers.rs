@@ -3,16 +3,21 @@
 //! A connection stays on the thread it was given to, with all that its requests wait for. Nothing is handed from thread to
 //! thread on the way of a call: a runtime that shares its work wakes a second thread for it, which mostly finds nothing.
 
+use super::spin;
+use futures_util::future::join;
 use std::{
     io,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
+    time::Duration,
 };
 use tokio::runtime::{Builder, Handle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// More would only wait for each other at the store.
 const MOST: usize = 8;
+/// Shorter than any time limit of a request, and too long to be felt on an idle machine.
+const TICK: Duration = Duration::from_secs(1);
 
 pub struct Workers {
     handles: Vec<Handle>,
@@ -32,7 +37,7 @@ impl Workers {
             handles.push(runtime.handle().clone());
             let stop = stop.clone();
             thread::Builder::new().name(format!("api-{number}")).spawn(move || {
-                runtime.block_on(stop.cancelled());
+                runtime.block_on(stop.run_until_cancelled(join(spin::spin(), tick())));
                 // What still runs was asked to end long ago.
                 runtime.shutdown_background();
             })?;
@@ -44,6 +49,14 @@ impl Workers {
     pub fn spawn(&self, tasks: &TaskTracker, work: impl Future<Output = ()> + Send + 'static) {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         tasks.spawn_on(work, &self.handles[turn % self.handles.len()]);
+    }
+}
+
+/// Keeps a timer that is always the next one. A runtime that is given one which comes before all others interrupts its own
+/// wait to look at it, with two system calls for each request.
+async fn tick() {
+    loop {
+        tokio::time::sleep(TICK).await;
     }
 }
 
