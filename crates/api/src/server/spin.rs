@@ -1,13 +1,15 @@
 //! Looking for what comes next before falling asleep.
 //!
 //! To wake a thread that sleeps takes longer than to pass a call on. So a worker that expects the next thing soon keeps
-//! looking for it, for [`WINDOW`] at most, and gives way to whoever else wants its core while it looks. What it expects is
-//! that a wait takes as long as the last one of its kind did: callers of a model that thinks for seconds cost nothing here.
+//! looking for it, for [`WINDOW`] at most. What it expects is that a wait takes as long as the last one of its kind did:
+//! callers of a model that thinks for seconds cost nothing here.
+//!
+//! It does not offer its core to others while it looks: some schedulers take that for having used up one's share, and let
+//! it wait when there is something to do.
 
 use std::{
     cell::Cell,
     rc::Rc,
-    thread,
     time::{Duration, Instant},
 };
 use tokio::sync::Notify;
@@ -60,7 +62,6 @@ pub async fn spin() {
     loop {
         worker.begin.notified().await;
         while worker.until.get().is_some_and(|until| Instant::now() < until) {
-            thread::yield_now();
             // Looks for input and lets everything else on this thread have its turn.
             tokio::task::yield_now().await;
         }
