@@ -4,8 +4,8 @@
 //! looking for it, for [`WINDOW`] at most. What it expects is that a wait takes as long as the last one of its kind did:
 //! callers of a model that thinks for seconds cost nothing here.
 //!
-//! It does not offer its core to others while it looks: some schedulers take that for having used up one's share, and let
-//! it wait when there is something to do.
+//! It does not yield its core while it looks: with that, calls that came while others were busy waited for milliseconds
+//! before the thread had its turn again (`docs/adr/0012-workers-look-before-they-sleep.md`).
 
 use std::{
     cell::Cell,
