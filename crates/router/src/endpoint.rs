@@ -183,8 +183,7 @@ impl Endpoint {
         }
         let address = self.client.address(path).map_err(|message| Error::invalid("", message))?;
         let mut denied: Option<Response> = None;
-        let tries = self.credentials.tries();
-        for left in (0..tries).rev() {
+        for left in (0..self.credentials.tries()).rev() {
             let credential = self.credentials.next();
             let mut headers = if left == 0 { std::mem::take(&mut headers) } else { headers.clone() };
             if let Some((name, value)) = credential.as_ref().and_then(|credential| credential.header()) {

@@ -153,9 +153,7 @@ impl Table {
 
     /// The providers that a request with this egress may ask anything.
     pub(crate) fn shelves_within(&self, egress: Egress) -> impl Iterator<Item = &Arc<Shelf>> {
-        let may =
-            move |shelf: &&Arc<Shelf>| egress != Egress::LocalOnly || shelf.provider.location() == Location::Local;
-        self.shelves.iter().filter(may)
+        self.shelves.iter().filter(move |shelf| !is_kept_in(shelf, egress))
     }
 
     /// Whether it is the name of a route, and not of a model.
@@ -335,7 +333,7 @@ impl Table {
             },
         };
         let shelf = self.shelf_of(&target).ok_or_else(|| self.unknown(route))?;
-        if self.is_kept_in(shelf, asked_egress) {
+        if is_kept_in(&self.shelves[shelf], asked_egress) {
             return Err(Error::EgressRefused { route: route.to_owned() });
         }
         let mut model = self.shelves[shelf].model(&target.model, freshness).await;
@@ -361,10 +359,7 @@ impl Table {
 
     /// Clients of one vendor know its models by their bare names. The first provider here that lists that name has it.
     async fn by_bare_name(&self, name: &str, egress: Egress, freshness: Freshness) -> Option<Target> {
-        for shelf in self.shelves.iter() {
-            if shelf.provider.location() == Location::Cloud && egress == Egress::LocalOnly {
-                continue;
-            }
+        for shelf in self.shelves_within(egress) {
             if let Ok(Some(model)) = shelf.model(name, freshness).await {
                 let (provider, model) = (model.provider.clone(), model.name.clone());
                 return Some(Target { provider, model, digest: None, weight: 1 });
@@ -428,7 +423,8 @@ impl Table {
         freshness: Freshness,
     ) -> (Vec<(usize, &'a Target, Result<Option<Arc<Model>>, Error>)>, Vec<Considered>) {
         let shelved = targets.iter().filter_map(|target| Some((self.shelf_of(target)?, target)));
-        let (kept_in, allowed): (Vec<_>, Vec<_>) = shelved.partition(|&(shelf, _)| self.is_kept_in(shelf, egress));
+        let (kept_in, allowed): (Vec<_>, Vec<_>) =
+            shelved.partition(|&(shelf, _)| is_kept_in(&self.shelves[shelf], egress));
         let found = join_all(allowed.into_iter().map(async |(shelf, target)| {
             let model = self.shelves[shelf].model(&target.model, freshness).await;
             (shelf, target, model)
@@ -444,11 +440,6 @@ impl Table {
 
     fn shelf_of(&self, target: &Target) -> Option<usize> {
         self.shelves.iter().position(|shelf| shelf.provider.name() == target.provider)
-    }
-
-    /// Whether nothing of a request with this egress may go there.
-    fn is_kept_in(&self, shelf: usize, egress: Egress) -> bool {
-        egress == Egress::LocalOnly && self.shelves[shelf].provider.location() == Location::Cloud
     }
 
     fn unlisted(&self, shelf: usize, target: &Target, work: Work) -> Arc<Model> {
@@ -469,6 +460,11 @@ impl Table {
 }
 
 const NOT_OUT: &str = "it is in the cloud and this request may not leave the machine";
+
+/// Whether nothing of a request with this egress may go there.
+fn is_kept_in(shelf: &Shelf, egress: Egress) -> bool {
+    placed_wrongly(shelf.provider.location(), egress, Placement::Auto).is_some()
+}
 
 pub(crate) fn placed_wrongly(location: Location, egress: Egress, placement: Placement) -> Option<&'static str> {
     match location {
