@@ -14,7 +14,7 @@ use tokio::{
 };
 
 pub const STREAMS: u32 = 500;
-pub const ROUNDS: usize = 3;
+pub const ROUNDS: usize = 5;
 /// For all streams to be there; a gateway may meet them one by one.
 const GATHER: Duration = Duration::from_secs(10);
 const SLACK: Duration = Duration::from_secs(10);
