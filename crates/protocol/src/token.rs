@@ -1,5 +1,6 @@
 //! API tokens.
 
+use crate::KeyPolicy;
 use domain::{PrincipalId, Scope, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -25,6 +26,9 @@ pub struct CreateToken {
     pub name: String,
     #[schema(value_type = String, example = "user")]
     pub scope: Scope,
+    /// What it may do with models, from its first call on. Absent: whatever its scope may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<KeyPolicy>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

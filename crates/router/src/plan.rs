@@ -7,8 +7,10 @@
 //! Providers in the cloud are left out before anything is asked of them: for a request that must stay here not even a
 //! listing is fetched.
 
+mod names;
+
 use crate::{
-    Call, DEFAULT_ROUTE, Error, RouteConfig, Target,
+    Call, DEFAULT_ROUTE, Error, RouteConfig,
     accounts::Price,
     balance::{Share, Turns},
     catalogue::{Freshness, Shelf, same_model},
@@ -17,7 +19,7 @@ use crate::{
     route::{Balance, Drift, Policy},
     router::Timeouts,
 };
-use futures_util::future::join_all;
+use names::Found;
 use protocol::{Candidate as Considered, Egress, Location, Model};
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
@@ -115,28 +117,6 @@ pub(crate) struct Table {
 /// How busy a target is; lower is better.
 pub(crate) trait Load: Send + Sync {
     fn in_flight(&self, target: &str) -> usize;
-}
-
-/// Targets of a name, before anything is filtered.
-struct Named<'a> {
-    rule: String,
-    targets: Vec<Found<'a>>,
-    /// Targets that egress or the caller kept out before their provider was asked.
-    kept_in: Vec<Considered>,
-    egress: Egress,
-    policy: Policy,
-}
-
-/// A target and what is known of it.
-struct Found<'a> {
-    shelf: usize,
-    target: Cow<'a, Target>,
-    model: Arc<Model>,
-    /// Why the name leads here, in words.
-    rule: Cow<'static, str>,
-    loaded: Option<bool>,
-    notice: Option<String>,
-    score: Option<f64>,
 }
 
 impl Table {
@@ -288,174 +268,6 @@ impl Table {
                 found.loaded = Some(loaded.iter().any(|loaded| same_model(&loaded.model, &found.model.name)));
             }
         }
-    }
-
-    async fn named(&self, route: &str, needs: &Needs, freshness: Freshness) -> Result<Named<'_>, Error> {
-        let asked_egress = needs.placement.tightened(needs.egress);
-        if let Some(config) = self.routes.iter().find(|config| config.name == route) {
-            let egress = asked_egress.min(config.egress);
-            let (targets, kept_in) = self.look_up(&config.targets, egress, freshness).await;
-            let targets = targets.into_iter().map(|(shelf, target, model)| Found {
-                rule: match config.targets.iter().position(|named| named == target) {
-                    _ if config.targets.len() == 1 => format!("route `{route}` names it"),
-                    Some(0) | None => format!("route `{route}` names it first"),
-                    Some(at) => format!("route `{route}` names it as number {}", at + 1),
-                }
-                .into(),
-                // Not listed, or not reachable: worth a try all the same, since somebody named it.
-                model: model.ok().flatten().unwrap_or_else(|| self.unlisted(shelf, target, needs.work)),
-                shelf,
-                target: Cow::Borrowed(target),
-                loaded: None,
-                notice: None,
-                score: None,
-            });
-            return Ok(Named {
-                rule: format!("`{route}` is a configured route"),
-                targets: targets.collect(),
-                kept_in,
-                egress,
-                policy: config.policy.clone(),
-            });
-        }
-        if route == DEFAULT_ROUTE {
-            return Ok(self.default_route(needs.work, freshness).await);
-        }
-        let target = match route.parse::<Target>() {
-            Ok(target) if self.shelves.iter().any(|shelf| shelf.provider.name() == target.provider) => target,
-            _ => match self.by_bare_name(route, asked_egress, freshness).await {
-                Some(target) => target,
-                // It may have been added a moment ago, or its server started.
-                None => {
-                    let found = self.by_bare_name(route, asked_egress, Freshness::NOW).await;
-                    found.ok_or_else(|| self.unknown(route))?
-                }
-            },
-        };
-        let shelf = self.shelf_of(&target).ok_or_else(|| self.unknown(route))?;
-        if is_kept_in(&self.shelves[shelf], asked_egress) {
-            return Err(Error::EgressRefused { route: route.to_owned() });
-        }
-        let mut model = self.shelves[shelf].model(&target.model, freshness).await;
-        if matches!(model, Ok(None)) {
-            // It may have been added a moment ago.
-            model = self.shelves[shelf].model(&target.model, Freshness::NOW).await;
-        }
-        let model = match model {
-            Ok(Some(model)) => model,
-            Ok(None) => return Err(self.unknown(route)),
-            Err(_) => self.unlisted(shelf, &target, needs.work),
-        };
-        let rule = Cow::Borrowed("it was asked for by name");
-        let found = Found { shelf, target: Cow::Owned(target), model, rule, loaded: None, notice: None, score: None };
-        Ok(Named {
-            rule: format!("`{route}` is a model, not a route"),
-            targets: vec![found],
-            kept_in: Vec::new(),
-            egress: asked_egress,
-            policy: Policy::default(),
-        })
-    }
-
-    /// Clients of one vendor know its models by their bare names. The first provider here that lists that name has it.
-    async fn by_bare_name(&self, name: &str, egress: Egress, freshness: Freshness) -> Option<Target> {
-        for shelf in self.shelves_within(egress) {
-            if let Ok(Some(model)) = shelf.model(name, freshness).await {
-                let (provider, model) = (model.provider.clone(), model.name.clone());
-                return Some(Target { provider, model, digest: None, weight: 1 });
-            }
-        }
-        None
-    }
-
-    /// One local model: going on to the next provider by itself could silently swap a real model for a toy.
-    async fn default_route(&self, work: Work, freshness: Freshness) -> Named<'_> {
-        let mut named = Named {
-            rule: format!("route `{DEFAULT_ROUTE}` is not configured: the first local provider that has a model"),
-            targets: Vec::new(),
-            kept_in: Vec::new(),
-            egress: Egress::LocalOnly,
-            policy: Policy::default(),
-        };
-        for (at, shelf) in self.shelves.iter().enumerate() {
-            if shelf.provider.location() == Location::Cloud {
-                continue;
-            }
-            let listing = shelf.listing(freshness).await;
-            let Ok(models) = &*listing else { continue };
-            let fits = |model: &&Arc<Model>| match work {
-                Work::Chat => model.chats,
-                Work::Embed => model.embeds,
-            };
-            let usable =
-                || models.iter().filter(|model| model.available && model.location == Location::Local).filter(fits);
-            if let Some(model) = usable().find(|model| model.native_tools).or_else(|| usable().next()) {
-                let first = if model.native_tools { "its first model with tool calls" } else { "its first model" };
-                let provider = shelf.provider.name();
-                named.targets.push(Found {
-                    shelf: at,
-                    target: Cow::Owned(Target {
-                        provider: provider.to_owned(),
-                        model: model.name.clone(),
-                        digest: None,
-                        weight: 1,
-                    }),
-                    model: model.clone(),
-                    rule: format!(
-                        "route `{DEFAULT_ROUTE}` is not configured, `{provider}` is the first provider here that has a model, and this is {first}"
-                    )
-                    .into(),
-                    loaded: None,
-                    notice: None,
-                    score: None,
-                });
-                return named;
-            }
-        }
-        named
-    }
-
-    /// What is known of each target, all providers asked at once, and those that were not asked because of `egress`.
-    async fn look_up<'a>(
-        &self,
-        targets: &'a [Target],
-        egress: Egress,
-        freshness: Freshness,
-    ) -> (Vec<(usize, &'a Target, Result<Option<Arc<Model>>, Error>)>, Vec<Considered>) {
-        let shelved = targets.iter().filter_map(|target| Some((self.shelf_of(target)?, target)));
-        let (kept_in, allowed): (Vec<_>, Vec<_>) =
-            shelved.partition(|&(shelf, _)| is_kept_in(&self.shelves[shelf], egress));
-        let found = join_all(allowed.into_iter().map(async |(shelf, target)| {
-            let model = self.shelves[shelf].model(&target.model, freshness).await;
-            (shelf, target, model)
-        }));
-        let kept_in = kept_in.into_iter().map(|(_, target)| Considered {
-            target: target.id(),
-            kept: false,
-            why: NOT_OUT.to_owned(),
-            score: None,
-        });
-        (found.await, kept_in.collect())
-    }
-
-    fn shelf_of(&self, target: &Target) -> Option<usize> {
-        self.shelves.iter().position(|shelf| shelf.provider.name() == target.provider)
-    }
-
-    fn unlisted(&self, shelf: usize, target: &Target, work: Work) -> Arc<Model> {
-        Arc::new(Model {
-            chats: work == Work::Chat,
-            embeds: work == Work::Embed,
-            available: false,
-            notice: Some("the provider does not list it now".to_owned()),
-            ..Model::new(&target.provider, &target.model, self.shelves[shelf].provider.location())
-        })
-    }
-
-    fn unknown(&self, name: &str) -> Error {
-        let models = self.shelves.iter().map(|shelf| format!("{}/<model>", shelf.provider.name()));
-        let known: Vec<String> = self.route_names().chain(models).collect();
-        Error::UnknownRoute { name: name.chars().take(128).collect(), known: known.join(", ") }
     }
 }
 

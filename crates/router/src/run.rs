@@ -17,21 +17,21 @@
 mod attempt;
 mod booking;
 mod changes;
+mod choice;
 mod own;
 mod rescue;
 mod retry;
 mod seam;
+mod step;
 mod trace;
 
 use crate::{
     Conversation, Error, Event, Frame,
-    accounts::RateLimits,
     admission::Standing,
     answer::{Finish, Usage},
     call::Call,
-    catalogue::Freshness,
     kept::KeptAnswer,
-    plan::{Candidate, Needs, Plan, Work},
+    plan::{Candidate, Plan},
     quality::{self, Flaw},
     route::Policy,
     router::Inner,
@@ -41,79 +41,13 @@ use attempt::{Attempt, Failed, Heard};
 pub(crate) use booking::Booking;
 use futures_util::{Stream, stream};
 pub(crate) use own::items;
-use protocol::{Fallback, FinishReason, Model};
+use protocol::FinishReason;
 pub(crate) use rescue::Mode;
 use rescue::Sent;
-use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc};
+pub(crate) use step::{Committed, Step};
 use tokio::time::Instant;
 pub(crate) use trace::{Ended, Trace, millis};
-
-/// What a run says, in order. The last one is [`Step::Finished`] or [`Step::Failed`].
-#[derive(Debug)]
-pub(crate) enum Step {
-    /// A target took the request. Said again for every further target.
-    Accepted {
-        model: Arc<Model>,
-        why: Cow<'static, str>,
-    },
-    /// A target came to nothing.
-    Gave(Fallback),
-    /// From here on frames follow.
-    Committed(Box<Committed>),
-    Frame(Frame),
-    /// The frame with [`Event::Finished`], and what the call came to with every target that was asked; `None` where a price is
-    /// not known.
-    Finished {
-        frame: Frame,
-        cost_microusd: Option<u64>,
-    },
-    /// Nothing comes after it. With the targets that came to nothing and were not said yet.
-    Failed {
-        error: Error,
-        fallbacks: Vec<Fallback>,
-    },
-}
-
-/// Who answers, for the head of the answer.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Committed {
-    pub(crate) model: Arc<Model>,
-    /// Targets that did not answer before this one.
-    pub(crate) fallbacks: usize,
-    pub(crate) notice: Option<String>,
-    /// Fields of the request that this target was not told of.
-    pub(crate) lost: Vec<String>,
-    /// Age of the kept answer that this one is.
-    pub(crate) cached: Option<Duration>,
-    /// What is wrong with the answer, when it was verified before it was passed on and no target did better.
-    pub(crate) flaws: Vec<String>,
-    /// Known when the answer was verified before it was passed on.
-    pub(crate) usage: Option<Usage>,
-    pub(crate) cost_microusd: Option<u64>,
-    pub(crate) rates: Option<RateLimits>,
-}
-
-impl Committed {
-    /// Of whose answer nothing is known yet.
-    pub(crate) fn by(candidate: &Candidate, fallbacks: usize) -> Self {
-        Self {
-            model: candidate.model.clone(),
-            fallbacks,
-            notice: candidate.notice.clone(),
-            lost: Vec::new(),
-            cached: None,
-            flaws: Vec::new(),
-            usage: None,
-            cost_microusd: None,
-            rates: None,
-        }
-    }
-
-    /// Whose answer came to this.
-    pub(crate) fn counted(self, usage: Usage, cost_microusd: Option<u64>) -> Self {
-        Self { usage: Some(usage), cost_microusd, ..self }
-    }
-}
 
 pub(crate) struct Run {
     pub(crate) inner: Arc<Inner>,
@@ -222,131 +156,8 @@ impl Run {
         }
     }
 
-    async fn plan(&mut self) -> Option<Step> {
-        let needs = Needs::of(&self.call, Work::Chat);
-        let table = self.inner.table();
-        let mut plan = match table.plan(&self.call.route, &needs, Freshness::CALL, &self.inner.targets).await {
-            Ok(plan) => plan,
-            Err(error) => return Some(self.fail(error)),
-        };
-        self.booking.trace.planned(&mut plan);
-        if let Err(error) = self.inner.books.check_route(&self.call) {
-            return Some(self.fail(error));
-        }
-        if let Some(kept) = self.inner.kept.find(&self.call, &plan) {
-            return Some(self.answer_from_memory(kept));
-        }
-        self.left = std::mem::take(&mut plan.candidates).into();
-        for candidate in &mut self.left {
-            candidate.price = self.inner.price(&candidate.model);
-        }
-        self.plan = Some(plan);
-        match self.reserve() {
-            Ok(()) => self.go_on(),
-            Err(error) => Some(self.fail(error)),
-        }
-    }
-
-    /// Holds back what the call may come to, for the first target that the caller may ask and can pay.
-    fn reserve(&mut self) -> Result<(), Error> {
-        let mut refused = None;
-        while let Some(candidate) = self.left.front() {
-            let why = match self.may_not_ask(candidate) {
-                Some(why) => {
-                    refused.get_or_insert_with(|| Error::NotAllowed {
-                        message: format!("no target of `{}` may be used: {}: {why}", self.call.route, candidate.id()),
-                    });
-                    why
-                }
-                None => match self.booking.hold(&self.call, candidate) {
-                    Ok(()) => {
-                        self.is_reserved = true;
-                        return Ok(());
-                    }
-                    // Another target may cost less.
-                    Err(refusal) if refusal.is_about_the_target() => {
-                        let why = refusal.to_string();
-                        refused.get_or_insert_with(|| refusal.into());
-                        why
-                    }
-                    Err(refusal) => return Err(refusal.into()),
-                },
-            };
-            if let Some(candidate) = self.left.pop_front() {
-                self.booking.trace.left_out(&candidate, why);
-            }
-        }
-        Err(refused.unwrap_or_else(|| Error::NoModel(format!("route `{}` has no target", self.call.route))))
-    }
-
     fn policy(&self) -> Option<&Policy> {
         self.plan.as_ref().map(|plan| &plan.policy)
-    }
-
-    /// To the next target that may help, or to the end.
-    fn go_on(&mut self) -> Option<Step> {
-        match self.next_candidate() {
-            Some(candidate) => {
-                let retries = self.policy().map_or(0, |policy| policy.retries);
-                self.phase =
-                    Phase::Trying(Box::new(Trying { candidate, retries, not_before: None, mode: Mode::Fresh }));
-                None
-            }
-            None => self.exhausted(),
-        }
-    }
-
-    /// Leaves out what cannot do better than those before it.
-    fn next_candidate(&mut self) -> Option<Arc<Candidate>> {
-        while let Some(mut candidate) = self.left.pop_front() {
-            if let Some(why) = self.not_worth_it(&candidate) {
-                self.booking.trace.left_out(&candidate, why);
-                continue;
-            }
-            if let Some(tried) = self.booking.trace.last_failure() {
-                candidate.why = format!("{tried}; {}", candidate.why).into();
-            }
-            return Some(Arc::new(candidate));
-        }
-        None
-    }
-
-    /// Why neither key nor route lets this call have that target.
-    fn may_not_ask(&self, candidate: &Candidate) -> Option<String> {
-        self.inner.books.may_not_ask(&self.call, candidate, self.policy()?)
-    }
-
-    fn not_worth_it(&mut self, candidate: &Candidate) -> Option<String> {
-        if !std::mem::take(&mut self.is_reserved) {
-            if let Some(why) = self.may_not_ask(candidate) {
-                return Some(why);
-            }
-            if let Err(refusal) = self.booking.hold(&self.call, candidate) {
-                let why = refusal.to_string();
-                self.first_error.get_or_insert_with(|| refusal.into());
-                return Some(why);
-            }
-        }
-        if let (Some(overflowed), Some(window)) = (self.overflowed_tokens, candidate.model.context_tokens)
-            && window <= overflowed
-        {
-            return Some(format!("its window of {window} tokens is no larger than {overflowed}"));
-        }
-        // The last one left is asked in any case.
-        if self.left.is_empty() {
-            return None;
-        }
-        let budget = self.policy().and_then(|policy| policy.latency_budget);
-        let eta = self.inner.admission(candidate.shelf).outlook().eta;
-        if let Some(budget) = budget
-            && eta > budget
-        {
-            let (eta, budget) = (eta.as_secs_f32(), budget.as_secs_f32());
-            return Some(format!("its queue would take {eta:.1} s, over the route's budget of {budget} s"));
-        }
-        let wait = self.inner.targets.cooling(candidate.id())?;
-        self.first_error.get_or_insert_with(|| resting(candidate, wait));
-        Some(format!("it asked for a rest of {:.1} s", wait.as_secs_f32()))
     }
 
     async fn try_one(&mut self, trying: Trying) -> Option<Step> {
@@ -574,14 +385,6 @@ impl Run {
 
 fn is_last(frame: &Frame) -> bool {
     frame.events.iter().any(|event| matches!(event, Event::Finished(_)))
-}
-
-fn resting(candidate: &Candidate, wait: Duration) -> Error {
-    Error::RateLimited {
-        provider: candidate.model.provider.clone(),
-        message: "it asked for a rest a moment ago".to_owned(),
-        retry_after: Some(wait),
-    }
 }
 
 /// Whoever drops a run ends it: what was used until then is booked all the same.

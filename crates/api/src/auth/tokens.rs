@@ -9,6 +9,8 @@ use crate::{
 use domain::{Clock, ErrorCode, PrincipalId, RequestId, Scope, TokenId};
 use jobs::Caller;
 use protocol::{CreateToken, CreatedToken, Token};
+use router::accounts::Accounts;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
@@ -16,7 +18,7 @@ use std::{
     path::Path,
     sync::{Arc, PoisonError, RwLock},
 };
-use store::{AuditRow, IdempotencyRow, Store, TokenRow};
+use store::{AuditRow, IdempotencyRow, KeyPolicyRow, Store, TokenRow};
 use tokio_util::sync::CancellationToken;
 
 /// Tokens at once. People and programs of one private mesh; each costs memory for its rate limit.
@@ -85,12 +87,13 @@ impl Tokens {
         tokens
     }
 
-    /// Makes a token for a new principal. With an idempotency key, a repeat by the same bearer gets the same answer,
-    /// secret included.
+    /// Makes a token for a new principal; its policy, which the caller has checked, holds before it opens anything. With an
+    /// idempotency key, a repeat by the same bearer gets the same answer, secret included.
     pub async fn create(
         &self,
         caller: &Caller,
         request: CreateToken,
+        accounts: &Accounts,
         key: Option<String>,
         seal: Seal,
     ) -> Result<CreatedToken> {
@@ -120,8 +123,7 @@ impl Tokens {
         }
         let secret = Secret::generate(request.scope);
         let row = new_row(request.name, PrincipalId::new(now), &secret, request.scope, now);
-        let answer =
-            serde_json::json!({"token": row.id, "scope": row.scope, "sealed": secret.seal(&seal, &row.id.to_string())});
+        let answer = json!({"token": row.id, "scope": row.scope, "sealed": secret.seal(&seal, &row.id.to_string())});
         let idempotency = key.map(|key| IdempotencyRow {
             principal: caller.principal,
             key,
@@ -129,11 +131,19 @@ impl Tokens {
             answer: answer.to_string(),
             created_at: now,
         });
+        let policy_row = request.policy.as_ref().map(|policy| {
+            let policy = serde_json::to_string(policy).map_err(Failure::internal)?;
+            Ok::<_, Failure>(KeyPolicyRow { principal: row.principal, policy, updated_at: now })
+        });
+        let policy_row = policy_row.transpose()?;
         let audit = audit(caller, now, "token.create", &row);
         let written = row.clone();
         self.store
             .write(move |transaction| -> Result<(), store::Error> {
                 transaction.insert_token(&written)?;
+                if let Some(policy) = &policy_row {
+                    transaction.put_key_policy(policy)?;
+                }
                 if let Some(idempotency) = &idempotency {
                     transaction.put_idempotency(idempotency)?;
                 }
@@ -141,6 +151,9 @@ impl Tokens {
             })
             .await?;
         let token = describe(&row);
+        if let Some(policy) = request.policy {
+            accounts.set_policy(row.principal, policy);
+        }
         self.add(row);
         drop(changing);
         Ok(CreatedToken { token, secret: secret.expose() })
@@ -328,6 +341,8 @@ fn audit(caller: &Caller, at: domain::Timestamp, action: &str, row: &TokenRow) -
 
 /// The route is part of it: a key used for a job does not answer for a token.
 fn hash_request(request: &CreateToken) -> [u8; 32] {
-    let text = serde_json::json!(["POST /api/v1/tokens", request.name, request.scope]).to_string();
-    Sha256::digest(text.as_bytes()).into()
+    let mut parts = vec![json!("POST /api/v1/tokens"), json!(request.name), json!(request.scope)];
+    // Only where there is one, so that what was hashed before there were any stays the same.
+    parts.extend(request.policy.as_ref().map(|policy| json!(policy)));
+    Sha256::digest(Value::Array(parts).to_string().as_bytes()).into()
 }

@@ -5,7 +5,7 @@ use crate::{
     support::{TestApp, parsed, problem},
 };
 use domain::{ErrorCode, Scope, SystemClock};
-use protocol::{CreatedToken, TokenPage};
+use protocol::{CreatedToken, KeyAccount, TokenPage};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::{os::unix::fs::PermissionsExt, time::Instant};
@@ -91,6 +91,48 @@ async fn a_repeated_creation_gives_the_same_secret_to_the_same_bearer_only() {
     let path = format!("/api/v1/tokens/{}", first.token.id);
     assert_eq!(app.request(Method::DELETE, &path, Scope::Admin).send().await.unwrap().status(), 204);
     assert_eq!(problem(create(admin, &body)).await.code, ErrorCode::WrongState);
+}
+
+#[tokio::test]
+async fn a_policy_given_at_once_holds_from_the_first_call_on_and_over_a_restart() {
+    let app = TestApp::start().await;
+    let body = json!({"name": "editor", "scope": "model", "policy": {"routes": ["fast"], "budget_tokens": 9}});
+    let create = |app: &TestApp, body: &Value| {
+        let request = app.http.post(app.url("/api/v1/tokens")).header("idempotency-key", "with-a-policy");
+        request.bearer_auth(app.token(Scope::Admin)).json(body)
+    };
+    let made: CreatedToken = parsed(create(&app, &body), StatusCode::CREATED).await;
+    let ask = |app: &TestApp| {
+        let question = json!({"model": crate::provider::MODEL, "messages": [{"role": "user", "content": "hello"}]});
+        app.http.post(app.url("/v1/chat/completions")).bearer_auth(&made.secret).json(&question)
+    };
+    assert_eq!(ask(&app).send().await.unwrap().status(), 429, "no call fits into nine tokens");
+    let other = json!({"name": "editor", "scope": "model", "policy": {"routes": ["fast"]}});
+    assert_eq!(problem(create(&app, &other)).await.code, ErrorCode::IdempotencyConflict);
+
+    // A repeat finds the token, and leaves a policy alone that was changed since.
+    let path = format!("/api/v1/tokens/{}/policy", made.token.id);
+    let changed = json!({"routes": ["code"]});
+    let _: Value = parsed(app.request(Method::PUT, &path, Scope::Admin).json(&changed), StatusCode::OK).await;
+    let again: CreatedToken = parsed(create(&app, &body), StatusCode::CREATED).await;
+    assert_eq!(again, made);
+    let account: KeyAccount = parsed(app.get(&path, Scope::Admin), StatusCode::OK).await;
+    assert_eq!(account.policy.routes, Some(vec!["code".to_owned()]));
+
+    let bad = json!({"name": "editor", "scope": "model", "policy": {"concurrent_requests": 0}});
+    let refused = problem(app.post("/api/v1/tokens", Scope::Admin, &bad)).await;
+    assert_eq!(refused.errors[0].pointer, "/policy");
+
+    let second = json!({"name": "second", "scope": "model", "policy": {"budget_tokens": 9}});
+    let second: CreatedToken = parsed(app.post("/api/v1/tokens", Scope::Admin, &second), StatusCode::CREATED).await;
+    let folder = app.folder().to_owned();
+    let directory = app.stop().await;
+    let app = TestApp::on(folder, crate::support::options()).await;
+    let path = format!("/api/v1/tokens/{}/policy", second.token.id);
+    let account: KeyAccount = parsed(app.get(&path, Scope::Admin), StatusCode::OK).await;
+    assert_eq!(account.policy.budget_tokens, Some(9));
+    app.stop().await;
+    drop(directory);
 }
 
 #[tokio::test]

@@ -24,14 +24,8 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let client = context.client()?;
     let name = arguments.name.or(arguments.named).unwrap_or_default();
-    let created = client.create_token(&CreateToken { name, scope: arguments.scope }).await?;
-    if let Some(policy) = arguments.limits.over(&KeyPolicy::default())
-        && let Err(error) = client.put_key_policy(created.token.id, &policy).await
-    {
-        // Nobody has its secret yet; a token without the limits that were asked for must not stay.
-        client.delete_token(created.token.id).await?;
-        return Err(error.into());
-    }
+    let policy = arguments.limits.over(&KeyPolicy::default());
+    let created = client.create_token(&CreateToken { name, scope: arguments.scope, policy }).await?;
     context.output.show(&created, || created.secret.clone())?;
     context.output.say("this is the only time the secret is shown");
     context.output.next("put it into a file only you can read, and name that file in DEVMESH_TOKEN_FILE");

@@ -6,8 +6,7 @@ use crate::{
 };
 use axum::{Json, extract::State};
 use domain::TokenId;
-use protocol::{FieldError, KeyAccount, KeyPolicy};
-use router::accounts::policy_mistakes;
+use protocol::{KeyAccount, KeyPolicy};
 use std::sync::Arc;
 use store::{AuditRow, KeyPolicyRow};
 
@@ -31,11 +30,7 @@ pub async fn put(
     Payload(policy): Payload<KeyPolicy>,
 ) -> Result<Json<KeyAccount>> {
     let principal = app.tokens.principal_of(id).ok_or_else(|| Failure::not_found(format_args!("token {id}")))?;
-    let mistakes = policy_mistakes(&policy);
-    if !mistakes.is_empty() {
-        let of = |detail: String| FieldError { pointer: String::new(), detail };
-        return Err(Failure::fields(mistakes.into_iter().map(of).collect()));
-    }
+    super::check(&policy, "")?;
     let now = app.clock.now();
     let text = serde_json::to_string(&policy).map_err(Failure::internal)?;
     let row = KeyPolicyRow { principal, policy: text, updated_at: now };

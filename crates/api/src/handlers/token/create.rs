@@ -2,6 +2,7 @@ use crate::{
     app::App,
     auth::{Admin, Seal},
     extract::Payload,
+    handlers::key,
     idempotency::IdempotencyKey,
     problem::Result,
 };
@@ -30,6 +31,9 @@ pub async fn create(
     IdempotencyKey(key): IdempotencyKey,
     Payload(request): Payload<CreateToken>,
 ) -> Result<(StatusCode, Json<CreatedToken>)> {
-    let key = key.map(|key| key.to_string());
-    Ok((StatusCode::CREATED, Json(app.tokens.create(&asker.caller, request, key, seal).await?)))
+    if let Some(policy) = &request.policy {
+        key::check(policy, "/policy")?;
+    }
+    let (key, accounts) = (key.map(|key| key.to_string()), app.router.books().accounts());
+    Ok((StatusCode::CREATED, Json(app.tokens.create(&asker.caller, request, accounts, key, seal).await?)))
 }

@@ -91,7 +91,7 @@ impl Backend {
 
     /// A fresh token of an agent.
     pub(crate) async fn agent_secret(&self) -> Result<String> {
-        let request = protocol::CreateToken { name: "test agent".into(), scope: domain::Scope::Agent };
+        let request = protocol::CreateToken { name: "test agent".into(), scope: domain::Scope::Agent, policy: None };
         Ok(self.client()?.create_token(&request).await?.secret)
     }
 
