@@ -224,9 +224,38 @@ async fn routes_explain_themselves_and_the_ledger_is_sound() {
     let told: Value =
         parsed(app.post("/api/v1/routes/default/explain", Scope::Model, &json!({})), StatusCode::OK).await;
     assert_eq!(told["targets"][0]["target"], MODEL, "{told}");
-    let _: Value = parsed(app.get("/api/v1/targets", Scope::Viewer), StatusCode::OK).await;
     let page: Value = parsed(app.get("/api/v1/egress", Scope::Admin), StatusCode::OK).await;
     assert_eq!(page["entries"], json!([]), "nothing left the machine");
     let sound: Value = parsed(app.get("/api/v1/egress/verify", Scope::Admin), StatusCode::OK).await;
     assert_eq!((&sound["intact"], &sound["entries"]), (&json!(true), &json!(0)));
+}
+
+#[tokio::test]
+async fn a_target_that_keeps_failing_shows_as_left_alone_with_the_time_until_it_is_probed() {
+    let app = TestApp::start().await;
+    let target = async || -> Value {
+        let targets: Value = parsed(app.get("/api/v1/targets", Scope::Viewer), StatusCode::OK).await;
+        targets["targets"][0].clone()
+    };
+    assert_eq!(target().await, Value::Null, "nobody was asked yet");
+    let ask = async || {
+        let request = app.request(Method::POST, "/v1/chat/completions", Scope::Model).json(&question(true));
+        let asking = async { request.send().await.unwrap().text().await.unwrap() };
+        tokio::pin!(asking);
+        loop {
+            tokio::select! {
+                answer = &mut asking => return answer,
+                asked = app.calls.next() => asked.cut(),
+            }
+        }
+    };
+    for _ in 0..5 {
+        ask().await;
+    }
+    let failing = target().await;
+    assert_eq!(
+        (&failing["target"], &failing["breaker"], &failing["times_opened"]),
+        (&json!(MODEL), &json!("open"), &json!(1))
+    );
+    assert!((1..=60_000).contains(&failing["probed_in_ms"].as_u64().unwrap()), "{failing}");
 }

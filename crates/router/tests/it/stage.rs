@@ -322,16 +322,14 @@ impl Answer {
             (Dialect::OpenAiChat, false) => "/choices/0/message/content",
             (Dialect::OpenAiCompletions, _) => "/choices/0/text",
             (Dialect::OpenAiResponses, true) => "/delta",
-            (Dialect::OpenAiResponses, false) => "/output/0/content/0/text",
+            (Dialect::OpenAiResponses, false) => return self.blocks("output", "message", "/content/0/text"),
             (Dialect::Anthropic, true) => "/delta/text",
-            (Dialect::Anthropic, false) => "/content/0/text",
+            (Dialect::Anthropic, false) => return self.blocks("content", "text", "/text"),
             (Dialect::OllamaGenerate, _) => "/response",
             _ => "/message/content",
         };
-        let frames = self.frames();
-        // Arguments of tools are told in the same place.
-        let frames = frames.iter().filter(|frame| frame["type"] != "response.function_call_arguments.delta");
-        frames.filter_map(|frame| frame.pointer(place)?.as_str().map(str::to_owned)).collect()
+        // Arguments of tools and thinking are told in the same place.
+        self.told(place, |kind| !kind.is_some_and(|kind| kind.contains("arguments") || kind.contains("reasoning")))
     }
 
     /// Whether the stream ended as the dialect ends one that is whole.

@@ -58,6 +58,39 @@ impl Answer {
         Ends { heads, whole, errors, done: self.body.matches("data: [DONE]").count() }
     }
 
+    /// What the model thought before it spoke; the dialect of bare completions has no words for it.
+    pub fn thought(&self) -> String {
+        match self.dialect {
+            Dialect::OpenAiChat => {
+                let place = if self.is_stream() { "delta" } else { "message" };
+                self.told(&format!("/choices/0/{place}/reasoning_content"), |_| true)
+            }
+            Dialect::OpenAiCompletions => String::new(),
+            Dialect::OpenAiResponses if self.is_stream() => {
+                self.told("/delta", |kind| kind == Some("response.reasoning_summary_text.delta"))
+            }
+            Dialect::OpenAiResponses => self.blocks("output", "reasoning", "/summary/0/text"),
+            Dialect::Anthropic if self.is_stream() => self.told("/delta/thinking", |_| true),
+            Dialect::Anthropic => self.blocks("content", "thinking", "/thinking"),
+            Dialect::OllamaGenerate => self.told("/thinking", |_| true),
+            _ => self.told("/message/thinking", |_| true),
+        }
+    }
+
+    /// The texts at one place of all frames, or of those whose type is wanted.
+    pub(super) fn told(&self, place: &str, wanted: impl Fn(Option<&str>) -> bool) -> String {
+        let frames = self.frames();
+        let frames = frames.iter().filter(|frame| wanted(frame["type"].as_str()));
+        frames.filter_map(|frame| frame.pointer(place)?.as_str()).collect()
+    }
+
+    /// The same of one kind of block in an answer in one piece.
+    pub(super) fn blocks(&self, list: &str, kind: &str, place: &str) -> String {
+        let whole = self.json();
+        let blocks = whole[list].as_array().into_iter().flatten().filter(|block| block["type"] == kind);
+        blocks.filter_map(|block| block.pointer(place)?.as_str()).collect()
+    }
+
     /// The name and the arguments of every tool call.
     pub fn called(&self) -> Vec<(String, Value)> {
         let frames = self.frames();
