@@ -5,7 +5,7 @@ use crate::config::{Dialect, ProviderSettings, RouteSettings, Settings};
 use domain::{Clock, SystemClock};
 use protocol::Location;
 use router::{
-    Books, CONNECT_TIMEOUT, Configuration, Error, Mounted, Options, Provider, RouteConfig, Router, Secret,
+    Books, CONNECT_TIMEOUT, Configuration, Error, Limits, Mounted, Options, Provider, RouteConfig, Router, Secret,
     accounts::Prices,
     providers::{anthropic, ollama, openai},
     redaction::Patterns,
@@ -40,9 +40,10 @@ pub fn router(settings: &Settings, books: Books, telemetry: Option<Telemetry>) -
         let embedded = Embedded::new(Catalogue::new(settings), &settings.embedded, clock.clone());
         providers.push(mounted(all, Arc::new(embedded), EMBEDDED_CONCURRENCY));
     }
-    let options = Options::new(providers, clock, books)?;
     let Configuration { routes, prices, patterns, .. } = configuration(settings)?;
-    Router::new(Options { routes, prices, patterns, telemetry, ..options })
+    // Over `Options::new` the built-in patterns would be compiled twice, which takes as long as everything else here.
+    let limits = Limits::default();
+    Router::new(Options { providers, routes, prices, patterns, limits, clock, books, telemetry })
 }
 
 /// What may change while the backend runs.
