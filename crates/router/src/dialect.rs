@@ -128,6 +128,16 @@ pub trait Encoder: Send {
 
     /// Appends something that says "still there" and that every client of the dialect ignores.
     fn heartbeat(&mut self, out: &mut BytesMut);
+
+    /// Appends what would be headers if the head were not gone, by name, where clients that do not look for them ignore
+    /// them: in server-sent events as comments. Each is one line.
+    fn notes(&mut self, notes: &[(&str, &str)], out: &mut BytesMut) {
+        for (name, text) in notes {
+            for part in [": ", name, ": ", text, "\n\n"] {
+                out.extend_from_slice(part.as_bytes());
+            }
+        }
+    }
 }
 
 impl Dialect {
@@ -208,4 +218,5 @@ impl Encoder for Silent {
     fn frame(&mut self, _: Frame, _: &mut BytesMut) {}
     fn fail(&mut self, _: &Error, _: &mut BytesMut) {}
     fn heartbeat(&mut self, _: &mut BytesMut) {}
+    fn notes(&mut self, _: &[(&str, &str)], _: &mut BytesMut) {}
 }

@@ -1,5 +1,6 @@
 //! The body of a streamed answer: steps in, the dialect's bytes out.
 
+use super::head;
 use crate::{
     Error,
     admission::{Ahead, Standing},
@@ -8,14 +9,14 @@ use crate::{
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, Stream, StreamExt, stream};
-use std::{fmt::Write, time::Duration};
+use http::HeaderMap;
+use std::time::Duration;
 use tokio::time::timeout;
 
 /// Bytes that are gathered from frames which are there already before they are handed on together.
 const TOGETHER: usize = 16 * 1024;
 
 pub(super) struct Encoding<S> {
-    dialect: Dialect,
     encoder: Box<dyn Encoder>,
     steps: S,
     heartbeat: Duration,
@@ -27,7 +28,7 @@ pub(super) struct Encoding<S> {
 
 impl<S: Stream<Item = Step> + Send + Unpin + 'static> Encoding<S> {
     pub(super) fn new(dialect: Dialect, envelope: Envelope, steps: S, heartbeat: Duration, standing: Standing) -> Self {
-        Self { dialect, encoder: dialect.encoder(envelope), steps, heartbeat, standing, early: false, over: false }
+        Self { encoder: dialect.encoder(envelope), steps, heartbeat, standing, early: false, over: false }
     }
 
     /// `early`: the head goes out although nobody has said anything yet.
@@ -67,7 +68,7 @@ impl<S: Stream<Item = Step> + Send + Unpin + 'static> Encoding<S> {
             Some(Step::Finished { frame, cost_microusd }) => {
                 self.over = true;
                 if let Some(cost) = cost_microusd {
-                    self.comment(&format!("x-devmesh-cost-microusd: {cost}"), out);
+                    self.encoder.notes(&[("x-devmesh-cost-microusd", &cost.to_string())], out);
                 }
                 self.encoder.frame(frame, out);
             }
@@ -77,11 +78,10 @@ impl<S: Stream<Item = Step> + Send + Unpin + 'static> Encoding<S> {
             }
             // It was not known yet when the head went out.
             Some(Step::Committed(committed)) => {
-                self.comment(&format!("x-devmesh-provider: {}", committed.model.provider), out);
-                self.comment(&format!("x-devmesh-model: {}", committed.model.name), out);
-                if !committed.lost.is_empty() {
-                    self.comment(&format!("x-devmesh-lost-fields: {}", committed.lost.join(", ")), out);
-                }
+                let mut headers = HeaderMap::new();
+                head::committed(&mut headers, &committed);
+                let notes = headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+                self.encoder.notes(&notes.collect::<Vec<_>>(), out);
             }
             Some(Step::Accepted { .. } | Step::Gave(_)) => {}
             // No run ends so; if one did, its answer would not be whole.
@@ -95,16 +95,8 @@ impl<S: Stream<Item = Step> + Send + Unpin + 'static> Encoding<S> {
     fn show_life(&mut self, out: &mut BytesMut) {
         if let Some(Ahead { position, eta }) = self.standing.now() {
             let eta = eta.map(|eta| format!("; eta={}", eta.as_secs())).unwrap_or_default();
-            self.comment(&format!("x-devmesh-queue: position={position}{eta}"), out);
+            self.encoder.notes(&[("x-devmesh-queue", &format!("position={position}{eta}"))], out);
         }
         self.encoder.heartbeat(out);
-    }
-
-    /// Server-sent events have comments, which clients skip; lines of JSON have none.
-    fn comment(&self, text: &str, out: &mut BytesMut) {
-        if self.dialect.stream_media_type() == "text/event-stream" && !text.contains(['\n', '\r']) {
-            // Writing to memory cannot fail.
-            let _ = write!(out, ": {text}\n\n");
-        }
     }
 }

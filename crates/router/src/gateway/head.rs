@@ -118,13 +118,18 @@ pub(super) fn stream(headers: &mut HeaderMap, dialect: Dialect) {
 /// Who answered, and what there is to know about that.
 pub(super) fn tell(headers: &mut HeaderMap, committed: Option<&Committed>, id: ModelCallId) {
     headers.reserve(HEADERS);
+    if let Ok(id) = HeaderValue::from_str(id.0.as_hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer())) {
+        headers.insert(HeaderName::from_static("x-devmesh-request-id"), id);
+    }
+    if let Some(committed) = committed {
+        self::committed(headers, committed);
+    }
+}
+
+pub(super) fn committed(headers: &mut HeaderMap, committed: &Committed) {
     let mut put = |name: &'static str, value: HeaderValue| {
         headers.insert(HeaderName::from_static(name), value);
     };
-    if let Ok(id) = HeaderValue::from_str(id.0.as_hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer())) {
-        put("x-devmesh-request-id", id);
-    }
-    let Some(committed) = committed else { return };
     put("x-devmesh-fallbacks", committed.fallbacks.into());
     if let Some(cost) = committed.cost_microusd {
         put("x-devmesh-cost-microusd", cost.into());

@@ -26,6 +26,8 @@ pub(super) struct Lines {
     first: Option<Duration>,
     /// A tool call whose arguments are still coming: calls are whole here.
     call: Option<Call>,
+    /// An Ollama's own lines went out.
+    passes: bool,
     ended: bool,
 }
 
@@ -38,7 +40,7 @@ struct Call {
 
 impl Lines {
     pub(super) fn new(shape: Shape, envelope: Envelope) -> Self {
-        Self { shape, envelope, began: Instant::now(), first: None, call: None, ended: false }
+        Self { shape, envelope, began: Instant::now(), first: None, call: None, passes: false, ended: false }
     }
 
     fn object(&self, said: Said) -> Map<String, Value> {
@@ -102,6 +104,7 @@ impl Encoder for Lines {
             Some(raw) => {
                 self.end_call(out);
                 out.extend_from_slice(&raw);
+                self.passes = true;
                 self.ended = frame.events.iter().any(|event| matches!(event, Event::Finished(_)));
             }
             None => {
@@ -123,6 +126,16 @@ impl Encoder for Lines {
     fn heartbeat(&mut self, out: &mut BytesMut) {
         if !self.ended {
             self.say(Said::default(), out);
+        }
+    }
+
+    /// There are no comments: a line without a word has them as members, which clients do not read. To lines that pass as
+    /// they are none is added.
+    fn notes(&mut self, notes: &[(&str, &str)], out: &mut BytesMut) {
+        if !self.ended && !self.passes {
+            let mut object = self.object(Said::default());
+            object.extend(notes.iter().map(|(name, text)| ((*name).to_owned(), Value::from(*text))));
+            write(&Value::Object(object), out);
         }
     }
 }

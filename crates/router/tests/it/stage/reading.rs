@@ -58,6 +58,15 @@ impl Answer {
         Ends { heads, whole, errors, done: self.body.matches("data: [DONE]").count() }
     }
 
+    /// What the router told under this name after the head: in comments, or as members of lines.
+    pub fn notes(&self, name: &str) -> Vec<String> {
+        if matches!(self.dialect, Dialect::OllamaChat | Dialect::OllamaGenerate) {
+            return self.frames().iter().filter_map(|line| line.get(name)?.as_str().map(str::to_owned)).collect();
+        }
+        let start = format!(": {name}: ");
+        self.body.lines().filter_map(|line| line.strip_prefix(&start)).map(str::to_owned).collect()
+    }
+
     /// What the model thought before it spoke; the dialect of bare completions has no words for it.
     pub fn thought(&self) -> String {
         match self.dialect {
