@@ -103,7 +103,8 @@ impl Pump<'_> {
                     bytes = 0;
                     continue;
                 }
-                read = from.read(&mut piece[..allowed]), if fault != Fault::Stall => read?,
+                // Under `Refuse` this task is about to be ended: what was held back until then must not slip through.
+                read = from.read(&mut piece[..allowed]), if !matches!(fault, Fault::Stall | Fault::Refuse) => read?,
             };
             if read == 0 {
                 return Ok(End::Clean);
