@@ -57,7 +57,7 @@ pub fn answer(piece: usize, bytes: &[u8]) {
 }
 
 static PATTERNS: LazyLock<Arc<Patterns>> = LazyLock::new(|| {
-    let built_in = Patterns::new(&BTreeMap::new());
+    let built_in = Patterns::built_in();
     Arc::new(built_in.unwrap_or_else(|error| unreachable!("the built-in patterns are tested: {error}")))
 });
 

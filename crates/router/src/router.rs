@@ -130,20 +130,17 @@ impl Default for Limits {
 
 impl Options {
     /// Without configured routes, and with the default limits.
-    ///
-    /// # Errors
-    /// None that can happen: the built-in patterns are tested.
-    pub fn new(providers: Vec<Mounted>, clock: Arc<dyn Clock>, books: Books) -> Result<Self, Error> {
-        Ok(Self {
+    pub fn new(providers: Vec<Mounted>, patterns: Patterns, clock: Arc<dyn Clock>, books: Books) -> Self {
+        Self {
             providers,
             routes: Vec::new(),
             prices: Prices::default(),
-            patterns: Patterns::new(&BTreeMap::new())?,
+            patterns,
             limits: Limits::default(),
             clock,
             books,
             telemetry: None,
-        })
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::config::{Dialect, ProviderSettings, RouteSettings, Settings};
 use domain::{Clock, SystemClock};
 use protocol::Location;
 use router::{
-    Books, CONNECT_TIMEOUT, Configuration, Error, Limits, Mounted, Options, Provider, RouteConfig, Router, Secret,
+    Books, CONNECT_TIMEOUT, Configuration, Error, Mounted, Options, Provider, RouteConfig, Router, Secret,
     accounts::Prices,
     providers::{anthropic, ollama, openai},
     redaction::Patterns,
@@ -41,9 +41,7 @@ pub fn router(settings: &Settings, books: Books, telemetry: Option<Telemetry>) -
         providers.push(mounted(all, Arc::new(embedded), EMBEDDED_CONCURRENCY));
     }
     let Configuration { routes, prices, patterns, .. } = configuration(settings)?;
-    // Over `Options::new` the built-in patterns would be compiled twice, which takes as long as everything else here.
-    let limits = Limits::default();
-    Router::new(Options { providers, routes, prices, patterns, limits, clock, books, telemetry })
+    Router::new(Options { routes, prices, telemetry, ..Options::new(providers, patterns, clock, books) })
 }
 
 /// What may change while the backend runs.

@@ -11,6 +11,7 @@ use protocol::{
 use router::{
     Books, Mounted, Provider, RouteConfig, Router, accounts,
     providers::{ollama, openai},
+    redaction::Patterns,
 };
 use std::{path::Path, sync::Arc, time::Duration};
 use store::Store;
@@ -96,8 +97,12 @@ impl Mesh {
         let clock = Arc::new(SystemClock);
         let opened = accounts::open(&store, clock.clone(), accounts::Options::default()).await.unwrap();
         let mounted = Mounted::new(provider, MODEL_CONCURRENCY);
-        let mut options =
-            router::Options::new(vec![mounted], clock.clone(), Books::new(&opened, store.clone())).unwrap();
+        let mut options = router::Options::new(
+            vec![mounted],
+            Patterns::built_in().unwrap(),
+            clock.clone(),
+            Books::new(&opened, store.clone()),
+        );
         let target = format!("{PROVIDER}/{}", ScriptedModel::MODEL).parse().unwrap();
         options.routes = vec![RouteConfig::new("default", vec![target], Egress::LocalOnly)];
         let router = Arc::new(Router::new(options).unwrap());

@@ -4,7 +4,7 @@ use crate::provider::{Calls, ScriptedProvider};
 use domain::{Epoch, JobId, Scope, SystemClock};
 use protocol::{CreateJob, CreatedToken, EventPage, Job, Lease, Problem};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
-use router::{Books, Mounted, Provider, Router, accounts};
+use router::{Books, Mounted, Provider, Router, accounts, redaction::Patterns};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use store::Store;
@@ -84,7 +84,9 @@ impl TestApp {
             .chain([Arc::new(provider) as Arc<dyn Provider>])
             .map(|provider| Mounted::new(provider, 8))
             .collect();
-        let router = Arc::new(Router::new(router::Options::new(mounted, clock.clone(), books).unwrap()).unwrap());
+        let router = Arc::new(
+            Router::new(router::Options::new(mounted, Patterns::built_in().unwrap(), clock.clone(), books)).unwrap(),
+        );
         let parts = api::Parts { store: store.clone(), jobs, router: router.clone(), clock, options };
         let app = api::App::start(parts).await.unwrap();
 

@@ -34,7 +34,7 @@ use uuid::Uuid;
 /// calls must not take the processor from making them.
 const CALLS_PER_BATCH: usize = 256;
 
-/// Model calls that the writer's thread describes and writes at a stretch: a tenth of a millisecond. Linux lets a thread that
+/// Model calls that the writer's thread describes and writes at a stretch: a fifth of a millisecond. Linux lets a thread that
 /// computes go on for milliseconds, and whoever passes a call on and is woken on the same core waits for it, even while
 /// another core is idle.
 const CALLS_PER_STRETCH: usize = 16;

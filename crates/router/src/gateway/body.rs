@@ -79,7 +79,7 @@ impl<S: Stream<Item = Step> + Send + Unpin + 'static> Encoding<S> {
             // It was not known yet when the head went out.
             Some(Step::Committed(committed)) => {
                 let mut headers = HeaderMap::new();
-                head::committed(&mut headers, &committed);
+                head::tell_of(&mut headers, &committed);
                 let notes = headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
                 self.encoder.notes(&notes.collect::<Vec<_>>(), out);
             }

@@ -122,11 +122,12 @@ pub(super) fn tell(headers: &mut HeaderMap, committed: Option<&Committed>, id: M
         headers.insert(HeaderName::from_static("x-devmesh-request-id"), id);
     }
     if let Some(committed) = committed {
-        self::committed(headers, committed);
+        tell_of(headers, committed);
     }
 }
 
-pub(super) fn committed(headers: &mut HeaderMap, committed: &Committed) {
+/// The same without the call's id, which every head has.
+pub(super) fn tell_of(headers: &mut HeaderMap, committed: &Committed) {
     let mut put = |name: &'static str, value: HeaderValue| {
         headers.insert(HeaderName::from_static(name), value);
     };

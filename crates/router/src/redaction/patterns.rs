@@ -102,6 +102,14 @@ const LEAST_BYTES: usize = 4;
 const LEAST_ENTROPY: f64 = 3.5;
 
 impl Patterns {
+    /// Without any that a person has configured.
+    ///
+    /// # Errors
+    /// None that can happen: they are tested.
+    pub fn built_in() -> Result<Self, Error> {
+        Self::new(&BTreeMap::new())
+    }
+
     /// The built-in ones and those configured, by name. A group called `secret` in one says which part of it is to be
     /// replaced; otherwise all of it is.
     ///

@@ -17,7 +17,7 @@ pub(crate) enum Step {
     /// From here on frames follow.
     Committed(Box<Committed>),
     Frame(Frame),
-    /// The frame with [`Event::Finished`], and what the call came to with every target that was asked; `None` where a price is
+    /// The frame with [`crate::Event::Finished`], and what the call came to with every target that was asked; `None` where a price is
     /// not known.
     Finished {
         frame: Frame,

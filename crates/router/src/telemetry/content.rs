@@ -121,7 +121,7 @@ mod tests {
         let asked = Asked::own("m".to_owned(), conversation, 0);
         let mut answer = Whole::default();
         events.iter().for_each(|event| answer.add(event));
-        let patterns = Patterns::new(&BTreeMap::new()).unwrap();
+        let patterns = Patterns::built_in().unwrap();
         let value = |said: KeyValue| {
             let text = said.value.as_str().into_owned();
             (said.key.to_string(), serde_json::from_str(&text).unwrap_or(Value::Null))

@@ -22,6 +22,7 @@ use router::{
     dialect::Dialect,
     gateway::{Body, Inbound, PassThrough},
     providers::{Provider, anthropic, ollama, openai},
+    redaction::Patterns,
 };
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
@@ -82,7 +83,7 @@ impl Stage {
         let shutdown = CancellationToken::new();
         let journal = tokio::spawn(opened.service.run(shutdown.clone()));
         let names: Vec<String> = providers.iter().map(|mounted| mounted.provider.name().to_owned()).collect();
-        let mut options = Options::new(providers, shared, books.clone()).unwrap();
+        let mut options = Options::new(providers, Patterns::built_in().unwrap(), shared, books.clone());
         options.routes = vec![chain(&names)];
         options.limits = quick();
         change(&mut options);
