@@ -86,6 +86,23 @@ async fn a_stall_holds_data_back_until_it_is_lifted() {
     assert_eq!(&answer, b"later");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stall_held_back_does_not_slip_through_when_the_line_is_refused() {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = FaultProxy::start(server.local_addr().unwrap()).await;
+    // Often enough to meet the moment between the word to refuse and the end of the connections.
+    for _ in 0..200 {
+        let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+        let (mut at_server, _) = server.accept().await.unwrap();
+        proxy.set(Fault::Stall).await;
+        stream.write_all(b"late").await.unwrap();
+        proxy.set(Fault::Refuse).await;
+        let arrived = at_server.read(&mut [0; 8]).await;
+        assert!(matches!(arrived, Ok(0) | Err(_)), "{arrived:?}");
+        proxy.set(Fault::Pass).await;
+    }
+}
+
 #[tokio::test]
 async fn delay_and_throttle_take_their_time() {
     let proxy = FaultProxy::start(echo().await).await;
