@@ -26,6 +26,9 @@ pub struct Lease {
     /// The fencing token: goes with every write for this job.
     pub attempt: u32,
     pub spec: CreateJob,
+    /// Which folders of the agent's machine the job may be about.
+    #[serde(default)]
+    pub folders: Folders,
     /// The lease is lost without a heartbeat within this many milliseconds.
     pub lease_ms: u64,
     /// What earlier attempts used; limits count it.
@@ -34,6 +37,17 @@ pub struct Lease {
     pub time_left_ms: u64,
     #[schema(value_type = String)]
     pub head: Cursor,
+}
+
+/// Which folders a job may be about: those its creator may read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Folders {
+    /// Those under `agents.roots`.
+    #[default]
+    Roots,
+    /// Any but home folders themselves and devmesh's own: the owner of the mesh asked.
+    Any,
 }
 
 /// Keep the lease, and hear what changed.

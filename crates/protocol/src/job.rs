@@ -201,6 +201,10 @@ pub struct JobResult {
     /// The branch name proposed for the patch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
+    /// Where in the repository the job worked, relative to its top; absent for the top itself. The patch is always
+    /// relative to the top.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subfolder: Option<String>,
     /// `provider/model` of every model that answered.
     pub models: Vec<String>,
     pub usage: Usage,

@@ -89,6 +89,7 @@ impl Ending {
             patch_artifact: None,
             base_commit: Some(attempt.workspace.base_commit().to_owned()),
             branch: Some(attempt.workspace.branch().to_owned()),
+            subfolder: None,
             models: attempt.models.clone(),
             usage: attempt.budget.usage(),
         };

@@ -167,6 +167,7 @@ impl Shared {
         let lease = Lease {
             job_id: row.id,
             attempt: row.attempt,
+            folders: protocol::Folders::Any,
             lease_ms: u64::try_from(self.options.lease.as_millis()).unwrap_or(u64::MAX),
             usage,
             time_left_ms: spec.limits.total_timeout_ms.saturating_sub(row.running_ms),
