@@ -8,10 +8,11 @@ use crate::{
     conversation::{Answer, Call},
     envelope::{unwrapped, without_reasoning},
     halt::Halt,
+    helper::check_path,
     model::{CallError, Prompt},
     prompt,
     rebuild::Fact,
-    tool::{Action, Tool, write_file::check_path},
+    tool::{Action, Tool},
 };
 use domain::FailureReason;
 use protocol::{ApprovalPolicy, ChatMessage, FinishReason, ModelAnswer, Role, ToolOutcome};
@@ -46,7 +47,8 @@ impl Attempt {
     fn check_request(&self) -> Result<(), Halt> {
         self.profile.check_fits("the task", &self.spec.task)?;
         let Some(path) = &self.spec.write_file else { return Ok(()) };
-        check_path(path).map_err(|reason| Halt::error(format!("`write_file` cannot be done: {reason}")))?;
+        check_path(self.workspace.subfolder(), path)
+            .map_err(|reason| Halt::error(format!("`write_file` cannot be done: {reason}")))?;
         match Tool::WriteFile.policy(&self.spec.approvals) {
             ApprovalPolicy::Never => Err(Halt::Failed {
                 reason: FailureReason::Refused,
@@ -111,7 +113,7 @@ impl Attempt {
     }
 
     async fn messages(&self, room: u64) -> Result<Vec<ChatMessage>, Halt> {
-        let (tree, task) = (self.place.tree.clone(), self.spec.task.clone());
+        let (tree, task) = (self.place.tree.join(self.workspace.subfolder()), self.spec.task.clone());
         let gathered = tokio::task::spawn_blocking(move || {
             let gathered = context::gather(&tree, &task, room);
             prompt::ask_task(&task, &gathered)

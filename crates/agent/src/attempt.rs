@@ -119,14 +119,15 @@ impl Attempt {
     /// Commits the workspace under its hidden ref; returns the commit.
     pub(crate) async fn checkpoint(&mut self) -> Result<String, Halt> {
         self.step += 1;
-        self.workspace.checkpoint(self.step).await.map_err(|error| broken_workspace(&error))
+        self.workspace.checkpoint(self.step).await.map_err(broken_workspace)
     }
 }
 
 /// Some problems only the user can mend; with the others another attempt may fare better.
-fn broken_workspace(error: &workspace::Error) -> Halt {
-    match error.is_callers() {
-        true => Halt::error(error.to_string()),
-        false => Halt::AttemptFailed { message: format!("the workspace cannot be used: {error}") },
+pub(crate) fn broken_workspace(error: workspace::Error) -> Halt {
+    match error {
+        workspace::Error::Stopped => Halt::Stopped,
+        error if error.is_callers() => Halt::error(error.to_string()),
+        error => Halt::AttemptFailed { message: format!("the workspace cannot be used: {error}") },
     }
 }

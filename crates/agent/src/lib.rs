@@ -22,6 +22,7 @@ mod envelope;
 mod error;
 mod halt;
 mod heartbeat;
+mod helper;
 mod model;
 mod options;
 mod output;

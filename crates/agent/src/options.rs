@@ -1,6 +1,9 @@
 //! How an agent is set up.
 
-use crate::sandbox;
+use crate::{
+    sandbox,
+    workspace::{Access, QUOTA_BYTES},
+};
 use client::Client;
 use domain::{Clock, SystemClock};
 use std::{sync::Arc, time::Duration};
@@ -15,6 +18,10 @@ pub struct Options {
     /// How commands are confined. Its `workspaces` is the agent's data folder: everything else about a job is kept in the
     /// backend.
     pub sandbox: sandbox::Options,
+    /// What jobs may be about; who asked for the job is told by its lease.
+    pub access: Access,
+    /// What kept workspaces may take of the disk, in bytes. Default 20 GiB.
+    pub workspaces_bytes: u64,
     /// Pause before a failed model call is repeated; doubles with each failure. Default 1 s.
     pub model_retry_pause: Duration,
     /// Wait of one request for work. Default 25 s: below the idle time-outs of proxies.
@@ -30,6 +37,8 @@ impl Options {
             worker_name: worker_name.into(),
             slots: 1,
             sandbox,
+            access: Access::default(),
+            workspaces_bytes: QUOTA_BYTES,
             model_retry_pause: Duration::from_secs(1),
             lease_wait: Duration::from_secs(25),
             clock: Arc::new(SystemClock),

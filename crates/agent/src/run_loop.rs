@@ -79,7 +79,8 @@ impl Agent {
 
     /// Workspaces stay after their jobs, for people to look into, until there are too many of them.
     async fn tidy(&self) {
-        if let Err(error) = workspace::tidy(&self.options.sandbox.workspaces, workspace::QUOTA_BYTES).await {
+        let (folder, quota) = (&self.options.sandbox.workspaces, self.options.workspaces_bytes);
+        if let Err(error) = workspace::tidy(&self.sandbox, folder, quota).await {
             tracing::warn!(%error, "old workspaces cannot be removed");
         }
     }

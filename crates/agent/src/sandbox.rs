@@ -14,6 +14,7 @@
 //! out. Linux has it all behind `linux`; other systems have their counterpart in `other`, which says what is missing.
 
 mod environment;
+mod errand;
 mod guard;
 #[cfg(target_os = "linux")]
 mod linux;
@@ -29,6 +30,7 @@ use linux as platform;
 #[cfg(not(target_os = "linux"))]
 use other as platform;
 
+pub(crate) use errand::{Errand, Outcome};
 pub use guard::{ARGUMENT, enter_if_asked};
 pub(crate) use probe::FOLDER as PROBE_FOLDER;
 
@@ -94,6 +96,8 @@ pub struct Place {
     pub tree: PathBuf,
     /// Beside the tree, private to the attempt: home folder and temporary files of its commands.
     pub scratch: PathBuf,
+    /// What its commands may read besides: the objects the history of their repository is made of.
+    pub readable: Vec<PathBuf>,
 }
 
 impl Place {

@@ -2,7 +2,6 @@
 
 mod carry_out;
 pub(crate) mod run;
-pub(crate) mod write_file;
 
 use protocol::{ApprovalPolicies, ApprovalPolicy, ToolSpec};
 use serde_json::{Value, json};

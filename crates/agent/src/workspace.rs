@@ -1,59 +1,72 @@
-//! The working copy of one attempt, and its history.
+//! The working copy of a job on this machine, and its history.
 //!
 //! ```text
-//!   <folder>/<job>/<attempt>/
-//!     tree/     what tools see and change, with a `.git` of its own that is theirs alone
-//!     scratch/  home and temporary files of tools
-//!     git/      bare: start ── step 1 ── step 2 …   under refs/devmesh/steps/<attempt>
-//!     lock      held while the attempt runs
+//!   <folder>/<job>/<attempt that made it>/
+//!     tree/           what tools see and change, with a `.git` of its own that is theirs alone
+//!     scratch/        home and temporary files of tools
+//!     git/            bare: start ── step 1 ── step 2 …   under refs/devmesh/steps/<attempt>
+//!     workspace.json  what the agent knows of it
+//!     lock            held while an attempt works in it
+//!   <folder>/sources/  objects of the repositories jobs are about, see `objects`
 //! ```
-//! Tools may do anything to `tree`, also to `tree/.git`: hooks, filters, a file system monitor, links. Whoever runs git
-//! there runs what they wrote. So the agent never does; it keeps its own repository in `git`, out of their reach, and
-//! tells git where the files are. Its index never holds a link to another repository, because git runs itself inside
-//! those.
+//! Tools may do anything to `tree`, also to `tree/.git`. Whoever walks there, or runs git there, can be made to wait for
+//! ever, to run out of memory, or to run what they wrote. So the agent never does: a [`crate::helper`] in the sandbox does
+//! it all, and git keeps objects in a repository of the agent's own, out of the tools' reach.
 //!
 //! The user's own repository or folder is read and never written, and no program of its configuration is run.
 //!
-//! A later attempt goes on from a step by its commit id. What a lost attempt commits after that has another id and is
-//! never seen.
+//! ```text
+//!   a later attempt:   workspace here and free ──▶ taken over: put back to the last step, all that is ignored stays
+//!                      here, but taken or empty ──▶ a new one from the last step
+//!                      not here ──▶ a new one from the source
+//! ```
+//! The step is the one the log names, by its commit id. What a lost attempt commits after that has another id and is never
+//! seen. All agents of a machine share one folder.
 
-mod checkpoint;
-mod copy;
+pub mod access;
 mod files;
-mod git;
+mod local;
+mod lock;
+mod objects;
 mod patch;
 mod prepare;
-mod source;
+mod record;
+mod step;
 mod tidy;
 
+pub use access::Access;
 pub use patch::ChangedFile;
-pub use tidy::{Tidied, remove_job, tidy};
+pub use tidy::{Tidied, jobs};
 
-use crate::sandbox::{Owner, Place};
+use crate::{
+    helper::Helper,
+    sandbox::{Place, Sandbox},
+};
 use domain::JobId;
-use git::Git;
 use std::{
     collections::BTreeSet,
     io,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
+use tokio_util::sync::CancellationToken;
 
-/// Files of a source, at most: beyond that a job spends its time on copying.
-pub const SOURCE_FILES: u64 = 500_000;
-/// Bytes of a source, at most, without its history: 2 GiB, for the same reason.
-pub const SOURCE_BYTES: u64 = 2 << 30;
 /// Largest file a step keeps, in bytes: 100 MiB. Larger ones are results of builds, not sources.
-pub const STEP_FILE_BYTES: u64 = 100 << 20;
+pub const STEP_FILE_BYTES: u64 = crate::helper::FILE_BYTES;
 /// Largest patch in bytes: 64 MiB. Nobody reviews more, and it has to fit in memory.
 pub const PATCH_BYTES: u64 = 64 << 20;
-/// What all workspaces of one agent may take before finished ones are removed, in bytes: 20 GiB, a few large ones.
+/// What all workspaces of a machine may take before finished ones are removed, in bytes: 20 GiB, a few large ones.
 pub const QUOTA_BYTES: u64 = 20 << 30;
+/// Longest look at what a command left. A tree that takes longer is nobody's work.
+const STEP_TAKES: Duration = Duration::from_secs(60);
 
 /// What to make a workspace from.
 #[derive(Clone, Debug)]
 pub struct Prepare {
-    /// Holds the workspaces of this agent.
+    /// Where tools run, and whoever looks at what they did.
+    pub sandbox: Arc<Sandbox>,
+    /// Holds the workspaces of this machine's agents.
     pub folder: PathBuf,
     pub job: JobId,
     pub attempt: u32,
@@ -61,10 +74,12 @@ pub struct Prepare {
     pub task: String,
     /// `None`: an empty tree.
     pub repository: Option<protocol::Repository>,
+    /// What the job may be about.
+    pub access: Access,
     /// Go on from here if it is still there, else start over.
     pub resume: Option<Resume>,
-    /// Who tools run as. Everything they may change is made theirs.
-    pub owner: Option<Owner>,
+    /// Ends whatever is being done for the workspace.
+    pub cancel: CancellationToken,
 }
 
 /// A step of an earlier attempt, as its log tells it.
@@ -81,25 +96,37 @@ pub struct Resume {
 #[derive(Debug)]
 pub struct Workspace {
     place: Place,
-    git: Git,
+    git: PathBuf,
+    helper: Helper,
+    cancel: CancellationToken,
     base_commit: String,
     branch: String,
     resumed_from: Option<String>,
-    /// The commit everything is compared with: the source's files without links to other repositories.
+    /// The commit everything is compared with: the source's files, those of its submodules filled in.
     start: String,
     head: String,
     files: Vec<String>,
+    subfolder: PathBuf,
     reference: String,
     state: tokio::sync::Mutex<Step>,
     notes: Mutex<Notes>,
-    _lock: tidy::Lock,
+    ignored: Mutex<Ignored>,
+    _lock: lock::Lock,
 }
 
 /// The last step that was committed.
 #[derive(Clone, Debug)]
 struct Step {
     commit: String,
-    tree: String,
+    /// What `write_file` wrote since.
+    written: BTreeSet<String>,
+}
+
+/// What is in the tree and in no step.
+#[derive(Clone, Debug, Default)]
+struct Ignored {
+    names: BTreeSet<String>,
+    count: u64,
 }
 
 /// What people should know, each said once.
@@ -135,14 +162,21 @@ impl Workspace {
         self.files.len() as u64
     }
 
-    /// Their names, sorted. What is not UTF-8 is replaced.
+    /// Their names, sorted, as seen from where the job works; those of other folders are left out. What is not UTF-8 is
+    /// replaced.
     pub fn files_at_base(&self) -> Vec<String> {
-        self.files.clone()
+        let below = |name: &String| Some(Path::new(name).strip_prefix(&self.subfolder).ok()?.to_str()?.to_owned());
+        self.files.iter().filter_map(below).collect()
     }
 
     /// Where the step commits live.
     pub fn location(&self) -> &Path {
-        self.git.folder()
+        &self.git
+    }
+
+    /// Where in the tree the job works and commands start; empty for its top.
+    pub fn subfolder(&self) -> &Path {
+        &self.subfolder
     }
 
     /// Where commands work.
@@ -153,6 +187,21 @@ impl Workspace {
     /// What people should know and was not told yet: what was left out, and why.
     pub fn take_notes(&self) -> Vec<String> {
         std::mem::take(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner).waiting)
+    }
+
+    /// What the patch leaves out because of the tree's own rules or everybody's, in words; `None` when there is nothing.
+    pub fn left_out(&self) -> Option<String> {
+        let ignored = self.ignored.lock().unwrap_or_else(PoisonError::into_inner);
+        if ignored.names.is_empty() {
+            return None;
+        }
+        let names: Vec<_> = ignored.names.iter().map(|name| format!("`{name}`")).collect();
+        let others = ignored.count.saturating_sub(names.len() as u64);
+        let more = if others > 0 { format!(" and {others} more") } else { String::new() };
+        Some(format!(
+            "not in the patch, because a .gitignore names it or builds and installs leave it behind: {}{more}",
+            names.join(", ")
+        ))
     }
 
     fn note(&self, text: String) {
@@ -177,8 +226,11 @@ pub enum Error {
         "the patch has more than {limit} bytes; let the job leave build results out, with a .gitignore for example"
     )]
     PatchTooLarge { limit: u64 },
-    #[error("`git {command}` {what}")]
-    Git { command: String, what: String },
+    /// What was being done was cancelled.
+    #[error("it was stopped")]
+    Stopped,
+    #[error("{0}")]
+    Failed(String),
     #[error("{what}: {source}")]
     Io { what: String, source: io::Error },
 }
@@ -195,10 +247,13 @@ fn doing<S: Into<String>>(what: impl FnOnce() -> S) -> impl FnOnce(io::Error) ->
     move |source| Error::Io { what: what().into(), source }
 }
 
-/// File system work of any length, off the threads that serve other futures.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Error::Io {
-        what: "a file system task did not finish".to_owned(),
-        source: io::Error::other(error),
-    })
+/// Keeps all workspaces in `folder` under `quota_bytes` by removing what finished longest ago; attempts that run stay,
+/// whatever they take. Also finishes removals that were interrupted.
+pub async fn tidy(sandbox: &Arc<Sandbox>, folder: &Path, quota_bytes: u64) -> Result<Tidied, Error> {
+    tidy::tidy(&Helper::new(sandbox.clone(), folder), folder, quota_bytes).await
+}
+
+/// Removes everything of a job that is over. Attempts that still run are left.
+pub async fn remove_job(sandbox: &Arc<Sandbox>, folder: &Path, job: JobId) -> Result<(), Error> {
+    tidy::remove_job(&Helper::new(sandbox.clone(), folder), folder, job).await
 }

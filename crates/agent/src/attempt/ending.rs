@@ -89,7 +89,7 @@ impl Ending {
             patch_artifact: None,
             base_commit: Some(attempt.workspace.base_commit().to_owned()),
             branch: Some(attempt.workspace.branch().to_owned()),
-            subfolder: None,
+            subfolder: attempt.workspace.subfolder().to_str().filter(|path| !path.is_empty()).map(str::to_owned),
             models: attempt.models.clone(),
             usage: attempt.budget.usage(),
         };
@@ -103,7 +103,7 @@ impl Ending {
     }
 
     async fn hand_in_patch(&self, attempt: &mut Attempt) -> Result<Option<String>, Halt> {
-        let patch = attempt.workspace.patch().await.map_err(|error| broken_workspace(&error))?;
+        let patch = attempt.workspace.patch().await.map_err(broken_workspace)?;
         if patch.is_empty() {
             return Ok(None);
         }

@@ -12,7 +12,7 @@ use crate::{
     stop::Stop,
     workspace::{self, Workspace},
 };
-use protocol::{EventBody, Lease, ListEvents};
+use protocol::{Egress, EventBody, Lease, ListEvents};
 use std::sync::Arc;
 
 /// Events read at once.
@@ -91,7 +91,7 @@ impl Attempt {
 /// The working copy: where the last step left it if that is on this machine, else from the start.
 async fn prepare(
     options: &Options,
-    sandbox: &Sandbox,
+    sandbox: &Arc<Sandbox>,
     lease: &Lease,
     stop: &Stop,
     past: &Past,
@@ -103,20 +103,21 @@ async fn prepare(
         branch: checkpoint.branch.clone(),
     });
     let prepare = workspace::Prepare {
+        sandbox: sandbox.clone(),
         folder: options.sandbox.workspaces.clone(),
         job: lease.job_id,
         attempt: lease.attempt,
         task: lease.spec.task.clone(),
         repository: lease.spec.repository.clone(),
+        access: workspace::Access {
+            folders: lease.folders,
+            may_leave: lease.spec.egress != Egress::LocalOnly,
+            ..options.access.clone()
+        },
         resume,
-        owner: sandbox.owner(),
+        cancel: stop.requested().clone(),
     };
-    let prepared = tokio::select! {
-        biased;
-        () = stop.requested().cancelled() => return Err(Halt::Stopped),
-        prepared = Workspace::prepare(prepare) => prepared,
-    };
-    prepared.map_err(|error| broken_workspace(&error))
+    Workspace::prepare(prepare).await.map_err(broken_workspace)
 }
 
 /// What the log holds up to the lease.

@@ -35,6 +35,8 @@ pub(super) fn scrubbed(
         ("PAGER", "cat"),
         ("GIT_PAGER", "cat"),
         ("GIT_TERMINAL_PROMPT", "0"),
+        // What it would leave beside every source is nobody's work.
+        ("PYTHONDONTWRITEBYTECODE", "1"),
         // The machine's own file may hold credentials and is not shown, which git takes for an error.
         ("GIT_CONFIG_NOSYSTEM", "1"),
     ] {

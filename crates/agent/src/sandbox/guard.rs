@@ -8,7 +8,7 @@
 
 use super::{
     platform,
-    policy::{Failure, Message, Policy},
+    policy::{Failure, Message, Policy, Program},
 };
 use nix::{
     errno::Errno,
@@ -33,8 +33,8 @@ use std::{
 /// The only argument of a guard.
 pub const ARGUMENT: &str = "sandbox-exec";
 
-/// Longest policy in bytes: a full-length script, escaped, and a large environment.
-const POLICY_BYTES: u64 = 4 << 20;
+/// Longest policy in bytes: the longest file a model may write, every character of it escaped, twice.
+const POLICY_BYTES: u64 = 16 << 20;
 
 /// Becomes the guard and never returns when this process was started as one. Every program that makes a
 /// [`super::Sandbox`] calls this first thing in `main`, before any thread exists.
@@ -212,14 +212,18 @@ fn shell(policy: &Policy, reporter: &File) -> Failure {
     {
         return failure;
     }
-    let error = Command::new(&policy.shell)
+    let (shell, script) = match &policy.program {
+        Program::Shell { shell, script } => (shell, script),
+        Program::Helper { task, .. } => exit(crate::helper::carry_out(task)),
+    };
+    let error = Command::new(shell)
         .arg("-c")
-        .arg(&policy.script)
+        .arg(script)
         .env_clear()
         .envs(policy.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .exec();
-    Failure::command(format_args!("executing {}", policy.shell), error)
+    Failure::command(format_args!("executing {shell}"), error)
 }
 
 /// Undoes what Rust set up for itself and commands do not expect.

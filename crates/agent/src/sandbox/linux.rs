@@ -85,10 +85,12 @@ pub(super) fn settle(policy: &Policy, reporter: BorrowedFd<'_>) -> Result<(), Fa
     if policy.layers.namespaces == Namespaces::Privileged {
         become_identity(policy)?;
     }
-    if policy.layers.accounting {
+    // In a user namespace of its own the right to read what belongs to others would be worth nothing.
+    if policy.layers.accounting && !policy.program.reads_all() {
         namespaces::own_user_namespace(Layer::Accounting)?;
     }
-    capabilities::drop_all().map_err(|error| Failure::of(Layer::Identity, "dropping capabilities", error))?;
+    capabilities::drop_but(policy.program.reads_all())
+        .map_err(|error| Failure::of(Layer::Identity, "dropping capabilities", error))?;
     // After the identity changed, because that clears it.
     die_with_guard(reporter).map_err(|error| Failure::command("tying the command to its guard", error))?;
     prctl::set_dumpable(false).map_err(|error| Failure::command("closing /proc of the first process", error))
@@ -109,7 +111,7 @@ pub(super) fn confine(policy: &Policy) -> Result<u32, Failure> {
     prctl::set_no_new_privs().map_err(|error| Failure::of(Layer::Seccomp, "setting no_new_privs", error))?;
     let version = if policy.layers.landlock { landlock::restrict(policy)? } else { 0 };
     if policy.layers.seccomp {
-        seccomp::install(policy.layers.network)?;
+        seccomp::install(policy.layers.network || policy.program.uses_network())?;
     }
     Ok(version)
 }
@@ -137,6 +139,9 @@ fn become_identity(policy: &Policy) -> Result<(), Failure> {
         return Ok(());
     }
     let (user, group) = (Uid::from_raw(policy.identity.user), Gid::from_raw(policy.identity.group));
+    if policy.program.reads_all() {
+        prctl::set_keepcaps(true).map_err(|error| Failure::of(Layer::Identity, "keeping capabilities", error))?;
+    }
     setgroups(&[])
         .and_then(|()| setresgid(group, group, group))
         .and_then(|()| setresuid(user, user, user))

@@ -11,15 +11,40 @@ pub(super) struct Policy {
     /// Processes the user runs already, where they count towards the same limit.
     pub other_processes: u64,
     pub identity: Owner,
-    pub shell: String,
-    pub script: String,
-    /// Absolute; inside the tree.
+    pub program: Program,
+    /// Absolute; inside the tree, or `/` for a helper.
     pub folder: String,
     pub timeout_ms: u64,
     pub environment: Vec<(String, String)>,
     pub files: Files,
     /// Set by the probe: try to break out, and refuse to run when that works.
     pub verify: Option<Verify>,
+}
+
+/// What the confined process becomes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Program {
+    /// A shell with this script: a tool call.
+    Shell { shell: String, script: String },
+    /// A piece of the agent's own work, see [`crate::helper`]. It has a user namespace of its own only where the
+    /// namespaces came with one.
+    Helper {
+        task: String,
+        /// Reads files whatever their rights say, where the agent may: what a job starts from can belong to anybody.
+        reads_all: bool,
+        /// Uses this machine's network: a clone from an address that the configuration allows.
+        network: bool,
+    },
+}
+
+impl Program {
+    pub fn reads_all(&self) -> bool {
+        matches!(self, Self::Helper { reads_all: true, .. })
+    }
+
+    pub fn uses_network(&self) -> bool {
+        matches!(self, Self::Helper { network: true, .. })
+    }
 }
 
 /// Which files the command sees. Everything else does not exist for it or cannot be opened.
@@ -29,18 +54,11 @@ pub(super) struct Files {
     pub readable: Vec<String>,
     /// Symbolic links on the way to `readable`, shown as they are.
     pub links: Vec<String>,
-    pub tree: String,
-    pub home: String,
+    /// Folders the command may change, `temporary` among them.
+    pub writable: Vec<String>,
     pub temporary: String,
+    /// An empty folder the private root is put together on.
     pub root: String,
-}
-
-#[cfg(target_os = "linux")]
-impl Files {
-    /// The three folders the command may change.
-    pub fn writable(&self) -> [&str; 3] {
-        [&self.tree, &self.home, &self.temporary]
-    }
 }
 
 /// What the probe tries from inside.

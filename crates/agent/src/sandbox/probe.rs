@@ -59,7 +59,7 @@ impl Sandbox {
         }
         let toolchain = toolchain::find(&options);
         let mut sandbox = Self { options, layers, protections: Vec::new(), toolchain };
-        let place = Place { tree: folder.join("tree"), scratch: folder.join("scratch") };
+        let place = Place { tree: folder.join("tree"), scratch: folder.join("scratch"), readable: Vec::new() };
         for _ in 0..TRIES {
             let owner = sandbox.owner();
             run::prepare(&place, owner).map_err(failed("could not get a folder to try in"))?;

@@ -4,7 +4,7 @@ use super::{
     Command, Ending, Error, Finished, Output, Place, Sandbox, environment,
     guard::ARGUMENT,
     platform,
-    policy::{Failure, Files, Layers, Message, Namespaces, Policy, Verify},
+    policy::{Failure, Files, Layers, Message, Namespaces, Policy, Program, Verify},
 };
 use protocol::OutputStream;
 use std::{
@@ -75,31 +75,35 @@ impl Sandbox {
                 "the folder `{folder}` is not inside the workspace; give a relative path"
             )));
         }
+        let home = text(&place.home())?;
+        let also = place.readable.iter().map(|path| text(path)).collect::<Result<Vec<_>, _>>()?;
         let files = Files {
-            readable: self.toolchain.readable.clone(),
+            readable: self.toolchain.readable.iter().cloned().chain(also).collect(),
             links: self.toolchain.links.clone(),
-            tree: text(&place.tree)?,
-            home: text(&place.home())?,
+            writable: vec![text(&place.tree)?, home.clone(), text(&place.temporary())?],
             temporary: text(&place.temporary())?,
             root: text(&place.root())?,
         };
         let temporary = platform::temporary_folder(&files, layers.files).to_owned();
-        // Without a count of its own, the limit counts everything that runs as the same user.
-        let is_shared = !layers.accounting && layers.namespaces != Namespaces::Unprivileged;
-        let user = if layers.identity { super::Owner::NOBODY.user } else { nix::unistd::geteuid().as_raw() };
         Ok(Policy {
             layers,
             limits: self.options.limits,
-            other_processes: if is_shared { platform::processes_of(user) } else { 0 },
+            other_processes: self.other_processes(layers),
             identity: super::Owner::NOBODY,
-            shell: shell().to_owned(),
-            script: command.script.clone(),
+            program: Program::Shell { shell: shell().to_owned(), script: command.script.clone() },
             folder: text(&place.tree.join(&command.folder))?,
             timeout_ms: u64::try_from(command.timeout.as_millis()).unwrap_or(u64::MAX),
-            environment: environment::scrubbed(&self.options, &self.toolchain, command, &files.home, &temporary),
+            environment: environment::scrubbed(&self.options, &self.toolchain, command, &home, &temporary),
             files,
             verify,
         })
+    }
+
+    /// Without a count of its own, the limit counts everything that runs as the same user.
+    pub(super) fn other_processes(&self, layers: Layers) -> u64 {
+        let is_shared = !layers.accounting && layers.namespaces != Namespaces::Unprivileged;
+        let user = if layers.identity { super::Owner::NOBODY.user } else { nix::unistd::geteuid().as_raw() };
+        if is_shared { platform::processes_of(user) } else { 0 }
     }
 }
 
@@ -108,7 +112,7 @@ fn shell() -> &'static str {
     if Path::new("/bin/bash").exists() { "/bin/bash" } else { "/bin/sh" }
 }
 
-fn text(path: &Path) -> Result<String, Error> {
+pub(super) fn text(path: &Path) -> Result<String, Error> {
     let text = path.to_str().map(str::to_owned);
     text.ok_or_else(|| Error::Invalid(format!("the path {} is not UTF-8", path.display())))
 }

@@ -9,9 +9,9 @@
 //! `tool.finished` and `workspace.checkpoint` are stored together. So a log either knows both, and the next attempt goes on
 //! after the call, or neither, and it goes on before it.
 
-use super::{Action, run::Ran, write_file::write_file};
+use super::{Action, run::Ran};
 use crate::{
-    attempt::Attempt,
+    attempt::{Attempt, broken_workspace},
     conversation::{Call, Finished},
     halt::{Halt, persist},
     prompt,
@@ -81,15 +81,11 @@ impl Attempt {
 
     async fn write(&self, path: &str, content: &str) -> Result<Ran, Halt> {
         let started = Instant::now();
-        let (tree, path, content, owner) =
-            (self.place.tree.clone(), path.to_owned(), content.to_owned(), self.sandbox.owner());
-        let written = tokio::task::spawn_blocking(move || {
-            write_file(&tree, &path, &content, owner)
-                .map(|()| format!("Wrote {} bytes to {}.", content.len(), prompt::shown_path(&path)))
-        });
-        let written = written.await.map_err(|error| Halt::AttemptFailed { message: error.to_string() })?;
+        let written = self.workspace.write(path, content).await.map_err(broken_workspace)?;
         let (outcome, output) = match written {
-            Ok(output) => (ToolOutcome::Succeeded, output),
+            Ok(_) => {
+                (ToolOutcome::Succeeded, format!("Wrote {} bytes to {}.", content.len(), prompt::shown_path(path)))
+            }
             Err(reason) => (ToolOutcome::Failed, reason),
         };
         let duration = started.elapsed();

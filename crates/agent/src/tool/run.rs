@@ -37,7 +37,8 @@ pub(crate) struct Ran {
 impl Attempt {
     pub(crate) async fn run_command(&self, call_id: &str, command: &str) -> Result<Ran, Halt> {
         let timeout = Duration::from_millis(self.spec.limits.tool_timeout_ms);
-        let command = sandbox::Command::new(command, timeout);
+        let folder = self.workspace.subfolder().to_owned();
+        let command = sandbox::Command { folder, ..sandbox::Command::new(command, timeout) };
         let (pieces, printed) = mpsc::channel(PIECES);
         let started = Instant::now();
         let running = self.sandbox.run(&self.place, &command, pieces, self.stop.requested().clone());

@@ -1,22 +1,44 @@
-//! Walking trees that programs with other intentions may have made: links are never followed.
+//! The agent's own folders. What tools may have written to is only ever looked at by a helper.
 
-use crate::sandbox::Owner;
+use crate::{
+    helper::{Empty, Failure, Helper, Measure, Measured, Reach, Task},
+    sandbox::Owner,
+};
 use std::{
     fs, io,
-    os::unix::fs::{MetadataExt, PermissionsExt, lchown},
+    os::unix::fs::{PermissionsExt, lchown},
     path::{Path, PathBuf},
+    time::Duration,
 };
+use tokio_util::sync::CancellationToken;
 
 /// Other users may pass through to what they own further down, and see nothing on the way.
 const PASS_THROUGH: u32 = 0o711;
 const PRIVATE: u32 = 0o700;
+/// Longest removal of one workspace. What is left then is out of the way, and the next round goes on with it.
+const REMOVING_TAKES: Duration = Duration::from_secs(300);
+/// Longest look at what a workspace takes.
+const MEASURING_TAKES: Duration = Duration::from_secs(60);
+
+pub(super) const REMOVING: &str = ".removing-";
+/// What tools may have written to, in a workspace.
+const TOOLS: [&str; 4] = ["tree", "scratch/home", "scratch/tmp", "scratch/root"];
 
 pub(super) fn make_passage(folder: &Path) -> io::Result<()> {
     make(folder, PASS_THROUGH)
 }
 
-pub(super) fn make_private(folder: &Path) -> io::Result<()> {
-    make(folder, PRIVATE)
+/// For the user that commands and helpers run as, and nobody else.
+pub(super) fn make_private(folder: &Path, owner: Option<Owner>) -> io::Result<()> {
+    make(folder, PRIVATE)?;
+    own(folder, owner)
+}
+
+pub(super) fn own(folder: &Path, owner: Option<Owner>) -> io::Result<()> {
+    match owner {
+        Some(owner) => lchown(folder, Some(owner.user), Some(owner.group)),
+        None => Ok(()),
+    }
 }
 
 fn make(folder: &Path, mode: u32) -> io::Result<()> {
@@ -30,60 +52,77 @@ fn make(folder: &Path, mode: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Calls `visit` with everything in `folder`, itself first, folders before what they hold.
-pub(super) fn walk(folder: &Path, mut visit: impl FnMut(&Path, &fs::Metadata) -> io::Result<()>) -> io::Result<()> {
-    let mut waiting = vec![folder.to_path_buf()];
-    while let Some(path) = waiting.pop() {
-        let metadata = match fs::symlink_metadata(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            metadata => metadata?,
-        };
-        visit(&path, &metadata)?;
-        if metadata.is_dir() {
-            for entry in fs::read_dir(&path)? {
-                waiting.push(entry?.path());
-            }
+/// The folders of a workspace that are there.
+fn tools_folders(workspace: &Path) -> Vec<PathBuf> {
+    TOOLS.map(|name| workspace.join(name)).into_iter().filter(|path| is_folder(path)).collect()
+}
+
+fn is_folder(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
+}
+
+/// Removes a workspace. It is out of the way at once, even when removing all of it takes long or is interrupted.
+pub(super) async fn remove(helper: &Helper, workspace: &Path) -> io::Result<()> {
+    let aside = aside(workspace);
+    match fs::rename(workspace, &aside) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        renamed => renamed?,
+    }
+    remove_all(helper, &aside).await
+}
+
+/// The same without moving it first.
+pub(super) async fn remove_all(helper: &Helper, workspace: &Path) -> io::Result<()> {
+    empty(helper, tools_folders(workspace), REMOVING_TAKES).await?;
+    // What is left was made by the agent and by git.
+    match fs::remove_dir_all(workspace) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Removes what tools see; the steps stay.
+pub(super) async fn remove_tools_folders(helper: &Helper, workspace: &Path) -> io::Result<()> {
+    empty(helper, tools_folders(workspace), REMOVING_TAKES).await?;
+    for folder in ["tree", "scratch"].map(|name| workspace.join(name)) {
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
     }
     Ok(())
 }
 
-/// Makes all of `folder` belong to `owner`.
-pub(super) fn hand_over(folder: &Path, owner: Option<Owner>) -> io::Result<()> {
-    let Some(owner) = owner else { return Ok(()) };
-    walk(folder, |path, metadata| match (metadata.uid(), metadata.gid()) == (owner.user, owner.group) {
-        true => Ok(()),
-        false => lchown(path, Some(owner.user), Some(owner.group)),
-    })
-}
-
-/// Bytes a folder takes on the disk. What cannot be read counts nothing.
-pub(super) fn disk_bytes(folder: &Path) -> u64 {
-    const BLOCK_BYTES: u64 = 512;
-    let mut total = 0;
-    let mut waiting = vec![folder.to_path_buf()];
-    while let Some(path) = waiting.pop() {
-        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
-        total += metadata.blocks() * BLOCK_BYTES;
-        if metadata.is_dir() {
-            waiting.extend(fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()));
+/// Removes all that some folders hold.
+pub(super) async fn empty(helper: &Helper, folders: Vec<PathBuf>, within: Duration) -> io::Result<()> {
+    if folders.is_empty() {
+        return Ok(());
+    }
+    let task = Empty { folders: folders.clone() };
+    let reach = Reach::new(folders, within);
+    match helper.ask::<()>(&Task::Empty(task.clone()), reach, CancellationToken::new()).await {
+        Ok(_) => Ok(()),
+        // What belongs to another user only this process may remove; it does so in the same careful way.
+        Err(Failure::Task(_)) => {
+            tokio::task::spawn_blocking(move || task.carry_out()).await.map_err(io::Error::other)?
         }
+        Err(failure) => Err(io::Error::other(failure)),
     }
-    total
 }
 
-/// Removes a folder, also one whose permissions were taken away. It is out of the way at once, even when removing all
-/// of it takes long or is interrupted.
-pub(super) fn remove(folder: &Path) -> io::Result<()> {
-    let aside = aside(folder);
-    match fs::rename(folder, &aside) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        renamed => renamed?,
-    }
-    remove_all(&aside)
+/// What a workspace takes on the disk; 0 where that cannot be told.
+pub(super) async fn disk_bytes(helper: &Helper, workspace: &Path) -> u64 {
+    let folders: Vec<_> =
+        tools_folders(workspace).into_iter().chain([workspace.join("git")]).filter(|path| is_folder(path)).collect();
+    measured(helper, folders).await.map_or(0, |measured| measured.bytes)
 }
 
-pub(super) const REMOVING: &str = ".removing-";
+pub(super) async fn measured(helper: &Helper, folders: Vec<PathBuf>) -> Result<Measured, Failure> {
+    let mut reach = Reach::new([], MEASURING_TAKES);
+    reach.readable.clone_from(&folders);
+    reach.reads_all = true;
+    helper.ask(&Task::Measure(Measure { folders }), reach, CancellationToken::new()).await.map(|(measured, _)| measured)
+}
 
 fn aside(folder: &Path) -> PathBuf {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
@@ -91,20 +130,4 @@ fn aside(folder: &Path) -> PathBuf {
         .map(|number: u32| folder.with_file_name(format!("{REMOVING}{name}-{number}")))
         .find(|path| fs::symlink_metadata(path).is_err())
         .unwrap_or_else(|| folder.with_file_name(REMOVING))
-}
-
-pub(super) fn remove_all(folder: &Path) -> io::Result<()> {
-    let first = fs::remove_dir_all(folder);
-    match first {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            // Tools run as our own user may have closed folders against us.
-            let _ = walk(folder, |path, metadata| match metadata.is_dir() {
-                true => fs::set_permissions(path, fs::Permissions::from_mode(PRIVATE)),
-                false => Ok(()),
-            });
-            fs::remove_dir_all(folder)
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
 }

@@ -1,6 +1,4 @@
-//! What an attempt changed, as people review it.
-
-use super::{Error, PATCH_BYTES, Workspace};
+//! What an attempt changed, by name.
 
 /// One file of a patch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,37 +11,8 @@ pub struct ChangedFile {
     pub lines: Option<(u64, u64)>,
 }
 
-impl Workspace {
-    /// Everything between the source and the last step, for `git apply`. Empty when nothing changed.
-    pub async fn patch(&self) -> Result<Vec<u8>, Error> {
-        self.patch_of(PATCH_BYTES).await
-    }
-
-    /// The same with another limit in bytes.
-    pub async fn patch_of(&self, limit: u64) -> Result<Vec<u8>, Error> {
-        let last = self.state.lock().await.commit.clone();
-        let options = ["diff", "--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv"];
-        let more = ["--find-renames", "--src-prefix=a/", "--dst-prefix=b/", &self.start, &last];
-        let ran = self.git.bare(options.iter().chain(&more)).limit(limit).ran().await?;
-        match (ran.is_cut, ran.status.success()) {
-            (true, _) => Err(Error::PatchTooLarge { limit }),
-            (false, true) => Ok(ran.stdout),
-            (false, false) => Err(ran.failure("diff".to_owned())),
-        }
-    }
-
-    /// What [`Workspace::patch`] touches, by name.
-    pub async fn changed_files(&self) -> Result<Vec<ChangedFile>, Error> {
-        let last = self.state.lock().await.commit.clone();
-        let listing =
-            ["diff", "--numstat", "-z", "--no-ext-diff", "--no-textconv", "--find-renames", &self.start, &last];
-        let listed = self.git.bare(listing).bytes().await?;
-        Ok(parse(&listed))
-    }
-}
-
 /// `added TAB removed TAB path NUL`, or for a rename `added TAB removed TAB NUL old NUL new NUL`; `-` for binary.
-fn parse(listing: &[u8]) -> Vec<ChangedFile> {
+pub(super) fn parse(listing: &[u8]) -> Vec<ChangedFile> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut parts = listing.split(|byte| *byte == 0);
     let mut files = Vec::new();

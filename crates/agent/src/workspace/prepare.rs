@@ -1,322 +1,322 @@
-//! Makes a working copy: from a step of an earlier attempt, else from the source.
+//! Makes a working copy ready: the one the job had, if it is on this machine and free; else one from a step of it; else a
+//! new one from the source.
 
 use super::{
-    Error, Notes, Prepare, Resume, SOURCE_BYTES, Step, Workspace, blocking, checkpoint, copy, doing, files,
-    git::{Git, is_object_id, zero_separated},
-    source::{self, RepositoryAt, Source},
+    Error, Notes, Prepare, Resume, Workspace, doing, files, local,
+    lock::{self, Lock},
+    objects, record,
+    record::Record,
     tidy,
 };
-use crate::sandbox::Place;
+use crate::{
+    helper::{Failure, From, Helper, Prepared, Reach, Remote, Restore, Restored, Task, Uncommitted, is_object_id},
+    sandbox::Place,
+};
 use domain::JobId;
 use std::{
-    fs,
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Mutex,
+    time::Duration,
 };
 
-/// Commits of history the tree's own repository gets: enough to look back, whatever the repository's age. One where the
-/// history is larger than a source may be.
-const HISTORY: &str = "--depth=1000";
 /// Longest part of a branch name made from the task, in bytes.
 const SLUG_BYTES: usize = 40;
+/// Longest preparation. Fetching and writing 2 GiB takes a minute or two.
+const PREPARING_TAKES: Duration = Duration::from_secs(15 * 60);
+/// Longest look for uncommitted changes. It is for a note only; a tree that takes longer goes without.
+const LOOKING_TAKES: Duration = Duration::from_secs(10);
+/// How long the attempt before may take to let go of the workspace: it has lost its lease and is stopping its command.
+const LETTING_GO: Duration = Duration::from_secs(5);
 
-/// What there is to commit steps on.
-struct Beginning {
-    start: String,
-    head: String,
-    base_commit: String,
-    branch: String,
-    resumed_from: Option<String>,
-    /// The start leaves out links to other repositories, so the tree's own index is not ours.
-    has_links: bool,
-    /// Where the tree's own repository gets its history.
-    history: Option<PathBuf>,
+/// A workspace's folder, ours.
+struct Desk {
+    folder: PathBuf,
+    lock: Lock,
 }
 
-impl Workspace {
-    /// Makes the folder of the attempt and everything in it. Takes as long as copying the source takes. Dropping the
-    /// future leaves a folder that [`super::tidy`] removes.
-    pub async fn prepare(prepare: Prepare) -> Result<Self, Error> {
-        let folder = tidy::attempt_folder(&prepare.folder, prepare.job, prepare.attempt);
-        let (root, made) = (prepare.folder.clone(), folder.clone());
-        let (git, lock) = blocking(move || make_folders(&root, &made)).await??;
-        let tree = folder.join("tree");
-        let mut notes = Notes::default();
+impl Desk {
+    fn tree(&self) -> PathBuf {
+        self.folder.join("tree")
+    }
 
-        let beginning = match &prepare.resume {
-            Some(resume) => match resumed(&git, &prepare, resume).await {
-                Ok(beginning) => Some(beginning),
-                Err(error) => {
-                    notes
-                        .add(format!("the steps of the attempt before cannot be gone on from, starting over: {error}"));
-                    None
-                }
-            },
-            None => None,
-        };
-        let beginning = match beginning {
-            Some(beginning) => beginning,
-            None => {
-                // Whatever a failed resume left.
-                let (emptied, empty) = (git.clone(), tree.clone());
-                blocking(move || clear(&emptied, &empty)).await??;
-                fresh(&prepare, &git, &tree, &mut notes).await?
-            }
-        };
-
-        let reference = checkpoint::reference(prepare.attempt);
-        git.bare(["update-ref", &reference, &beginning.head]).bytes().await?;
-        if let Err(error) = give_repository(&git, &tree, &beginning).await {
-            notes.add(format!("git cannot be used inside the workspace: {error}"));
-        }
-        let (owned, owner) = (tree.clone(), prepare.owner);
-        blocking(move || files::hand_over(&owned, owner)).await?.map_err(doing(|| "handing the tree to its user"))?;
-        // Owners and times are part of how git knows a file unchanged; without this every step would read all files.
-        checkpoint::refresh(&git, &tree).await?;
-
-        let names = git.bare(["ls-tree", "-r", "-z", "--name-only", "--full-tree", &beginning.start]).bytes().await?;
-        let mut names: Vec<_> = zero_separated(&names).map(|name| String::from_utf8_lossy(name).into_owned()).collect();
-        names.sort_unstable();
-        if let Some(resume) = &prepare.resume
-            && beginning.resumed_from.is_some()
-        {
-            tidy::after_resume(&prepare.folder, prepare.job, prepare.attempt, &resume.location).await?;
-        }
-        let commit = beginning.head.clone();
-        let tree_id = git.bare(["rev-parse", &format!("{commit}^{{tree}}")]).line().await?;
-        Ok(Self {
-            place: Place { tree, scratch: folder.join("scratch") },
-            git,
-            base_commit: beginning.base_commit,
-            branch: beginning.branch,
-            resumed_from: beginning.resumed_from,
-            start: beginning.start,
-            head: beginning.head,
-            files: names,
-            reference,
-            state: tokio::sync::Mutex::new(Step { commit, tree: tree_id }),
-            notes: Mutex::new(notes),
-            _lock: lock,
-        })
+    fn git(&self) -> PathBuf {
+        self.folder.join("git")
     }
 }
 
-fn make_folders(root: &Path, folder: &Path) -> Result<(Git, tidy::Lock), Error> {
+impl Workspace {
+    /// Takes as long as copying the source takes. Dropping the future, or `cancel`, leaves a folder that [`super::tidy`]
+    /// removes.
+    pub async fn prepare(prepare: Prepare) -> Result<Self, Error> {
+        let helper = Helper::new(prepare.sandbox.clone(), &prepare.folder);
+        std::fs::create_dir_all(&prepare.folder).map_err(doing(|| "making the folder of workspaces"))?;
+        let mut notes = Notes::default();
+        if let Some(resume) = &prepare.resume {
+            match taken_over(&prepare, &helper, resume, &mut notes).await {
+                Ok(Some((desk, record))) => {
+                    let resumed = Some(resume.commit.clone());
+                    return Ok(Self::ready(&prepare, helper, desk, record, resumed, notes));
+                }
+                Ok(None) => {}
+                Err(Error::Stopped) => return Err(Error::Stopped),
+                Err(error) => {
+                    notes.add(format!("the workspace of the attempt before cannot be used as it is: {error}"));
+                }
+            }
+            match from_step(&prepare, &helper, resume).await {
+                Ok((desk, record)) => {
+                    notes.add(
+                        "a new workspace was made from the last step: what is in no step (packages that were \
+                               installed, build outputs, the home folder, commits of your own) has to be made again"
+                            .to_owned(),
+                    );
+                    let resumed = Some(resume.commit.clone());
+                    return Ok(Self::ready(&prepare, helper, desk, record, resumed, notes));
+                }
+                Err(Error::Stopped) => return Err(Error::Stopped),
+                Err(error) => {
+                    notes
+                        .add(format!("the steps of the attempt before cannot be gone on from, starting over: {error}"));
+                }
+            }
+        }
+        let (desk, record) = fresh(&prepare, &helper, &mut notes).await?;
+        Ok(Self::ready(&prepare, helper, desk, record, None, notes))
+    }
+
+    fn ready(
+        prepare: &Prepare,
+        helper: Helper,
+        desk: Desk,
+        record: Record,
+        resumed_from: Option<String>,
+        mut notes: Notes,
+    ) -> Self {
+        let Record { prepared, branch, .. } = record;
+        let Prepared { start, head, base_commit, files, subfolder, objects, notes: found, .. } = prepared;
+        if resumed_from.is_none() {
+            found.into_iter().for_each(|note| notes.add(note));
+        }
+        let readable = objects.iter().map(|repository| repository.join("objects")).collect();
+        let commit = resumed_from.clone().unwrap_or(head);
+        Self {
+            place: Place { tree: desk.tree(), scratch: desk.folder.join("scratch"), readable },
+            git: desk.git(),
+            helper,
+            cancel: prepare.cancel.clone(),
+            base_commit,
+            branch,
+            resumed_from,
+            start,
+            head: commit.clone(),
+            files,
+            subfolder: subfolder.into(),
+            reference: reference(prepare.attempt),
+            state: tokio::sync::Mutex::new(super::Step { commit, written: BTreeSet::new() }),
+            notes: Mutex::new(notes),
+            ignored: Mutex::default(),
+            _lock: desk.lock,
+        }
+    }
+}
+
+pub(super) fn reference(attempt: u32) -> String {
+    format!("refs/devmesh/steps/{attempt}")
+}
+
+/// The workspace the job had, put back to the step the log knows. With all that is in no step. `None` where somebody else
+/// has it or it is not here.
+async fn taken_over(
+    prepare: &Prepare,
+    helper: &Helper,
+    resume: &Resume,
+    notes: &mut Notes,
+) -> Result<Option<(Desk, Record)>, Error> {
+    let Some(folder) = resume.folder(&prepare.folder, prepare.job) else { return Ok(None) };
+    if !folder.join("tree").is_dir() || !is_object_id(&resume.commit) {
+        return Ok(None);
+    }
+    let Some(lock) = lock::lock(&folder.join("lock"), LETTING_GO).await? else { return Ok(None) };
+    let desk = Desk { folder, lock };
+    let Some(record) = record::load(&desk.folder) else { return Ok(None) };
+    let task = Restore { git: desk.git(), tree: desk.tree(), commit: resume.commit.clone(), ignored_too: false };
+    let reach = Reach::new([desk.git(), desk.tree()], PREPARING_TAKES);
+    let reach = Reach { readable: lenders(&record, &desk.git()), ..reach };
+    let (Restored { files }, _) = helper.ask(&Task::Restore(task), reach, prepare.cancel.clone()).await?;
+    if files > 0 {
+        let were = if files == 1 { "file was" } else { "files were" };
+        notes.add(format!("{files} {were} put back to how the last step left them"));
+    }
+    tidy::after_resume(helper, &prepare.folder, prepare.job, &desk.folder).await?;
+    Ok(Some((desk, record)))
+}
+
+/// A new workspace from a step of one that is here and not free, or whose files are gone.
+async fn from_step(prepare: &Prepare, helper: &Helper, resume: &Resume) -> Result<(Desk, Record), Error> {
+    let wrong = |what: &str| Err(Error::Source(what.to_owned()));
+    let Some(before) = resume.folder(&prepare.folder, prepare.job) else {
+        return wrong("they are not in this agent's folder");
+    };
+    let Some(record) = record::load(&before).filter(|_| before.join("git").is_dir()) else {
+        return wrong("they are not on this machine any more");
+    };
+    // Keeps tidying away from it meanwhile; an attempt that still runs does so by itself.
+    let _keep = lock::try_lock(&before.join("lock"))?;
+    let desk = desk(prepare, helper).await?;
+    let from = From::Step {
+        git: before.join("git"),
+        commit: resume.commit.clone(),
+        base_commit: resume.base_commit.clone(),
+        objects: record.prepared.objects.clone(),
+    };
+    let mut readable = lenders(&record, &before.join("git"));
+    readable.push(before.join("git"));
+    let task = crate::helper::Prepare {
+        git: desk.git(),
+        tree: desk.tree(),
+        store: None,
+        from,
+        branch: resume.branch.clone(),
+        reference: reference(prepare.attempt),
+    };
+    let reach = Reach { readable, ..Reach::new([desk.git(), desk.tree()], PREPARING_TAKES) };
+    let (prepared, _): (Prepared, _) =
+        helper.ask(&Task::Prepare(Box::new(task)), reach, prepare.cancel.clone()).await?;
+    let record = Record {
+        branch: resume.branch.clone(),
+        source: record.source.clone(),
+        prepared: Prepared { subfolder: record.prepared.subfolder, ..prepared },
+    };
+    record::save(&desk.folder, &record)?;
+    tidy::after_resume(helper, &prepare.folder, prepare.job, &desk.folder).await?;
+    Ok((desk, record))
+}
+
+async fn fresh(prepare: &Prepare, helper: &Helper, notes: &mut Notes) -> Result<(Desk, Record), Error> {
+    let owner = helper.sandbox().owner();
+    let branch = branch_name(prepare.job, &prepare.task);
+    let access = &prepare.access;
+    let (from, readable, identity, network) = match &prepare.repository {
+        None => (From::Nothing, Vec::new(), None, false),
+        Some(repository) if is_address(&repository.path) => {
+            access.check_address(&repository.path)?;
+            let remote = Remote { address: repository.path.clone(), reference: repository.reference.clone() };
+            (From::Remote(remote), network_files(), Some(repository.path.clone()), true)
+        }
+        Some(repository) => {
+            let found = local::find(repository, access, &prepare.folder)?;
+            let identity = found.identity.map(|path| path.display().to_string());
+            (From::Local(found.local), found.readable, identity, false)
+        }
+    };
+    let store = match &identity {
+        Some(identity) => Some(objects::store(&prepare.folder, identity, owner).await?),
+        None => None,
+    };
+    let desk = desk(prepare, helper).await?;
+    let look = match &from {
+        From::Local(local) => local.checkout.clone().zip(local.git_folder.clone()),
+        _ => None,
+    };
+    let task = crate::helper::Prepare {
+        git: desk.git(),
+        tree: desk.tree(),
+        store: store.as_ref().map(|store| store.folder.clone()),
+        from,
+        branch: branch.clone(),
+        reference: reference(prepare.attempt),
+    };
+    let writable = [desk.git(), desk.tree()].into_iter().chain(task.store.clone());
+    let reach = Reach {
+        readable: readable.clone(),
+        reads_all: prepare.repository.is_some() && !network,
+        network,
+        ..Reach::new(writable, PREPARING_TAKES)
+    };
+    let (prepared, _): (Prepared, _) =
+        helper.ask(&Task::Prepare(Box::new(task)), reach, prepare.cancel.clone()).await?;
+    let source = store.as_ref().map(|store| store.key.clone());
+    let record = Record { branch, source, prepared };
+    record::save(&desk.folder, &record)?;
+    if let Some((checkout, git_folder)) = look.filter(|_| record.prepared.is_repository) {
+        let task = Uncommitted {
+            git: desk.git(),
+            asked: prepare.repository.as_ref().map(|repository| repository.path.clone()).unwrap_or_default(),
+            checkout,
+            git_folder,
+            commit: record.prepared.base_commit.clone(),
+        };
+        let mut readable = readable;
+        readable.extend(lenders(&record, &desk.git()));
+        let reach = Reach { readable, reads_all: true, ..Reach::new([desk.git()], LOOKING_TAKES) };
+        // It is for a note only.
+        if let Ok((note, _)) =
+            helper.ask::<Option<String>>(&Task::Uncommitted(task), reach, prepare.cancel.clone()).await
+        {
+            note.into_iter().for_each(|note| notes.add(note));
+        }
+    }
+    Ok((desk, record))
+}
+
+/// Repositories that a workspace borrows from, without its own.
+fn lenders(record: &Record, own: &Path) -> Vec<PathBuf> {
+    record.prepared.objects.iter().filter(|repository| *repository != own).cloned().collect()
+}
+
+/// What a name lookup and a certificate check read.
+fn network_files() -> Vec<PathBuf> {
+    ["/etc/resolv.conf", "/etc/gai.conf", "/etc/ssl", "/etc/pki"].map(PathBuf::from).to_vec()
+}
+
+/// Whether it names a repository somewhere else rather than a folder here.
+fn is_address(path: &str) -> bool {
+    path.contains("://")
+}
+
+/// The folder of this attempt, empty, and its lock.
+async fn desk(prepare: &Prepare, helper: &Helper) -> Result<Desk, Error> {
+    let folder = tidy::attempt_folder(&prepare.folder, prepare.job, prepare.attempt);
     let failed = |path: &Path| {
         let path = path.display().to_string();
         doing(move || format!("making the folder {path}"))
     };
-    fs::create_dir_all(root).map_err(failed(root))?;
     if let Some(job) = folder.parent() {
         files::make_passage(job).map_err(failed(job))?;
     }
     // An attempt has its number once; what is here was begun by a call that did not finish.
-    files::remove(folder).map_err(doing(|| format!("removing what was left in {}", folder.display())))?;
-    files::make_passage(folder).map_err(failed(folder))?;
-    for below in ["tree", "scratch"] {
-        files::make_passage(&folder.join(below)).map_err(failed(folder))?;
+    let removed = files::remove(helper, &folder).await;
+    removed.map_err(doing(|| format!("removing what was left in {}", folder.display())))?;
+    for path in [folder.clone(), folder.join("scratch")] {
+        files::make_passage(&path).map_err(failed(&path))?;
     }
-    files::make_private(&folder.join("git")).map_err(failed(folder))?;
-    let lock = tidy::lock(folder)?.ok_or_else(|| Error::Io {
-        what: format!("locking {}", folder.display()),
-        source: std::io::ErrorKind::WouldBlock.into(),
-    })?;
-    Ok((git_of(folder)?, lock))
+    let owner = helper.sandbox().owner();
+    let tree = folder.join("tree");
+    files::make_passage(&tree).and_then(|()| files::own(&tree, owner)).map_err(failed(&tree))?;
+    files::make_private(&folder.join("git"), owner).map_err(failed(&folder))?;
+    let lock = lock::try_lock(&folder.join("lock"))?
+        .ok_or_else(|| Error::Failed(format!("another agent works in {} already", folder.display())))?;
+    Ok(Desk { folder, lock })
 }
 
-fn git_of(folder: &Path) -> Result<Git, Error> {
-    Git::new(folder.join("git")).map_err(doing(|| "writing git's configuration"))
-}
-
-fn clear(git: &Git, tree: &Path) -> Result<(), Error> {
-    for folder in [git.folder(), tree] {
-        files::remove_all(folder).map_err(doing(|| format!("emptying {}", folder.display())))?;
+impl Resume {
+    /// The workspace's folder, when it is one of this job in this agent's folder.
+    fn folder(&self, workspaces: &Path, job: JobId) -> Option<PathBuf> {
+        let folder = self.location.parent()?;
+        let is_ours = folder.parent() == Some(&tidy::job_folder(workspaces, job)) && self.location.ends_with("git");
+        (is_ours && tidy::number(folder).is_some()).then(|| folder.to_owned())
     }
-    files::make_private(git.folder()).map_err(doing(|| "making the git folder"))?;
-    files::make_passage(tree).map_err(doing(|| "making the tree"))
 }
 
-/// Stronger than any `.gitattributes` of the tree: files are bytes, in and out. Line ends and encodings are not touched,
-/// and a file of attributes that makes no sense stops nothing.
-const ATTRIBUTES: &str = "* -text !eol -ident !filter !working-tree-encoding !diff !merge\n";
-
-async fn init(git: &Git, object_format: &str) -> Result<(), Error> {
-    let format = format!("--object-format={object_format}");
-    let folder = git.folder().as_os_str();
-    let options = ["init", "--quiet", "--bare", "--template=", &format, "--initial-branch=main", "--"];
-    git.anywhere(git.folder(), options.iter().map(std::ffi::OsStr::new).chain([folder])).bytes().await?;
-    let info = git.folder().join("info");
-    fs::create_dir_all(&info)
-        .and_then(|()| fs::write(info.join("attributes"), ATTRIBUTES))
-        .map_err(doing(|| "setting git's attributes"))
-}
-
-/// Fetches exactly one commit, with nothing it is based on.
-async fn fetch(git: &Git, from: &Path, commit: &str, depth: Option<&str>) -> Result<(), Error> {
-    let wanted = format!("{commit}:refs/devmesh/fetched");
-    let fixed = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--update-shallow"];
-    let fixed = fixed.into_iter().chain(depth).chain(["--"]).map(std::ffi::OsStr::new);
-    git.bare(fixed.chain([from.as_os_str(), wanted.as_ref()])).bytes().await.map(drop)
-}
-
-/// Goes on from a step. Only the recorded commit is looked at, never what a ref of the old attempt says now.
-async fn resumed(git: &Git, prepare: &Prepare, resume: &Resume) -> Result<Beginning, Error> {
-    let wrong = |what: &str| Err(Error::Source(what.to_owned()));
-    let job = tidy::job_folder(&prepare.folder, prepare.job);
-    if resume.location.parent().and_then(Path::parent) != Some(&job) || !resume.location.ends_with("git") {
-        return wrong("they are not in this agent's folder");
-    }
-    if !resume.location.is_dir() {
-        return wrong("they are not on this machine any more");
-    }
-    if ![&resume.commit, &resume.base_commit].into_iter().all(|commit| is_object_id(commit)) {
-        return wrong("the log names something that is not a commit id");
-    }
-    // Keeps tidying away from it meanwhile; an attempt that still runs does so by itself.
-    let _keep = resume.location.parent().map(tidy::lock).transpose()?;
-    let format = git.anywhere(&resume.location, ["rev-parse", "--show-object-format"]).line().await?;
-    init(git, &format).await?;
-    fetch(git, &resume.location, &resume.commit, None).await?;
-    let start = git.bare(["rev-list", "--max-parents=0", &resume.commit]).line().await?;
-    git.bare(["update-ref", "-d", "refs/devmesh/fetched"]).bytes().await?;
-    check_out(git, &tree_beside(git), &resume.commit).await?;
-    let repository = prepare.repository.as_ref().map(|repository| PathBuf::from(&repository.path));
-    Ok(Beginning {
-        // Without the source's own history the start is as good as a base.
-        has_links: false,
-        history: repository.filter(|_| start != resume.base_commit),
-        start,
-        head: resume.commit.clone(),
-        base_commit: resume.base_commit.clone(),
-        branch: resume.branch.clone(),
-        resumed_from: Some(resume.commit.clone()),
-    })
-}
-
-async fn fresh(prepare: &Prepare, git: &Git, tree: &Path, notes: &mut Notes) -> Result<Beginning, Error> {
-    let (found, note) = source::find(git, prepare.repository.as_ref()).await?;
-    note.into_iter().for_each(|note| notes.add(note));
-    let branch = branch_name(prepare.job, &prepare.task);
-    match found {
-        Source::Repository(at) => {
-            let (start, has_links) = from_repository(git, tree, &at).await?;
-            source::uncommitted(git, &at).await.into_iter().for_each(|note| notes.add(note));
-            let (base_commit, history) = (at.commit, Some(at.path));
-            Ok(Beginning { head: start.clone(), start, base_commit, branch, resumed_from: None, has_links, history })
-        }
-        Source::Folder(folder) => {
-            init(git, "sha1").await?;
-            let (to, without) = (tree.to_path_buf(), prepare.folder.clone());
-            let left_out = blocking(move || copy::copy(&folder, &to, &without)).await??;
-            left_out.into_iter().for_each(|note| notes.add(note));
-            checkpoint::stage(git, tree).await?.into_iter().for_each(|note| notes.add(note));
-            from_index(git, branch).await
-        }
-        Source::Empty => {
-            init(git, "sha1").await?;
-            from_index(git, branch).await
+impl std::convert::From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Task(crate::helper::Error::Refused(words)) => Self::Source(words),
+            Failure::Cancelled => Self::Stopped,
+            other => Self::Failed(other.to_string()),
         }
     }
-}
-
-async fn from_index(git: &Git, branch: String) -> Result<Beginning, Error> {
-    let start = start_commit(git).await?;
-    let (head, base_commit) = (start.clone(), start.clone());
-    Ok(Beginning { start, head, base_commit, branch, resumed_from: None, has_links: false, history: None })
-}
-
-/// Fetches one commit and checks its files out. Returns the start made of them, and whether that leaves out links to
-/// other repositories.
-async fn from_repository(git: &Git, tree: &Path, at: &RepositoryAt) -> Result<(String, bool), Error> {
-    init(git, &at.object_format).await?;
-    fetch(git, &at.path, &at.commit, Some("--depth=1")).await?;
-    let listing = git.bare(["ls-tree", "-r", "-z", "--long", "--full-tree", &at.commit]).bytes().await?;
-    let (mut count, mut bytes) = (0, 0_u64);
-    let mut links = Vec::new();
-    for entry in zero_separated(&listing) {
-        // mode, type, id, size, then a tab and the name
-        let tab = entry.iter().position(|byte| *byte == b'\t').unwrap_or(entry.len());
-        let about = String::from_utf8_lossy(&entry[..tab]);
-        let mut about = about.split_ascii_whitespace();
-        if about.next() == Some("160000") {
-            links.extend_from_slice(&entry[(tab + 1).min(entry.len())..]);
-            links.push(0);
-            continue;
-        }
-        count += 1;
-        bytes = bytes.saturating_add(about.nth(2).and_then(|size| size.parse().ok()).unwrap_or(0));
-    }
-    copy::within_limits(count, bytes, &at.path.display().to_string())?;
-    git.bare(["read-tree", &at.commit]).bytes().await?;
-    let has_links = !links.is_empty();
-    if has_links {
-        git.with_tree(tree, ["update-index", "-z", "--force-remove", "--stdin"]).input(links).bytes().await?;
-    }
-    let start = start_commit(git).await?;
-    // The base commit served its purpose. Without it there is no history to be shallow about.
-    git.bare(["update-ref", "-d", "refs/devmesh/fetched"]).bytes().await?;
-    let shallow = git.folder().join("shallow");
-    if shallow.exists() {
-        fs::remove_file(&shallow).map_err(doing(|| "removing the shallow mark"))?;
-    }
-    check_out(git, tree, &start).await?;
-    Ok((start, has_links))
-}
-
-/// A commit of the index without a past. It has no date either, so the same source gives the same start.
-async fn start_commit(git: &Git) -> Result<String, Error> {
-    const EPOCH: &str = "@0 +0000";
-    let tree = git.bare(["write-tree"]).line().await?;
-    let commit = git.bare(["commit-tree", &tree, "-m", "start"]);
-    commit.environment("GIT_AUTHOR_DATE", EPOCH).environment("GIT_COMMITTER_DATE", EPOCH).line().await
-}
-
-/// Writes the files of a commit into the empty tree.
-async fn check_out(git: &Git, tree: &Path, commit: &str) -> Result<(), Error> {
-    git.bare(["read-tree", commit]).bytes().await?;
-    git.with_tree(tree, ["checkout-index", "--all", "--force", "--quiet", "-u"]).bytes().await.map(drop)
-}
-
-/// A repository inside the tree, so that tools can look back and compare. It becomes theirs, and from then on the agent
-/// leaves it alone. Nothing in it is shared with another repository, so nothing they do to it reaches further.
-async fn give_repository(git: &Git, tree: &Path, beginning: &Beginning) -> Result<(), Error> {
-    let format = git.bare(["rev-parse", "--show-object-format"]).line().await?;
-    let format = format!("--object-format={format}");
-    let branch = format!("--initial-branch={}", beginning.branch);
-    git.anywhere(tree, ["init", "--quiet", "--template=", &format, &branch]).bytes().await?;
-    for (name, value) in [("user.name", "devmesh"), ("user.email", "devmesh@localhost"), ("gc.auto", "0")] {
-        git.anywhere(tree, ["config", name, value]).bytes().await?;
-    }
-    let fetch = async |from: &Path, commit: &str, depth: Option<&str>| {
-        let wanted = format!("{commit}:refs/heads/{}", beginning.branch);
-        let fixed = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"];
-        let more = ["--update-shallow", "--update-head-ok"].into_iter().chain(depth).chain(["--"]);
-        let fixed = fixed.into_iter().chain(more).map(std::ffi::OsStr::new);
-        git.anywhere(tree, fixed.chain([from.as_os_str(), wanted.as_ref()])).bytes().await
-    };
-    let from_source = match &beginning.history {
-        Some(source) => {
-            let is_large = source::history_bytes(git, source).await > SOURCE_BYTES;
-            let depth = if is_large { "--depth=1" } else { HISTORY };
-            fetch(source, &beginning.base_commit, Some(depth)).await.is_ok()
-        }
-        None => false,
-    };
-    if !from_source {
-        fetch(git.folder(), &beginning.start, None).await?;
-    }
-    match beginning.has_links {
-        true => git.anywhere(tree, ["reset", "--quiet"]).bytes().await.map(drop),
-        // The same files: their index is ours, with everything git knows about them.
-        false => {
-            let (from, to) = (git.folder().join("index"), tree.join(".git/index"));
-            fs::copy(from, to).map(drop).map_err(doing(|| "giving the tree its index"))
-        }
-    }
-}
-
-fn tree_beside(git: &Git) -> PathBuf {
-    git.folder().with_file_name("tree")
 }
 
 /// `devmesh/`, the beginning of the job's id, and the beginning of the task in characters every forge takes.

@@ -1,14 +1,19 @@
 //! Old workspaces, and how much all of them may take.
 //!
 //! Whether an attempt still runs is what its lock says, which the kernel releases however the attempt ended. A finished
-//! attempt is worth two things: its tree, to look at, and its steps, to go on from. The tree goes first.
+//! attempt is worth two things: its tree, to look at and to go on in, and its steps, to go on from. The tree goes first.
+//! Several agents may tidy one folder; one of them at a time does. What cannot be removed is told and passed over.
 
-use super::{Error, blocking, doing, files};
-use crate::sandbox::PROBE_FOLDER;
+use super::{
+    Error, doing, files,
+    lock::{Lock, try_lock},
+    objects, record,
+};
+use crate::{helper::Helper, sandbox::PROBE_FOLDER};
 use domain::JobId;
 use std::{
-    fs::{self, File, TryLockError},
-    io,
+    collections::BTreeSet,
+    fs,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -33,142 +38,130 @@ pub(super) fn attempt_folder(folder: &Path, job: JobId, attempt: u32) -> PathBuf
     job_folder(folder, job).join(attempt.to_string())
 }
 
-/// The lock of an attempt, held until dropped.
-#[derive(Debug)]
-pub(super) struct Lock(File);
-
-impl Drop for Lock {
-    /// Closing is not enough: a command that is just being started has its copy of the file until it becomes the command.
-    fn drop(&mut self) {
-        let _ = self.0.unlock();
-    }
+/// Jobs that have a workspace here.
+pub fn jobs(folder: &Path) -> Vec<JobId> {
+    folders(folder).iter().filter_map(|path| name(path).parse().ok()).collect()
 }
 
-/// Takes the lock of an attempt; `None` when somebody has it.
-pub(super) fn lock(attempt: &Path) -> Result<Option<Lock>, Error> {
-    let path = attempt.join("lock");
-    let failed = || format!("locking {}", path.display());
-    let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(doing(failed))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(Lock(file))),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(doing(failed)(error)),
+/// Removes everything of a job that is over. Attempts that still run are left.
+pub(crate) async fn remove_job(helper: &Helper, folder: &Path, job: JobId) -> Result<(), Error> {
+    let job = job_folder(folder, job);
+    for attempt in attempts(&job) {
+        if let Some(_lock) = try_lock(&attempt.join("lock"))? {
+            files::remove(helper, &attempt).await.map_err(doing(|| format!("removing {}", attempt.display())))?;
+        }
     }
+    // Stays while an attempt runs in it.
+    let _ = fs::remove_dir(&job);
+    Ok(())
+}
+
+/// Once an attempt works in `kept`: the job's other workspaces are of no use, unless somebody works there.
+pub(super) async fn after_resume(helper: &Helper, folder: &Path, job: JobId, kept: &Path) -> Result<(), Error> {
+    for old in attempts(&job_folder(folder, job)).into_iter().filter(|old| old != kept) {
+        let Some(_lock) = try_lock(&old.join("lock"))? else { continue };
+        if let Err(error) = files::remove(helper, &old).await {
+            tracing::warn!(workspace = %old.display(), %error, "an old workspace cannot be removed");
+        }
+    }
+    Ok(())
+}
+
+/// A workspace nobody works in.
+struct Finished {
+    folder: PathBuf,
+    at: SystemTime,
+    bytes: u64,
+    _lock: Lock,
 }
 
 /// Keeps all workspaces in `folder` under `quota_bytes` by removing what finished longest ago; attempts that run stay,
 /// whatever they take. Also finishes removals that were interrupted.
-pub async fn tidy(folder: &Path, quota_bytes: u64) -> Result<Tidied, Error> {
-    let folder = folder.to_path_buf();
-    blocking(move || tidy_now(&folder, quota_bytes)).await?
-}
-
-/// Removes everything of a job that is over. Attempts that still run are left.
-pub async fn remove_job(folder: &Path, job: JobId) -> Result<(), Error> {
-    let job = job_folder(folder, job);
-    blocking(move || {
-        for attempt in attempts(&job) {
-            if let Some(_lock) = lock(&attempt)? {
-                files::remove(&attempt).map_err(removing(&attempt))?;
-            }
-        }
-        // Stays while an attempt runs in it.
-        let _ = fs::remove_dir(&job);
-        Ok(())
-    })
-    .await?
-}
-
-/// Once an attempt went on from the steps at `location`: older attempts are of no use, and of that one only its steps
-/// are, until this one has made one of its own.
-pub(super) async fn after_resume(folder: &Path, job: JobId, attempt: u32, location: &Path) -> Result<(), Error> {
-    let job = job_folder(folder, job);
-    let resumed = location.parent().map(Path::to_path_buf);
-    blocking(move || {
-        for old in attempts(&job).into_iter().filter(|old| number(old).is_some_and(|number| number < attempt)) {
-            let Some(_lock) = lock(&old)? else { continue };
-            match Some(&old) == resumed.as_ref() {
-                true => remove_files(&old)?,
-                false => files::remove(&old).map_err(removing(&old))?,
-            }
-        }
-        Ok(())
-    })
-    .await?
-}
-
-fn tidy_now(folder: &Path, quota_bytes: u64) -> Result<Tidied, Error> {
+pub(crate) async fn tidy(helper: &Helper, folder: &Path, quota_bytes: u64) -> Result<Tidied, Error> {
     let mut done = Tidied::default();
-    let mut finished = Vec::new();
+    let Some(_lock) = try_lock(&folder.join("tidy.lock"))? else { return Ok(done) };
     for probe in folders(folder).into_iter().filter(|path| name(path).starts_with(PROBE_FOLDER)) {
         let age =
             fs::metadata(&probe).and_then(|metadata| metadata.modified()).ok().and_then(|time| time.elapsed().ok());
         if age.is_some_and(|age| age > PROBE_AGE) {
-            files::remove_all(&probe).map_err(removing(&probe))?;
+            told(&probe, files::remove_all(helper, &probe).await);
         }
     }
+    let (mut finished, mut used) = (Vec::new(), BTreeSet::new());
     for job in folders(folder).into_iter().filter(|path| name(path).parse::<JobId>().is_ok()) {
         for attempt in folders(&job) {
             if name(&attempt).starts_with(files::REMOVING) {
-                files::remove_all(&attempt).map_err(removing(&attempt))?;
+                told(&attempt, files::remove_all(helper, &attempt).await);
                 continue;
             }
             if number(&attempt).is_none() {
                 continue;
             }
-            match lock(&attempt)? {
-                None => done.bytes += files::disk_bytes(&attempt),
+            used.extend(record::load(&attempt).and_then(|record| record.source));
+            match try_lock(&attempt.join("lock"))? {
+                None => done.bytes += files::disk_bytes(helper, &attempt).await,
                 Some(lock) => {
-                    let bytes = measured(&attempt);
+                    let bytes = measured(helper, &attempt).await;
                     done.bytes += bytes;
-                    finished.push((last_step(&attempt), attempt, bytes, lock));
+                    finished.push(Finished { at: last_step(&attempt), folder: attempt, bytes, _lock: lock });
                 }
             }
         }
     }
-    finished.sort_by(|left, right| (left.0, &left.1).cmp(&(right.0, &right.1)));
-    for (_, attempt, bytes, _lock) in &mut finished {
+    let stores = objects::tidy(folder, &used);
+    done.bytes += files::measured(helper, stores).await.map_or(0, |measured| measured.bytes);
+    finished.sort_by(|left, right| (left.at, &left.folder).cmp(&(right.at, &right.folder)));
+    for attempt in &mut finished {
         if done.bytes <= quota_bytes {
             return Ok(done);
         }
-        if attempt.join("tree").exists() {
-            remove_files(attempt)?;
-            let left = measured(attempt);
-            done.bytes = done.bytes.saturating_sub(bytes.saturating_sub(left));
-            *bytes = left;
+        if attempt.folder.join("tree").exists() && told(&attempt.folder, remove_files(helper, &attempt.folder).await) {
+            let left = measured(helper, &attempt.folder).await;
+            done.bytes = done.bytes.saturating_sub(attempt.bytes.saturating_sub(left));
+            attempt.bytes = left;
             done.removed += 1;
         }
     }
-    for (_, attempt, bytes, _lock) in &finished {
+    for attempt in &finished {
         if done.bytes <= quota_bytes {
             break;
         }
-        files::remove(attempt).map_err(removing(attempt))?;
-        if let Some(job) = attempt.parent() {
-            let _ = fs::remove_dir(job);
+        if told(&attempt.folder, files::remove(helper, &attempt.folder).await) {
+            if let Some(job) = attempt.folder.parent() {
+                let _ = fs::remove_dir(job);
+            }
+            done.bytes = done.bytes.saturating_sub(attempt.bytes);
+            done.removed += 1;
         }
-        done.bytes = done.bytes.saturating_sub(*bytes);
-        done.removed += 1;
     }
     Ok(done)
 }
 
-/// Leaves the steps.
-fn remove_files(attempt: &Path) -> Result<(), Error> {
-    for folder in ["tree", "scratch"].map(|name| attempt.join(name)) {
-        files::remove(&folder).map_err(removing(&folder))?;
+/// Whether it worked. What did not is tried again next time.
+fn told(path: &Path, removed: std::io::Result<()>) -> bool {
+    if let Err(error) = &removed {
+        tracing::warn!(workspace = %path.display(), %error, "an old workspace cannot be removed");
     }
+    removed.is_ok()
+}
+
+/// Leaves the steps.
+async fn remove_files(helper: &Helper, attempt: &Path) -> std::io::Result<()> {
+    files::remove_tools_folders(helper, attempt).await?;
     let _ = fs::remove_file(attempt.join("bytes"));
     Ok(())
 }
 
 /// A finished attempt does not change any more, so it is measured once.
-fn measured(attempt: &Path) -> u64 {
+async fn measured(helper: &Helper, attempt: &Path) -> u64 {
     let known = attempt.join("bytes");
-    if let Some(bytes) = fs::read_to_string(&known).ok().and_then(|text| text.parse().ok()) {
+    let is_fresh = || fs::metadata(&known).ok()?.modified().ok().map(|at| at >= last_step(attempt));
+    if is_fresh().unwrap_or(false)
+        && let Some(bytes) = fs::read_to_string(&known).ok().and_then(|text| text.parse().ok())
+    {
         return bytes;
     }
-    let bytes = files::disk_bytes(attempt);
+    let bytes = files::disk_bytes(helper, attempt).await;
     let _ = fs::write(&known, bytes.to_string());
     bytes
 }
@@ -183,20 +176,15 @@ fn attempts(job: &Path) -> Vec<PathBuf> {
     folders(job).into_iter().filter(|path| number(path).is_some()).collect()
 }
 
-fn folders(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn folders(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
 }
 
-fn name(path: &Path) -> String {
+pub(super) fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn number(attempt: &Path) -> Option<u32> {
+pub(super) fn number(attempt: &Path) -> Option<u32> {
     name(attempt).parse().ok()
-}
-
-fn removing(path: &Path) -> impl FnOnce(io::Error) -> Error {
-    let path = path.display().to_string();
-    doing(move || format!("removing {path}"))
 }

@@ -41,7 +41,7 @@ impl Bench {
         std::fs::write(folder.path().join("secret"), "the data folder's secret").unwrap();
         let workspaces = folder.path().join("workspaces");
         let attempt = workspaces.join("job/1");
-        let place = Place { tree: attempt.join("tree"), scratch: attempt.join("scratch") };
+        let place = Place { tree: attempt.join("tree"), scratch: attempt.join("scratch"), readable: Vec::new() };
         std::fs::create_dir_all(&place.tree).unwrap();
         let path = "/usr/local/bin:/usr/bin:/bin";
         use std::os::unix::fs::PermissionsExt;

@@ -6,34 +6,57 @@ mod sources;
 mod steps;
 mod tidying;
 
-use agent::workspace::{Error, Prepare, Resume, Workspace};
+use agent::{
+    sandbox::Sandbox,
+    workspace::{Access, Error, Prepare, Resume, Workspace},
+};
 use domain::{Clock, JobId, SystemClock};
-use protocol::Repository;
+use protocol::{Folders, Repository};
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt, lchown},
+    },
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::Arc,
 };
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 
 /// A user's folder and an agent's.
 pub struct Desk {
     pub folder: TempDir,
     pub job: JobId,
+    pub sandbox: Arc<Sandbox>,
+}
+
+/// What this machine can do is found out once for all tests.
+async fn sandbox() -> Arc<Sandbox> {
+    static PROBED: OnceCell<(Arc<Sandbox>, TempDir)> = OnceCell::const_new();
+    let probe = async || {
+        let folder = tempfile::Builder::new().prefix("probe-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let options = agent::sandbox::Options::new(folder.path().join("workspaces"), Vec::new());
+        (Arc::new(Sandbox::probe(options).await.unwrap()), folder)
+    };
+    PROBED.get_or_init(probe).await.0.clone()
 }
 
 impl Desk {
-    pub fn new() -> Self {
+    pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
+        // Without a private root folder helpers reach their folders by their path from outside, as another user.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
         fs::create_dir(folder.path().join("source")).unwrap();
-        Self { folder, job: JobId::new(SystemClock.now()) }
+        Self { folder, job: JobId::new(SystemClock.now()), sandbox: sandbox().await }
     }
 
     /// With a repository of two commits: `main` has `a.txt` and `src/lib.txt`, tag `first` only `a.txt`.
-    pub fn with_repository() -> Self {
-        let desk = Self::new();
+    pub async fn with_repository() -> Self {
+        let desk = Self::new().await;
         desk.git(&["init", "-q", "-b", "main"]);
         desk.write("a.txt", "one\n");
         desk.commit("first");
@@ -74,7 +97,9 @@ impl Desk {
             task: "Mend it".to_owned(),
             repository: Some(repository),
             resume: None,
-            owner: None,
+            sandbox: self.sandbox.clone(),
+            access: Access { folders: Folders::Any, ..Access::default() },
+            cancel: CancellationToken::new(),
         }
     }
 
@@ -95,9 +120,22 @@ impl Desk {
     }
 }
 
+/// As who owns the folder it lies in, as a command would in a tree.
 pub fn write(path: &Path, content: &str) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let parent = path.parent().unwrap();
+    let missing: Vec<_> = parent.ancestors().take_while(|folder| !folder.exists()).collect();
+    for folder in missing.into_iter().rev() {
+        fs::create_dir(folder).unwrap();
+        own(folder);
+    }
     fs::write(path, content).unwrap();
+    own(path);
+}
+
+/// Gives `path` to whoever owns the folder it lies in.
+pub fn own(path: &Path) {
+    let folder = fs::metadata(path.parent().unwrap()).unwrap();
+    lchown(path, Some(folder.uid()), Some(folder.gid())).unwrap();
 }
 
 pub fn tree(workspace: &Workspace) -> PathBuf {
@@ -109,6 +147,10 @@ pub fn try_git(at: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new("git");
     command.current_dir(at).args(arguments).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin");
     command.env("HOME", "/nonexistent").env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_ALLOW_PROTOCOL", "file");
+    // Workspaces belong to who runs commands, which git has to be told is fine.
+    if at.components().any(|part| part.as_os_str() == "workspaces") {
+        command.env("GIT_CONFIG_COUNT", "1").env("GIT_CONFIG_KEY_0", "safe.directory").env("GIT_CONFIG_VALUE_0", "*");
+    }
     for role in ["AUTHOR", "COMMITTER"] {
         command.env(format!("GIT_{role}_NAME"), "user").env(format!("GIT_{role}_EMAIL"), "user@localhost");
     }

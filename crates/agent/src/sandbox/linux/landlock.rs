@@ -31,13 +31,13 @@ fn build(policy: &Policy) -> Result<landlock::RestrictionStatus, RulesetError> {
         .handle_access(all)?
         // Signals and abstract sockets stay within the sandbox, PID and network namespaces or not.
         .scope(Scope::from_all(NEWEST))?;
-    if !layers.network {
+    if !layers.network && !policy.program.uses_network() {
         ruleset = ruleset.handle_access(AccessNet::from_all(NEWEST))?;
     }
     let mut rules = ruleset
         .create()?
         .add_rules(path_beneath_rules(&files.readable, read))?
-        .add_rules(path_beneath_rules(files.writable(), all))?
+        .add_rules(path_beneath_rules(&files.writable, all))?
         .add_rules(path_beneath_rules(DEVICES, AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev))?;
     if layers.files {
         // Everything there is in the private root was put there for the command.

@@ -68,7 +68,7 @@ pub(super) fn enter(files: &Files) -> Result<(), String> {
 pub(super) fn offers_tmp(files: &Files) -> bool {
     let read = files.readable.iter().chain(&files.links).map(String::as_str);
     let lies_there = |path: &str| ["/tmp", "/var/tmp"].iter().any(|folder| Path::new(path).starts_with(folder));
-    !read.chain(files.writable()).any(lies_there)
+    !read.chain(files.writable.iter().map(String::as_str)).any(lies_there)
 }
 
 struct Part<'a> {
@@ -94,7 +94,7 @@ impl<'a> Part<'a> {
 
 fn parts(files: &Files) -> Vec<Part<'_>> {
     let readable = files.links.iter().chain(&files.readable).map(|path| Part::at_home(path, Kind::Readable));
-    let writable = files.writable().into_iter().map(|path| Part::at_home(path, Kind::Writable));
+    let writable = files.writable.iter().map(|path| Part::at_home(path, Kind::Writable));
     let devices = DEVICES.iter().map(|path| Part::at_home(path, Kind::Device));
     let mut parts: Vec<_> = readable.chain(writable).chain(devices).collect();
     if offers_tmp(files) {

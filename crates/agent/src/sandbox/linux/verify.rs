@@ -47,7 +47,7 @@ pub(in crate::sandbox) fn verify(policy: &Policy, tries: &Verify) -> Result<(), 
     if layers.seccomp && nix::sched::unshare(nix::sched::CloneFlags::CLONE_FILES) != Err(Errno::EPERM) {
         return broken(Layer::Seccomp, "a refused system call was carried out");
     }
-    for folder in policy.files.writable() {
+    for folder in &policy.files.writable {
         let file = format!("{folder}/.probe");
         if let Err(error) = fs::write(&file, "probe").and_then(|()| fs::remove_file(&file)) {
             return Err(Failure::of(

@@ -30,7 +30,7 @@ fn brief_agent(attempt: PathBuf) -> ! {
     runtime.block_on(async {
         let workspaces = attempt.ancestors().nth(2).unwrap().to_path_buf();
         let sandbox = Sandbox::probe(Options::new(workspaces, Vec::new())).await.unwrap();
-        let place = Place { tree: attempt.join("tree"), scratch: attempt.join("scratch") };
+        let place = Place { tree: attempt.join("tree"), scratch: attempt.join("scratch"), readable: Vec::new() };
         let command = Command::new(
             "beat() { while :; do printf . >> pulse; sleep 0.05; done }; setsid bash -c \"$(declare -f beat); beat\" & beat",
             Duration::from_secs(600),

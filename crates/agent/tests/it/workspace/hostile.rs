@@ -1,7 +1,6 @@
 //! Repositories that want to run something as whoever uses git on them. Each program they name leaves a trace.
 
 use super::{Desk, git, tree, write};
-use agent::{sandbox::Owner, workspace::Workspace};
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
@@ -47,7 +46,7 @@ fn plant(git_folder: &Path, trace: &Path) {
 
 #[tokio::test]
 async fn a_users_repository_runs_nothing() {
-    let desk = Desk::with_repository();
+    let desk = Desk::with_repository().await;
     let trace = desk.folder.path().join("trace");
     desk.write(".gitattributes", "* filter=evil diff=evil\n");
     desk.commit("attributes");
@@ -69,7 +68,7 @@ async fn a_users_repository_runs_nothing() {
 
 #[tokio::test]
 async fn what_tools_do_to_their_repository_runs_nothing_of_theirs_in_the_agent() {
-    let desk = Desk::with_repository();
+    let desk = Desk::with_repository().await;
     let trace = desk.folder.path().join("trace");
     let workspace = desk.prepare(None).await.unwrap();
     let tree = tree(&workspace);
@@ -108,7 +107,7 @@ async fn what_tools_do_to_their_repository_runs_nothing_of_theirs_in_the_agent()
 
 #[tokio::test]
 async fn links_out_of_the_tree_bring_nothing_in() {
-    let desk = Desk::with_repository();
+    let desk = Desk::with_repository().await;
     write(&desk.folder.path().join("private/lib.txt"), "private\n");
     let workspace = desk.prepare(None).await.unwrap();
     let tree = tree(&workspace);
@@ -128,17 +127,16 @@ async fn the_tree_belongs_to_who_runs_tools_and_the_users_files_stay_theirs() {
     if !nix::unistd::geteuid().is_root() {
         return;
     }
-    let desk = Desk::with_repository();
+    let desk = Desk::with_repository().await;
     symlink(desk.source().join("a.txt"), desk.source().join("link")).unwrap();
     desk.commit("link");
-    let mut ask = desk.ask(1, &desk.source(), None);
-    ask.owner = Some(Owner::NOBODY);
-    let workspace = Workspace::prepare(ask).await.unwrap();
+    let workspace = desk.prepare(None).await.unwrap();
     let tree = tree(&workspace);
     for name in ["", "a.txt", "src", "src/lib.txt", "link", ".git", ".git/index", ".git/objects"] {
         assert_eq!(fs::symlink_metadata(tree.join(name)).unwrap().uid(), 65_534, "{name}");
     }
-    assert_eq!(fs::metadata(workspace.location()).unwrap().uid(), 0);
+    let git = fs::metadata(workspace.location()).unwrap();
+    assert_eq!((git.uid(), git.mode() & 0o777), (65_534, 0o700), "a helper's, and nobody else's");
     for path in super::fingerprint(&desk.source()).into_keys() {
         assert_eq!(fs::symlink_metadata(&path).unwrap().uid(), 0, "{}", path.display());
     }

@@ -6,7 +6,7 @@ use std::fs;
 
 #[tokio::test]
 async fn the_next_attempt_goes_on_from_the_recorded_step() {
-    let desk = Desk::with_repository();
+    let desk = Desk::with_repository().await;
     let first = desk.prepare(None).await.unwrap();
     write(&tree(&first).join("a.txt"), "from attempt 1\n");
     fs::remove_file(tree(&first).join("src/lib.txt")).unwrap();
@@ -35,7 +35,7 @@ async fn the_next_attempt_goes_on_from_the_recorded_step() {
 /// The old attempt does not know that it was replaced, and goes on.
 #[tokio::test]
 async fn what_a_lost_attempt_does_later_is_never_picked_up() {
-    let desk = Desk::with_repository();
+    let desk = Desk::with_repository().await;
     let zombie = desk.prepare(None).await.unwrap();
     write(&tree(&zombie).join("a.txt"), "recorded\n");
     let recorded = zombie.checkpoint(1).await.unwrap();
@@ -54,7 +54,7 @@ async fn what_a_lost_attempt_does_later_is_never_picked_up() {
 
 #[tokio::test]
 async fn a_plain_folder_goes_on_too_though_it_changed_meanwhile() {
-    let desk = Desk::new();
+    let desk = Desk::new().await;
     desk.write("a.txt", "one\n");
     let first = desk.prepare(None).await.unwrap();
     write(&tree(&first).join("b.txt"), "two\n");
@@ -64,16 +64,20 @@ async fn a_plain_folder_goes_on_too_though_it_changed_meanwhile() {
     assert_eq!(second.base_commit(), first.base_commit());
     assert_eq!(fs::read_to_string(tree(&second).join("a.txt")).unwrap(), "one\n");
     assert_eq!(super::names(&tree(&second)), ["a.txt", "b.txt"]);
-    assert_eq!(second.take_notes(), Vec::<String>::new());
+    let notes = second.take_notes();
+    assert!(
+        matches!(&notes[..], [note] if note.starts_with("a new workspace was made from the last step")),
+        "{notes:?}"
+    );
 }
 
 #[tokio::test]
 async fn steps_that_are_gone_or_elsewhere_mean_starting_over() {
-    let desk = Desk::with_repository();
+    let desk = Desk::with_repository().await;
     let first = desk.prepare(None).await.unwrap();
     write(&tree(&first).join("a.txt"), "changed\n");
     let step = first.checkpoint(1).await.unwrap();
-    let other = Desk::with_repository();
+    let other = Desk::with_repository().await;
     let elsewhere = other.prepare(None).await.unwrap();
     let good = Resume {
         location: first.location().to_owned(),

@@ -6,7 +6,7 @@ use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, os::unix::fs::PermissionsExt,
 
 #[tokio::test]
 async fn a_repository_is_cloned_where_it_stands() {
-    let desk = Desk::with_repository();
+    let desk = Desk::with_repository().await;
     let head = desk.git(&["rev-parse", "HEAD"]);
     let before = fingerprint(&desk.source());
     let workspace = desk.prepare(None).await.unwrap();
@@ -33,7 +33,7 @@ async fn a_repository_is_cloned_where_it_stands() {
 
 #[tokio::test]
 async fn refs_of_all_kinds_lead_to_their_commit() {
-    let desk = Desk::with_repository();
+    let desk = Desk::with_repository().await;
     desk.git(&["checkout", "-q", "-b", "feature/x"]);
     desk.write("feature.txt", "x\n");
     let feature = desk.commit("third");
@@ -58,7 +58,7 @@ async fn refs_of_all_kinds_lead_to_their_commit() {
 
 #[tokio::test]
 async fn a_missing_ref_is_named_with_what_there_is() {
-    let desk = Desk::with_repository();
+    let desk = Desk::with_repository().await;
     let error = desk.prepare(Some("mian")).await.unwrap_err();
     assert!(error.is_callers());
     let expected = format!("the ref `mian` names no commit in `{}`; its branches are main", desk.source().display());
@@ -73,7 +73,7 @@ async fn a_missing_ref_is_named_with_what_there_is() {
 
 #[tokio::test]
 async fn bare_repositories_worktrees_shallow_clones_and_odd_paths_work() {
-    let desk = Desk::with_repository();
+    let desk = Desk::with_repository().await;
     let head = desk.git(&["rev-parse", "HEAD"]);
     let base = desk.folder.path();
     git(base, &["clone", "-q", "--bare", "source", "bare: a repository.git"]);
@@ -97,7 +97,7 @@ async fn a_repository_of_another_user_works() {
     if !nix::unistd::geteuid().is_root() {
         return;
     }
-    let desk = Desk::with_repository();
+    let desk = Desk::with_repository().await;
     for path in fingerprint(&desk.source()).into_keys() {
         std::os::unix::fs::lchown(&path, Some(1234), Some(1234)).unwrap();
     }
@@ -108,7 +108,7 @@ async fn a_repository_of_another_user_works() {
 
 #[tokio::test]
 async fn uncommitted_changes_are_left_and_told() {
-    let desk = Desk::with_repository();
+    let desk = Desk::with_repository().await;
     desk.write("a.txt", "changed\n");
     desk.write("staged.txt", "staged\n");
     desk.git(&["add", "staged.txt"]);
@@ -128,7 +128,7 @@ async fn uncommitted_changes_are_left_and_told() {
 
 #[tokio::test]
 async fn submodules_are_left_alone() {
-    let desk = Desk::with_repository();
+    let desk = Desk::with_repository().await;
     let inner = desk.folder.path().join("inner");
     git(desk.folder.path(), &["clone", "-q", "source", "inner"]);
     desk.git(&["-c", "protocol.file.allow=always", "submodule", "add", "-q", inner.to_str().unwrap(), "sub"]);
@@ -145,7 +145,7 @@ async fn submodules_are_left_alone() {
 
 #[tokio::test]
 async fn a_plain_folder_is_copied_as_it_is() {
-    let desk = Desk::new();
+    let desk = Desk::new().await;
     let source = desk.source();
     desk.write("script.sh", "#!/bin/sh\n");
     fs::set_permissions(source.join("script.sh"), fs::Permissions::from_mode(0o755)).unwrap();
@@ -194,7 +194,7 @@ async fn a_plain_folder_is_copied_as_it_is() {
 
 #[tokio::test]
 async fn a_folder_that_holds_the_workspaces_does_not_copy_them_into_themselves() {
-    let desk = Desk::new();
+    let desk = Desk::new().await;
     desk.write("file", "x");
     let workspace = Workspace::prepare(desk.ask(1, desk.folder.path(), None)).await.unwrap();
     assert_eq!(names(&tree(&workspace)), ["source/file"]);
@@ -202,7 +202,7 @@ async fn a_folder_that_holds_the_workspaces_does_not_copy_them_into_themselves()
 
 #[tokio::test]
 async fn no_source_is_an_empty_tree() {
-    let desk = Desk::new();
+    let desk = Desk::new().await;
     let ask = Prepare { repository: None, task: String::new(), ..desk.ask(1, &desk.source(), None) };
     let workspace = Workspace::prepare(ask).await.unwrap();
     assert_eq!(workspace.files(), 0);
@@ -215,7 +215,7 @@ async fn no_source_is_an_empty_tree() {
 
 #[tokio::test]
 async fn a_repository_without_a_commit_is_copied_as_a_folder() {
-    let desk = Desk::new();
+    let desk = Desk::new().await;
     desk.git(&["init", "-q"]);
     desk.write("a.txt", "one\n");
     let workspace = desk.prepare(None).await.unwrap();
@@ -226,7 +226,7 @@ async fn a_repository_without_a_commit_is_copied_as_a_folder() {
 
 #[tokio::test]
 async fn repositories_with_sha_256_work() {
-    let desk = Desk::new();
+    let desk = Desk::new().await;
     desk.git(&["init", "-q", "--object-format=sha256"]);
     desk.write("a.txt", "one\n");
     let base = desk.commit("first");

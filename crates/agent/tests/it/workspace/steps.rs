@@ -9,7 +9,7 @@ use std::{
 
 #[tokio::test]
 async fn a_step_holds_every_kind_of_change() {
-    let desk = Desk::with_repository();
+    let desk = Desk::with_repository().await;
     desk.write("gone.txt", "gone\n");
     desk.write("becomes-folder", "file\n");
     desk.write("becomes-file/inner.txt", "folder\n");
@@ -61,7 +61,7 @@ async fn a_step_holds_every_kind_of_change() {
 
 #[tokio::test]
 async fn files_that_are_too_large_are_left_out_and_told_once() {
-    let desk = Desk::with_repository();
+    let desk = Desk::with_repository().await;
     let workspace = desk.prepare(None).await.unwrap();
     let large = File::create(tree(&workspace).join("large.bin")).unwrap();
     large.set_len(STEP_FILE_BYTES + 1).unwrap();
@@ -75,7 +75,7 @@ async fn files_that_are_too_large_are_left_out_and_told_once() {
 
 #[tokio::test]
 async fn a_patch_beyond_the_limit_is_an_error_that_says_so() {
-    let desk = Desk::with_repository();
+    let desk = Desk::with_repository().await;
     let workspace = desk.prepare(None).await.unwrap();
     write(&tree(&workspace).join("big.txt"), &"0123456789\n".repeat(10_000));
     workspace.checkpoint(1).await.unwrap();
@@ -87,7 +87,7 @@ async fn a_patch_beyond_the_limit_is_an_error_that_says_so() {
 /// Tools clone, `git init`, and leave empty repositories about. Their files are files like all others.
 #[tokio::test]
 async fn repositories_made_inside_the_tree_are_ordinary_folders() {
-    let desk = Desk::with_repository();
+    let desk = Desk::with_repository().await;
     let workspace = desk.prepare(None).await.unwrap();
     let tree = tree(&workspace);
     git(&tree, &["init", "-q", "empty"]);
@@ -122,7 +122,7 @@ async fn repositories_made_inside_the_tree_are_ordinary_folders() {
 
 #[tokio::test]
 async fn a_step_that_was_interrupted_does_not_block_the_next() {
-    let desk = Desk::with_repository();
+    let desk = Desk::with_repository().await;
     let workspace = desk.prepare(None).await.unwrap();
     fs::write(workspace.location().join("index.lock"), "").unwrap();
     write(&tree(&workspace).join("a.txt"), "two\n");

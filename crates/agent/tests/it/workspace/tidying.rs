@@ -11,7 +11,7 @@ fn attempt_folder(desk: &Desk, attempt: u32) -> std::path::PathBuf {
 
 #[tokio::test]
 async fn resuming_leaves_only_what_is_still_needed() {
-    let desk = Desk::with_repository();
+    let desk = Desk::with_repository().await;
     let first = desk.prepare(None).await.unwrap();
     write(&tree(&first).join("a.txt"), "1\n");
     let step = first.checkpoint(1).await.unwrap();
@@ -33,13 +33,13 @@ async fn resuming_leaves_only_what_is_still_needed() {
         )
         .await;
     drop(fifth);
-    remove_job(&desk.workspaces(), desk.job).await.unwrap();
+    remove_job(&desk.sandbox, &desk.workspaces(), desk.job).await.unwrap();
     assert!(!desk.workspaces().join(desk.job.to_string()).exists());
 }
 
 #[tokio::test]
 async fn the_quota_takes_from_what_finished_first_and_never_from_what_runs() {
-    let desk = Desk::with_repository();
+    let desk = Desk::with_repository().await;
     let mut jobs = Vec::new();
     for _ in 0..3 {
         let mut ask = desk.ask(1, &desk.source(), None);
@@ -61,16 +61,16 @@ async fn the_quota_takes_from_what_finished_first_and_never_from_what_runs() {
         }
     }
     let has_tree = |index: usize| jobs[index].0.join("tree/large").exists();
-    let all = tidy(&desk.workspaces(), u64::MAX).await.unwrap();
+    let all = tidy(&desk.sandbox, &desk.workspaces(), u64::MAX).await.unwrap();
     assert_eq!((all.removed, has_tree(1)), (0, true));
     assert!(all.bytes > 3 << 20, "{all:?}");
 
-    let some = tidy(&desk.workspaces(), all.bytes - 1).await.unwrap();
+    let some = tidy(&desk.sandbox, &desk.workspaces(), all.bytes - 1).await.unwrap();
     assert_eq!((some.removed, has_tree(0), has_tree(1), has_tree(2)), (1, true, false, true));
     assert!(jobs[1].0.join("git").exists(), "its steps are kept while there is room");
     assert!(some.bytes < all.bytes - (1 << 20), "{some:?}");
 
-    let none = tidy(&desk.workspaces(), 0).await.unwrap();
+    let none = tidy(&desk.sandbox, &desk.workspaces(), 0).await.unwrap();
     assert!(!jobs[1].0.exists() && !jobs[2].0.exists() && has_tree(0));
     assert!(none.bytes > 1 << 20, "what runs is counted: {none:?}");
     jobs[0].1.as_ref().unwrap().checkpoint(1).await.unwrap();
@@ -80,7 +80,7 @@ async fn the_quota_takes_from_what_finished_first_and_never_from_what_runs() {
 #[tokio::test]
 async fn closed_folders_and_half_removed_ones_go_too() {
     use std::os::unix::fs::PermissionsExt;
-    let desk = Desk::with_repository();
+    let desk = Desk::with_repository().await;
     let workspace = desk.prepare(None).await.unwrap();
     write(&tree(&workspace).join("closed/in/file"), "x");
     fs::set_permissions(tree(&workspace).join("closed/in"), fs::Permissions::from_mode(0o000)).unwrap();
@@ -88,6 +88,6 @@ async fn closed_folders_and_half_removed_ones_go_too() {
     let job = attempt_folder(&desk, 1).parent().unwrap().to_owned();
     write(&job.join(".removing-7-0/tree/file"), "x");
     drop(workspace);
-    tidy(&desk.workspaces(), 0).await.unwrap();
+    tidy(&desk.sandbox, &desk.workspaces(), 0).await.unwrap();
     assert_eq!(fs::read_dir(&job).map_or(0, |entries| entries.count()), 0);
 }

@@ -1,0 +1,151 @@
+//! Puts a tree back to where a step left it. What the rules ignore stays: installed packages and build outputs are worth
+//! having and are in no step.
+
+use super::{
+    Error,
+    folder::{Folder, Kind, shown},
+    git::Git,
+    joined,
+    known::{Entry, Known, Mode},
+    remove, scan, step,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeSet,
+    ffi::OsStr,
+    io::{self, BufRead, BufReader, Read, Write},
+    os::unix::ffi::OsStrExt,
+    path::PathBuf,
+};
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Restore {
+    pub git: PathBuf,
+    pub tree: PathBuf,
+    pub commit: String,
+    /// Also what no step holds: for want of room on the disk.
+    pub ignored_too: bool,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Restored {
+    /// Files that were not as the step has them.
+    pub files: u64,
+}
+
+pub(super) fn restore(restore: &Restore) -> Result<Restored, Error> {
+    let git = Git::at(&restore.git);
+    // Fails where the step is not here.
+    git.run(["cat-file", "-e", &format!("{}^{{tree}}", restore.commit)]).done()?;
+    let known = Known::load(&restore.git, &restore.commit);
+    let mut known = if known.commit.is_empty() { step::listed(&git, &restore.commit)? } else { known };
+    let tree = Folder::open(&restore.tree).map_err(Error::doing("opening the tree"))?;
+    let found = scan::scan(tree.again().map_err(Error::doing("opening the tree"))?, &known, &BTreeSet::new())?;
+    let mut wrong: Vec<Vec<u8>> = found.gone;
+    let mut files = wrong.len() as u64;
+    for (path, _) in found.changed {
+        files += 1;
+        match known.entries.contains_key(&path) {
+            true => wrong.push(path),
+            false => remove_at(&tree, &path)?,
+        }
+    }
+    if restore.ignored_too {
+        remove_others(&tree, &known)?;
+    }
+    if !wrong.is_empty() {
+        write_out(&git, &tree, &restore.commit, &known, &wrong)?;
+        // They have other times now, later than the look that the rest is known from: the next step reads them again.
+        for path in wrong {
+            let look = super::reach(&tree, &path).and_then(|(folder, name)| folder.look(name));
+            known.entries.insert(path, Entry::of(&look.map_err(Error::doing("looking at what was put back"))?));
+        }
+        known.commit.clone_from(&restore.commit);
+        known.save(&restore.git)?;
+    }
+    Ok(Restored { files })
+}
+
+fn remove_at(tree: &Folder, path: &[u8]) -> Result<(), Error> {
+    let removed = super::reach(tree, path).and_then(|(folder, name)| remove::entry(&folder, name));
+    removed.map_err(|error| Error::Failed(format!("removing `{}`: {error}", shown(path))))
+}
+
+/// Everything that is not known, the tools' own repository excepted.
+fn remove_others(tree: &Folder, known: &Known) -> Result<(), Error> {
+    let failed =
+        |path: &[u8], error: io::Error| Error::Failed(format!("removing what fills `{}`: {error}", shown(path)));
+    let mut waiting = vec![Vec::new()];
+    while let Some(path) = waiting.pop() {
+        let folder = super::enter_along(tree, &path).map_err(|error| failed(&path, error))?;
+        for name in folder.names().map_err(|error| failed(&path, error))? {
+            let below = joined(&path, name.as_bytes());
+            if path.is_empty() && name == ".git" || known.entries.contains_key(&below) {
+                continue;
+            }
+            let prefix = joined(&below, b"");
+            let holds = known.entries.range(prefix.clone()..).next().is_some_and(|(next, _)| next.starts_with(&prefix));
+            match folder.look(&name).map(|look| look.kind) {
+                Ok(Kind::Folder) if holds => waiting.push(below),
+                _ => remove::entry(&folder, &name).map_err(|error| failed(&below, error))?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes files of a commit, in place of whatever is in their way.
+fn write_out(git: &Git, tree: &Folder, commit: &str, known: &Known, paths: &[Vec<u8>]) -> Result<(), Error> {
+    let failed = |path: &[u8], error: io::Error| Error::Failed(format!("writing `{}`: {error}", shown(path)));
+    let broken = Error::doing("reading a file from git");
+    let mut child = git.run(["cat-file", "--batch"]).talk()?;
+    let (Some(mut ask), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {
+        return Err(Error::Failed("git gave no pipes".into()));
+    };
+    let mut answers = BufReader::new(answers);
+    let mut read = |path: &[u8]| -> io::Result<Vec<u8>> {
+        ask.write_all(commit.as_bytes())?;
+        ask.write_all(b":")?;
+        ask.write_all(path)?;
+        ask.write_all(b"\n")?;
+        ask.flush()?;
+        let mut head = String::new();
+        answers.read_line(&mut head)?;
+        let length = head.trim_end().rsplit(' ').next().and_then(|length| length.parse::<u64>().ok());
+        let length = length.filter(|_| head.contains(" blob ")).ok_or_else(|| io::Error::other(head.clone()))?;
+        let mut content = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+        answers.read_exact(&mut content)?;
+        answers.read_exact(&mut [0])?;
+        Ok(content)
+    };
+    for path in paths {
+        let mode = known.entries.get(path).map_or(Mode::File, |entry| entry.mode);
+        let content = match path.contains(&b'\n') {
+            // A line feed would end the question.
+            true => git.run(["cat-file", "blob", &id_of(git, commit, path)?]).bytes()?,
+            false => read(path).map_err(|error| failed(path, error))?,
+        };
+        put(tree, path, mode, &content).map_err(|error| failed(path, error))?;
+    }
+    drop(ask);
+    child.wait().map(drop).map_err(broken)
+}
+
+fn id_of(git: &Git, commit: &str, path: &[u8]) -> Result<String, Error> {
+    let arguments = [OsStr::new("ls-tree"), OsStr::new("-z"), OsStr::new("--full-tree"), OsStr::new(commit)];
+    let listed = git.run(arguments.into_iter().chain([OsStr::new("--"), OsStr::from_bytes(path)])).line()?;
+    let id = listed.split(['\t', ' ']).nth(2).unwrap_or_default().to_owned();
+    Ok(id)
+}
+
+fn put(tree: &Folder, path: &[u8], mode: Mode, content: &[u8]) -> io::Result<()> {
+    let (folder, name) = super::make_way(tree, path)?;
+    remove::entry(&folder, name)?;
+    match mode {
+        Mode::Link => folder.make_link(name, OsStr::from_bytes(content)),
+        Mode::File | Mode::Executable => {
+            let mut file = folder.make_file(name, mode == Mode::Executable)?;
+            file.write_all(content)
+        }
+    }
+}
