@@ -70,9 +70,10 @@ impl Reserve {
         if self.is_short() {
             self.refill();
         }
-        // A start needs some blocks too: of the log's index, of the address clients look for.
-        if free < limits::RESERVE_SMALLEST_BYTES {
-            self.release();
+        // A start needs some blocks too: of the log's index, of the address clients look for. Few, so that a supervisor
+        // that tries again and again does not use the reserve up.
+        if free < limits::START_BYTES {
+            self.give_away(limits::START_BYTES - free, 0);
         }
         Ok(())
     }
@@ -105,18 +106,24 @@ impl Reserve {
 
     /// Gives a step of it to the write-ahead log. `false`: there is nothing left to give.
     pub(crate) fn release(&mut self) -> bool {
+        let step = self.size.div_ceil(limits::RESERVE_STEPS);
+        // A part stays free for the log's index, which grows along.
+        self.give_away(step, step - step / 4)
+    }
+
+    /// Lets go of this much, of which a part goes to the log.
+    fn give_away(&mut self, bytes: u64, to_log: u64) -> bool {
         if self.held == 0 {
             return false;
         }
         let Some(file) = &self.file else { return false };
-        let step = whole_blocks(self.size.div_ceil(limits::RESERVE_STEPS)).min(self.held);
+        let step = whole_blocks(bytes).min(self.held);
         let left = self.held - step;
         if let Err(error) = file.set_len(HEADER_BYTES + left) {
             tracing::warn!(%error, path = %self.path.display(), "the reserve for a full disk cannot be released");
             return false;
         }
-        // A part stays free for the log's index, which grows along.
-        keep_for(&self.log, step - step / 4);
+        keep_for(&self.log, to_log.min(step));
         tracing::warn!(released_bytes = step, left_bytes = left, "the disk is full: a part of the reserve is released");
         self.held = left;
         self.short.store(true, Ordering::Release);

@@ -80,6 +80,9 @@ pub(crate) struct Writer {
     reserve: Reserve,
     /// Nobody knows whether writes work: the next commit of its own accord writes something.
     unproven: bool,
+    /// Never used, only open: while no reader is lent and the writing connection was given up, it keeps the log's index from
+    /// going, which could not be made again on a full disk. `None` when it could not be opened.
+    anchor: Option<Connection>,
     /// Last, so that the lock goes after the connection.
     _folder: Folder,
 }
@@ -108,6 +111,11 @@ impl Writer {
         };
         let file = folder.database();
         let checkpoints = Checkpoints::new(file.clone());
+        let anchor = connection::open_reader(&file).and_then(|anchor| {
+            Reader::new(&anchor, epoch).revision()?; // opens the index as well
+            Ok(anchor)
+        });
+        let anchor = anchor.inspect_err(|error| tracing::warn!(%error, "reads may fail while the disk is full")).ok();
         let connection = Some(connection);
         Ok(Self {
             connection,
@@ -121,6 +129,7 @@ impl Writer {
             closing: false,
             reserve,
             unproven: false,
+            anchor,
             _folder: folder,
         })
     }
@@ -142,6 +151,7 @@ impl Writer {
         }
         if let Some(connection) = self.connection.take() {
             self.checkpoints.truncate(&connection);
+            self.anchor = None;
             self.checkpoints.close(connection);
         }
     }
