@@ -30,12 +30,12 @@ impl Handle {
             }
             let mut row = fence.check(transaction)?;
             row.running_ms = ran_ms.unwrap_or(row.running_ms);
-            let ending = ending(&row, outcome)?;
+            let ending = ending(&row, outcome.clone())?;
             let closed = close(&mut row, Actor::Agent, now, ending)?;
             record(transaction, &row, &[closed])
         };
         self.carry_through(async move |shared| {
-            let row = shared.store.write(finish).await?;
+            let row = shared.store.relieve(finish).await?;
             shared.live.end(job, fence.attempt);
             shared.freed(&row);
             shared.view(row)

@@ -32,7 +32,7 @@ impl Handle {
             record(transaction, &row, &[event])
         };
         self.carry_through(async move |shared| {
-            let row = shared.store.write(release).await?;
+            let row = shared.store.relieve(release).await?;
             shared.live.end(job, fence.attempt);
             shared.freed(&row);
             shared.view(row)
