@@ -71,6 +71,7 @@ pub fn authenticated() -> Group {
     OpenApiRouter::new()
         .routes(routes!(handlers::job::create::create, handlers::job::list::list))
         .routes(routes!(handlers::job::get::get, handlers::job::delete::delete))
+        .routes(routes!(handlers::job::known::known))
         .routes(routes!(handlers::job::cancel::cancel))
         .routes(routes!(handlers::job::retry::retry))
         .routes(routes!(handlers::job::events::events))

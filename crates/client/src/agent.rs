@@ -11,8 +11,8 @@ use crate::{
 use bytes::Bytes;
 use domain::JobId;
 use protocol::{
-    AppendEvents, Appended, ApprovalRequestedAnswer, Artifact, FinishJob, Heartbeat, HeartbeatAnswer, Job, Lease,
-    LeaseRequest, ModelCall, ReleaseJob, RequestApproval,
+    AppendEvents, Appended, ApprovalRequestedAnswer, Artifact, FinishJob, Heartbeat, HeartbeatAnswer, Job, KnownJobs,
+    KnownJobsRequest, Lease, LeaseRequest, ModelCall, ReleaseJob, RequestApproval,
 };
 use reqwest::{Method, StatusCode, Url, header};
 use serde::{Serialize, de::DeserializeOwned};
@@ -68,6 +68,18 @@ impl Client {
 
     pub async fn release(&self, job: JobId, release: &ReleaseJob) -> Result<Job> {
         self.post(job, "release", release, Duration::ZERO).await
+    }
+
+    /// Which of these jobs were not deleted, however many they are. An error says nothing about any of them.
+    pub async fn known_jobs(&self, jobs: &[JobId]) -> Result<Vec<JobId>> {
+        let mut known = Vec::with_capacity(jobs.len());
+        for some in jobs.chunks(KNOWN_JOBS) {
+            let request = KnownJobsRequest { job_ids: some.to_vec() };
+            let answer: KnownJobs =
+                self.repeated(self.api(&["jobs", "known"]), &request, self.options.answer_timeout).await?;
+            known.extend(answer.known);
+        }
+        Ok(known)
     }
 
     /// The head of the answer is waited for, with repeats only while the call certainly never began. Then it streams.
@@ -129,7 +141,15 @@ impl Client {
         wait: Duration,
     ) -> Result<T> {
         let url = self.api(&["leases", &job.to_string(), verb]);
-        let within = self.options.answer_timeout + wait;
+        self.repeated(url, body, self.options.answer_timeout + wait).await
+    }
+
+    async fn repeated<T: DeserializeOwned>(
+        &self,
+        url: Url,
+        body: &(impl Serialize + Sync),
+        within: Duration,
+    ) -> Result<T> {
         let mut tries = Tries::new(self.options.retry, Repeat::Always);
         loop {
             match self.json(self.request(Method::POST, url.clone()).json(body), within).await {
@@ -140,6 +160,8 @@ impl Client {
     }
 }
 
+/// Jobs asked about at once.
+const KNOWN_JOBS: usize = 1_000;
 /// Read size of an upload from disk, in bytes.
 const UPLOAD_CHUNK: usize = 64 * 1024;
 /// An upload slower than this, in bytes per second, is given up and begun again.

@@ -90,7 +90,7 @@ impl Handle {
                 approval_id: id,
                 call_id: approval.call_id.clone(),
                 decision: decide.decision,
-                message: decide.message,
+                message: decide.message.clone(),
                 arguments_sha256: approval.arguments_sha256.clone(),
             };
             let decided = draft(Actor::User, row.attempt, now, decided)?;
@@ -102,7 +102,7 @@ impl Handle {
             Ok((approval, Some(row)))
         };
         self.carry_through(async move |shared| {
-            let (approval, row): (ApprovalRow, Option<JobRow>) = shared.store.write(decide).await?;
+            let (approval, row): (ApprovalRow, Option<JobRow>) = shared.store.relieve(decide).await?;
             if let Some(row) = row {
                 shared.queued(&row);
             }

@@ -20,11 +20,12 @@ impl Shared {
         // Heals what an answer lost between commit and memory would leave: a running job without a deadline.
         self.adopt().await?;
         let now = self.now();
-        let oldest = oldest_key(now, self.options.idempotency_ttl);
-        self.store.write(move |transaction| Ok::<_, Error>(transaction.delete_idempotency_before(oldest)?)).await?;
+        // First, because it frees space, which the rest may wait for.
         if let Some(age) = self.options.retention {
             self.delete_finished(before(now, age)).await?;
         }
+        let oldest = oldest_key(now, self.options.idempotency_ttl);
+        self.store.write(move |transaction| Ok::<_, Error>(transaction.delete_idempotency_before(oldest)?)).await?;
         if let Some(age) = self.options.model_calls_retention {
             self.delete_model_calls(before(now, age)).await?;
         }
@@ -44,7 +45,7 @@ impl Shared {
 
     async fn delete_finished(&self, finished_before: Timestamp) -> Result<(), Error> {
         loop {
-            let deleted = self.store.write(move |transaction| {
+            let deleted = self.store.relieve(move |transaction| {
                 let expired = transaction.expired_jobs(finished_before, JOBS_AT_ONCE)?;
                 for row in &expired {
                     transaction.delete_job(row.id)?;

@@ -24,6 +24,7 @@ mod error;
 mod event;
 mod handle;
 mod housekeeping;
+mod last_words;
 mod lifecycle;
 mod list;
 mod live;

@@ -7,7 +7,7 @@ use crate::{
     view,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::JobId;
+use domain::{JobId, Scope};
 use protocol::{Artifact, ArtifactPage, Job, JobPage, ListJobs};
 use std::path::PathBuf;
 use store::{JobFilter, JobHead, JobRow, Reader};
@@ -20,6 +20,8 @@ const MAX_LIMIT: u32 = 200;
 const PAGE_BYTES: usize = 4 << 20;
 /// Rows read at a time until the page is full.
 const CHUNK: usize = 16;
+/// Jobs asked about at once: a working copy each, on one machine.
+const KNOWN_JOBS: usize = 1_000;
 /// Begins every cursor of the job list, so that one from elsewhere is told apart.
 const CURSOR_PREFIX: &str = "jobs.";
 
@@ -47,6 +49,25 @@ impl Handle {
         let next_cursor = rows.last().filter(|_| more).map(|last| encode_cursor(last.id));
         let jobs = rows.into_iter().map(|row| self.shared.view(row)).collect::<Result<_, _>>()?;
         Ok(JobPage { jobs, next_cursor })
+    }
+
+    /// Which of these jobs were not deleted, in the order asked. Agents remove what they keep for others.
+    pub async fn known(&self, caller: &Caller, jobs: Vec<JobId>) -> Result<Vec<JobId>, Error> {
+        caller.must_be(Scope::Agent)?;
+        if jobs.len() > KNOWN_JOBS {
+            let detail = format!("has {} ids; at most {KNOWN_JOBS} are allowed. Ask again for the rest", jobs.len());
+            return Err(Error::invalid("/job_ids", detail));
+        }
+        let known = self.shared.store.read(move |reader| {
+            let mut known = Vec::with_capacity(jobs.len());
+            for job in jobs {
+                if reader.has_job(job)? {
+                    known.push(job);
+                }
+            }
+            Ok::<_, Error>(known)
+        });
+        known.await
     }
 
     /// What the job produced, by name.

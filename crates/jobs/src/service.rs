@@ -30,7 +30,15 @@ impl Service {
         let (live, commands) = (Live::new(), TaskTracker::new());
         let shared = Arc::new(Shared { store, clock, options, live, commands });
         shared.adopt().await?;
-        shared.promote(None).await?;
+        match shared.promote(None).await {
+            // On a full disk people have to get in to delete something; delayed jobs wait for that.
+            Err(Error::Store(error @ (store::Error::StorageFull(_) | store::Error::StorageFailed(_)))) => {
+                tracing::warn!(%error, "delayed jobs cannot be queued; trying again");
+                let not_before = shared.now();
+                shared.live.delay(Delayed { due: later(Instant::now(), RECOVERY_DELAY), not_before });
+            }
+            promoted => promoted?,
+        }
         Ok((Self { shared: shared.clone() }, Handle { shared }))
     }
 
@@ -105,7 +113,7 @@ impl Shared {
     async fn lose(&self, expired: Expired) {
         let (now, backoff, lease) = (self.now(), self.options.backoff, self.options.lease);
         let job = expired.job;
-        let row = self.store.write(move |transaction| {
+        let row = self.store.relieve(move |transaction| {
             let Some(mut row) = transaction.job(expired.job)? else { return Ok(None) };
             if row.attempt != expired.attempt || row.state != JobState::Running {
                 return Ok(None);

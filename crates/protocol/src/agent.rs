@@ -156,6 +156,22 @@ pub struct ReleaseJob {
     pub failed: bool,
 }
 
+/// Ask which of these jobs are still there. What an agent keeps for one that is not, it may remove.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KnownJobsRequest {
+    /// At most 1,000.
+    #[schema(value_type = Vec<uuid::Uuid>)]
+    pub job_ids: Vec<JobId>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KnownJobs {
+    /// Those that were not deleted, in the order asked; a job that is over is known.
+    #[schema(value_type = Vec<uuid::Uuid>)]
+    pub known: Vec<JobId>,
+}
+
 /// One model call made for an attempt. The answer streams as SSE of [`crate::ModelStreamItem`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -16,7 +16,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 use tokio::{
@@ -39,11 +39,13 @@ pub struct StoredBlob {
 pub struct Blobs {
     folder: PathBuf,
     next_incoming: Arc<AtomicU64>,
+    /// Set while the room kept for a full disk is in use: content would take it.
+    no_room: Arc<AtomicBool>,
 }
 
 impl Blobs {
     /// Removes what an earlier process left half-done.
-    pub(crate) fn open(folder: PathBuf) -> Result<Self, Error> {
+    pub(crate) fn open(folder: PathBuf, no_room: Arc<AtomicBool>) -> Result<Self, Error> {
         std::fs::create_dir_all(&folder).map_err(Error::file(&folder, "created"))?;
         for entry in std::fs::read_dir(&folder).map_err(Error::file(&folder, "listed"))? {
             let entry = entry.map_err(Error::file(&folder, "listed"))?;
@@ -51,7 +53,7 @@ impl Blobs {
                 std::fs::remove_file(entry.path()).map_err(Error::file(entry.path(), "removed"))?;
             }
         }
-        Ok(Self { folder, next_incoming: Arc::default() })
+        Ok(Self { folder, next_incoming: Arc::default(), no_room })
     }
 
     /// Stores what the stream brings, at most `limit_bytes` of it. When this returns, the content is on disk; when it
@@ -60,6 +62,7 @@ impl Blobs {
     where
         S: Stream<Item = io::Result<Bytes>> + Send,
     {
+        self.has_room()?;
         let mut content = pin!(content);
         let mut incoming = Incoming::create(&self.folder, self.next_incoming.fetch_add(1, Ordering::Relaxed)).await?;
         let (mut digest, mut bytes) = (Sha256::new(), 0_u64);
@@ -69,6 +72,7 @@ impl Blobs {
             if bytes > limit_bytes {
                 return Err(Error::BlobTooLarge { limit_bytes });
             }
+            self.has_room()?;
             digest.update(&chunk);
             incoming.write(&chunk).await?;
         }
@@ -81,6 +85,13 @@ impl Blobs {
         tokio::task::spawn_blocking(move || file.keep(&folder, &path).map(|()| stored))
             .await
             .map_err(|_| Error::Closed)?
+    }
+
+    fn has_room(&self) -> Result<(), Error> {
+        match self.no_room.load(Ordering::Relaxed) {
+            true => Err(Error::StorageFull("what is left is kept for cancelling and deleting jobs".to_owned())),
+            false => Ok(()),
+        }
     }
 
     /// [`Self::put`] for content already in memory.
@@ -125,21 +136,21 @@ impl Incoming {
             .mode(0o600)
             .open(&path)
             .await
-            .map_err(Error::file(&path, "created"))?;
+            .map_err(Error::written(&path, "created"))?;
         Ok(Self { path, file: Some(file) })
     }
 
     async fn write(&mut self, chunk: &[u8]) -> Result<(), Error> {
         match &mut self.file {
-            Some(file) => file.write_all(chunk).await.map_err(Error::file(&self.path, "written")),
+            Some(file) => file.write_all(chunk).await.map_err(Error::written(&self.path, "written")),
             None => Ok(()),
         }
     }
 
     async fn sync(mut self) -> Result<Self, Error> {
         if let Some(mut file) = self.file.take() {
-            file.flush().await.map_err(Error::file(&self.path, "written"))?;
-            file.sync_all().await.map_err(Error::file(&self.path, "synced"))?;
+            file.flush().await.map_err(Error::written(&self.path, "written"))?;
+            file.sync_all().await.map_err(Error::written(&self.path, "synced"))?;
         }
         Ok(self)
     }
@@ -147,8 +158,8 @@ impl Incoming {
     fn keep(mut self, blobs: &Path, path: &Path) -> Result<(), Error> {
         let folder = path.parent().unwrap_or(blobs);
         let is_new = !folder.is_dir();
-        std::fs::create_dir_all(folder).map_err(Error::file(folder, "created"))?;
-        std::fs::rename(&self.path, path).map_err(Error::file(path, "put in place"))?;
+        std::fs::create_dir_all(folder).map_err(Error::written(folder, "created"))?;
+        std::fs::rename(&self.path, path).map_err(Error::written(path, "put in place"))?;
         self.path = PathBuf::new(); // nothing left to remove
         sync_folder(folder)?;
         if is_new { sync_folder(blobs) } else { Ok(()) }

@@ -2,7 +2,10 @@
 
 use domain::JobId;
 use rusqlite::ErrorCode;
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 use thiserror::Error;
 
 #[derive(Debug, Error)]
@@ -87,6 +90,16 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Of a file written in a folder that is ours: whatever refuses it is the disk's doing, as it is for a row.
+    pub(crate) fn written(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| match Failure::of_io(&source) {
+            Some(failure) => failure.into(),
+            None => Self::StorageFailed(format!("{} could not be {what}: {source}", path.display())),
+        }
+    }
+}
+
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         if let Some(failure) = Failure::of(&error) {
@@ -113,6 +126,9 @@ pub(crate) enum Failure {
     Corrupt(String),
 }
 
+/// `SQLITE_IOERR_SHMSIZE`.
+const NO_ROOM_FOR_INDEX: i32 = rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+
 impl Failure {
     pub(crate) fn of(error: &rusqlite::Error) -> Option<Self> {
         let code = error.sqlite_error_code()?;
@@ -122,6 +138,10 @@ impl Failure {
         };
         match code {
             ErrorCode::DiskFull => Some(Self::Full(text)),
+            // The log's index is extended by writing to it, and nothing else makes that fail.
+            ErrorCode::SystemIoFailure if error.sqlite_extended_error_code() == Some(NO_ROOM_FOR_INDEX) => {
+                Some(Self::Full(text))
+            }
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Some(Self::Corrupt(text)),
             ErrorCode::SystemIoFailure
             | ErrorCode::ReadOnly
@@ -139,6 +159,10 @@ impl Failure {
     fn of_io(error: &io::Error) -> Option<Self> {
         matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             .then(|| Self::Full(error.to_string()))
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, Self::Full(_))
     }
 
     pub(crate) fn reason(&self) -> String {

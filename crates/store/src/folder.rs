@@ -12,6 +12,8 @@ use std::{
 pub const DATABASE_FILE: &str = "devmesh.db";
 /// Locked by the process that has the folder; its number stands inside.
 pub const LOCK_FILE: &str = "devmesh.lock";
+/// Room kept free for what frees space, on a full disk.
+pub const RESERVE_FILE: &str = "reserve";
 /// Content-addressed files.
 pub const BLOB_FOLDER: &str = "blobs";
 /// Where a backup is unpacked before its database becomes this folder's. May be there when a folder is restored.
@@ -48,6 +50,14 @@ impl Folder {
 
     pub(crate) fn database(&self) -> PathBuf {
         self.path.join(DATABASE_FILE)
+    }
+
+    pub(crate) fn write_ahead_log(&self) -> PathBuf {
+        self.path.join(format!("{DATABASE_FILE}-wal"))
+    }
+
+    pub(crate) fn reserve(&self) -> PathBuf {
+        self.path.join(RESERVE_FILE)
     }
 
     pub(crate) fn blobs(&self) -> PathBuf {

@@ -10,6 +10,7 @@
 //! - `writer` is the one thread that writes, with its state diagram: group commit, and what happens when the disk is full.
 //! - `transaction/` and `reader/` hold the SQL, a file per noun; [`rows`](JobRow) what goes in and comes out.
 //! - [`Store::watch_job`] and [`Store::watch_jobs`] say that there is more to read, never what.
+//! - `reserve` keeps room for what ends work and frees space on a full disk: [`Store::relieve`].
 //! - [`Blobs`] keeps content under its SHA-256.
 //! - `folder`, `filesystem`, `connection` and `migration` decide whether a folder is opened at all.
 //! - `backup` copies a running database; [`restore`] makes a folder of the copy, under another epoch.
@@ -30,6 +31,7 @@ pub mod limits;
 mod migration;
 mod reader;
 mod readers;
+mod reserve;
 mod rows;
 mod store;
 mod transaction;
@@ -41,7 +43,7 @@ pub use blobs::{Blobs, StoredBlob};
 pub use connection::sqlite_version;
 pub use error::Error;
 pub use filesystem::{Mount, mount_of};
-pub use folder::{BLOB_FOLDER, DATABASE_FILE, LOCK_FILE, RESTORING_FOLDER};
+pub use folder::{BLOB_FOLDER, DATABASE_FILE, LOCK_FILE, RESERVE_FILE, RESTORING_FOLDER};
 pub use health::Health;
 pub use reader::Reader;
 pub use rows::{

@@ -37,6 +37,19 @@ pub const IDLE_BEFORE_TRUNCATE: Duration = Duration::from_secs(1);
 /// How often a folder that refused a write is tried again while nobody else tries.
 pub const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 
+/// Room kept free for what frees space or ends work (bytes): some hundred cancelled jobs, or the last words of several, even
+/// though the write-ahead log grows with each. A twelfth of a disk smaller than 384 MiB.
+pub const RESERVE_BYTES: u64 = 32 * 1024 * 1024;
+
+/// The least room that helps (bytes): a few small commits and the index of the write-ahead log.
+pub const RESERVE_SMALLEST_BYTES: u64 = 256 * 1024;
+
+/// What a start needs free (bytes): the index of the write-ahead log and a few small files.
+pub const START_BYTES: u64 = 64 * 1024;
+
+/// Parts the reserve is given away in, so that one cancelled job does not use up all of it.
+pub const RESERVE_STEPS: u64 = 8;
+
 /// Events removed per COMMIT after a trim or a deletion: about a millisecond of work.
 pub const PURGED_EVENTS_PER_COMMIT: u64 = 500;
 

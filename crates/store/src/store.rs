@@ -5,10 +5,15 @@ use crate::{
     folder::{Folder, create_private_file, sync_folder},
     limits, migration,
     readers::{Readers, take_turn},
+    reserve::Reserve,
     watch::JobWatches,
-    writer::{Message, Writer, request::Pending},
+    writer::{
+        Message, Writer,
+        request::{Class, Pending},
+    },
 };
 use domain::{Epoch, JobId};
+use rusqlite::Connection;
 use std::{
     path::{Path, PathBuf},
     sync::{
@@ -52,6 +57,13 @@ struct Shared {
     announcements: Arc<Announcements>,
     blobs: Blobs,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+fn open_database(database: &Path) -> Result<(Connection, Epoch), Error> {
+    create_private_file(database)?;
+    let mut connection = connection::open_writer(database)?;
+    let epoch = migration::migrate(&mut connection, database, Epoch(rand::random()))?;
+    Ok((connection, epoch))
 }
 
 /// What the writer thread tells everyone.
@@ -102,18 +114,24 @@ impl Store {
         let folder = Folder::claim(&options.folder)?;
         let database = folder.database();
         let is_new = !database.exists();
-        create_private_file(&database)?;
-        let mut connection = connection::open_writer(&database)?;
-        let epoch = migration::migrate(&mut connection, &database, Epoch(rand::random()))?;
+        let mut reserve = Reserve::open(folder.reserve(), folder.write_ahead_log());
+        let (connection, epoch) = loop {
+            match open_database(&database) {
+                // Even opening takes some blocks, and on a full disk somebody has to get in to delete something.
+                Err(Error::StorageFull(_)) if reserve.release() => {}
+                opened => break opened?,
+            }
+        };
         if is_new {
             sync_folder(folder.path())?;
         }
-        let blobs = Blobs::open(folder.blobs())?;
+        let blobs = Blobs::open(folder.blobs(), reserve.short())?;
         let readers = Readers::new(database.clone(), epoch, options.readers);
         let announcements = Arc::new(Announcements::new());
         // One place more than there are permits, for the message that closes.
         let (queue, requests) = sync_channel(limits::QUEUED_WRITES + 1);
-        let writer = Writer::new(connection, folder, epoch, requests, Arc::clone(&announcements), blobs.clone())?;
+        let writer =
+            Writer::new(connection, folder, reserve, epoch, requests, Arc::clone(&announcements), blobs.clone())?;
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run())
@@ -145,8 +163,34 @@ impl Store {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
+        let mut work = Some(work);
+        let once = move |transaction: &mut Transaction<'_>| match work.take() {
+            Some(work) => work(transaction),
+            None => Err(Error::Closed.into()),
+        };
+        self.send(Class::Ordinary, once).await
+    }
+
+    /// [`Self::write`] for what ends work or frees space: it works on a full disk too, on the room kept for it. `work` is
+    /// run again when the first COMMIT had no room, so it must not depend on having run before. Keep it small: the room is
+    /// a few megabytes.
+    pub async fn relieve<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: FnMut(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.send(Class::Relief, work).await
+    }
+
+    async fn send<T, E, F>(&self, class: Class, work: F) -> Result<T, E>
+    where
+        F: FnMut(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
         let place = take_turn(&self.shared.places).await?;
-        let (request, answer) = Pending::new(work);
+        let (request, answer) = Pending::new(class, work);
         self.shared.queue.try_send(Message::Run(Box::new(request), place)).map_err(|_| Error::Closed)?;
         answer.await.unwrap_or_else(|_| Err(Error::Closed.into()))
     }

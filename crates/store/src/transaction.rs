@@ -67,6 +67,13 @@ impl Batch {
         self.revision
     }
 
+    /// What was told, or is not to be told.
+    pub(crate) fn forget(&mut self) {
+        self.heads.clear();
+        self.released_blobs.clear();
+        self.jobs_changed = false;
+    }
+
     pub(crate) fn mark(&self) -> Mark {
         Mark {
             heads: self.heads.len(),

@@ -15,7 +15,13 @@
 //!        │   a commit works   │ not writable │  the connection is closed
 //!        └────────────────────┤              │◀─┐ a request or, every 250 ms, a probe: open a fresh connection and try
 //!                             └──────┬───────┘  │
-//!                                    └──────────┘ it fails again
+//!                                    ├──────────┘ it fails again
+//!                                    │ the disk is full, and what failed was for relief: each such request alone, and
+//!                                    ▼ while it does not fit, on one more step of the reserve
+//!                               ┌─────────┐
+//!                               │  short  │  requests for relief go on; others are refused before they touch anything;
+//!                               └────┬────┘  every 250 ms: empty the log, take the reserve back
+//!                                    └─ the reserve is whole again: not writable, until a commit works
 //! ```
 //!
 //! - A batch takes what is queued and never waits for company: a lone request is committed at once, and a busy system
@@ -28,18 +34,20 @@
 
 mod checkpoint;
 pub(crate) mod request;
+mod short;
 
 use crate::{
     Blobs, Error, Health, Reader, connection,
     error::Failure,
     folder::Folder,
     limits,
+    reserve::Reserve,
     store::Announcements,
     transaction::{Batch, Transaction, events::purge_some},
 };
 use checkpoint::Checkpoints;
 use domain::Epoch;
-use request::{Request, Verdict};
+use request::{Class, Request, Verdict};
 use rusqlite::Connection;
 use std::{
     path::PathBuf,
@@ -69,6 +77,12 @@ pub(crate) struct Writer {
     batch: Batch,
     checkpoints: Checkpoints,
     closing: bool,
+    reserve: Reserve,
+    /// Nobody knows whether writes work: the next commit of its own accord writes something.
+    unproven: bool,
+    /// Never used, only open: while no reader is lent and the writing connection was given up, it keeps the log's index from
+    /// going, which could not be made again on a full disk. `None` when it could not be opened.
+    anchor: Option<Connection>,
     /// Last, so that the lock goes after the connection.
     _folder: Folder,
 }
@@ -77,6 +91,7 @@ impl Writer {
     pub(crate) fn new(
         connection: Connection,
         folder: Folder,
+        reserve: Reserve,
         epoch: Epoch,
         queue: Receiver<Message>,
         announcements: Arc<Announcements>,
@@ -84,6 +99,9 @@ impl Writer {
     ) -> Result<Self, Error> {
         let revision = Reader::new(&connection, epoch).revision()?;
         announcements.revision(revision);
+        if reserve.is_short() {
+            announcements.health(Health::NotWritable { reason: Failure::Full(reserve.reason()).reason() });
+        }
         let batch = Batch {
             revision,
             heads: Vec::new(),
@@ -93,6 +111,11 @@ impl Writer {
         };
         let file = folder.database();
         let checkpoints = Checkpoints::new(file.clone());
+        let anchor = connection::open_reader(&file).and_then(|anchor| {
+            Reader::new(&anchor, epoch).revision()?; // opens the index as well
+            Ok(anchor)
+        });
+        let anchor = anchor.inspect_err(|error| tracing::warn!(%error, "reads may fail while the disk is full")).ok();
         let connection = Some(connection);
         Ok(Self {
             connection,
@@ -104,6 +127,9 @@ impl Writer {
             batch,
             checkpoints,
             closing: false,
+            reserve,
+            unproven: false,
+            anchor,
             _folder: folder,
         })
     }
@@ -114,7 +140,9 @@ impl Writer {
             match self.next() {
                 Ok(Message::Run(request, place)) => {
                     drop(place);
-                    self.commit(Some(request));
+                    if let Some(request) = self.admit(request) {
+                        self.commit(Some(request));
+                    }
                 }
                 Ok(Message::Close) => self.closing = true,
                 Err(RecvTimeoutError::Timeout) => self.chores(),
@@ -123,6 +151,7 @@ impl Writer {
         }
         if let Some(connection) = self.connection.take() {
             self.checkpoints.truncate(&connection);
+            self.anchor = None;
             self.checkpoints.close(connection);
         }
     }
@@ -140,7 +169,7 @@ impl Writer {
 
     /// How long to wait for a request before there is something else to do; `None`: nothing else.
     fn patience(&self) -> Option<Duration> {
-        if self.connection.is_none() {
+        if self.connection.is_none() || self.reserve.is_short() {
             Some(limits::PROBE_INTERVAL)
         } else if self.batch.purge_pending {
             Some(Duration::ZERO)
@@ -151,7 +180,10 @@ impl Writer {
 
     /// Nobody asked for anything.
     fn chores(&mut self) {
-        if self.connection.is_none() || self.batch.purge_pending {
+        if self.reserve.is_short() && !self.recover() {
+            return;
+        }
+        if self.connection.is_none() || self.batch.purge_pending || self.unproven {
             self.commit(None);
         } else if let Some(connection) = &self.connection {
             self.checkpoints.truncate(connection);
@@ -163,22 +195,29 @@ impl Writer {
         let mut requests = Vec::with_capacity(1);
         let outcome = self.try_commit(first, &mut requests);
         match &outcome {
+            Err(failure) if failure.is_full() && requests.iter().any(|request| request.class() == Class::Relief) => {
+                self.relieve(failure, requests);
+            }
+            _ => self.settle(&outcome, requests),
+        }
+    }
+
+    /// What a commit came to, for everybody it concerns.
+    fn settle(&mut self, outcome: &Result<(), Failure>, requests: Vec<Box<dyn Request>>) {
+        match outcome {
             Ok(()) => self.tell(),
             Err(failure) => self.give_up(failure),
         }
         for request in requests {
             request.answer(outcome.clone());
         }
-        self.batch.heads.clear();
-        self.batch.jobs_changed = false;
         if outcome.is_ok() {
             self.remove_released_blobs();
             if let Some(connection) = &self.connection {
                 self.checkpoints.after_commit(connection);
             }
-        } else {
-            self.batch.released_blobs.clear();
         }
+        self.batch.forget();
     }
 
     fn try_commit(
@@ -189,8 +228,17 @@ impl Writer {
         let started = Instant::now();
         if let Err(failure) = self.begin() {
             requests.extend(first); // to be answered
-            return Err(failure);
+            return Err(self.named(failure));
         }
+        self.fill_batch(first, requests, started).map_err(|failure| self.named(failure))
+    }
+
+    fn fill_batch(
+        &mut self,
+        first: Option<Box<dyn Request>>,
+        requests: &mut Vec<Box<dyn Request>>,
+        started: Instant,
+    ) -> Result<(), Failure> {
         let mut next = first;
         while let Some(request) = next.take() {
             requests.push(request);
@@ -201,7 +249,7 @@ impl Writer {
                 next = self.already_queued();
             }
         }
-        if self.batch.purge_pending {
+        if self.batch.purge_pending && self.may_purge() {
             let left = purge_some(self.open_connection()?).map_err(fatal)?;
             self.batch.purge_pending = left;
         }
@@ -209,13 +257,19 @@ impl Writer {
     }
 
     fn already_queued(&mut self) -> Option<Box<dyn Request>> {
-        match self.queue.try_recv() {
-            Ok(Message::Run(request, _place)) => Some(request),
-            Ok(Message::Close) => {
-                self.closing = true;
-                None
+        loop {
+            match self.queue.try_recv() {
+                Ok(Message::Run(request, _place)) => {
+                    if let Some(request) = self.admit(request) {
+                        return Some(request);
+                    }
+                }
+                Ok(Message::Close) => {
+                    self.closing = true;
+                    return None;
+                }
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return None,
             }
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
         }
     }
 
@@ -241,10 +295,9 @@ impl Writer {
     }
 
     fn begin(&mut self) -> Result<(), Failure> {
-        let reopened = self.connection.is_none();
         self.open()?;
         self.execute("BEGIN IMMEDIATE")?;
-        if reopened {
+        if self.unproven && !self.reserve.is_short() {
             // Shows that there is room again, also when nobody asks for a write.
             self.execute("UPDATE store SET probes = probes + 1 WHERE only_row = 1")?;
         }
@@ -277,7 +330,10 @@ impl Writer {
 
     /// After a COMMIT: now, and not earlier, others may know.
     fn tell(&mut self) {
-        self.announcements.health(Health::Writable);
+        if !self.reserve.is_short() {
+            self.unproven = false;
+            self.announcements.health(Health::Writable);
+        }
         self.announcements.heads(&self.batch.heads);
         if self.batch.jobs_changed {
             self.announcements.revision(self.batch.revision);
@@ -297,6 +353,7 @@ impl Writer {
         }
         // A request that set this may be undone; one look finds out.
         self.batch.purge_pending = true;
+        self.unproven = true;
     }
 
     /// Deletes content whose last artifact went with this COMMIT.

@@ -7,6 +7,7 @@
 //! - [`Collector`]: an OpenTelemetry collector that shows what it was sent.
 //! - [`TestClock`]: wall-clock time that moves when the test says so.
 //! - [`sample_repository`]: a real git repository with a failing test and the edit that makes it pass.
+//! - [`SmallDisk`]: a disk to fill, or a loud word that this machine has none; [`skipped`] is that word.
 //! - [`eventually`]: waits for something another task does, up to a deadline.
 //!
 //! Everything here panics with a sentence when it cannot do its part, because a test has nobody to hand an error to.
@@ -20,6 +21,7 @@ mod gate;
 mod outbound;
 mod repository;
 mod scripted_model;
+mod small_disk;
 
 pub use clock::TestClock;
 pub use collector::{Collector, Span};
@@ -30,3 +32,4 @@ pub use gate::Gate;
 pub use outbound::Tripwire;
 pub use repository::{SampleRepository, sample_repository};
 pub use scripted_model::{Dialect, Received, Script, ScriptedModel, ServedModel, Turn};
+pub use small_disk::{SmallDisk, skipped};

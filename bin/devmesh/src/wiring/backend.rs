@@ -141,7 +141,13 @@ impl Backend {
             books,
             collecting,
         };
-        backend.write_address()?;
+        // The last of its files, and one that can be done without: on a full disk people have to get in to delete something.
+        match backend.write_address() {
+            Err(BackendError::File { path, source }) if source.kind() == ErrorKind::StorageFull => {
+                tracing::warn!(error = %source, path = %path.display(), "the address is not written down; name it with --url");
+            }
+            written => written?,
+        }
         Ok(backend)
     }
 

@@ -205,7 +205,7 @@ impl Tokens {
         let audit = audit(caller, self.clock.now(), "token.delete", &entry.row);
         let principal = entry.principal;
         self.store
-            .write(move |transaction| -> Result<(), store::Error> {
+            .relieve(move |transaction| -> Result<(), store::Error> {
                 transaction.delete_token(id)?;
                 transaction.delete_key_policy(principal)?;
                 transaction.audit(&audit)
@@ -231,9 +231,9 @@ impl Tokens {
         let audit = audit(&by_the_program, now, "token.create", &row);
         let (written, gone) = (row.clone(), earlier.iter().map(|entry| entry.id).collect::<Vec<_>>());
         self.store
-            .write(move |transaction| -> Result<(), store::Error> {
-                for id in gone {
-                    transaction.delete_token(id)?;
+            .relieve(move |transaction| -> Result<(), store::Error> {
+                for id in &gone {
+                    transaction.delete_token(*id)?;
                 }
                 transaction.insert_token(&written)?;
                 transaction.audit(&audit)
@@ -285,7 +285,7 @@ pub async fn ensure_admin_token(
     let by_the_program = Caller { principal: row.principal, scope: Scope::Admin, request: RequestId::new(now) };
     let audit = audit(&by_the_program, now, "token.create", &row);
     store
-        .write(move |transaction| -> Result<(), store::Error> {
+        .relieve(move |transaction| -> Result<(), store::Error> {
             transaction.insert_token(&row)?;
             transaction.audit(&audit)
         })

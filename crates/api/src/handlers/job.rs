@@ -3,6 +3,7 @@ pub mod create;
 pub mod delete;
 pub mod events;
 pub mod get;
+pub mod known;
 pub mod list;
 pub mod retry;
 pub mod verify;

@@ -43,6 +43,7 @@ const TABLE: &[Row] = &[
     row("get", "/api/v1/jobs", READS),
     row("get", "/api/v1/jobs/{id}", READS),
     row("delete", "/api/v1/jobs/{id}", COMMANDS),
+    row("post", "/api/v1/jobs/known", AGENT),
     row("post", "/api/v1/jobs/{id}/cancel", COMMANDS),
     row("post", "/api/v1/jobs/{id}/retry", COMMANDS),
     row("get", "/api/v1/jobs/{id}/events", READS_AND_AGENTS),
@@ -124,6 +125,7 @@ impl Row {
         }
         Some(match self.path {
             "/api/v1/jobs" if self.method == "post" => json!({"kind": "ask", "task": "x"}),
+            "/api/v1/jobs/known" => json!({"job_ids": []}),
             "/api/v1/tokens" if self.method == "post" => json!({"name": "x", "scope": "viewer"}),
             "/api/v1/tokens/{id}/policy" if self.method == "put" => json!({"requests_per_minute": 1}),
             "/api/v1/routes/{name}/explain" => json!({}),

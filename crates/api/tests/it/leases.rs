@@ -54,6 +54,25 @@ async fn nothing_to_do_is_no_content_and_a_released_job_goes_to_the_next() {
 }
 
 #[tokio::test]
+async fn an_agent_learns_which_jobs_were_deleted() {
+    let app = TestApp::start().await;
+    let (over, deleted) = (app.leased_job().await, app.leased_job().await);
+    app.finish(&over).await;
+    app.finish(&deleted).await;
+    let path = format!("/api/v1/jobs/{}", deleted.job_id);
+    let gone = app.request(Method::DELETE, &path, Scope::Admin).send().await.unwrap();
+    assert_eq!(gone.status(), StatusCode::NO_CONTENT);
+    let running = app.leased_job().await;
+    let ask = json!({"job_ids": [running.job_id, deleted.job_id, over.job_id]});
+    let answer: Value = parsed(app.post("/api/v1/jobs/known", Scope::Agent, &ask), StatusCode::OK).await;
+    assert_eq!(answer, json!({"known": [running.job_id, over.job_id]}));
+
+    let too_many = json!({"job_ids": vec![over.job_id; 1_001]});
+    let refused = problem(app.post("/api/v1/jobs/known", Scope::Agent, &too_many)).await;
+    assert_eq!((refused.code, refused.errors[0].pointer.as_str()), (ErrorCode::InvalidRequest, "/job_ids"));
+}
+
+#[tokio::test]
 async fn a_cancelled_job_tells_the_agent_at_its_next_heartbeat() {
     let app = TestApp::start().await;
     let lease = app.leased_job().await;

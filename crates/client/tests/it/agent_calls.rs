@@ -10,7 +10,7 @@ use axum::{
 use client::{Client, Error, Upload};
 use domain::{ErrorCode, JobId, WorkerId};
 use futures_util::StreamExt;
-use protocol::{AppendEvents, Appended, EventBody, LeaseRequest, ModelCall};
+use protocol::{AppendEvents, Appended, EventBody, KnownJobs, KnownJobsRequest, LeaseRequest, ModelCall};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
@@ -88,6 +88,24 @@ async fn no_job_is_not_an_error() {
     let server = Server::start(router).await;
     let request = LeaseRequest { worker_id: WorkerId(uuid::Uuid::nil()), worker_name: "w".into(), wait_ms: 0 };
     assert_eq!(server.client().lease(&request).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn however_many_jobs_are_asked_about_in_pieces() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let sizes = asked.clone();
+    let route = post(async move |Json(mut body): Json<KnownJobsRequest>| {
+        sizes.lock().unwrap().push(body.job_ids.len());
+        body.job_ids.retain(|job| job.0.as_u128() % 2 == 0);
+        Json(KnownJobs { known: body.job_ids })
+    });
+    let server = Server::start(Router::new().route("/api/v1/jobs/known", route)).await;
+    let jobs: Vec<_> = (0..2_001).map(|number| JobId(uuid::Uuid::from_u128(number))).collect();
+    let known = server.client().known_jobs(&jobs).await.unwrap();
+    assert_eq!(*asked.lock().unwrap(), [1_000, 1_000, 1]);
+    assert_eq!(known, jobs.into_iter().step_by(2).collect::<Vec<_>>());
+    assert_eq!(server.client().known_jobs(&[]).await.unwrap(), []);
+    assert_eq!(asked.lock().unwrap().len(), 3, "nothing is asked for nothing");
 }
 
 type Uploads = Arc<Mutex<Vec<(Vec<u8>, String, String)>>>;

@@ -5,6 +5,7 @@ use crate::{
     Caller, Error, Handle,
     event::to_store,
     handle::{found, record},
+    last_words,
     lifecycle::{Ending, close},
 };
 use domain::{JobId, JobState};
@@ -13,29 +14,28 @@ use store::{JobRow, Transaction};
 
 /// What a job may hand back in its row: answer and closing words (bytes). Longer results are artifacts.
 const RESULT_BYTES: usize = 4 << 20;
-/// Closing words of a failure (bytes). Long enough for the end of a compiler's output.
-const FAILURE_BYTES: usize = 16 << 10;
 
 impl Handle {
     /// Records the one outcome of the job. A job that somebody cancelled ends as cancelled, whatever the outcome says,
     /// and keeps the result. The same words again, after an answer that got lost, are harmless.
     pub async fn finish(&self, caller: &Caller, job: JobId, finish: FinishJob) -> Result<Job, Error> {
         let fence = Fence::new(caller, job, finish.attempt)?;
-        check(&finish.outcome)?;
+        let outcome = last_words::fit_outcome(finish.outcome);
+        check(&outcome)?;
         let (now, ran_ms) = (self.shared.now(), self.shared.live.ran_ms(job, finish.attempt));
         let finish = move |transaction: &mut Transaction<'_>| {
             let row = found(transaction, job)?;
-            if row.state.is_terminal() && fence.was_last(&row) && repeats(&row, &finish.outcome)? {
+            if row.state.is_terminal() && fence.was_last(&row) && repeats(&row, &outcome)? {
                 return Ok(row);
             }
             let mut row = fence.check(transaction)?;
             row.running_ms = ran_ms.unwrap_or(row.running_ms);
-            let ending = ending(&row, finish.outcome)?;
+            let ending = ending(&row, outcome.clone())?;
             let closed = close(&mut row, Actor::Agent, now, ending)?;
             record(transaction, &row, &[closed])
         };
         self.carry_through(async move |shared| {
-            let row = shared.store.write(finish).await?;
+            let row = shared.store.relieve(finish).await?;
             shared.live.end(job, fence.attempt);
             shared.freed(&row);
             shared.view(row)
@@ -45,17 +45,11 @@ impl Handle {
 }
 
 fn check(outcome: &Outcome) -> Result<(), Error> {
-    let (result, message) = parts(outcome);
+    let (result, _) = parts(outcome);
     let bytes = to_store(result)?.len();
     if bytes > RESULT_BYTES {
         let detail = format!("is {bytes} bytes; {RESULT_BYTES} are allowed. Hand the rest in as an artifact");
         return Err(Error::invalid("/outcome/result", detail));
-    }
-    if message.is_some_and(|message| message.len() > FAILURE_BYTES) {
-        return Err(Error::invalid(
-            "/outcome/message",
-            format!("is longer than {FAILURE_BYTES} bytes; say it shorter"),
-        ));
     }
     Ok(())
 }

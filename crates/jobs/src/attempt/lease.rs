@@ -181,7 +181,7 @@ impl Shared {
     /// The worker left before it heard of its job, so nothing was done: the attempt does not count.
     async fn give_back(&self, fence: Fence) {
         let now = self.now();
-        let row = self.store.write(move |transaction| {
+        let row = self.store.relieve(move |transaction| {
             let mut row = fence.check(transaction)?;
             let event = hand_back(&mut row, now, "the worker went away before it was told of the job")?;
             record(transaction, &row, &[event])

@@ -4,8 +4,9 @@ use super::Fence;
 use crate::{
     Caller, Error, Handle,
     handle::record,
+    last_words,
     lifecycle::{Failure, fail_attempt, hand_back},
-    validate::Mistakes,
+    validate::MESSAGE_BYTES,
 };
 use domain::JobId;
 use protocol::{Job, ReleaseJob, RequeueCause};
@@ -15,10 +16,7 @@ impl Handle {
     /// Ends the attempt and not the job: somebody else goes on, at once or after a backoff if the attempt failed.
     pub async fn release(&self, caller: &Caller, job: JobId, release: ReleaseJob) -> Result<Job, Error> {
         let fence = Fence::new(caller, job, release.attempt)?;
-        let mut mistakes = Mistakes::default();
-        mistakes.message("/message", &release.message);
-        mistakes.into_result()?;
-
+        let message = last_words::fit(&release.message, MESSAGE_BYTES);
         let (now, backoff) = (self.shared.now(), self.shared.options.backoff);
         let ran_ms = self.shared.live.ran_ms(job, release.attempt);
         let release = move |transaction: &mut Transaction<'_>| {
@@ -26,15 +24,15 @@ impl Handle {
             row.running_ms = ran_ms.unwrap_or(row.running_ms);
             let event = if release.failed {
                 let delay = backoff.after_failure(row.attempts_failed.saturating_add(1));
-                let failure = Failure { cause: RequeueCause::AttemptFailed, message: &release.message, delay };
+                let failure = Failure { cause: RequeueCause::AttemptFailed, message: &message, delay };
                 fail_attempt(&mut row, now, &failure)?
             } else {
-                hand_back(&mut row, now, &release.message)?
+                hand_back(&mut row, now, &message)?
             };
             record(transaction, &row, &[event])
         };
         self.carry_through(async move |shared| {
-            let row = shared.store.write(release).await?;
+            let row = shared.store.relieve(release).await?;
             shared.live.end(job, fence.attempt);
             shared.freed(&row);
             shared.view(row)

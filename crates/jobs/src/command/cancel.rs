@@ -45,13 +45,13 @@ impl Handle {
                 events.extend(withdraw_approvals(transaction, &row, now)?);
             }
             if row.state != JobState::Running {
-                events.push(close(&mut row, Actor::User, now, Ending::cancelled(cancel.message))?);
+                events.push(close(&mut row, Actor::User, now, Ending::cancelled(cancel.message.clone()))?);
             }
             transaction.audit(&audit(&caller, now, "job.cancel", job))?;
             record(transaction, &row, &events)
         };
         self.carry_through(async move |shared| {
-            let row = shared.store.write(cancel).await?;
+            let row = shared.store.relieve(cancel).await?;
             if row.state == JobState::Running {
                 shared.live.stop(job, row.attempt, StopCause::Cancelled, shared.stop_grace());
             }

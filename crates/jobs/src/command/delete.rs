@@ -9,7 +9,7 @@ impl Handle {
     pub async fn delete(&self, caller: &Caller, job: JobId) -> Result<(), Error> {
         caller.must_be(Scope::User)?;
         let (caller, now) = (*caller, self.shared.now());
-        let deleted = self.shared.store.write(move |transaction| {
+        let deleted = self.shared.store.relieve(move |transaction| {
             let row = found(transaction, job)?;
             if !caller.sees(&row) {
                 return Err(Error::no_job(job));

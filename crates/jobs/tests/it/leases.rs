@@ -5,7 +5,7 @@ use crate::mesh::{
 };
 use domain::{FailureReason, JobState, Scope};
 use jobs::{Error, Options};
-use protocol::{Control, EventBody, Heartbeat, RequeueCause};
+use protocol::{Control, EventBody, FinishJob, Heartbeat, JobResult, Outcome, ReleaseJob, RequeueCause};
 use serde_json::json;
 use std::{
     collections::{HashMap, HashSet},
@@ -59,6 +59,31 @@ async fn lost_leases_use_up_attempts_and_the_end_says_so() {
     let types = mesh.types(id).await;
     assert_eq!(types.iter().filter(|name| *name == "job.leased").count(), 3);
     assert_eq!(types.last().unwrap(), "closed");
+}
+
+/// The message quotes what commands and models said; a job is not lost over a character nobody chose.
+#[tokio::test(start_paused = true)]
+async fn last_words_are_kept_whatever_is_in_them() {
+    let mesh = Mesh::new().await;
+    let foreign = format!("make said:\n\t\u{1b}[31merror\0\r\n{}", "é".repeat(20_000));
+    let lease = mesh.running(ask("x")).await;
+    let release = ReleaseJob { attempt: lease.attempt, message: foreign.clone(), failed: true };
+    let job = mesh.handle.release(&mesh.agent, lease.job_id, release).await.unwrap();
+    let told = job.message.unwrap();
+    assert!(told.starts_with("make said:\n\t\u{fffd}[31merror\u{fffd}\néé"), "{told}");
+    assert!(told.len() <= 2048 && told.ends_with("bytes in all]"), "{told}");
+
+    pass(BACKOFF).await;
+    let lease = mesh.lease().await;
+    let (reason, result) = (FailureReason::Error, JobResult::default());
+    let outcome = Outcome::Failed { reason, message: foreign, result };
+    let finish = FinishJob { attempt: lease.attempt, outcome };
+    let job = mesh.handle.finish(&mesh.agent, lease.job_id, finish.clone()).await.unwrap();
+    let told = job.message.clone().unwrap();
+    assert!(told.starts_with("make said:\n\t\u{fffd}[31merror\u{fffd}\néé"), "{told}");
+    assert!(told.len() <= 16 << 10 && told.ends_with("bytes in all]"));
+    assert_eq!(mesh.handle.finish(&mesh.agent, lease.job_id, finish).await.unwrap(), job, "said again, it is the same");
+    assert!(mesh.handle.verify(&mesh.user, lease.job_id).await.unwrap().intact);
 }
 
 #[tokio::test(start_paused = true)]

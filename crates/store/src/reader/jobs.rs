@@ -24,6 +24,7 @@ macro_rules! select_job {
 pub(super) const BY_ID: &str = select_job!("WHERE j.id = ?1");
 pub(super) const HEAD_BY_ID: &str = "SELECT principal, state, attempt, worker_principal, producer_seq, head_seq, \
      retained_after FROM jobs WHERE id = ?1";
+pub(super) const EXISTS: &str = "SELECT 1 FROM jobs WHERE id = ?1";
 pub(super) const BY_KEY: &str = select_job!("WHERE j.job_key = ?1");
 pub(super) const CHANGED_AFTER: &str = select_job!("WHERE j.revision > ?1 ORDER BY j.revision LIMIT ?2");
 pub(super) const RUNNING: &str = select_job!("WHERE j.state = 'running' ORDER BY j.kind, j.id");
@@ -70,6 +71,10 @@ impl Reader<'_> {
             });
             head.optional()
         })
+    }
+
+    pub fn has_job(&self, id: JobId) -> Result<bool, Error> {
+        self.run(|connection| connection.prepare_cached(EXISTS)?.exists([id.blob()]))
     }
 
     /// A page of jobs, newest first.

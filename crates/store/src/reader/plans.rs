@@ -21,6 +21,7 @@ fn plan(connection: &Connection, sql: &str) -> Vec<String> {
 const SEARCHES: &[&str] = &[
     jobs::BY_ID,
     jobs::HEAD_BY_ID,
+    jobs::EXISTS,
     jobs::BY_KEY,
     jobs::CHANGED_AFTER,
     jobs::RUNNING,

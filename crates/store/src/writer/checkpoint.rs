@@ -8,7 +8,7 @@
 //! half-way gives none of it back: the space an operator has just freed would go into a database that is no further,
 //! beside a log that is no shorter, and writes would stay refused.
 
-use crate::{connection::PAGE_BYTES, limits};
+use crate::{connection::PAGE_BYTES, limits, reserve::disk};
 use rusqlite::{Connection, config::DbConfig};
 use std::{path::PathBuf, time::Duration};
 
@@ -96,9 +96,11 @@ impl Checkpoints {
 
     /// `None` when the system does not say.
     fn free_bytes(&self) -> Option<u64> {
-        let disk = nix::sys::statvfs::statvfs(&self.database).ok()?;
-        // 32 bits wide on macOS, 64 on Linux.
-        Some((disk.blocks_available() as u64).saturating_mul(disk.fragment_size() as u64))
+        disk(&self.database).ok().map(|(free, _)| free)
+    }
+
+    pub(super) fn log_is_empty(&self) -> bool {
+        self.pages == 0
     }
 
     /// Pages in the log afterwards; `None` when that could not be found out.

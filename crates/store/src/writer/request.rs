@@ -14,34 +14,48 @@ pub(crate) enum Verdict {
     Undo,
 }
 
+/// What a request is for, which decides what becomes of it on a full disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    Ordinary,
+    /// Ends work or frees space: may use the reserve, and is run again on it.
+    Relief,
+}
+
 pub(crate) trait Request: Send {
-    /// Once, on the writer thread.
+    fn class(&self) -> Class;
+    /// On the writer thread. Again after a failed COMMIT if it is for relief.
     fn run(&mut self, transaction: &mut Transaction<'_>) -> Verdict;
     /// After the COMMIT, or after its failure.
     fn answer(self: Box<Self>, committed: Result<(), Failure>);
 }
 
 pub(crate) struct Pending<T, E, F> {
-    work: Option<F>,
+    class: Class,
+    work: F,
     outcome: Option<Result<T, E>>,
     reply: oneshot::Sender<Result<T, E>>,
 }
 
 impl<T, E, F> Pending<T, E, F> {
-    pub(crate) fn new(work: F) -> (Self, oneshot::Receiver<Result<T, E>>) {
+    pub(crate) fn new(class: Class, work: F) -> (Self, oneshot::Receiver<Result<T, E>>) {
         let (reply, answer) = oneshot::channel();
-        (Self { work: Some(work), outcome: None, reply }, answer)
+        (Self { class, work, outcome: None, reply }, answer)
     }
 }
 
 impl<T, E, F> Request for Pending<T, E, F>
 where
-    F: FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send,
+    F: FnMut(&mut Transaction<'_>) -> Result<T, E> + Send,
     T: Send,
     E: From<Error> + Send,
 {
+    fn class(&self) -> Class {
+        self.class
+    }
+
     fn run(&mut self, transaction: &mut Transaction<'_>) -> Verdict {
-        let Some(work) = self.work.take() else { return Verdict::Undo };
+        let work = &mut self.work;
         // What the closure left half-done is rolled back with its savepoint, so nothing broken is seen afterwards.
         let outcome = catch_unwind(AssertUnwindSafe(|| work(transaction)))
             .unwrap_or_else(|panic| Err(Error::Panicked(panic_message(panic.as_ref())).into()));

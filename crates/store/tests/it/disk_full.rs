@@ -1,59 +1,18 @@
 //! A disk with no room left: said clearly, survived, and over by itself.
 
-use crate::support::{append, assert_whole, event, log, new_job, until};
+use crate::support::{append, assert_whole, at, event, log, new_job, until, write};
 use bytes::Bytes;
 use domain::{CanonicalJson, JobId};
 use rusqlite::Connection;
-use std::{
-    fs::File,
-    io::Write,
-    path::{Path, PathBuf},
-    process::Command,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
-use store::{BLOB_FOLDER, DATABASE_FILE, Error, Health, NewEvent, Options, Store};
-use tempfile::TempDir;
+use store::{ArtifactRow, BLOB_FOLDER, DATABASE_FILE, Error, Health, NewEvent, Options, RESERVE_FILE, Store};
+use testkit::SmallDisk;
 
-/// A small disk of its own, unmounted in the end.
-struct SmallDisk(TempDir);
-
-impl SmallDisk {
-    /// `None` where this user may not mount, or there is nothing to mount.
-    fn mount() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let kind = ["-t", "tmpfs", "-o", "size=6m,mode=700", "small"];
-        let mounted = Command::new("mount").args(kind).arg(folder.path()).output();
-        match mounted {
-            Ok(output) if output.status.success() => Some(Self(folder)),
-            _ => None,
-        }
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.path().join("filler")
-    }
-
-    /// Somebody else's file, to be deleted later.
-    fn occupy(&self, bytes: usize) {
-        std::fs::write(self.filler(), vec![0; bytes]).unwrap();
-    }
-
-    /// Takes every free byte.
-    fn fill(&self) {
-        let mut filler = File::options().append(true).create(true).open(self.filler()).unwrap();
-        while filler.write(&[0; 4_096]).is_ok_and(|written| written > 0) {}
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg("--lazy").arg(self.path()).status();
-        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.path().display());
-    }
-}
+/// Enough for an empty data folder, few enough to fill at once.
+const DISK_KIB: u32 = 6 << 10;
 
 fn large_event(number: u64) -> NewEvent {
     let payload = CanonicalJson::of(&serde_json::json!({"number": number, "text": "x".repeat(10_000)})).unwrap();
@@ -75,12 +34,7 @@ async fn append_until_full(store: Store, job: JobId) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_writes_keeps_reads_and_is_over_when_space_returns() {
-    let Some(disk) = SmallDisk::mount() else {
-        println!(
-            "skipped: a_full_disk_refuses_writes_keeps_reads_and_is_over_when_space_returns cannot mount a disk here"
-        );
-        return;
-    };
+    let Some(disk) = SmallDisk::mount(DISK_KIB) else { return };
     disk.occupy(2 << 20);
     let data = disk.path().join("data");
     let store = Store::open(Options::new(&data)).await.unwrap();
@@ -107,7 +61,7 @@ async fn a_full_disk_refuses_writes_keeps_reads_and_is_over_when_space_returns()
         assert_eq!(events.len() as u64, *acknowledged, "reads go on and show what was acknowledged, no more");
     }
 
-    std::fs::remove_file(disk.filler()).unwrap();
+    disk.empty();
     until("the store finds the space by itself", async || store.health().is_writable()).await;
     for (job, acknowledged) in jobs.iter().zip(&acknowledged) {
         assert_eq!(append(&store, *job, 1).await.unwrap(), acknowledged + 1);
@@ -129,10 +83,7 @@ async fn a_full_disk_refuses_writes_keeps_reads_and_is_over_when_space_returns()
 /// Everyone in a batch is told when its COMMIT has no room, also those whose own writes were small.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_does_not_fit_is_refused_as_a_whole() {
-    let Some(disk) = SmallDisk::mount() else {
-        println!("skipped: a_batch_that_does_not_fit_is_refused_as_a_whole cannot mount a disk here");
-        return;
-    };
+    let Some(disk) = SmallDisk::mount(DISK_KIB) else { return };
     let store = Store::open(Options::new(disk.path().join("data"))).await.unwrap();
     let (small, large) = (new_job(&store).await, new_job(&store).await);
     let mut waiting = Vec::new();
@@ -166,5 +117,142 @@ async fn a_batch_that_does_not_fit_is_refused_as_a_whole() {
     // There was room for small things all along, so the next one works, on a fresh connection.
     until("a small write works again", async || append(&store, small, 9).await.is_ok()).await;
     assert_eq!(store.health(), Health::Writable);
+    store.close().await;
+}
+
+/// A store on a disk that has no byte left, and one of its jobs, which has a large artifact.
+async fn full(disk: &SmallDisk) -> (Store, JobId) {
+    let store = Store::open(Options::new(disk.path().join("data"))).await.unwrap();
+    let job = new_job(&store).await;
+    let blob = store.blobs().put_bytes(Bytes::from(vec![7; 2 << 20])).await.unwrap();
+    let artifact = ArtifactRow {
+        job_id: job,
+        name: "output".into(),
+        media_type: "text/plain".into(),
+        bytes: blob.bytes,
+        sha256: blob.sha256,
+        attempt: 1,
+        created_at: at(1),
+    };
+    write(&store, move |transaction| transaction.put_artifact(&artifact)).await;
+    until("a small write is refused", async || {
+        disk.fill();
+        matches!(append(&store, job, 0).await, Err(Error::StorageFull(_)))
+    })
+    .await;
+    (store, job)
+}
+
+async fn relieve(store: &Store, job: JobId, number: u64) -> Result<u64, Error> {
+    let appended = store.relieve(move |transaction| transaction.append(job, &[event(number)]));
+    appended.await.map(|cursor: domain::Cursor| cursor.seq)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_work_and_frees_space_is_written_on_a_full_disk() {
+    let Some(disk) = SmallDisk::mount(DISK_KIB) else { return };
+    let (store, job) = full(&disk).await;
+    let before = log(&store, job).await.len() as u64;
+    for number in 1..=5 {
+        assert_eq!(relieve(&store, job, number).await.unwrap(), before + number, "the first needs the reserve");
+    }
+    // What was released is not for others.
+    for number in 0..50 {
+        let refused = append(&store, job, number).await.unwrap_err();
+        assert!(matches!(&refused, Error::StorageFull(reason) if reason.contains("KiB are free")), "{refused}");
+    }
+    let content = store.blobs().put_bytes(Bytes::from_static(b"small")).await;
+    assert!(matches!(content, Err(Error::StorageFull(_))), "{content:?}");
+    assert!(!store.health().is_writable(), "relief is no recovery");
+    assert_eq!(relieve(&store, job, 6).await.unwrap(), before + 6);
+    assert_whole(&store, job).await;
+
+    // Deleting makes room, and everything goes on by itself.
+    let kept = store.relieve(|transaction| {
+        let mut job = crate::support::job(9);
+        job.id = JobId::new(at(9));
+        transaction.insert_job(&job)?;
+        Ok::<_, Error>(job.id)
+    });
+    let kept = kept.await.unwrap();
+    store.relieve(move |transaction| transaction.delete_job(job)).await.unwrap();
+    until("there is room again", async || store.health().is_writable()).await;
+    assert_eq!(append(&store, kept, 1).await.unwrap(), 1);
+    assert!(store.blobs().put_bytes(Bytes::from_static(b"small")).await.is_ok());
+    store.close().await;
+}
+
+/// A runaway command takes every byte the moment it is free.
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_who_never_stops_filling_the_disk_does_not_get_the_reserve() {
+    let Some(disk) = SmallDisk::mount(DISK_KIB) else { return };
+    let (store, job) = full(&disk).await;
+    let disk = Arc::new(disk);
+    let (filling, stop) = (disk.clone(), Arc::new(AtomicBool::new(false)));
+    let stopped = stop.clone();
+    let runaway = std::thread::spawn(move || {
+        while !stopped.load(Ordering::Relaxed) {
+            filling.fill();
+        }
+    });
+    let before = log(&store, job).await.len() as u64;
+    let mut written = Vec::new();
+    for number in 1..=8 {
+        written.push(relieve(&store, job, number).await);
+    }
+    stop.store(true, Ordering::Relaxed);
+    runaway.join().unwrap();
+    let written: Vec<_> = written.into_iter().map(Result::unwrap).collect();
+    assert_eq!(written, (before + 1..=before + 8).collect::<Vec<_>>());
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_opened_read_and_relieved_after_a_restart() {
+    let Some(disk) = SmallDisk::mount(DISK_KIB) else { return };
+    let (store, job) = full(&disk).await;
+    let acknowledged = log(&store, job).await.len() as u64;
+    let mut store = store;
+    // Again and again, as a supervisor does it; each time with no byte left.
+    for number in 1..=3 {
+        store.close().await;
+        disk.fill();
+        store = Store::open(Options::new(disk.path().join("data"))).await.unwrap();
+        let health = store.health();
+        assert!(matches!(&health, Health::NotWritable { reason } if reason.contains("full")), "{health:?}");
+        assert!(matches!(append(&store, job, 0).await, Err(Error::StorageFull(_))));
+        assert_eq!(log(&store, job).await.len() as u64, acknowledged + number - 1, "start {number}");
+        assert_eq!(relieve(&store, job, number).await.unwrap(), acknowledged + number, "start {number}");
+    }
+    store.relieve(move |transaction| transaction.delete_job(job)).await.unwrap();
+    until("there is room again", async || store.health().is_writable()).await;
+    let reserve = std::fs::metadata(disk.path().join("data").join(RESERVE_FILE)).unwrap();
+    assert_eq!(reserve.len(), 4_096 + (512 << 10), "it is whole again");
+    store.close().await;
+}
+
+/// Whoever would fit alone is not refused because of others in the batch.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_in_the_same_batch_does_not_stop_relief() {
+    let Some(disk) = SmallDisk::mount(DISK_KIB) else { return };
+    let store = Store::open(Options::new(disk.path().join("data"))).await.unwrap();
+    let (small, large) = (new_job(&store).await, new_job(&store).await);
+    let (go_on, held) = std::sync::mpsc::channel::<()>();
+    let mut holding = Box::pin(store.write(move |_| held.recv().map_err(|_| Error::Closed)));
+    assert!(crate::support::is_waiting(holding.as_mut()).await);
+    let mut first = Box::pin(relieve(&store, small, 1));
+    assert!(crate::support::is_waiting(first.as_mut()).await);
+    let flood: Vec<_> = (0..2_000).map(large_event).collect();
+    let mut flooding = Box::pin(store.write(move |transaction| transaction.append(large, &flood)));
+    assert!(crate::support::is_waiting(flooding.as_mut()).await);
+    let mut last = Box::pin(relieve(&store, small, 2));
+    assert!(crate::support::is_waiting(last.as_mut()).await);
+    go_on.send(()).unwrap();
+    holding.await.ok();
+    let outcome: Result<_, Error> = flooding.await;
+    assert!(matches!(outcome, Err(Error::StorageFull(_))), "{outcome:?}");
+    assert_eq!((first.await.unwrap(), last.await.unwrap()), (1, 2));
+    until("everything goes on", async || store.health().is_writable()).await;
+    assert_eq!(log(&store, small).await.len(), 2, "nothing is written twice");
     store.close().await;
 }

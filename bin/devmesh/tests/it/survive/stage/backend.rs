@@ -23,6 +23,15 @@ pub(crate) struct Backend {
     pub(crate) ready_after: Duration,
 }
 
+/// When a start counts as done.
+#[derive(Clone, Copy)]
+enum Until {
+    /// `/readyz` says ok.
+    Ready,
+    /// `/healthz` does.
+    Answers,
+}
+
 impl Backend {
     /// Starts `devmesh serve` on a free port, with a lease of three seconds so that takeovers are quick.
     pub(crate) async fn start(folder: &Path) -> Result<Self> {
@@ -33,17 +42,21 @@ impl Backend {
     /// The same with an Ollama server at `model_url`.
     pub(crate) async fn start_with_model(folder: &Path, model_url: &str) -> Result<Self> {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        Self::start_on(folder, port, model_url).await
+        Self::start_on(folder, port, model_url, Until::Ready).await
     }
 
-    async fn start_on(folder: &Path, port: u16, model_url: &str) -> Result<Self> {
+    async fn start_on(folder: &Path, port: u16, model_url: &str, until: Until) -> Result<Self> {
         let started = Instant::now();
         let child =
             command(folder, port).env("OLLAMA_BASE_URL", model_url).spawn().context("cannot start the backend")?;
         let mut backend =
             Self { child, folder: folder.into(), port, model_url: model_url.into(), ready_after: Duration::ZERO };
         let probe = Client::new(Options::new(backend.url(), ""))?;
-        while probe.ready().await.is_err() {
+        let answers = async || match until {
+            Until::Ready => probe.ready().await.is_ok(),
+            Until::Answers => probe.health().await.is_ok(),
+        };
+        while !answers().await {
             if let Some(status) = backend.child.try_wait()? {
                 let log = std::fs::read_to_string(log_file(folder))?;
                 anyhow::bail!("the backend ended with {status} instead of starting: {log}");
@@ -58,7 +71,17 @@ impl Backend {
     /// SIGKILL, then a new process on the same folder and port.
     pub(crate) async fn kill_and_restart(&mut self) -> Result<()> {
         self.kill()?;
-        *self = Self::start_on(&self.folder.clone(), self.port, &self.model_url.clone()).await?;
+        self.start_again(Until::Ready).await
+    }
+
+    /// The same where it cannot be ready, but must answer.
+    pub(crate) async fn kill_and_restart_degraded(&mut self) -> Result<()> {
+        self.kill()?;
+        self.start_again(Until::Answers).await
+    }
+
+    async fn start_again(&mut self, until: Until) -> Result<()> {
+        *self = Self::start_on(&self.folder.clone(), self.port, &self.model_url.clone(), until).await?;
         Ok(())
     }
 
