@@ -12,6 +12,7 @@ use std::{
     os::{fd::OwnedFd, unix::net::UnixStream as Pair},
     path::{Component, Path},
     process::Stdio,
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 use tokio::{
@@ -91,6 +92,10 @@ impl Sandbox {
             layers,
             limits: self.options.limits,
             other_processes: if is_shared { platform::processes_of(user) } else { 0 },
+            control_group: match (&self.control_groups, layers.control_group) {
+                (Some(parent), true) => Some(text(&parent.join(group_name()))?),
+                _ => None,
+            },
             identity: super::Owner::NOBODY,
             shell: shell().to_owned(),
             script: command.script.clone(),
@@ -106,6 +111,12 @@ impl Sandbox {
 /// Models write for bash whatever they are told.
 fn shell() -> &'static str {
     if Path::new("/bin/bash").exists() { "/bin/bash" } else { "/bin/sh" }
+}
+
+/// Of a control group that no other command on this machine has now.
+fn group_name() -> String {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    format!("{}{}-{}", platform::GROUP, std::process::id(), MADE.fetch_add(1, Ordering::Relaxed))
 }
 
 fn text(path: &Path) -> Result<String, Error> {
@@ -186,6 +197,7 @@ pub(super) async fn start(
         Message::Ended(status) if status & 0x7f == 0 => Ending::Exited(status >> 8 & 0xff),
         Message::Ended(status) => Ending::Signalled(status & 0x7f),
         Message::TimedOut => Ending::TimedOut,
+        Message::OutOfMemory(had_bytes) => Ending::OutOfMemory { had_bytes, limit_bytes: policy.limits.memory_bytes },
         Message::Cancelled | Message::Landlock(_) => Ending::Cancelled,
     };
     Ok((Ok(Finished { ending, duration, stdout_bytes, stderr_bytes }), landlock))
