@@ -61,7 +61,10 @@ fn find_with(options: &Options, users: &str) -> Toolchain {
     let named = known("RUSTUP_HOME").map(PathBuf::from);
     for rustup in named.into_iter().chain(homes.into_iter().map(|home| home.join(".rustup"))) {
         if found.offer(&rustup.join("toolchains")) {
-            found.offer(&rustup.join("settings.toml"));
+            // rustup makes the second whenever it is not there, before it does anything.
+            for part in ["settings.toml", "update-hashes"] {
+                found.offer(&rustup.join(part));
+            }
             environment.extend(rustup.to_str().map(|path| ("RUSTUP_HOME".to_owned(), path.to_owned())));
             break;
         }

@@ -38,19 +38,8 @@ pub(super) fn enter(files: &Files) -> Result<(), String> {
     mount(Some("tmpfs"), base, Some("tmpfs"), quiet, Some(ROOT))
         .map_err(failed("mounting the root on", &files.root))?;
 
-    let mut parts = parts(files);
-    // A folder comes before what lies in it, and a link before what leads through it.
-    parts.sort_by_key(|part| (part.path.components().count(), part.path));
-    for part in &parts {
-        place(base, part)?;
-    }
-
     let inside = |path: &str| base.join(path);
-    for (name, target) in
-        [("dev/fd", "/proc/self/fd"), ("dev/stdin", "fd/0"), ("dev/stdout", "fd/1"), ("dev/stderr", "fd/2")]
-    {
-        symlink(target, inside(name)).map_err(failed("linking", name))?;
-    }
+    // Before all else: a workspace may lie in the machine's shared memory.
     for (name, kind, options) in [("dev/shm", "tmpfs", Some(SHARED_MEMORY)), ("proc", "proc", None)] {
         let target = inside(name);
         fs::create_dir_all(&target).map_err(failed("making the folder", name))?;
@@ -58,6 +47,18 @@ pub(super) fn enter(files: &Files) -> Result<(), String> {
             .map_err(failed("mounting", name))?;
     }
 
+    let mut parts = parts(files);
+    // A folder comes before what lies in it, and a link before what leads through it.
+    parts.sort_by_key(|part| (part.path.components().count(), part.path));
+    for part in &parts {
+        place(base, part)?;
+    }
+
+    for (name, target) in
+        [("dev/fd", "/proc/self/fd"), ("dev/stdin", "fd/0"), ("dev/stdout", "fd/1"), ("dev/stderr", "fd/2")]
+    {
+        symlink(target, inside(name)).map_err(failed("linking", name))?;
+    }
     // Without CONFIG_DEVPTS or the right to mount it there are no terminals, as in many containers, and that is all.
     let terminals = inside("dev/pts");
     fs::create_dir_all(&terminals).map_err(failed("making the folder", "dev/pts"))?;
