@@ -24,7 +24,11 @@ use nix::{
     unistd::{Gid, Uid, setgroups, setresgid, setresuid},
 };
 use std::{
-    os::fd::{AsRawFd, BorrowedFd},
+    os::{
+        fd::{AsRawFd, BorrowedFd},
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixListener},
+    },
     path::PathBuf,
 };
 
@@ -43,6 +47,11 @@ pub(super) const NOT_HERE: &str = "not available here";
 pub(super) const COUNTS_MEMORY: bool = true;
 pub(super) const LIMITS_NOTE: &str = "";
 pub(super) const WITHOUT_PROCESS_NAMESPACE: &str = "The command's processes are found one by one and killed when it ends; there is no /proc/self and no /dev/shm for them";
+
+/// A local socket with a name that is in no folder.
+pub(super) fn abstract_listener(name: &str) -> std::io::Result<Option<UnixListener>> {
+    UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?).map(Some)
+}
 
 /// Layers worth trying on this system, best first choice.
 pub(super) const LAYERS: super::policy::Layers = super::policy::Layers {

@@ -11,7 +11,7 @@ use nix::{
     unistd::{Gid, Pid, Uid, setgid, setsid, setuid},
 };
 use std::{
-    os::fd::BorrowedFd,
+    os::{fd::BorrowedFd, unix::net::UnixListener},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -45,6 +45,11 @@ pub(super) const GROUP: &str = "";
 
 pub(super) fn prepare_control_groups() -> Result<PathBuf, String> {
     Err(NOT_HERE.to_owned())
+}
+
+/// Local sockets have no other names here than paths.
+pub(super) fn abstract_listener(_: &str) -> std::io::Result<Option<UnixListener>> {
+    Ok(None)
 }
 
 /// Not known, so the default limit is the least there is. Nothing enforces it here.

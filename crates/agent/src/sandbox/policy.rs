@@ -95,7 +95,6 @@ pub(super) struct Layers {
     pub control_group: bool,
 }
 
-#[cfg(target_os = "linux")]
 impl Layers {
     /// Whether local sockets outside are out of reach although the command may make sockets of its own. `landlock` is the
     /// ABI version in effect, 0 for none. Sockets with a path are not there in a private root folder, and Landlock

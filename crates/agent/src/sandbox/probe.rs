@@ -257,7 +257,7 @@ fn describe(sandbox: &Sandbox, landlock: u32, missing: &Missing) -> Vec<Protecti
             platform::COUNTS_MEMORY,
             if layers.control_group {
                 format!(
-                    "cgroup: the kernel bounds a command and all it started to {} MiB together, without swap",
+                    "cgroup: the kernel bounds a command and all it started to {} MiB together",
                     limits.memory_bytes >> 20
                 )
             } else {
@@ -319,14 +319,7 @@ fn local_sockets(path: &Path, name: &str) -> io::Result<Vec<UnixListener>> {
     if !listeners.is_empty() {
         fs::set_permissions(path, fs::Permissions::from_mode(0o777))?;
     }
-    #[cfg(target_os = "linux")]
-    {
-        use std::os::linux::net::SocketAddrExt;
-        let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
-        listeners.push(UnixListener::bind_addr(&address)?);
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = name;
+    listeners.extend(platform::abstract_listener(name)?);
     Ok(listeners)
 }
 

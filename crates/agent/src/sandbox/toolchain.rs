@@ -196,4 +196,5 @@ fn text(path: PathBuf) -> Option<String> {
 }
 
 #[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests;

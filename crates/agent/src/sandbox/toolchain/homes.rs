@@ -51,14 +51,15 @@ impl Homes {
 
 /// System users have `/`, `/bin`, `/usr/sbin` and the like for a home, where nothing is anybody's.
 fn is_private(home: &Path) -> bool {
-    let is_system = |system: &&str| home.starts_with(system) || Path::new(system).starts_with(home);
+    let is_system = |system: &str| home.starts_with(system) || Path::new(system).starts_with(home);
     home.is_absolute()
         && home.parent().is_some()
         && !home.starts_with("/dev")
-        && !platform::SYSTEM.iter().any(|system| is_system(&system))
+        && !platform::SYSTEM.iter().any(|system| is_system(system))
 }
 
 #[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
 
