@@ -30,6 +30,7 @@ mod step;
 mod tools_repository;
 mod write;
 
+pub(crate) use copy::is_secret;
 pub(crate) use git::is_object_id;
 pub(crate) use handle::{Failure, Helper, Reach};
 pub(crate) use measure::{Measure, Measured};

@@ -23,6 +23,7 @@ mod error;
 mod halt;
 mod heartbeat;
 mod helper;
+mod homes;
 mod model;
 mod options;
 mod output;
@@ -36,5 +37,6 @@ mod tool;
 pub mod workspace;
 
 pub use error::Error;
+pub use homes::homes;
 pub use options::Options;
 pub use run_loop::Agent;

@@ -32,6 +32,7 @@ use other as platform;
 
 pub(crate) use errand::{Errand, Outcome};
 pub use guard::{ARGUMENT, enter_if_asked};
+pub(crate) use platform::SYSTEM;
 pub(crate) use probe::FOLDER as PROBE_FOLDER;
 
 use protocol::{OutputStream, Protection};
@@ -51,6 +52,8 @@ pub struct Options {
     /// Names to pass on beyond those few. Secrets are not passed on even when named here.
     pub pass_environment: Vec<String>,
     pub limits: Limits,
+    /// Names of protections without which no command is to run: [`Sandbox::probe`] fails where one is not in force.
+    pub require: Vec<String>,
     /// Use namespaces where the kernel allows. Default yes; without them much less holds, and the protections say so.
     pub namespaces: bool,
 }
@@ -65,6 +68,7 @@ impl Options {
             environment,
             pass_environment: Vec::new(),
             limits: Limits::default(),
+            require: Vec::new(),
             namespaces: true,
         }
     }
@@ -79,13 +83,17 @@ pub struct Limits {
     pub file_bytes: u64,
     /// Open files per process. Default 4,096: what JVM and Node builds ask for.
     pub open_files: u64,
-    /// Address space per process, in bytes. Default 64 GiB: runtimes reserve far more than they use.
-    pub address_space_bytes: u64,
+    /// Memory of the command and all it started, together, in bytes. Default three quarters of what the machine has, or
+    /// of what its container may have, and at least 512 MiB: the rest keeps the machine alive. Address space is not
+    /// limited: sanitizers and WebAssembly reserve terabytes of it and use little.
+    pub memory_bytes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { processes: 512, file_bytes: 4 << 30, open_files: 4_096, address_space_bytes: 64 << 30 }
+        const LEAST: u64 = 512 << 20;
+        let memory_bytes = (platform::memory_here() / 4 * 3).max(LEAST);
+        Self { processes: 512, file_bytes: 4 << 30, open_files: 4_096, memory_bytes }
     }
 }
 
@@ -163,6 +171,11 @@ pub enum Ending {
     Signalled(i32),
     TimedOut,
     Cancelled,
+    /// It and all it started had more memory than they may have, and were ended.
+    OutOfMemory {
+        had_bytes: u64,
+        limit_bytes: u64,
+    },
 }
 
 /// The user commands run as where that is not the agent's own.
@@ -183,6 +196,8 @@ pub struct Sandbox {
     options: Options,
     layers: policy::Layers,
     protections: Vec<Protection>,
+    /// Where control groups for commands can be made.
+    control_groups: Option<PathBuf>,
     toolchain: toolchain::Toolchain,
 }
 
@@ -203,6 +218,9 @@ pub enum Error {
     /// The caller can mend it.
     #[error("{0}")]
     Invalid(String),
+    /// [`Options::require`] asks for more than there is here.
+    #[error("{0}")]
+    Required(String),
     /// The command was not run: a protection could not be put in place.
     #[error("the sandbox could not be set up, so the command was not run: {message}")]
     Setup { message: String },

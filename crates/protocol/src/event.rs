@@ -275,7 +275,7 @@ pub enum RequeueCause {
 /// One layer of the sandbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Protection {
-    /// `landlock`, `seccomp`, `network`, `rlimits`, `environment`, `user`, `processes`.
+    /// `landlock`, `seccomp`, `sockets`, `network`, `user`, `rlimits`, `memory`, `processes`, `environment`.
     pub name: String,
     pub active: bool,
     /// What it holds back, or why it is not active here.

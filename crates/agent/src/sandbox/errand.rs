@@ -5,7 +5,7 @@
 //! [`crate::helper`] and prints the answer.
 
 use super::{
-    Ending, Error, Owner, Sandbox, platform,
+    Ending, Error, Limits, Owner, Sandbox, platform,
     policy::{Files, Policy, Program},
     run,
 };
@@ -14,6 +14,8 @@ use std::{path::PathBuf, time::Duration};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+/// Most memory a helper and the git it starts take together, in bytes: 4 GiB. A process of it has half of that.
+const MEMORY_BYTES: u64 = 4 << 30;
 /// Pieces of an answer on their way, of at most 64 KiB each.
 const PIECES: usize = 16;
 /// How much is kept of what goes wrong in words, in bytes.
@@ -105,8 +107,12 @@ impl Sandbox {
         };
         Ok(Policy {
             layers,
-            limits: self.options.limits,
+            limits: Limits {
+                memory_bytes: self.options.limits.memory_bytes.min(MEMORY_BYTES),
+                ..self.options.limits
+            },
             other_processes: self.other_processes(layers),
+            control_group: self.control_group(layers)?,
             identity: Owner::NOBODY,
             program: Program::Helper {
                 task: errand.task.clone(),

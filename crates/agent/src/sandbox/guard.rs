@@ -1,7 +1,8 @@
 //! The guard process and the two it forks. Single-threaded from start to end: namespaces and `fork` need that.
 //!
-//! - The **guard** waits for one of three things: the command ended, its time is up, or the control socket was closed,
-//!   which is how the agent cancels and also what happens when the agent dies. Then it kills what is left.
+//! - The **guard** waits for one of four things: the command ended, its time is up, it has too much memory, or the control
+//!   socket was closed, which is how the agent cancels and also what happens when the agent dies. Then it kills what is
+//!   left.
 //! - The **first** process is process 1 of the command's PID namespace, or its reaper where there is none. It starts the
 //!   shell, collects orphans and passes the shell's wait status on.
 //! - The **shell** process puts on the confinement that only ever applies to itself and its children, and executes.
@@ -90,6 +91,7 @@ fn supervise(policy: &Policy, control: &UnixStream) -> Result<Message, Failure> 
         fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(guard("preparing the status pipe"))?;
     }
     give_output_to_command(policy);
+    let mut memory = platform::Memory::bound(policy)?;
     platform::separate(policy)?;
     match fork_alone().map_err(guard("starting the command's first process"))? {
         ForkResult::Child => {
@@ -99,11 +101,11 @@ fn supervise(policy: &Policy, control: &UnixStream) -> Result<Message, Failure> 
         ForkResult::Parent { child } => {
             drop(reporter);
             let deadline = started + Duration::from_millis(policy.timeout_ms);
-            let ending = wait(status, control, deadline);
+            let ending = wait(status, control, deadline, &mut memory);
             // Nobody has collected it yet, so no other process can have its number.
             let _ = kill(child, Signal::SIGKILL);
             platform::end_all(child);
-            Ok(ending)
+            Ok(memory.overrule(ending))
         }
     }
 }
@@ -118,7 +120,7 @@ fn give_output_to_command(policy: &Policy) {
 }
 
 /// Waits for the end, and names it.
-fn wait(status: OwnedFd, control: &UnixStream, deadline: Instant) -> Message {
+fn wait(status: OwnedFd, control: &UnixStream, deadline: Instant, memory: &mut platform::Memory) -> Message {
     let mut heard = Vec::new();
     let mut status = File::from(status);
     loop {
@@ -126,8 +128,12 @@ fn wait(status: OwnedFd, control: &UnixStream, deadline: Instant) -> Message {
         if left.is_zero() {
             return Message::TimedOut;
         }
+        let next_look = match memory.look() {
+            Ok(pause) => pause,
+            Err(had_bytes) => return Message::OutOfMemory(had_bytes),
+        };
         // A little late rather than a little early: the check above decides.
-        let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+        let timeout = PollTimeout::try_from(left.min(next_look) + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
         let mut ends =
             [PollFd::new(status.as_fd(), PollFlags::POLLIN), PollFd::new(control.as_fd(), PollFlags::POLLIN)];
         match poll(&mut ends, timeout) {

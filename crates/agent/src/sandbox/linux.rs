@@ -2,8 +2,10 @@
 //! guard ([`become_guard`], [`separate`]), first process ([`settle`]), shell ([`confine`], [`verify`]).
 
 mod capabilities;
+mod control_group;
 mod landlock;
 mod leftovers;
+mod memory;
 mod namespaces;
 mod root;
 mod seccomp;
@@ -22,11 +24,17 @@ use nix::{
     unistd::{Gid, Uid, setgroups, setresgid, setresuid},
 };
 use std::{
-    os::fd::{AsRawFd, BorrowedFd},
+    os::{
+        fd::{AsRawFd, BorrowedFd},
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixListener},
+    },
     path::PathBuf,
 };
 
+pub(super) use control_group::{PREFIX as GROUP, prepare as prepare_control_groups};
 pub(super) use leftovers::end_all;
+pub(super) use memory::{Memory, memory_here};
 pub(super) use root::links_along;
 pub(super) use verify::verify;
 
@@ -36,8 +44,14 @@ pub(super) fn this_program() -> PathBuf {
 }
 
 pub(super) const NOT_HERE: &str = "not available here";
+pub(super) const COUNTS_MEMORY: bool = true;
 pub(super) const LIMITS_NOTE: &str = "";
 pub(super) const WITHOUT_PROCESS_NAMESPACE: &str = "The command's processes are found one by one and killed when it ends; there is no /proc/self and no /dev/shm for them";
+
+/// A local socket with a name that is in no folder.
+pub(super) fn abstract_listener(name: &str) -> std::io::Result<Option<UnixListener>> {
+    UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?).map(Some)
+}
 
 /// Layers worth trying on this system, best first choice.
 pub(super) const LAYERS: super::policy::Layers = super::policy::Layers {
@@ -50,6 +64,8 @@ pub(super) const LAYERS: super::policy::Layers = super::policy::Layers {
     accounting: true,
     landlock: true,
     seccomp: true,
+    sockets: true,
+    control_group: true,
 };
 
 /// Orphans of the command come to the guard, and nothing the agent had open goes further than this.
@@ -76,6 +92,10 @@ pub(super) fn separate(policy: &Policy) -> Result<(), Failure> {
 
 /// In the first process: what needs rights that the command must not have.
 pub(super) fn settle(policy: &Policy, reporter: BorrowedFd<'_>) -> Result<(), Failure> {
+    if let Some(group) = &policy.control_group {
+        control_group::join(group.as_ref())
+            .map_err(|error| Failure::of(Layer::Memory, format_args!("joining the control group {group}"), error))?;
+    }
     if policy.layers.network {
         namespaces::raise_loopback()?;
     }
@@ -108,10 +128,12 @@ pub(super) fn confine(policy: &Policy) -> Result<u32, Failure> {
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     limit(policy)?;
+    step_back();
     prctl::set_no_new_privs().map_err(|error| Failure::of(Layer::Seccomp, "setting no_new_privs", error))?;
     let version = if policy.layers.landlock { landlock::restrict(policy)? } else { 0 };
     if policy.layers.seccomp {
-        seccomp::install(policy.layers.network || policy.program.uses_network())?;
+        let network = policy.layers.network || policy.program.uses_network();
+        seccomp::install(network, policy.layers.separates_sockets(version))?;
     }
     Ok(version)
 }
@@ -122,7 +144,6 @@ fn limit(policy: &Policy) -> Result<(), Failure> {
         (Resource::RLIMIT_NPROC, "processes", limits.processes.saturating_add(policy.other_processes)),
         (Resource::RLIMIT_FSIZE, "file size", limits.file_bytes),
         (Resource::RLIMIT_NOFILE, "open files", limits.open_files),
-        (Resource::RLIMIT_AS, "address space", limits.address_space_bytes),
         (Resource::RLIMIT_CORE, "core files", 0),
     ] {
         let failed = |error| Failure::of(Layer::Limits, format_args!("limiting {name} to {limit}"), error);
@@ -131,6 +152,24 @@ fn limit(policy: &Policy) -> Result<(), Failure> {
         setrlimit(resource, limit.min(hard), limit.min(hard)).map_err(failed)?;
     }
     Ok(())
+}
+
+/// Lets everything else on the machine go first. Not a protection, so it is no fault where it is not allowed.
+fn step_back() {
+    const NICENESS: i32 = 10;
+    const THIS_PROCESS: libc::c_int = 1;
+    // Within the class of ordinary disk access the last of eight.
+    const LAST_AT_DISKS: libc::c_int = 2 << 13 | 7;
+    let scheduling = libc::sched_param { sched_priority: 0 };
+    #[expect(unsafe_code, reason = "nix has none of the three")]
+    // SAFETY: integers, and a pointer to a live value that the kernel only reads.
+    unsafe {
+        if libc::getpriority(libc::PRIO_PROCESS, 0) < NICENESS {
+            libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS);
+        }
+        libc::syscall(libc::SYS_ioprio_set, THIS_PROCESS, 0, LAST_AT_DISKS);
+        libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const scheduling);
+    }
 }
 
 /// Gives up root for good. Nothing to do where the agent is not root.
@@ -161,7 +200,7 @@ fn die_with_guard(reporter: BorrowedFd<'_>) -> nix::Result<()> {
 }
 
 /// Existing folders and files that programs need, whatever they do.
-pub(super) const SYSTEM: &[&str] = &[
+pub(crate) const SYSTEM: &[&str] = &[
     "/usr",
     "/bin",
     "/sbin",

@@ -1,7 +1,7 @@
 //! Systems other than Linux. Commands get a process group, a time limit, limits on files and a scrubbed environment.
 //! They are not kept from the network or from files their user can open: the protections say so.
 
-use super::policy::{Failure, Files, Layer, Layers, Namespaces, Policy, Verify};
+use super::policy::{Failure, Files, Layer, Layers, Message, Namespaces, Policy, Verify};
 use nix::{
     sys::{
         resource::{Resource, getrlimit, setrlimit},
@@ -11,12 +11,14 @@ use nix::{
     unistd::{Gid, Pid, Uid, setgid, setsid, setuid},
 };
 use std::{
-    os::fd::BorrowedFd,
+    os::{fd::BorrowedFd, unix::net::UnixListener},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 pub(super) const NOT_HERE: &str = "this system has nothing like it that devmesh uses; run the agent on Linux for that";
-pub(super) const LIMITS_NOTE: &str = "; processes and address space are not limited on this system";
+pub(super) const COUNTS_MEMORY: bool = false;
+pub(super) const LIMITS_NOTE: &str = "; processes are not limited on this system";
 pub(super) const WITHOUT_PROCESS_NAMESPACE: &str =
     "The command's process group is killed when it ends; a process that left the group is not";
 
@@ -34,10 +36,46 @@ pub(super) const LAYERS: Layers = Layers {
     accounting: false,
     landlock: false,
     seccomp: false,
+    sockets: false,
+    control_group: false,
 };
 
+/// Beginning of the names of control groups, of which there are none here.
+pub(super) const GROUP: &str = "";
+
+pub(super) fn prepare_control_groups() -> Result<PathBuf, String> {
+    Err(NOT_HERE.to_owned())
+}
+
+/// Local sockets have no other names here than paths.
+pub(super) fn abstract_listener(_: &str) -> std::io::Result<Option<UnixListener>> {
+    Ok(None)
+}
+
+/// Not known, so the default limit is the least there is. Nothing enforces it here.
+pub(super) fn memory_here() -> u64 {
+    0
+}
+
+/// Nobody counts.
+pub(super) struct Memory;
+
+impl Memory {
+    pub fn bound(_: &Policy) -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    pub fn look(&mut self) -> Result<Duration, u64> {
+        Ok(Duration::MAX)
+    }
+
+    pub fn overrule(&self, ending: Message) -> Message {
+        ending
+    }
+}
+
 /// Nothing is hidden here, so nothing has to be shown.
-pub(super) const SYSTEM: &[&str] = &[];
+pub(crate) const SYSTEM: &[&str] = &[];
 pub(super) const SYSTEM_VERSIONED: &[&str] = &[];
 
 pub(super) fn become_guard() -> std::io::Result<()> {

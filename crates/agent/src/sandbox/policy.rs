@@ -10,6 +10,8 @@ pub(super) struct Policy {
     pub limits: Limits,
     /// Processes the user runs already, where they count towards the same limit.
     pub other_processes: u64,
+    /// The control group to make for the command, where [`Layers::control_group`] says so.
+    pub control_group: Option<String>,
     pub identity: Owner,
     pub program: Program,
     /// Absolute; inside the tree, or `/` for a helper.
@@ -70,6 +72,10 @@ pub(super) struct Verify {
     pub agent_process: i32,
     /// A port the agent listens on at 127.0.0.1, which must not be reachable.
     pub port: u16,
+    /// A local socket of the agent's, open to everybody, which must not be reachable by its path …
+    pub socket: String,
+    /// … and one by an abstract name.
+    pub abstract_socket: String,
 }
 
 /// How namespaces are made.
@@ -101,6 +107,22 @@ pub(super) struct Layers {
     pub accounting: bool,
     pub landlock: bool,
     pub seccomp: bool,
+    /// Local sockets of other programs cannot be reached, one way or another: see [`Layers::separates_sockets`].
+    pub sockets: bool,
+    /// A control group of the command's own bounds its memory. Without one the guard watches.
+    pub control_group: bool,
+}
+
+impl Layers {
+    /// Whether local sockets outside are out of reach although the command may make sockets of its own. `landlock` is the
+    /// ABI version in effect, 0 for none. Sockets with a path are not there in a private root folder, and Landlock
+    /// governs them from version 9 on; abstract ones belong to a network namespace, and Landlock from version 6 on.
+    /// Where this is not so, making such sockets is refused altogether.
+    pub fn separates_sockets(&self, landlock: u32) -> bool {
+        const PATHS: u32 = 9;
+        const ABSTRACT: u32 = 6;
+        (self.files || landlock >= PATHS) && (self.network || landlock >= ABSTRACT)
+    }
 }
 
 /// One thing that can fail to be put in place.
@@ -115,7 +137,9 @@ pub(super) enum Layer {
     Accounting,
     Landlock,
     Seccomp,
+    Sockets,
     Limits,
+    Memory,
 }
 
 /// What the guard says.
@@ -127,6 +151,8 @@ pub(super) enum Message {
     Ended(i32),
     TimedOut,
     Cancelled,
+    /// It had this many bytes.
+    OutOfMemory(u64),
     /// Only when asked to verify: Landlock's ABI version, 0 for none.
     Landlock(u32),
 }

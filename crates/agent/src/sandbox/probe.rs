@@ -9,7 +9,9 @@ use protocol::Protection;
 use std::{
     collections::BTreeMap,
     fs, io,
+    os::unix::net::UnixListener,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 use tokio::{net::TcpListener, sync::mpsc};
@@ -25,21 +27,34 @@ pub(crate) const FOLDER: &str = ".probe-";
 /// So many may be left over from probes that were killed before it is taken for a fault.
 const FOLDERS: u32 = 10_000;
 
+/// Every name a protection can have, in the order they are reported.
+const NAMES: &[&str] =
+    &["landlock", "seccomp", "sockets", "network", "user", "rlimits", "memory", "processes", "environment"];
+
 /// Why a layer is not there.
 type Missing = Vec<(Layer, String)>;
 
 impl Sandbox {
     /// Confines a child with everything there is, gives up what this machine does not allow, one by one, and remembers
-    /// what was left. Fails only where no command can be run at all.
+    /// what was left. Fails only where no command can be run at all, or not with all that [`Options::require`] names.
     pub async fn probe(options: Options) -> Result<Self, Error> {
         let failed = |what| move |source| Error::Guard { what, source };
+        if let Some(name) = options.require.iter().find(|name| !NAMES.contains(&name.as_str())) {
+            let known = NAMES.join(", ");
+            return Err(Error::Invalid(format!("`{name}` is no protection of the sandbox; there are {known}")));
+        }
         let folder = prepare(&options.workspaces).map_err(failed("could not get a folder to try in"))?;
         let _remove = Remove(&folder);
         let secret = folder.join("secret");
         fs::write(&secret, "not for commands").map_err(failed("could not get a folder to try in"))?;
         // A command must not reach it, so nothing ever accepts.
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(failed("could not listen for a try"))?;
+        let socket = folder.join("s");
+        let abstract_socket = abstract_name();
+        let _open_to_all = local_sockets(&socket, &abstract_socket).map_err(failed("could not listen for a try"))?;
         let verify = Verify {
+            socket: socket.display().to_string(),
+            abstract_socket,
             secret_file: secret.display().to_string(),
             agent_process: std::process::id().cast_signed(),
             port: listener.local_addr().map_err(failed("could not listen for a try"))?.port(),
@@ -57,8 +72,18 @@ impl Sandbox {
             layers = without_namespaces(layers);
             missing.push((Layer::Namespaces, "namespaces are switched off in the configuration".to_owned()));
         }
+        let mut control_groups = None;
+        if layers.control_group {
+            match platform::prepare_control_groups() {
+                Ok(parent) => control_groups = Some(parent),
+                Err(why) => {
+                    layers.control_group = false;
+                    missing.push((Layer::Memory, why));
+                }
+            }
+        }
         let toolchain = toolchain::find(&options);
-        let mut sandbox = Self { options, layers, protections: Vec::new(), toolchain };
+        let mut sandbox = Self { options, layers, protections: Vec::new(), control_groups, toolchain };
         let place = Place { tree: folder.join("tree"), scratch: folder.join("scratch"), readable: Vec::new() };
         for _ in 0..TRIES {
             let owner = sandbox.owner();
@@ -72,7 +97,7 @@ impl Sandbox {
             match answer {
                 Ok(finished) if finished.ending == super::Ending::Exited(0) => {
                     sandbox.protections = describe(&sandbox, version, &missing);
-                    return Ok(sandbox);
+                    return satisfied(sandbox);
                 }
                 Ok(finished) => {
                     let message = format!("a trial command ended with {:?} instead of 0", finished.ending);
@@ -116,6 +141,8 @@ fn without(layers: Layers, layer: Layer) -> Option<Layers> {
         Layer::Accounting => fewer.accounting = false,
         Layer::Landlock => fewer.landlock = false,
         Layer::Seccomp => fewer.seccomp = false,
+        Layer::Sockets => fewer.sockets = false,
+        Layer::Memory => fewer.control_group = false,
         Layer::Limits => {}
     }
     (fewer != layers).then_some(fewer)
@@ -149,13 +176,7 @@ fn describe(sandbox: &Sandbox, landlock: u32, missing: &Missing) -> Vec<Protecti
     let limits = &sandbox.options.limits;
     let user = nix::unistd::geteuid();
     let only_own = "only the workspace, the system's programs and the toolchains in PATH";
-    // From this version on Landlock governs them as well.
-    const LOCAL_SOCKETS: u32 = 9;
-    let files = match layers.files {
-        true => "; nothing else is even visible",
-        false if landlock >= LOCAL_SOCKETS => "; names of other files can be seen",
-        false => "; names of other files can be seen and sockets their user may use can be reached",
-    };
+    let files = if layers.files { "; nothing else is even visible" } else { "; names of other files can be seen" };
     vec![
         protection(
             "landlock",
@@ -172,6 +193,23 @@ fn describe(sandbox: &Sandbox, landlock: u32, missing: &Missing) -> Vec<Protecti
             layers.seccomp,
             "mounts, tracing, namespaces, kernel modules, keys, BPF, raw sockets and the like are refused".to_owned(),
             format!("{}. Every system call of the kernel can be reached", because(&[Layer::Seccomp])),
+        ),
+        protection(
+            "sockets",
+            layers.sockets,
+            if layers.separates_sockets(landlock) {
+                "local sockets of other programs are out of reach: no message bus, no container runtime".to_owned()
+            } else {
+                format!(
+                    "making local sockets is refused, pairs excepted, because other programs' could be reached: {}",
+                    because(&[Layer::Files, Layer::Processes, Layer::Network, Layer::Namespaces])
+                )
+            },
+            format!(
+                "{}. Commands can speak to local services of their user, a message bus or a container runtime for one, and \
+                 have those run programs outside the sandbox",
+                because(&[Layer::Sockets])
+            ),
         ),
         if layers.network || !layers.seccomp {
             protection(
@@ -205,14 +243,32 @@ fn describe(sandbox: &Sandbox, landlock: u32, missing: &Missing) -> Vec<Protecti
             "rlimits",
             true,
             format!(
-                "{} processes, {} MiB per file, {} open files, {} MiB of address space per process, no core files{}",
+                "{} processes, {} MiB per file, {} open files, no core files; lower priority. Address space is not \
+                 limited, memory is: see there{}",
                 limits.processes,
                 limits.file_bytes >> 20,
                 limits.open_files,
-                limits.address_space_bytes >> 20,
                 platform::LIMITS_NOTE,
             ),
             String::new(),
+        ),
+        protection(
+            "memory",
+            platform::COUNTS_MEMORY,
+            if layers.control_group {
+                format!(
+                    "cgroup: the kernel bounds a command and all it started to {} MiB together",
+                    limits.memory_bytes >> 20
+                )
+            } else {
+                format!(
+                    "watched: a command and all it started are ended when they have more than {} MiB together, a moment \
+                     late and without what no process has mapped, because there is no control group: {}",
+                    limits.memory_bytes >> 20,
+                    because(&[Layer::Memory])
+                )
+            },
+            format!("{}. A command can take all memory of the machine", because(&[Layer::Memory])),
         ),
         protection(
             "processes",
@@ -232,6 +288,39 @@ fn describe(sandbox: &Sandbox, landlock: u32, missing: &Missing) -> Vec<Protecti
             String::new(),
         ),
     ]
+}
+
+/// Fails when something is missing that must not be.
+fn satisfied(sandbox: Sandbox) -> Result<Sandbox, Error> {
+    let is_required = |name: &String| sandbox.options.require.contains(name);
+    let missing = sandbox.protections.iter().filter(|protection| !protection.active && is_required(&protection.name));
+    let missing: Vec<_> = missing.map(|protection| format!("{} ({})", protection.name, protection.detail)).collect();
+    if missing.is_empty() {
+        return Ok(sandbox);
+    }
+    let missing = missing.join("; ");
+    Err(Error::Required(format!(
+        "protections that `agents.require` names are not in force on this machine: {missing}. Run the agent on one that \
+         has them, or take them off the list"
+    )))
+}
+
+/// Free, whoever else is trying.
+fn abstract_name() -> String {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    format!("devmesh-probe-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Two that take connections from whoever can reach them, which must be no command.
+fn local_sockets(path: &Path, name: &str) -> io::Result<Vec<UnixListener>> {
+    use std::os::unix::fs::PermissionsExt;
+    // The path of a socket may have no more than 107 bytes. In a folder that lies deeper the other try has to do.
+    let mut listeners: Vec<_> = UnixListener::bind(path).into_iter().collect();
+    if !listeners.is_empty() {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777))?;
+    }
+    listeners.extend(platform::abstract_listener(name)?);
+    Ok(listeners)
 }
 
 /// A folder of its own, whoever else is trying beside us.

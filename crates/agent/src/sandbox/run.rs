@@ -12,6 +12,7 @@ use std::{
     os::{fd::OwnedFd, unix::net::UnixStream as Pair},
     path::{Component, Path},
     process::Stdio,
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 use tokio::{
@@ -89,6 +90,7 @@ impl Sandbox {
             layers,
             limits: self.options.limits,
             other_processes: self.other_processes(layers),
+            control_group: self.control_group(layers)?,
             identity: super::Owner::NOBODY,
             program: Program::Shell { shell: shell().to_owned(), script: command.script.clone() },
             folder: text(&place.tree.join(&command.folder))?,
@@ -97,6 +99,14 @@ impl Sandbox {
             files,
             verify,
         })
+    }
+
+    /// A control group for one command, where this machine has such.
+    pub(super) fn control_group(&self, layers: Layers) -> Result<Option<String>, Error> {
+        match (&self.control_groups, layers.control_group) {
+            (Some(parent), true) => text(&parent.join(group_name())).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// Without a count of its own, the limit counts everything that runs as the same user.
@@ -110,6 +120,12 @@ impl Sandbox {
 /// Models write for bash whatever they are told.
 fn shell() -> &'static str {
     if Path::new("/bin/bash").exists() { "/bin/bash" } else { "/bin/sh" }
+}
+
+/// Of a control group that no other command on this machine has now.
+fn group_name() -> String {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    format!("{}{}-{}", platform::GROUP, std::process::id(), MADE.fetch_add(1, Ordering::Relaxed))
 }
 
 pub(super) fn text(path: &Path) -> Result<String, Error> {
@@ -190,6 +206,7 @@ pub(super) async fn start(
         Message::Ended(status) if status & 0x7f == 0 => Ending::Exited(status >> 8 & 0xff),
         Message::Ended(status) => Ending::Signalled(status & 0x7f),
         Message::TimedOut => Ending::TimedOut,
+        Message::OutOfMemory(had_bytes) => Ending::OutOfMemory { had_bytes, limit_bytes: policy.limits.memory_bytes },
         Message::Cancelled | Message::Landlock(_) => Ending::Cancelled,
     };
     Ok((Ok(Finished { ending, duration, stdout_bytes, stderr_bytes }), landlock))

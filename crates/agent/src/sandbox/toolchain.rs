@@ -1,9 +1,15 @@
 //! What commands may read and execute: the system, and the toolchains the user has in `PATH`.
+//!
+//! A toolchain in a folder of its own, `/opt/tool` or `/usr/local/go`, is shown as it is. In a home folder, programs have
+//! their credentials beside them: there only their own folder is shown and what [`layout`] knows for their parts.
+
+mod layout;
 
 use super::{Options, platform};
+use crate::homes::Homes;
 use std::{
     collections::BTreeSet,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 /// Folders and files by absolute path. Found once; a toolchain installed later needs a new agent.
@@ -17,11 +23,16 @@ pub(super) struct Toolchain {
 }
 
 pub(super) fn find(options: &Options) -> Toolchain {
+    find_with(options, &std::fs::read_to_string(crate::homes::USERS).unwrap_or_default())
+}
+
+/// `users`: the text of the user database.
+fn find_with(options: &Options, users: &str) -> Toolchain {
     let known =
         |name: &str| options.environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     let home = known("HOME").map(Path::new).filter(|home| home.is_absolute() && *home != Path::new("/"));
     let workspaces = options.workspaces.canonicalize().unwrap_or_else(|_| options.workspaces.clone());
-    let mut found = Found { home: home.map(Path::to_path_buf), workspaces, paths: BTreeSet::new() };
+    let mut found = Found { homes: Homes::find(home, users), workspaces, paths: BTreeSet::new() };
 
     for path in platform::SYSTEM {
         found.offer(Path::new(path));
@@ -33,23 +44,28 @@ pub(super) fn find(options: &Options) -> Toolchain {
             found.offer(&entry.path());
         }
     }
-    for folder in known("PATH").unwrap_or_default().split(':').map(Path::new).filter(|folder| folder.is_absolute()) {
-        found.offer(folder);
-        if let Some(root) = root_of(folder) {
-            found.offer(root);
-        }
+    let folders = known("PATH").unwrap_or_default().split(':').map(Path::new).filter(|folder| folder.is_absolute());
+    for folder in folders.clone() {
+        found.offer_programs(folder);
     }
     for path in &options.readable {
         found.offer(path);
     }
 
+    // The programs in ~/.cargo/bin are links to rustup, which looks for toolchains in the home folder. Of ~/.cargo
+    // nothing else is shown: it holds credentials, and the sources in its registry are of use only to a Cargo that may
+    // write beside them.
     let mut environment = Vec::new();
-    if let Some(home) = home {
-        // The programs in ~/.cargo/bin are links to rustup, which looks for toolchains in the home folder. Of ~/.cargo
-        // nothing else is shown: it holds credentials.
-        let rustup = known("RUSTUP_HOME").map_or_else(|| home.join(".rustup"), PathBuf::from);
-        if rustup.join("toolchains").is_dir() && found.offer(&rustup) {
+    let homes = found.homes.of(home.into_iter().chain(folders));
+    let named = known("RUSTUP_HOME").map(PathBuf::from);
+    for rustup in named.into_iter().chain(homes.into_iter().map(|home| home.join(".rustup"))) {
+        if found.offer(&rustup.join("toolchains")) {
+            // rustup makes the second whenever it is not there, before it does anything.
+            for part in ["settings.toml", "update-hashes"] {
+                found.offer(&rustup.join(part));
+            }
             environment.extend(rustup.to_str().map(|path| ("RUSTUP_HOME".to_owned(), path.to_owned())));
+            break;
         }
     }
 
@@ -58,14 +74,8 @@ pub(super) fn find(options: &Options) -> Toolchain {
     Toolchain { readable: outermost(real), links: links.into_iter().filter_map(text).collect(), environment }
 }
 
-/// `/opt/tool/bin` is part of `/opt/tool`.
-fn root_of(folder: &Path) -> Option<&Path> {
-    const PROGRAM_FOLDERS: &[&str] = &["bin", "sbin", "shims", "libexec"];
-    PROGRAM_FOLDERS.iter().any(|name| folder.ends_with(name)).then(|| folder.parent()).flatten()
-}
-
 struct Found {
-    home: Option<PathBuf>,
+    homes: Homes,
     workspaces: PathBuf,
     paths: BTreeSet<PathBuf>,
 }
@@ -81,11 +91,90 @@ impl Found {
         is_right
     }
 
-    /// The home folder, what it lies in, and the places in it that hold more than programs; and the workspaces.
+    /// A folder of `PATH`, and of the toolchain around it what belongs to the programs. Where links lead to it, the
+    /// toolchain is around where they end.
+    fn offer_programs(&mut self, folder: &Path) {
+        let Ok(real) = folder.canonicalize() else { return };
+        // A home folder is no folder of programs, and no toolchain either.
+        if self.homes.lie_in(&real) || self.homes.lie_in(folder) {
+            return;
+        }
+        for folder in BTreeSet::from([folder, &real]) {
+            match layout::root_of(folder) {
+                Some(root) => {
+                    match self.may_hold_more(&real) && layout::holds_credentials(&real) {
+                        true => layout::programs(folder).iter().for_each(|program| _ = self.offer(program)),
+                        false => _ = self.offer(folder),
+                    }
+                    self.offer_toolchain(root);
+                    if let Some(packages) = layout::holds_packages_alone(folder) {
+                        self.offer(packages);
+                    }
+                }
+                None if self.may_hold_more(&real) => {
+                    layout::programs(folder).iter().for_each(|program| _ = self.offer(program));
+                    self.offer_parts(folder);
+                }
+                None => _ = self.offer(folder),
+            }
+        }
+    }
+
+    fn offer_toolchain(&mut self, root: &Path) {
+        let real = root.canonicalize().unwrap_or_else(|_| root.to_path_buf());
+        if self.homes.lie_in(&real) || self.homes.lie_in(root) {
+            return;
+        }
+        match self.may_hold_more(&real) || self.may_hold_more(root) {
+            true => self.offer_parts(root),
+            false => _ = self.offer(root),
+        }
+        if let Some(link) = layout::interpreter(root)
+            && self.offer(&link)
+            && let Ok(program) = link.canonicalize()
+            && let Some(root) = program.parent().and_then(layout::root_of)
+        {
+            self.offer_parts(root);
+        }
+    }
+
+    fn offer_parts(&mut self, root: &Path) {
+        for part in layout::parts(root) {
+            self.offer(&part);
+        }
+    }
+
+    /// Whether credentials may lie beside the programs: in anybody's home, in a folder that is hidden, and in what is the
+    /// agent's user's own wherever it lies.
+    fn may_hold_more(&self, path: &Path) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let user = nix::unistd::geteuid();
+        let is_hidden = |part: Component<'_>| part.as_os_str().as_encoded_bytes().starts_with(b".");
+        self.homes.around(path).is_some()
+            || path.components().any(is_hidden)
+            || !user.is_root() && path.metadata().is_ok_and(|metadata| metadata.uid() == user.as_raw())
+    }
+
+    /// Homes, what they lie in, and the places in them that hold more than programs; and the workspaces.
     fn shows_too_much(&self, path: &Path) -> bool {
-        const PRIVATE: &[&str] = &[".cargo", ".local", ".config", ".ssh", ".gnupg", ".aws", ".kube", ".docker"];
-        let in_home = |home: &PathBuf| home.starts_with(path) || PRIVATE.iter().any(|name| home.join(name) == path);
-        path.parent().is_none() || self.home.as_ref().is_some_and(in_home) || self.workspaces.starts_with(path)
+        const PRIVATE: &[&str] = &[
+            ".cargo",
+            ".local",
+            ".local/share",
+            ".config",
+            ".rustup",
+            ".ssh",
+            ".gnupg",
+            ".aws",
+            ".kube",
+            ".docker",
+            ".azure",
+        ];
+        let is_private = |home: PathBuf| PRIVATE.iter().any(|name| home.join(name) == path);
+        path.parent().is_none()
+            || self.homes.lie_in(path)
+            || self.homes.around(path).is_some_and(is_private)
+            || self.workspaces.starts_with(path)
     }
 }
 
@@ -106,33 +195,5 @@ fn text(path: PathBuf) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-
-    #[test]
-    fn a_tool_in_path_brings_its_root_but_never_the_home_folder() {
-        let folder = tempfile::tempdir().unwrap();
-        let base = folder.path().canonicalize().unwrap();
-        let home = base.join("home/person");
-        for path in [
-            "home/person/.cargo/bin",
-            "home/person/.rustup/toolchains",
-            "home/person/bin",
-            "opt/tool-1/bin",
-            "data/workspaces",
-        ] {
-            fs::create_dir_all(base.join(path)).unwrap();
-        }
-        std::os::unix::fs::symlink("tool-1", base.join("opt/tool")).unwrap();
-        let path = ["home/person/.cargo/bin", "home/person/bin", "opt/tool/bin", "data"].map(|path| base.join(path));
-        let path = path.map(|path| path.into_os_string().into_string().unwrap()).join(":");
-        let environment = vec![("HOME".into(), home.to_str().unwrap().into()), ("PATH".into(), path)];
-        let found = find(&Options::new(base.join("data/workspaces"), environment));
-        let mine: Vec<_> = found.readable.iter().filter_map(|path| Path::new(path).strip_prefix(&base).ok()).collect();
-        let expected = ["home/person/.cargo/bin", "home/person/.rustup", "home/person/bin", "opt/tool-1"];
-        assert_eq!(mine, expected.map(Path::new), "not ~/.cargo, not ~, not the data folder");
-        assert!(found.links.contains(&base.join("opt/tool").into_os_string().into_string().unwrap()));
-        assert_eq!(found.environment, [("RUSTUP_HOME".to_owned(), home.join(".rustup").to_str().unwrap().to_owned())]);
-    }
-}
+#[cfg(target_os = "linux")]
+mod tests;

@@ -80,6 +80,10 @@ impl Attempt {
                 shown.push_str(&format!("\n[stopped after {} s]\n", timeout.as_secs_f32()));
                 (ToolOutcome::TimedOut, None)
             }
+            Ending::OutOfMemory { limit_bytes, .. } => {
+                shown.push_str(&format!("\n[stopped: it took more than {} MiB of memory]\n", limit_bytes >> 20));
+                (ToolOutcome::Failed, None)
+            }
             Ending::Cancelled => (ToolOutcome::Cancelled, None),
         };
         Ok(Ran { outcome, exit_code, duration: finished.duration, output: shown, omitted_bytes, artifact })

@@ -1,7 +1,8 @@
 //! Which folders and addresses a job may be about: a path is read with the rights of who asked for the job.
 
 use super::Error;
-use protocol::Folders;
+use crate::helper::is_secret;
+use protocol::{Folders, may_read};
 use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug, Default)]
@@ -23,8 +24,12 @@ pub struct Access {
 impl Access {
     /// `path` is real: it leads through no link.
     pub(super) fn check(&self, path: &Path) -> Result<(), Error> {
-        let _ = path;
-        Ok(())
+        let refused = may_read(path, self.folders, &self.roots, &self.private, &self.homes);
+        refused.map_err(|refusal| Error::Source(format!("`{}` {refusal}", path.display())))?;
+        match is_secret(path) {
+            true => Err(Error::Source(format!("`{}` is known to hold secrets and is never copied", path.display()))),
+            false => Ok(()),
+        }
     }
 
     /// `address` is of another machine, or of a server on this one.

@@ -231,6 +231,21 @@ async fn a_tool_that_takes_too_long_is_stopped_and_the_model_told() {
     assert!(told.starts_with("It took too long and was stopped.\nbegun\n"), "{told}");
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_that_takes_too_much_memory_is_stopped_and_the_model_told() {
+    let greedy = "echo begun; python3 -c 'import time; x = bytearray(400 << 20); time.sleep(600)'";
+    let mesh = Mesh::start([run(greedy), finish("It is greedy.")]).await;
+    let repository = sample_repository();
+    let _agent = mesh.agent_with(|options| options.limits.memory_bytes = 200 << 20).await;
+    let id = mesh.create(code(&repository, "Run it.")).await;
+    assert_eq!(mesh.ended(id).await.state, JobState::Succeeded);
+    assert_eq!(mesh.outcomes(id).await, [("t1-1".to_owned(), ToolOutcome::Failed)]);
+    let told = mesh.model.received()[1].last("tool").to_owned();
+    assert!(told.contains("begun\n"), "{told}");
+    assert!(told.contains("[stopped: it took more than 200 MiB of memory]"), "{told}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_that_fails_for_a_moment_is_asked_again_and_one_that_keeps_failing_ends_the_job() {
     let repository = sample_repository();

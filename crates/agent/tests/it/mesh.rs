@@ -132,8 +132,13 @@ impl Mesh {
 
     /// Starts an agent. All agents of a mesh share one folder of workspaces, as restarts of one agent would.
     pub async fn agent(&self) -> Worker {
+        self.agent_with(|_| {}).await
+    }
+
+    pub async fn agent_with(&self, change: impl FnOnce(&mut sandbox::Options)) -> Worker {
         let path = ("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned());
-        let sandbox = sandbox::Options::new(self.folder.path().join("workspaces"), vec![path]);
+        let mut sandbox = sandbox::Options::new(self.folder.path().join("workspaces"), vec![path]);
+        change(&mut sandbox);
         let mut options = agent::Options::new(self.agents.clone(), "test agent", sandbox);
         options.model_retry_pause = Duration::from_millis(10);
         let agent = Agent::start(options).await.unwrap();

@@ -1,11 +1,21 @@
 //! Real commands in the real sandbox: what they can do, what they cannot, and that nothing of them is left.
+//!
+//! A test that needs a layer of the sandbox fails where it is missing. A run on a machine that cannot have it names it in
+//! `DEVMESH_TEST_ABSENT`, protections separated by commas; the tests that need them then say that they were skipped.
 
+#[cfg(target_os = "linux")]
+mod bounds;
 #[cfg(target_os = "linux")]
 mod escapes;
 mod guard;
 #[cfg(target_os = "linux")]
 mod lifetimes;
+#[cfg(target_os = "linux")]
+mod refused;
+mod required;
 mod running;
+#[cfg(target_os = "linux")]
+mod toolchains;
 
 use agent::sandbox::{Command, Ending, Finished, Options, Output, Place, Sandbox};
 use protocol::OutputStream;
@@ -37,7 +47,11 @@ impl Bench {
     }
 
     pub async fn with(change: impl FnOnce(&mut Options)) -> Self {
-        let folder = tempfile::Builder::new().prefix("sandbox-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        Self::within(Path::new(env!("CARGO_TARGET_TMPDIR")), change).await
+    }
+
+    pub async fn within(parent: &Path, change: impl FnOnce(&mut Options)) -> Self {
+        let folder = tempfile::Builder::new().prefix("sandbox-").tempdir_in(parent).unwrap();
         std::fs::write(folder.path().join("secret"), "the data folder's secret").unwrap();
         let workspaces = folder.path().join("workspaces");
         let attempt = workspaces.join("job/1");
@@ -92,6 +106,25 @@ impl Bench {
     pub fn has(&self, name: &str) -> bool {
         self.sandbox.protections().iter().any(|protection| protection.name == name && protection.active)
     }
+
+    /// Whether the test can go on. Without the layer it fails, unless this run is one of a machine that has none.
+    #[track_caller]
+    pub fn needs(&self, layer: &str) -> bool {
+        if self.has(layer) {
+            return true;
+        }
+        #[expect(clippy::disallowed_methods, reason = "a setting of this test run alone")]
+        let absent = std::env::var("DEVMESH_TEST_ABSENT").unwrap_or_default();
+        let protections = self.sandbox.protections();
+        assert!(absent.split(',').any(|name| name == layer), "no layer `{layer}` here: {protections:#?}");
+        skipped(format_args!("layer {layer} is absent"));
+        false
+    }
+}
+
+/// Says so by the name of the test.
+pub fn skipped(why: impl std::fmt::Display) {
+    eprintln!("skipped: {}: {why}", std::thread::current().name().unwrap_or_default());
 }
 
 impl Ran {

@@ -72,8 +72,10 @@ fn known(name: &str) -> &'static str {
     const NAMES: &[(&str, &str)] = &[
         ("landlock", "sandbox landlock"),
         ("seccomp", "sandbox seccomp"),
+        ("sockets", "sandbox sockets"),
         ("network", "sandbox network"),
         ("rlimits", "sandbox rlimits"),
+        ("memory", "sandbox memory"),
         ("environment", "sandbox environ"),
         ("user", "sandbox user"),
         ("processes", "sandbox processes"),

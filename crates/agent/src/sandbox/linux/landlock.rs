@@ -44,6 +44,7 @@ fn build(policy: &Policy) -> Result<landlock::RestrictionStatus, RulesetError> {
         rules = rules
             .add_rules(path_beneath_rules(["/proc"], look))?
             .add_rules(path_beneath_rules(["/"], AccessFs::ReadDir))?
+            .add_rules(path_beneath_rules(["/dev/pts"], look | AccessFs::WriteFile | AccessFs::IoctlDev))?
             .add_rules(path_beneath_rules(["/tmp", "/var/tmp", "/dev/shm"], all))?;
     } else {
         // Of the machine's own /proc only what says nothing about other processes.

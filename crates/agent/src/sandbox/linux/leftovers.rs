@@ -10,6 +10,7 @@ use nix::{
 };
 use std::{
     fs,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -47,11 +48,15 @@ fn collect_children() -> bool {
 fn children_of(parent: Pid) -> Vec<Pid> {
     let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
     let numbers = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    numbers.filter(|process| parent_of(*process) == Some(parent.as_raw())).map(Pid::from_raw).collect()
+    numbers
+        .filter(|process| parent_of(Path::new("/proc"), *process) == Some(parent.as_raw()))
+        .map(Pid::from_raw)
+        .collect()
 }
 
-fn parent_of(process: i32) -> Option<i32> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+/// `processes`: a `/proc`.
+pub(super) fn parent_of(processes: &Path, process: i32) -> Option<i32> {
+    let stat = fs::read_to_string(processes.join(format!("{process}/stat"))).ok()?;
     // The name is in parentheses and may hold anything, parentheses and spaces included.
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }

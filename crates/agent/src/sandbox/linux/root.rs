@@ -1,8 +1,8 @@
 //! A root folder of the command's own: only what the policy names exists in it.
 //!
 //! Landlock decides what may be opened. This decides what is there at all, which also takes away what Landlock does not
-//! govern: the sockets of other programs, names, sizes and dates of other files. And it gives every command a `/tmp` and
-//! a `/proc` of its own. Paths stay what they are outside, so messages and configuration files keep making sense.
+//! govern: the sockets of other programs, names, sizes and dates of other files. And it gives every command a `/tmp`, a
+//! `/proc` and terminals of its own. Paths stay what they are outside, so messages and configuration files keep making sense.
 
 use super::DEVICES;
 use crate::sandbox::policy::Files;
@@ -23,6 +23,9 @@ const ROOT: &str = "size=1m,mode=755";
 /// Shared memory, which counts as the machine's memory: 64 MiB is what containers have by default.
 const SHARED_MEMORY: &str = "size=64m,mode=1777";
 
+/// Terminals of the command's own. No `gid=5` for their group as elsewhere: in a user namespace that group does not exist.
+const TERMINALS: &str = "newinstance,ptmxmode=0666,mode=620";
+
 const NONE: Option<&str> = None;
 
 /// Turns this process's mount namespace into the private root and enters it. Needs the rights of the namespace's owner.
@@ -35,6 +38,15 @@ pub(super) fn enter(files: &Files) -> Result<(), String> {
     mount(Some("tmpfs"), base, Some("tmpfs"), quiet, Some(ROOT))
         .map_err(failed("mounting the root on", &files.root))?;
 
+    let inside = |path: &str| base.join(path);
+    // Before all else: a workspace may lie in the machine's shared memory.
+    for (name, kind, options) in [("dev/shm", "tmpfs", Some(SHARED_MEMORY)), ("proc", "proc", None)] {
+        let target = inside(name);
+        fs::create_dir_all(&target).map_err(failed("making the folder", name))?;
+        mount(Some(kind), &target, Some(kind), quiet | MsFlags::MS_NOEXEC, options)
+            .map_err(failed("mounting", name))?;
+    }
+
     let mut parts = parts(files);
     // A folder comes before what lies in it, and a link before what leads through it.
     parts.sort_by_key(|part| (part.path.components().count(), part.path));
@@ -42,17 +54,17 @@ pub(super) fn enter(files: &Files) -> Result<(), String> {
         place(base, part)?;
     }
 
-    let inside = |path: &str| base.join(path);
     for (name, target) in
         [("dev/fd", "/proc/self/fd"), ("dev/stdin", "fd/0"), ("dev/stdout", "fd/1"), ("dev/stderr", "fd/2")]
     {
         symlink(target, inside(name)).map_err(failed("linking", name))?;
     }
-    for (name, kind, options) in [("dev/shm", "tmpfs", Some(SHARED_MEMORY)), ("proc", "proc", None)] {
-        let target = inside(name);
-        fs::create_dir_all(&target).map_err(failed("making the folder", name))?;
-        mount(Some(kind), &target, Some(kind), quiet | MsFlags::MS_NOEXEC, options)
-            .map_err(failed("mounting", name))?;
+    // Without CONFIG_DEVPTS or the right to mount it there are no terminals, as in many containers, and that is all.
+    let terminals = inside("dev/pts");
+    fs::create_dir_all(&terminals).map_err(failed("making the folder", "dev/pts"))?;
+    let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+    if mount(Some("devpts"), &terminals, Some("devpts"), quiet, Some(TERMINALS)).is_ok() {
+        symlink("pts/ptmx", inside("dev/ptmx")).map_err(failed("linking", "dev/ptmx"))?;
     }
 
     // The old root ends up under the new one and goes away with everything below it.

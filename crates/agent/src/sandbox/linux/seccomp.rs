@@ -13,11 +13,12 @@ use std::collections::BTreeMap;
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-/// `network`: the command has a network namespace. Without one it gets no internet sockets at all.
-pub(super) fn install(network: bool) -> Result<(), Failure> {
+/// `network`: the command has a network namespace. Without one it gets no internet sockets at all. `local`: local sockets
+/// lead nowhere outside. Where they do, it gets none of those either.
+pub(super) fn install(network: bool, local: bool) -> Result<(), Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::of(Layer::Seccomp, "filtering system calls", error);
     let missing = missing().map_err(|error| failed(&error))?;
-    let refused = refused(network).map_err(|error| failed(&error))?;
+    let refused = refused(network, local).map_err(|error| failed(&error))?;
     for program in [missing, refused] {
         seccompiler::apply_filter(&program).map_err(|error| failed(&error))?;
     }
@@ -29,7 +30,7 @@ fn missing() -> Result<BpfProgram, BackendError> {
     compile(calls.into_iter().map(|call| (call, Vec::new())).collect(), libc::ENOSYS)
 }
 
-fn refused(network: bool) -> Result<BpfProgram, BackendError> {
+fn refused(network: bool, local: bool) -> Result<BpfProgram, BackendError> {
     let mut rules: Rules = ALWAYS_REFUSED.iter().map(|call| (*call, Vec::new())).collect();
     #[cfg(target_arch = "x86_64")]
     rules.extend([libc::SYS_iopl, libc::SYS_ioperm, libc::SYS_uselib, libc::SYS_ustat].map(|call| (call, Vec::new())));
@@ -50,14 +51,24 @@ fn refused(network: bool) -> Result<BpfProgram, BackendError> {
     rules.insert(libc::SYS_clone, clone.collect::<Result<_, _>>()?);
 
     // Local, internet and routing sockets are ordinary; everything else is a way to some driver.
-    let mut families = vec![libc::AF_UNIX, libc::AF_NETLINK];
+    const TYPE_MASK: u64 = 0xf;
+    let mut families = vec![libc::AF_NETLINK];
+    if local {
+        families.push(libc::AF_UNIX);
+    } else {
+        // A pair of streams is connected for good. A datagram socket can be pointed elsewhere afterwards; raw is another
+        // name for it.
+        let elsewhere = [libc::SOCK_DGRAM, libc::SOCK_RAW].map(|kind| {
+            rule(&[(0, SeccompCmpOp::Eq, libc::AF_UNIX as u64), (1, SeccompCmpOp::MaskedEq(TYPE_MASK), kind as u64)])
+        });
+        rules.insert(libc::SYS_socketpair, elsewhere.into_iter().collect::<Result<_, _>>()?);
+    }
     if network {
         families.extend([libc::AF_INET, libc::AF_INET6]);
     }
     let other: Vec<_> = families.iter().map(|family| (0, SeccompCmpOp::Ne, *family as u64)).collect();
     let mut socket = vec![rule(&other)?];
     for family in [libc::AF_INET, libc::AF_INET6] {
-        const TYPE_MASK: u64 = 0xf;
         socket.push(rule(&[
             (0, SeccompCmpOp::Eq, family as u64),
             (1, SeccompCmpOp::MaskedEq(TYPE_MASK), libc::SOCK_RAW as u64),

@@ -6,6 +6,10 @@ use std::{
     fs::{self, File},
     io::ErrorKind,
     net::{SocketAddr, TcpStream},
+    os::{
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr as LocalAddress, UnixStream},
+    },
     time::Duration,
 };
 
@@ -42,6 +46,12 @@ pub(in crate::sandbox) fn verify(policy: &Policy, tries: &Verify) -> Result<(), 
                 return broken(layer, "packets leave the sandbox");
             }
             Err(_) => {}
+        }
+    }
+    if layers.sockets {
+        let name = LocalAddress::from_abstract_name(&tries.abstract_socket);
+        if UnixStream::connect(&tries.socket).is_ok() || name.and_then(|name| UnixStream::connect_addr(&name)).is_ok() {
+            return broken(Layer::Sockets, "a local socket of the agent could be reached");
         }
     }
     if layers.seccomp && nix::sched::unshare(nix::sched::CloneFlags::CLONE_FILES) != Err(Errno::EPERM) {

@@ -4,7 +4,7 @@ use super::Bench;
 use agent::sandbox::Ending;
 use std::{
     net::TcpListener,
-    os::unix::net::UnixListener,
+    os::unix::net::{UnixDatagram, UnixListener},
     time::{Duration, Instant},
 };
 
@@ -12,7 +12,10 @@ use std::{
 async fn every_protection_is_reported_once_with_what_it_does() {
     let bench = Bench::new().await;
     let names: Vec<_> = bench.sandbox.protections().iter().map(|protection| protection.name.as_str()).collect();
-    assert_eq!(names, ["landlock", "seccomp", "network", "user", "rlimits", "processes", "environment"]);
+    assert_eq!(
+        names,
+        ["landlock", "seccomp", "sockets", "network", "user", "rlimits", "memory", "processes", "environment"]
+    );
     assert!(bench.sandbox.protections().iter().all(|protection| protection.detail.len() > 20));
 }
 
@@ -27,13 +30,13 @@ async fn what_is_missing_is_reported_with_the_reason() {
 #[tokio::test]
 async fn files_outside_the_workspace_cannot_be_read_or_written() {
     for bench in [Bench::new().await, Bench::without_namespaces().await] {
-        if bench.has("landlock") {
+        if bench.needs("landlock") {
             files_are_out_of_reach(&bench).await;
         }
     }
 }
 
-async fn files_are_out_of_reach(bench: &Bench) {
+pub async fn files_are_out_of_reach(bench: &Bench) {
     let secret = bench.folder.path().join("secret");
     let other = bench.folder.path().join("workspaces/job/2/tree");
     std::fs::create_dir_all(&other).unwrap();
@@ -75,13 +78,13 @@ async fn files_are_out_of_reach(bench: &Bench) {
 #[tokio::test]
 async fn the_network_is_out_of_reach() {
     for bench in [Bench::new().await, Bench::without_namespaces().await] {
-        if bench.has("network") {
+        if bench.needs("network") {
             ports_are_out_of_reach(&bench).await;
         }
     }
 }
 
-async fn ports_are_out_of_reach(bench: &Bench) {
+pub async fn ports_are_out_of_reach(bench: &Bench) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -104,35 +107,62 @@ for family, kind, protocol in [(socket.AF_INET, socket.SOCK_RAW, 1), (socket.AF_
 
 #[tokio::test]
 async fn local_sockets_of_other_programs_are_out_of_reach() {
-    let bench = Bench::new().await;
-    // Without a private root folder the report says that sockets with a path can be reached.
-    if !bench.has("landlock") || !bench.has("processes") {
-        return;
+    for bench in [Bench::new().await, Bench::without_namespaces().await] {
+        if bench.needs("sockets") {
+            local_sockets_are_out_of_reach(&bench).await;
+        }
     }
-    let path = bench.folder.path().join("agent.sock");
-    let listener = UnixListener::bind(&path).unwrap();
-    listener.set_nonblocking(true).unwrap();
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
-    let connect = |address: String| {
-        format!("exec python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect(\"{address}\")'")
-    };
-    bench.sh(&connect(path.display().to_string())).await.refused();
-    assert!(listener.accept().is_err(), "nothing connected");
+}
 
-    use std::os::linux::net::SocketAddrExt;
-    let name = format!("sandbox-{}", std::process::id());
+pub async fn local_sockets_are_out_of_reach(bench: &Bench) {
+    use std::os::{linux::net::SocketAddrExt, unix::fs::PermissionsExt};
+    // Open to everybody, by a path that is short enough wherever the build lies.
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let paths = [folder.path().join("stream"), folder.path().join("datagrams")];
+    let stream = UnixListener::bind(&paths[0]).unwrap();
+    let datagrams = UnixDatagram::bind(&paths[1]).unwrap();
+    for path in &paths {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let name = format!("sandbox-{}-{}", std::process::id(), folder.path().display());
     let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
-    let listener = UnixListener::bind_addr(&address).unwrap();
-    listener.set_nonblocking(true).unwrap();
-    bench.sh(&connect(format!("\\0{name}"))).await.refused();
-    assert!(listener.accept().is_err(), "nothing connected");
+    let named = UnixListener::bind_addr(&address).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    datagrams.set_nonblocking(true).unwrap();
+    named.set_nonblocking(true).unwrap();
+    let script = format!(
+        "exec python3 -c '
+import socket, sys
+def tries(kind, make, address):
+    try: ends = make()
+    except OSError: return
+    # A connected pair of packets takes an address, ignores it and keeps to its other end.
+    ways = [ends[0].connect] if kind == socket.SOCK_SEQPACKET else [ends[0].connect, lambda to: ends[0].sendto(b\"x\", to)]
+    for way in ways:
+        try: way(address)
+        except OSError: continue
+        sys.exit(\"%s reached %s\" % (kind, address))
+for address in [\"{stream}\", \"{datagrams}\", \"\\0{name}\"]:
+    for kind in [socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET, socket.SOCK_RAW]:
+        for flags in [0, socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK]:
+            tries(kind, lambda: [socket.socket(socket.AF_UNIX, kind | flags)], address)
+            tries(kind, lambda: socket.socketpair(socket.AF_UNIX, kind | flags), address)
+one, other = socket.socketpair()
+one.sendall(b\"x\")
+assert other.recv(1) == b\"x\"'",
+        stream = paths[0].display(),
+        datagrams = paths[1].display(),
+    );
+    bench.sh(&script).await.ok();
+    assert!(stream.accept().is_err() && named.accept().is_err(), "nothing connected");
+    assert!(datagrams.recv(&mut [0]).is_err(), "nothing was sent");
 }
 
 #[tokio::test]
 async fn other_processes_are_out_of_reach() {
     let bench = Bench::new().await;
-    if !bench.has("processes") {
+    if !bench.needs("processes") {
         return;
     }
     let agent = std::process::id();
@@ -157,7 +187,7 @@ async fn other_processes_are_out_of_reach() {
 #[tokio::test]
 async fn the_agent_is_out_of_reach_without_namespaces() {
     let bench = Bench::without_namespaces().await;
-    if !bench.has("landlock") {
+    if !bench.needs("landlock") {
         return;
     }
     let agent = std::process::id();
@@ -173,7 +203,7 @@ async fn the_agent_is_out_of_reach_without_namespaces() {
 #[tokio::test]
 async fn dangerous_system_calls_are_refused() {
     for bench in [Bench::new().await, Bench::without_namespaces().await] {
-        if bench.has("seccomp") {
+        if bench.needs("seccomp") {
             system_calls_are_refused(&bench).await;
         }
     }
@@ -222,7 +252,7 @@ sys.exit(\"let through: %s\" % wrong if wrong else 0)'",
 async fn rights_cannot_be_gained() {
     let bench = Bench::new().await;
     // Read from /proc, which commands have where they have processes of their own.
-    if !bench.has("user") || !bench.has("processes") {
+    if !bench.needs("user") || !bench.needs("processes") {
         return;
     }
     let status = bench.sh("cat /proc/self/status").await.ok();

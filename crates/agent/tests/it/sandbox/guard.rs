@@ -18,6 +18,8 @@ static ENTER: extern "C" fn() = {
         if arguments.next().is_some_and(|argument| argument == BRIEF_AGENT) {
             brief_agent(PathBuf::from(arguments.next().unwrap()));
         }
+        #[cfg(target_os = "linux")]
+        super::refused::enter_if_asked();
     }
     enter
 };

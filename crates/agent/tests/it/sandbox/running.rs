@@ -47,7 +47,7 @@ with tempfile.TemporaryFile() as file: file.write(b\"x\")'
 #[tokio::test]
 async fn demanding_tools_work_where_there_are_namespaces() {
     let bench = Bench::new().await;
-    if !bench.has("processes") {
+    if !bench.needs("processes") {
         return;
     }
     let script = "set -e
