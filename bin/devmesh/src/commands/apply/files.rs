@@ -36,6 +36,16 @@ pub fn copy(from: &Path, names: &BTreeSet<Name>, to: &Path, attributes: bool) ->
                 folders.insert(path.to_owned());
                 continue;
             }
+            // Git looks for links in its index alone, and writes through those that are not there. One that the patch
+            // itself takes away is gone by then.
+            if metadata.is_symlink() && path != whole && !names.contains(path.as_os_str().as_bytes()) {
+                return Err(Failure::failed(format!(
+                    "the patch does not fit, and nothing was changed: in {}, `{}` lies beyond the symbolic link `{}`",
+                    from.display(),
+                    whole.display(),
+                    path.display()
+                )));
+            }
             if ways.insert(path.to_owned()) {
                 copy_one(&from.join(path), &metadata, &to.join(path), path == whole)?;
             }
@@ -253,12 +263,15 @@ mod tests {
         write(&top, "emptied/only", "x");
         write(&top, "other", "not copied");
         symlink("/etc", top.join("link")).unwrap();
-        let all = names(&["folder", "file/below", "emptied", "emptied/only", "link/passwd", "new/deep"]);
+        let all = names(&["folder", "file/below", "emptied", "emptied/only", "link", "link/passwd", "new/deep"]);
         copy(&top, &all, &copied, false).unwrap();
         assert_eq!(fs::read_dir(copied.join("folder")).unwrap().count(), 1);
         assert_eq!(fs::read_dir(copied.join("emptied")).unwrap().count(), 1);
         assert!(copied.join("file").is_file());
         assert_eq!(fs::read_link(copied.join("link")).unwrap(), Path::new("/etc"));
         assert!(!copied.join("other").exists() && !copied.join("new").exists());
+
+        let failure = copy(&top, &names(&["link/passwd"]), &scratch.path().join("none"), false).unwrap_err();
+        assert!(failure.what.contains("beyond the symbolic link `link`"), "{}", failure.what);
     }
 }

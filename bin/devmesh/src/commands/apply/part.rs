@@ -107,10 +107,16 @@ impl Part {
         if holds(&before, &self.sections, |section| (&section.new, &section.old)) {
             return Ok(Verdict::Already);
         }
-        if let Some(name) = self.unsaved_removal(&before) {
-            return Ok(Verdict::Refused(self.does_not_fit(&format!("`{name}` is deleted, and that is not committed"))));
-        }
         let could_be_taken_back = self.run(git, &["--check", "--reverse"], Merge::Never).await?.status.success();
+        if let Some(name) = self.unsaved_removal(&before) {
+            return Ok(match could_be_taken_back {
+                true => Verdict::Already,
+                false => {
+                    let why = format!("`{name}` is deleted, and that is not committed");
+                    Verdict::Refused(self.does_not_fit(&why))
+                }
+            });
+        }
         let ran = self.run(git, &[], Merge::WhereNeeded).await?;
         let after = Index::read(git).await?;
         if !ran.status.success() {
@@ -150,12 +156,7 @@ impl Part {
         let git = match &self.repository {
             Some(repository) => {
                 copy_if_there(&repository.git_folder.join("index"), &scratch.join("index.before"))?;
-                // What git remembers of the files may be of another machine or an older copy. Ends with 1 when something
-                // is changed, which is no failure.
-                let ran = repository.git.ran(&["update-index", "-q", "--refresh"]).await?;
-                if ran.status.code().is_none_or(|code| code > 1) {
-                    return Err(ran.refused("the index cannot be brought up to date, and nothing was changed", &self.top));
-                }
+                Index::refresh(&repository.git, self.names.iter()).await?;
                 repository.git.clone()
             }
             None => plain(scratch, &self.top),
@@ -219,7 +220,7 @@ impl Part {
             .with("GIT_INDEX_FILE", scratch.join("index"))
             .with("GIT_OBJECT_DIRECTORY", objects);
         // The copies are other files than those git remembers.
-        git.ran(&["update-index", "-q", "--refresh"]).await?;
+        Index::refresh(&git, self.names.iter()).await?;
         Ok(git)
     }
 

@@ -2,7 +2,7 @@
 
 use super::patch::Name;
 use crate::{
-    git::{Git, Programs, zero_separated},
+    git::{Git, Programs, Ran, zero_separated},
     output::{Failure, Result, shell_quoted},
 };
 use std::{
@@ -32,6 +32,8 @@ pub struct Entry {
     pub stage: u8,
     /// Not in the tree on purpose: outside of a sparse checkout.
     pub is_skipped: bool,
+    /// Git was told not to look whether it changed.
+    pub is_assumed: bool,
 }
 
 /// An index: entries by name, the first stage of each.
@@ -86,7 +88,7 @@ impl Repository {
 
 impl Index {
     pub async fn read(git: &Git) -> Result<Self> {
-        let listed = git.bytes(&["ls-files", "-t", "--stage", "-z"]).await?;
+        let listed = git.bytes(&["ls-files", "-v", "--stage", "-z"]).await?;
         let mut index = Self::default();
         for line in zero_separated(&listed) {
             if let Some((name, entry)) = read_entry(line) {
@@ -100,6 +102,24 @@ impl Index {
     pub fn link_above(&self, name: &[u8]) -> Option<Name> {
         let mut ends = name.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &name[..at]);
         ends.find(|above| self.entries.get(*above).is_some_and(|entry| entry.mode == "160000")).map(<[u8]>::to_vec)
+    }
+
+    /// Makes `git`'s index tell what is in the tree of `names`: what it remembers of files may be of another machine or an
+    /// older copy of them.
+    pub async fn refresh<'a>(git: &Git, names: impl Iterator<Item = &'a Name>) -> Result<()> {
+        let index = Self::read(git).await?;
+        let assumed = names.filter(|name| index.entries.get(*name).is_some_and(|entry| entry.is_assumed));
+        let assumed: Vec<u8> = assumed.flat_map(|name| [name.as_slice(), b"\0"].concat()).collect();
+        let failed = |ran: Ran| ran.refused("the index cannot be brought up to date, and nothing was changed", git.folder());
+        if !assumed.is_empty() {
+            let ran = git.fed(&["update-index", "--no-assume-unchanged", "-z", "--stdin"], &assumed).await?;
+            if !ran.status.success() {
+                return Err(failed(ran));
+            }
+        }
+        // Ends with 1 when something is changed, which is no failure.
+        let ran = git.ran(&["update-index", "-q", "--refresh"]).await?;
+        if ran.status.code().is_none_or(|code| code > 1) { Err(failed(ran)) } else { Ok(()) }
     }
 
     /// Those of `names` that a merge left undecided.
@@ -116,7 +136,8 @@ fn read_entry(line: &[u8]) -> Option<(Name, Entry)> {
     let mut fields = text.split(' ');
     let (tag, mode, id, stage) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
     let stage = stage.parse().ok()?;
-    let entry = Entry { mode: mode.to_owned(), id: id.to_owned(), stage, is_skipped: tag == "S" };
+    let is_assumed = tag.starts_with(|letter: char| letter.is_ascii_lowercase());
+    let entry = Entry { mode: mode.to_owned(), id: id.to_owned(), stage, is_skipped: matches!(tag, "S" | "s"), is_assumed };
     Some((line[tab + 1..].to_vec(), entry))
 }
 
