@@ -1,7 +1,7 @@
 //! Patches into trees of every kind, with real git.
 
-use super::{Again, Done, How, Outcome, into_tree, patch::Patch};
-use crate::{git::Git, output::Failure};
+use super::{Again, Done, How, Outcome, Verdict, branch, into_tree, patch::Patch, perform, plan};
+use crate::output::Failure;
 use protocol::Job;
 use std::{
     collections::BTreeMap,
@@ -517,4 +517,280 @@ async fn lines_that_repeat_are_not_brought_in_twice() {
             assert!(failure.what.contains("applied already"), "{}", failure.what);
         }
     }
+}
+
+/// A repository with a submodule at `libs/sub` which has one at `inner`, all checked out.
+fn with_submodules(scene: &Scene) -> (PathBuf, String) {
+    let at = scene.path("super");
+    repository(&scene.path("inner"), &[("i.c", LINES)]);
+    repository(&scene.path("lib"), &[("lib.c", LINES)]);
+    let add = |at: &Path, from: &str, to: &str| {
+        git(at, &["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", scene.path(from).to_str().unwrap(), to]);
+        commit(at)
+    };
+    add(&scene.path("lib"), "inner", "inner");
+    repository(&at, &[("a", "a\n"), ("libs/own.c", LINES)]);
+    let base = add(&at, "lib", "libs/sub");
+    let update = ["-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init", "--recursive"];
+    git(&at, &update);
+    (at, base)
+}
+
+/// The patch of a job whose workspace has the submodules' files as plain ones.
+fn patch_over_submodules(scene: &Scene, lib: &str) -> Vec<u8> {
+    let flat = scene.path("flat");
+    repository(
+        &flat,
+        &[("a", "a\n"), ("libs/own.c", LINES), ("libs/sub/lib.c", LINES), ("libs/sub/inner/i.c", LINES)],
+    );
+    patch_of(&flat, |copy| {
+        write(copy, "a", "b\n");
+        write(copy, "libs/sub/lib.c", lib);
+        write(copy, "libs/sub/new \u{e9}.c", "new\n");
+        write(copy, "libs/sub/inner/i.c", LINES.replace("two", "TWO"));
+    })
+}
+
+#[tokio::test]
+async fn files_of_submodules_go_to_the_submodules() {
+    let scene = Scene::new();
+    let (at, base) = with_submodules(&scene);
+    let patch = patch_over_submodules(&scene, &LINES.replace("five", "FIVE"));
+    let job = job(&at, serde_json::json!({"base_commit": base, "branch": "devmesh/it"}));
+    let before = snapshot(&at);
+    assert_eq!(apply(&at, &patch, &job, CHECK).await.unwrap().outcome, Outcome::Fits);
+    assert!(snapshot(&at) == before);
+    let done = apply(&at, &patch, &job, APPLY).await.unwrap();
+    assert_eq!((done.outcome, &done.top, done.next.len()), (Outcome::Applied, &at, 3));
+    assert_eq!(git(&at, &["status", "--porcelain", "--ignore-submodules"]), "M  a\n");
+    let sub = git(&at.join("libs/sub"), &["-c", "core.quotePath=false", "status", "--porcelain", "--ignore-submodules"]);
+    assert_eq!(sub, "M  lib.c\nA  \"new \u{e9}.c\"\n");
+    assert_eq!(git(&at.join("libs/sub/inner"), &["status", "--porcelain"]), "M  i.c\n");
+    assert_eq!(apply(&at, &patch, &job, APPLY).await.unwrap().outcome, Outcome::Already);
+
+    let failure = branch_of(&at, &base, &patch, "mended", &job).await.unwrap_err();
+    assert!(failure.what.contains("submodules") && failure.what.contains("libs/sub"), "{}", failure.what);
+    assert_eq!(git(&at, &["branch", "--list", "mended"]), "");
+}
+
+#[tokio::test]
+async fn a_patch_over_submodules_is_done_whole_or_not_at_all() {
+    let scene = Scene::new();
+    let (at, base) = with_submodules(&scene);
+    let job = job(&at, serde_json::json!({"base_commit": base}));
+    let patch = patch_over_submodules(&scene, &LINES.replace("five", "FIVE"));
+
+    write(&at.join("libs/sub"), "lib.c", "mine\n");
+    let before = snapshot(&at);
+    for how in [CHECK, APPLY] {
+        let failure = apply(&at, &patch, &job, how).await.unwrap_err();
+        assert!(failure.what.contains("lib.c"), "{}", failure.what);
+        assert!(snapshot(&at) == before);
+    }
+    git(&at.join("libs/sub"), &["checkout", "--quiet", "lib.c"]);
+
+    // Out of the blue: after everything was tried, one of the last part's files cannot be written.
+    let read = Patch::read(patch.clone()).unwrap();
+    let again = Again { job: &job, repo: None };
+    let parts = plan::parts(&at, &read, &again).await.unwrap();
+    let mut rehearsals = Vec::new();
+    for part in &parts {
+        rehearsals.push(part.rehearse(&again).await.unwrap());
+    }
+    assert!(rehearsals.iter().all(|rehearsal| matches!(rehearsal.verdict, Verdict::Fits)));
+    write(&at.join("libs/sub"), "new \u{e9}.c/full", "mine\n");
+    let files = |at: &Path| -> Snapshot {
+        snapshot(at).into_iter().filter(|(path, _)| !path.components().any(|part| part.as_os_str() == ".git")).collect()
+    };
+    let (before, staged) = (files(&at), git(&at, &["ls-files", "--stage", "--recurse-submodules"]));
+    let failure = perform(&parts, &rehearsals).await.unwrap_err();
+    assert!(failure.what.contains("is as it was"), "{}", failure.what);
+    assert_eq!(files(&at), before);
+    assert_eq!(git(&at, &["ls-files", "--stage", "--recurse-submodules"]), staged);
+    fs::remove_dir_all(at.join("libs/sub/new \u{e9}.c")).unwrap();
+
+    git(&at, &["submodule", "--quiet", "deinit", "--force", "libs/sub"]);
+    let before = snapshot(&at);
+    let failure = apply(&at, &patch, &job, APPLY).await.unwrap_err();
+    assert!(failure.what.contains("submodule `libs/sub`, which is not checked out"), "{}", failure.what);
+    assert!(snapshot(&at) == before);
+}
+
+async fn branch_of(at: &Path, base: &str, patch: &[u8], name: &str, job: &Job) -> Result<String, Failure> {
+    let patch = Patch::read(patch.to_vec()).unwrap();
+    branch::commit(at, base, &patch, name, &Again { job, repo: None }).await
+}
+
+#[tokio::test]
+async fn a_branch_is_made_where_there_are_no_files() {
+    let scene = Scene::new();
+    let (at, bare) = (scene.path("tree"), scene.path("bare.git"));
+    let base = repository(&at, FILES);
+    git(&scene.path(""), &["clone", "--quiet", "--bare", "tree", "bare.git"]);
+    let patch = patch_of(&at, every_kind);
+    let job = job(&bare, serde_json::json!({"base_commit": base, "branch": "devmesh/it"}));
+    let failure = apply(&bare, &patch, &job, APPLY).await.unwrap_err();
+    assert!(failure.what.contains("bare repository"), "{}", failure.what);
+    assert_eq!(failure.next.unwrap(), "devmesh apply 01990000-0000 --branch");
+    let made = branch_of(&bare, &base, &patch, "it's a/branch", &job).await;
+    assert!(made.unwrap_err().what.contains("cannot be the name"));
+    let made = branch_of(&bare, &base, &patch, "it's/$a;branch", &job).await.unwrap();
+    assert_eq!(git(&bare, &["rev-parse", "refs/heads/it's/$a;branch"]).trim(), made);
+    let failure = branch_of(&bare, &base, &patch, "it's/$a;branch", &job).await.unwrap_err();
+    assert_eq!(failure.next.unwrap(), "devmesh apply 01990000-0000 --branch=\"it's/\"'$a;branch-2'");
+    for bad in ["-x", "@{-1}", "", "a..b", "refs/heads/../x"] {
+        assert!(branch_of(&bare, &base, &patch, bad, &job).await.unwrap_err().what.contains("cannot be the name"), "{bad}");
+    }
+    let unknown = "0123456789012345678901234567890123456789";
+    for base in [unknown, "", "--all", "main"] {
+        let failure = branch_of(&bare, base, &patch, "other", &job).await.unwrap_err();
+        assert!(failure.what.contains("is not in the repository"), "{}", failure.what);
+    }
+}
+
+#[tokio::test]
+async fn worktrees_and_sparse_checkouts_take_a_patch() {
+    let scene = Scene::new();
+    let (at, linked, separate) = (scene.path("tree"), scene.path("linked"), scene.path("separate"));
+    let base = repository(&at, FILES);
+    let patch = patch_of(&at, |copy| {
+        every_kind(copy);
+        write(copy, "folder/other", "changed\n");
+    });
+    let job = job(&at, serde_json::json!({"base_commit": base}));
+    git(&at, &["worktree", "add", "--quiet", "--detach", "../linked"]);
+    git(&at, &["clone", "--quiet", "--separate-git-dir", "../separate.git", ".", "../separate"]);
+    for tree in [&linked, &separate] {
+        for (how, outcome) in [(CHECK, Outcome::Fits), (APPLY, Outcome::Applied), (APPLY, Outcome::Already)] {
+            assert_eq!(apply(tree, &patch, &job, how).await.unwrap().outcome, outcome, "{}", tree.display());
+        }
+        assert_eq!(git(tree, &["diff", "--name-only"]), "");
+    }
+    assert_eq!(git(&at, &["status", "--porcelain"]), "", "the worktree it is linked to has its own index");
+
+    git(&at, &["sparse-checkout", "set", "--cone", "new"]);
+    assert!(!at.join("folder").exists());
+    for (how, outcome) in [(CHECK, Outcome::Fits), (APPLY, Outcome::Applied), (APPLY, Outcome::Already)] {
+        assert_eq!(apply(&at, &patch, &job, how).await.unwrap().outcome, outcome);
+    }
+    assert_eq!(git(&at, &["show", ":folder/other"]), "changed\n");
+    assert_eq!(git(&at, &["show", ":edited"]), LINES.replace("five", "FIVE"));
+}
+
+#[tokio::test]
+async fn a_repository_does_not_say_where_else_a_patch_goes() {
+    let scene = Scene::new();
+    let (at, elsewhere) = (scene.path("tree"), scene.path("elsewhere"));
+    let base = repository(&at, FILES);
+    let patch = patch_of(&at, every_kind);
+    fs::create_dir(&elsewhere).unwrap();
+    git(&at, &["config", "core.worktree", elsewhere.to_str().unwrap()]);
+    let job_of = |base: &str| job(&at, serde_json::json!({"base_commit": base}));
+    apply(&at, &patch, &job_of(&base), APPLY).await.unwrap_err();
+    git(&at, &["config", "core.worktree", scene.path("").to_str().unwrap()]);
+    let failure = apply(&at, &patch, &job_of(&base), APPLY).await.unwrap_err();
+    assert!(failure.what.contains("core.worktree"), "{}", failure.what);
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+    assert!(!scene.path("new").exists());
+}
+
+#[tokio::test]
+async fn a_repository_runs_no_program() {
+    let scene = Scene::new();
+    let at = scene.path("tree");
+    let base = repository(&at, &[("edited", LINES), ("other", LINES), (".gitattributes", "other filter=own\n")]);
+    let witness = scene.path("ran");
+    let program = format!("touch {}; cat; false", witness.display());
+    write(&scene.path(""), "program", format!("#!/bin/sh\n{program}\n"));
+    mode(&scene.path(""), "program", 0o755);
+    let path = scene.path("program");
+    for hook in ["post-index-change", "reference-transaction", "pre-commit", "post-checkout", "pre-applypatch"] {
+        fs::copy(&path, at.join(".git/hooks").join(hook)).unwrap();
+    }
+    for key in ["core.fsmonitor", "filter.own.clean", "filter.own.smudge", "filter.own.process", "merge.own.driver"] {
+        git(&at, &["config", key, path.to_str().unwrap()]);
+    }
+    for (key, value) in [("filter.own.required", "true"), ("merge.default", "own"), ("core.pager", &program)] {
+        git(&at, &["config", key, value]);
+    }
+    let _ = fs::remove_file(&witness);
+    let patch = patch_of(&at, |copy| write(copy, "edited", LINES.replace("five", "FIVE")));
+    let job = job(&at, serde_json::json!({"base_commit": base}));
+    touch(&at.join("other"));
+    branch_of(&at, &base, &patch, "mended", &job).await.unwrap();
+    for (how, outcome) in [(CHECK, Outcome::Fits), (APPLY, Outcome::Applied), (APPLY, Outcome::Already)] {
+        assert_eq!(apply(&at, &patch, &job, how).await.unwrap().outcome, outcome);
+    }
+    assert!(!witness.exists(), "nothing of the repository's ran");
+
+    // What cannot be done right without the program is not done.
+    let patch = patch_of(&at, |copy| write(copy, "other", LINES.replace("five", "FIVE")));
+    let before = snapshot(&at);
+    let failure = apply(&at, &patch, &job, APPLY).await.unwrap_err();
+    assert!(failure.what.contains("`other` goes through the program `own`"), "{}", failure.what);
+    assert!(snapshot(&at) == before && !witness.exists());
+}
+
+#[tokio::test]
+async fn names_with_any_byte_in_them_come_through() {
+    let scene = Scene::new();
+    let (at, plain) = (scene.path("tree"), scene.path("plain"));
+    let mut names: Vec<Vec<u8>> =
+        (1..=255).filter(|byte| *byte != b'/').map(|byte| vec![b'n', byte, b'0' + byte % 10]).collect();
+    names.extend([vec![b'x'; 255], b"-rf".to_vec(), b" ".to_vec(), b":(top)y".to_vec(), b"b a/b".to_vec(), b"\"".to_vec()]);
+    let put = |at: &Path, text: &str| {
+        for name in &names {
+            let path = at.join(OsStr::from_bytes(name));
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+    };
+    fs::create_dir(&at).unwrap();
+    put(&at, "old\n");
+    put(&plain, "old\n");
+    let base = repository(&at, &[]);
+    let patch = patch_of(&at, |copy| put(copy, "new\n"));
+    for tree in [&at, &plain] {
+        let job = job(tree, serde_json::json!({"base_commit": base}));
+        assert_eq!(apply(tree, &patch, &job, APPLY).await.unwrap().outcome, Outcome::Applied);
+        for name in &names {
+            assert_eq!(fs::read_to_string(tree.join(OsStr::from_bytes(name))).unwrap(), "new\n", "{name:?}");
+        }
+        assert_eq!(apply(tree, &patch, &job, APPLY).await.unwrap().outcome, Outcome::Already);
+    }
+}
+
+#[tokio::test]
+async fn line_ends_of_the_tree_stay_its_own() {
+    let scene = Scene::new();
+    let at = scene.path("tree");
+    repository(&at, &[("f", "x\n")]);
+    git(&at, &["config", "core.autocrlf", "true"]);
+    write(&at, "f", LINES.replace('\n', "\r\n"));
+    let base = commit(&at);
+    assert_eq!(git(&at, &["show", "HEAD:f"]), LINES);
+    let patch = patch_of(&at, |copy| write(copy, "f", LINES.replace("five", "FIVE")));
+    let job = job(&at, serde_json::json!({"base_commit": base}));
+    touch(&at.join("f"));
+    for (how, outcome) in [(CHECK, Outcome::Fits), (APPLY, Outcome::Applied), (APPLY, Outcome::Already)] {
+        assert_eq!(apply(&at, &patch, &job, how).await.unwrap().outcome, outcome);
+    }
+    assert_eq!(read(&at, "f"), LINES.replace("five", "FIVE").replace('\n', "\r\n"));
+
+    // A plain folder's bytes are as they are, whatever its attributes say.
+    let (plain, copy) = (scene.path("plain"), scene.path("copy"));
+    let text = LINES.replace('\n', "\r\n");
+    repository(&copy, &[]);
+    git(&copy, &["config", "core.autocrlf", "false"]);
+    write(&copy, "f", &text);
+    commit(&copy);
+    let patch = patch_of(&copy, |copy| write(copy, "f", text.replace("five", "FIVE")));
+    write(&plain, "f", &text);
+    write(&plain, ".gitattributes", "* text=auto eol=lf\n");
+    assert_eq!(apply(&plain, &patch, &job_at(&plain), APPLY).await.unwrap().outcome, Outcome::Applied);
+    assert_eq!(read(&plain, "f"), text.replace("five", "FIVE"));
+}
+
+fn job_at(path: &Path) -> Job {
+    job(path, serde_json::json!({"base_commit": "0123456789012345678901234567890123456789"}))
 }
