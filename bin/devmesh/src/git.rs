@@ -58,6 +58,7 @@ pub struct Git {
     folder: PathBuf,
     variables: Vec<(&'static str, OsString)>,
     settings: Vec<(OsString, OsString)>,
+    patience: Duration,
 }
 
 /// What a command printed and how it ended.
@@ -71,7 +72,7 @@ pub struct Ran {
 impl Git {
     pub fn at(folder: &Path) -> Self {
         let settings = SETTINGS.iter().map(|(key, value)| (OsString::from(key), OsString::from(value))).collect();
-        Self { folder: folder.to_owned(), variables: Vec::new(), settings }
+        Self { folder: folder.to_owned(), variables: Vec::new(), settings, patience: PATIENCE }
     }
 
     /// The same elsewhere.
@@ -118,7 +119,7 @@ impl Git {
             }
         };
         let both = async { tokio::join!(feed, child.wait_with_output()).1 };
-        match tokio::time::timeout(PATIENCE, both).await {
+        match tokio::time::timeout(self.patience, both).await {
             Ok(output) => {
                 let output = output.map_err(cannot)?;
                 let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -129,7 +130,7 @@ impl Git {
                 let name = arguments.first().map(|name| name.as_ref().to_string_lossy()).unwrap_or_default();
                 Err(Failure::failed(format!(
                     "git {name} took longer than {} s in {}, and was stopped",
-                    PATIENCE.as_secs(),
+                    self.patience.as_secs(),
                     self.folder.display()
                 )))
             }
@@ -211,4 +212,33 @@ impl Ran {
 /// The parts of a listing made with `-z`.
 pub fn zero_separated(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.split(|byte| *byte == 0).filter(|part| !part.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_program_that_never_ends_is_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let alive = folder.path().join("alive");
+        nix::unistd::mkfifo(&alive, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        // Reads on until the last process that could write is gone.
+        let gone = tokio::task::spawn_blocking(move || std::fs::read_to_string(alive));
+        let git = Git::at(folder.path()).set("alias.wait", "!exec 3>alive; echo begun >&3; sleep 600");
+        let git = Git { patience: Duration::from_secs(1), ..git };
+        let failure = git.ran(&["wait"]).await.unwrap_err();
+        assert!(failure.what.contains("took longer than"), "{}", failure.what);
+        let written = tokio::time::timeout(Duration::from_secs(60), gone).await.expect("it and what it started end");
+        assert_eq!(written.unwrap().unwrap(), "begun\n");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_fetched() {
+        let folder = tempfile::tempdir().unwrap();
+        let git = Git::at(folder.path());
+        git.bytes(&["init", "--quiet", "--bare", "a"]).await.unwrap();
+        let ran = git.ran(&["clone", "--quiet", "--no-local", "a", "b"]).await.unwrap();
+        assert!(ran.stderr.contains("not allowed"), "{}", ran.stderr);
+    }
 }

@@ -273,7 +273,7 @@ impl Part {
     }
 
     fn does_not_fit(&self, why: &str) -> Failure {
-        Failure::failed(format!("{DOES_NOT_FIT} in {}: {why}", self.top.display()))
+        Failure::failed(format!("{DOES_NOT_FIT} in {}{}: {why}", self.kind(), self.top.display()))
             .next(format!("git -C {} status", shell_quoted(&self.top)))
     }
 
@@ -283,7 +283,11 @@ impl Part {
                 "`{name}` is in the index without its content (git add -N); add or commit it first"
             ));
         }
-        let failure = ran.refused(DOES_NOT_FIT, &self.top);
+        let what = match self.kind() {
+            "" => DOES_NOT_FIT.to_owned(),
+            kind => format!("{DOES_NOT_FIT}, because of {}", kind.trim_end()),
+        };
+        let failure = ran.refused(&what, &self.top);
         if self.repository.is_none() || failure.next.is_some() {
             return failure;
         }
@@ -312,10 +316,16 @@ impl Part {
         self.names.iter().find(is_bare).map(|name| String::from_utf8_lossy(name).into_owned())
     }
 
+    /// What `top` is, where that is no matter of course.
+    fn kind(&self) -> &'static str {
+        if self.repository.is_some() && self.depth > 0 { "the submodule " } else { "" }
+    }
+
     pub fn conflicts(&self, names: &[Name], again: &Again<'_>) -> Failure {
         Failure::failed(format!(
-            "{DOES_NOT_FIT} in {}: it changes the same lines as the tree has changed since, in\n  {}\n\
+            "{DOES_NOT_FIT} in {}{}: it changes the same lines as the tree has changed since, in\n  {}\n\
              --3way leaves both sides in these files for you to decide, --branch makes a branch of it",
+            self.kind(),
             self.top.display(),
             list(names)
         ))
