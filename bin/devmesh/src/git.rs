@@ -13,7 +13,7 @@ pub use programs::Programs;
 
 use crate::{
     config::Environment,
-    output::{Failure, Result},
+    output::{Failure, Result, visible},
 };
 use std::{
     ffi::{OsStr, OsString},
@@ -202,7 +202,7 @@ impl Ran {
         let failure = Failure::failed(format!("{what} in {}:\n  {said}", folder.display()));
         // What git itself proposes for a repository of another user.
         let proposed = "git config --global --add safe.directory ";
-        match lines.iter().find(|line| line.starts_with(proposed)) {
+        match lines.iter().find(|line| line.starts_with(proposed) && visible(line) == **line) {
             Some(command) => failure.next(command.to_string()),
             None => failure,
         }

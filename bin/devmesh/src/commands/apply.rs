@@ -17,7 +17,7 @@ use super::diff::patch_of;
 use crate::{
     context::Context,
     git::{Git, zero_separated},
-    output::{Exit, Failure, Result, plain, shell_quoted},
+    output::{Exit, Failure, Result, shell_quoted, visible},
 };
 use again::Again;
 use part::{Part, Rehearsal, Verdict};
@@ -28,7 +28,10 @@ use std::{
 };
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The patch is tried on a copy first; when it does not fit, nothing is changed.")]
+#[command(
+    after_help = "The patch is tried on a copy first; when it does not fit, nothing is changed. A patch of a job on a repository goes \
+to the repository that PATH lies in, one of a job on a plain folder to PATH itself."
+)]
 pub struct Arguments {
     /// Job id, or the beginning of one
     job: String,
@@ -106,9 +109,10 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         "outcome": outcome.as_str(),
         "conflicts": conflicts,
     });
-    output.show(&document, || plain(&format!("{}\t{files} files\t{}", outcome.as_str(), done.top.display())))?;
+    let top = visible(&done.top.to_string_lossy());
+    output.show(&document, || format!("{}\t{files} files\t{top}", outcome.as_str()))?;
     for name in &conflicts {
-        output.say(format_args!("both changed {}", plain(name)));
+        output.say(format_args!("both changed {}", visible(name)));
     }
     for command in &done.next {
         output.next(command);

@@ -53,7 +53,8 @@ pub(super) async fn patch_of(client: &Client, job: &Job) -> Result<Vec<u8>> {
     let listed = client.artifacts(job.id).await?.artifacts;
     let recorded = listed.into_iter().find(|artifact| artifact.name == name);
     if let Some(recorded) = recorded {
-        is_as_recorded(&patch, &recorded.sha256).map_err(|failure| failure.next(format!("devmesh jobs retry {}", job.id)))?;
+        is_as_recorded(&patch, &recorded.sha256)
+            .map_err(|failure| failure.next(format!("devmesh jobs retry {}", job.id)))?;
     }
     Ok(patch)
 }

@@ -93,14 +93,12 @@ fn program(key: &[u8]) -> Option<&[u8]> {
 /// What a key of a repository says instead. Without a command a filter passes on what it gets; a merge driver without
 /// one is an error, and one that does nothing would keep one side silently, so it is one that fails.
 fn neutral(key: &[u8]) -> &[u8] {
-    if key == b"merge.default" {
-        b"text"
-    } else if key.starts_with(b"merge.") && key.ends_with(b".driver") {
-        b"false"
-    } else if key.starts_with(b"filter.") && key.ends_with(b".required") {
-        b"false"
-    } else {
-        b""
+    let is_failing = key.starts_with(b"merge.") && key.ends_with(b".driver");
+    let is_demand = key.starts_with(b"filter.") && key.ends_with(b".required");
+    match key {
+        b"merge.default" => b"text",
+        _ if is_failing || is_demand => b"false",
+        _ => b"",
     }
 }
 
@@ -110,7 +108,8 @@ mod tests {
 
     #[test]
     fn keys_with_and_without_values_are_read() {
-        let listing = b"global\0filter.lfs.clean\ngit-lfs clean -- %f\0local\0merge.a.b.driver\nx\ny\0local\0filter.z.required\0";
+        let listing =
+            b"global\0filter.lfs.clean\ngit-lfs clean -- %f\0local\0merge.a.b.driver\nx\ny\0local\0filter.z.required\0";
         let read: Vec<_> = entries(listing).collect();
         let expected: [(&[u8], &[u8], &[u8]); 3] = [
             (b"global", b"filter.lfs.clean", b"git-lfs clean -- %f"),

@@ -105,7 +105,10 @@ mod tests {
     #[test]
     fn what_a_terminal_acts_on_can_be_made_visible() {
         assert_eq!(visible("+evil\r+good\u{1b}[1A\t\u{9b}\u{7f}\r"), "+evil^M+good^[[1A\t<U+009B>^?^M");
-        assert_eq!(visible("a\u{202e}b gr\u{fc}n \u{1f469}\u{200d}\u{1f680}"), "a<U+202E>b gr\u{fc}n \u{1f469}\u{200d}\u{1f680}");
+        assert_eq!(
+            visible("a\u{202e}b gr\u{fc}n \u{1f469}\u{200d}\u{1f680}"),
+            "a<U+202E>b gr\u{fc}n \u{1f469}\u{200d}\u{1f680}"
+        );
     }
 
     #[test]

@@ -16,7 +16,9 @@ pub fn shell_quoted(word: impl AsRef<OsStr>) -> String {
     let mut spelled = String::new();
     for byte in bytes {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' | b' ' => spelled.push(char::from(*byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' | b' ' => {
+                spelled.push(char::from(*byte))
+            }
             _ => _ = write!(spelled, "\\0{byte:03o}"),
         }
     }

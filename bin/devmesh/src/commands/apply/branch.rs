@@ -56,7 +56,9 @@ async fn is_free(git: &Git, name: &str, again: &Again<'_>) -> Result<()> {
     // It also takes `@{-1}` and the like, and tells what that stands for.
     let checked = git.ran(&["check-ref-format", "--branch", name]).await?;
     if !checked.status.success() || checked.stdout.trim_ascii_end() != name.as_bytes() {
-        return Err(Failure::usage(format!("`{name}` cannot be the name of a branch")).next("git help check-ref-format"));
+        return Err(
+            Failure::usage(format!("`{name}` cannot be the name of a branch")).next("git help check-ref-format")
+        );
     }
     let existing = git.ran(&["rev-parse", "--verify", "--quiet", &format!("refs/heads/{name}")]).await?;
     if existing.status.success() {

@@ -57,7 +57,11 @@ pub fn copy(from: &Path, names: &BTreeSet<Name>, to: &Path, attributes: bool) ->
             mark_as_full(from, folder, names, to)?;
         }
         let (file, copied) = (from.join(folder).join(".gitattributes"), to.join(folder).join(".gitattributes"));
-        if attributes && let Some(metadata) = look(&file)? && metadata.is_file() && look(&copied)?.is_none() {
+        if attributes
+            && let Some(metadata) = look(&file)?
+            && metadata.is_file()
+            && look(&copied)?.is_none()
+        {
             fs::copy(&file, &copied).map_err(copying(&file))?;
         }
     }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     git::{Git, Ran},
-    output::{Failure, Result, shell_quoted},
+    output::{Failure, Result, shell_quoted, visible},
 };
 use std::{
     collections::BTreeSet,
@@ -173,7 +173,9 @@ impl Part {
         let left = files::put_back(&self.top, &self.names, &before, &scratch.join("tree"));
         let what = match left.is_empty() {
             true => "git stopped while applying the patch; what it had changed is as it was".to_owned(),
-            false => format!("git stopped while applying the patch, and these files are changed:\n  {}\ngit", list(&left)),
+            false => {
+                format!("git stopped while applying the patch, and these files are changed:\n  {}\ngit", list(&left))
+            }
         };
         match ran {
             Ok(ran) => Err(ran.refused(&what, &self.top)),
@@ -310,7 +312,8 @@ impl Part {
         ];
         self.repository.as_ref()?;
         let is_bare = |name: &&Name| {
-            let has_text = fs::symlink_metadata(self.top.join(OsStr::from_bytes(name))).is_ok_and(|file| file.len() > 0);
+            let has_text =
+                fs::symlink_metadata(self.top.join(OsStr::from_bytes(name))).is_ok_and(|file| file.len() > 0);
             has_text && index.entries.get(*name).is_some_and(|entry| EMPTY.contains(&entry.id.as_str()))
         };
         self.names.iter().find(is_bare).map(|name| String::from_utf8_lossy(name).into_owned())
@@ -376,7 +379,8 @@ fn holds(index: &Index, sections: &[Section], sides: impl Fn(&Section) -> (&Side
                     && side.mode.as_ref().is_none_or(|mode| *mode == entry.mode)
             })
         });
-        let is_gone = other.name == side.name || other.name.as_ref().is_none_or(|name| !index.entries.contains_key(name));
+        let is_gone =
+            other.name == side.name || other.name.as_ref().is_none_or(|name| !index.entries.contains_key(name));
         is_there && is_gone
     })
 }
@@ -400,7 +404,7 @@ fn put_index_back(index: &Path, before: &Path) -> io::Result<()> {
 }
 
 pub fn list(names: &[Name]) -> String {
-    let mut lines: Vec<_> = names.iter().take(SHOWN).map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+    let mut lines: Vec<_> = names.iter().take(SHOWN).map(|name| visible(&String::from_utf8_lossy(name))).collect();
     if names.len() > SHOWN {
         lines.push(format!("and {} more", names.len() - SHOWN));
     }

@@ -145,7 +145,7 @@ fn only_name(line: &[u8]) -> Result<Name> {
     let rest = line.strip_prefix(BEGINNING).unwrap_or_default();
     let middle = rest.len() / 2;
     let odd = || unreadable(&format!("no name can be read out of `{}`", String::from_utf8_lossy(line)));
-    if rest.len() % 2 == 0 || rest.get(middle) != Some(&b' ') {
+    if rest.len().is_multiple_of(2) || rest.get(middle) != Some(&b' ') {
         return Err(odd());
     }
     let (old, new) = (unquoted(&rest[..middle])?, unquoted(&rest[middle + 1..])?);
@@ -208,7 +208,9 @@ fn unreadable(why: &str) -> Failure {
 mod tests {
     use super::*;
 
-    fn names(section: &Section) -> (Option<&[u8]>, Option<&[u8]>) {
+    type Names<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
+    fn names(section: &Section) -> Names<'_> {
         (section.old.name.as_deref(), section.new.name.as_deref())
     }
 
@@ -221,7 +223,7 @@ diff --git a/from b/to\nsimilarity index 100%\nrename from from\nrename to \"t\\
 diff --git a/run b/run\nold mode 100644\nnew mode 100755\n";
         let patch = Patch::read(text.to_vec()).unwrap();
         let read: Vec<_> = patch.sections.iter().map(names).collect();
-        let expected: [(Option<&[u8]>, Option<&[u8]>); 5] = [
+        let expected: [Names<'_>; 5] = [
             (Some(b"a b"), Some(b"a b")),
             (None, Some(b"caf\xe9\n\"")),
             (Some(b"gone"), None),

@@ -35,8 +35,10 @@ pub async fn parts(path: &Path, patch: &Patch, again: &Again<'_>) -> Result<Vec<
         return Ok(vec![folder(path, patch, subfolder_of_a_copy(path, again))?]);
     };
     let Some(top) = repository.top.clone() else {
-        let failure =
-            Failure::failed(format!("{} is a bare repository, or inside one: it has no files to change", path.display()));
+        let failure = Failure::failed(format!(
+            "{} is a bare repository, or inside one: it has no files to change",
+            path.display()
+        ));
         return Err(match again.branch() {
             Some(command) => failure.next(command),
             None => failure,
@@ -62,7 +64,10 @@ pub async fn submodules(repository: &Repository, base: &str, patch: &Patch) -> R
         .filter_map(|line| line.splitn(2, |byte| *byte == b'\t').nth(1))
         .collect();
     let names = patch.sections.iter().flat_map(Section::names);
-    Ok(names.filter_map(|name| links.iter().find(|link| below(name, link).is_some())).map(|link| link.to_vec()).collect())
+    Ok(names
+        .filter_map(|name| links.iter().find(|link| below(name, link).is_some()))
+        .map(|link| link.to_vec())
+        .collect())
 }
 
 async fn is_relative_to_top(repository: &Repository, path: &Path, again: &Again<'_>) -> Result<bool> {

@@ -110,7 +110,8 @@ impl Index {
         let index = Self::read(git).await?;
         let assumed = names.filter(|name| index.entries.get(*name).is_some_and(|entry| entry.is_assumed));
         let assumed: Vec<u8> = assumed.flat_map(|name| [name.as_slice(), b"\0"].concat()).collect();
-        let failed = |ran: Ran| ran.refused("the index cannot be brought up to date, and nothing was changed", git.folder());
+        let failed =
+            |ran: Ran| ran.refused("the index cannot be brought up to date, and nothing was changed", git.folder());
         if !assumed.is_empty() {
             let ran = git.fed(&["update-index", "--no-assume-unchanged", "-z", "--stdin"], &assumed).await?;
             if !ran.status.success() {
@@ -137,7 +138,8 @@ fn read_entry(line: &[u8]) -> Option<(Name, Entry)> {
     let (tag, mode, id, stage) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
     let stage = stage.parse().ok()?;
     let is_assumed = tag.starts_with(|letter: char| letter.is_ascii_lowercase());
-    let entry = Entry { mode: mode.to_owned(), id: id.to_owned(), stage, is_skipped: matches!(tag, "S" | "s"), is_assumed };
+    let entry =
+        Entry { mode: mode.to_owned(), id: id.to_owned(), stage, is_skipped: matches!(tag, "S" | "s"), is_assumed };
     Some((line[tab + 1..].to_vec(), entry))
 }
 
@@ -167,11 +169,8 @@ mod tests {
 
     #[test]
     fn an_index_tells_links_and_what_is_left_out() {
-        let listing: [&[u8]; 3] = [
-            b"H 160000 aaaa 0\tlibs/sub",
-            b"S 100644 bbbb 0\ta\tname\nwith anything",
-            b"M 100644 cccc 1\tundecided",
-        ];
+        let listing: [&[u8]; 3] =
+            [b"H 160000 aaaa 0\tlibs/sub", b"S 100644 bbbb 0\ta\tname\nwith anything", b"M 100644 cccc 1\tundecided"];
         let index = Index { entries: listing.iter().filter_map(|line| read_entry(line)).collect() };
         assert_eq!(index.link_above(b"libs/sub/deep/file"), Some(b"libs/sub".to_vec()));
         assert_eq!(index.link_above(b"libs/sub"), None);

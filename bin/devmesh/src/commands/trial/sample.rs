@@ -72,8 +72,7 @@ pub async fn repository(data: &Path) -> Result<PathBuf> {
 
 /// In `folder` and no repository around it, with nothing of the user's templates.
 async fn git(folder: &Path, arguments: &[&str]) -> Result<()> {
-    let git = Git::at(folder)
-        .with("GIT_CEILING_DIRECTORIES", folder.parent().unwrap_or(folder))
-        .with("GIT_TEMPLATE_DIR", "");
+    let git =
+        Git::at(folder).with("GIT_CEILING_DIRECTORIES", folder.parent().unwrap_or(folder)).with("GIT_TEMPLATE_DIR", "");
     git.bytes(arguments).await.map(drop)
 }

@@ -189,7 +189,8 @@ async fn a_repository_of_another_user_says_what_to_do() {
 #[tokio::test(flavor = "multi_thread")]
 async fn filters_of_the_user_run() {
     let repository = sample_repository();
-    let mesh = Mesh::start([run("sed -i s/Uryyb/Tbbqolr/ letter"), Turn::tool("finish", json!({"summary": "Done."}))]).await;
+    let mesh =
+        Mesh::start([run("sed -i s/Uryyb/Tbbqolr/ letter"), Turn::tool("finish", json!({"summary": "Done."}))]).await;
     let rotate = "tr A-Za-z N-ZA-Mn-za-m";
     let configuration = format!("[filter \"rot\"]\n clean = {rotate}\n smudge = {rotate}\n required\n");
     std::fs::write(mesh.home.path(".gitconfig"), configuration).unwrap();
