@@ -1,12 +1,13 @@
 //! The program: command line, configuration and the wiring of roles.
 //!
 //! `cli` knows the commands, `config` what is set and where, `commands/` does one thing per file over the typed client,
-//! `wiring/` puts the backend, agents and the embedded model together, `output` is all that people see.
+//! `wiring/` puts the backend, agents and the embedded model together, `git` starts git, `output` is all that people see.
 
 mod cli;
 mod commands;
 mod config;
 mod context;
+mod git;
 mod output;
 mod wiring;
 

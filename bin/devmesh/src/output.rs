@@ -10,6 +10,7 @@ mod failure;
 mod patch;
 mod plain;
 mod progress;
+mod shell;
 mod table;
 
 pub use amount::{age, bytes, duration_ms, money, tokens_text};
@@ -17,8 +18,9 @@ pub use event::{EventView, Seen};
 pub use exit::Exit;
 pub use failure::{Failure, Result};
 pub use patch::write_patch;
-pub use plain::{one_line, plain};
+pub use plain::{one_line, plain, visible};
 pub use progress::{Progress, Stages};
+pub use shell::shell_quoted;
 pub use table::Table;
 
 use anstyle::{AnsiColor, Style};

@@ -6,6 +6,7 @@ use crate::{
 };
 use client::Client;
 use protocol::Job;
+use sha2::{Digest, Sha256};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -49,5 +50,35 @@ pub(super) async fn patch_of(client: &Client, job: &Job) -> Result<Vec<u8>> {
     }
     let mut patch = Vec::new();
     stream.copy_to(&mut patch, |_| {}).await?;
+    let listed = client.artifacts(job.id).await?.artifacts;
+    let recorded = listed.into_iter().find(|artifact| artifact.name == name);
+    if let Some(recorded) = recorded {
+        is_as_recorded(&patch, &recorded.sha256)
+            .map_err(|failure| failure.next(format!("devmesh jobs retry {}", job.id)))?;
+    }
     Ok(patch)
+}
+
+/// A patch that is not what the job handed in is neither shown nor applied.
+fn is_as_recorded(patch: &[u8], sha256: &str) -> Result<()> {
+    let found = hex::encode(Sha256::digest(patch));
+    match found == sha256 {
+        true => Ok(()),
+        false => Err(Failure::failed(format!(
+            "the patch is damaged: its SHA-256 is {found}, and the job recorded {sha256}; it was not used"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_patch_is_not_used() {
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        is_as_recorded(b"", empty).unwrap();
+        let failure = is_as_recorded(b"diff", empty).unwrap_err();
+        assert!(failure.what.contains("damaged") && failure.what.contains(empty), "{}", failure.what);
+    }
 }

@@ -37,6 +37,11 @@ impl Environment {
         std::env::vars_os().filter_map(text).collect()
     }
 
+    /// What this process inherited, by name only.
+    pub fn inherited_names() -> impl Iterator<Item = std::ffi::OsString> {
+        std::env::vars_os().map(|(name, _)| name)
+    }
+
     #[cfg(test)]
     pub fn with(variables: &[(&str, &str)]) -> Self {
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

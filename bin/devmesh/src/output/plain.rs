@@ -26,6 +26,29 @@ pub fn one_line(text: &str, width: usize) -> String {
     words
 }
 
+/// `line` with everything a terminal acts on spelled out, so that nothing is hidden: `^[` for an escape, `^M` for a carriage
+/// return, `<U+202E>` for what turns the direction of writing. Tabs stay.
+pub fn visible(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    for character in line.chars() {
+        match character {
+            '\t' => shown.push('\t'),
+            '\0'..='\u{1f}' => shown.extend(['^', char::from(character as u8 ^ 0x40)]),
+            '\u{7f}' => shown.push_str("^?"),
+            '\u{80}'..='\u{9f}'
+            | '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'
+            | '\u{2029}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => shown.push_str(&format!("<U+{:04X}>", u32::from(character))),
+            character => shown.push(character),
+        }
+    }
+    shown
+}
+
 fn without_escapes(line: &str, safe: &mut String) {
     let mut characters = line.chars().peekable();
     while let Some(character) = characters.next() {
@@ -77,6 +100,15 @@ mod tests {
     #[test]
     fn direction_overrides_are_made_visible() {
         assert_eq!(plain("rm \u{202e}gpj.x"), "rm \u{fffd}gpj.x");
+    }
+
+    #[test]
+    fn what_a_terminal_acts_on_can_be_made_visible() {
+        assert_eq!(visible("+evil\r+good\u{1b}[1A\t\u{9b}\u{7f}\r"), "+evil^M+good^[[1A\t<U+009B>^?^M");
+        assert_eq!(
+            visible("a\u{202e}b gr\u{fc}n \u{1f469}\u{200d}\u{1f680}"),
+            "a<U+202E>b gr\u{fc}n \u{1f469}\u{200d}\u{1f680}"
+        );
     }
 
     #[test]

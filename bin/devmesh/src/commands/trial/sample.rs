@@ -1,11 +1,11 @@
 //! A small repository to try things on.
 
 use crate::{
+    git::Git,
     output::{Failure, Result},
     wiring::make_folder,
 };
 use std::path::{Path, PathBuf};
-use tokio::process::Command;
 
 const FILES: &[(&str, &str)] = &[
     (
@@ -70,20 +70,9 @@ pub async fn repository(data: &Path) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// In `folder` and no repository around it, with nothing of the user's templates or hooks.
+/// In `folder` and no repository around it, with nothing of the user's templates.
 async fn git(folder: &Path, arguments: &[&str]) -> Result<()> {
-    let mut command = Command::new("git");
-    command.arg("-C").arg(folder).args(["-c", "core.hooksPath=/dev/null"]).args(arguments);
-    command
-        .env("GIT_CEILING_DIRECTORIES", folder.parent().unwrap_or(folder))
-        .env("GIT_TEMPLATE_DIR", "")
-        .env("LC_ALL", "C")
-        .stdin(std::process::Stdio::null());
-    let output = command.output().await.map_err(|error| {
-        Failure::failed(format!("git cannot be started: {error}")).next("install git, then try again")
-    })?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(Failure::failed(format!("git {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim())))
+    let git =
+        Git::at(folder).with("GIT_CEILING_DIRECTORIES", folder.parent().unwrap_or(folder)).with("GIT_TEMPLATE_DIR", "");
+    git.bytes(arguments).await.map(drop)
 }
