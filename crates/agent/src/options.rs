@@ -1,7 +1,7 @@
 //! How an agent is set up.
 
 use crate::{
-    sandbox,
+    disk, sandbox,
     workspace::{Access, QUOTA_BYTES},
 };
 use client::Client;
@@ -22,6 +22,8 @@ pub struct Options {
     pub access: Access,
     /// What kept workspaces may take of the disk, in bytes. Default 20 GiB.
     pub workspaces_bytes: u64,
+    /// What commands may take of the disk.
+    pub disk: disk::Bounds,
     /// Pause before a failed model call is repeated; doubles with each failure. Default 1 s.
     pub model_retry_pause: Duration,
     /// Wait of one request for work. Default 25 s: below the idle time-outs of proxies.
@@ -39,6 +41,7 @@ impl Options {
             sandbox,
             access: Access::default(),
             workspaces_bytes: QUOTA_BYTES,
+            disk: disk::Bounds::default(),
             model_retry_pause: Duration::from_secs(1),
             lease_wait: Duration::from_secs(25),
             clock: Arc::new(SystemClock),

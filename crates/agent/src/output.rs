@@ -28,6 +28,12 @@ pub(crate) fn shown_characters(context_tokens: Option<u64>) -> usize {
     eighth.clamp(LEAST_SHOWN_CHARACTERS, SHOWN_CHARACTERS)
 }
 
+/// Foreign text as plain text, on its own.
+pub(crate) fn plain(text: &str) -> String {
+    let mut safe = SafeText::default();
+    safe.push(text.as_bytes()) + &safe.end()
+}
+
 /// Collects the output of one call.
 #[derive(Default)]
 pub(crate) struct Capture {

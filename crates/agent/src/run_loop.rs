@@ -3,13 +3,18 @@
 use crate::{attempt::Leased, error::Error, options::Options, sandbox::Sandbox, workspace};
 use domain::{ErrorCode, WorkerId};
 use protocol::{Lease, LeaseRequest, Protection};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
+/// Between two looks for jobs that were deleted.
+const FORGET_PAUSE: Duration = Duration::from_secs(5);
 /// Pause after a request for work that failed, beyond the repeats the client makes.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -18,6 +23,8 @@ pub struct Agent {
     options: Arc<Options>,
     sandbox: Arc<Sandbox>,
     worker_id: WorkerId,
+    /// Which mesh the last lease came from; the backend's own name for itself since its last restore.
+    mesh: Mutex<Option<String>>,
 }
 
 impl Agent {
@@ -27,7 +34,7 @@ impl Agent {
         std::fs::create_dir_all(&folder).map_err(|source| Error::DataFolder { folder, source })?;
         let sandbox = Sandbox::probe(options.sandbox.clone()).await?;
         let worker_id = WorkerId::new(options.clock.now());
-        Ok(Self { options: Arc::new(options), sandbox: Arc::new(sandbox), worker_id })
+        Ok(Self { options: Arc::new(options), sandbox: Arc::new(sandbox), worker_id, mesh: Mutex::default() })
     }
 
     /// What holds tool calls back on this machine, and what does not.
@@ -48,7 +55,11 @@ impl Agent {
             slots.spawn(async move { agent.slot(&stop).await });
         }
         let mut outcome = Ok(());
-        while let Some(ended) = slots.join_next().await {
+        let mut forgetting = std::pin::pin!(agent.forget());
+        while let Some(ended) = tokio::select! {
+            ended = slots.join_next() => ended,
+            () = &mut forgetting => None,
+        } {
             if let Err(error) = ended.map_err(Error::from).flatten() {
                 stop.cancel();
                 outcome = Err(error);
@@ -65,6 +76,7 @@ impl Agent {
                 lease = self.lease() => lease?,
             };
             let Some(lease) = lease else { continue };
+            *self.mesh.lock().unwrap_or_else(PoisonError::into_inner) = Some(lease.head.epoch.to_string());
             let leased = Leased {
                 options: self.options.clone(),
                 sandbox: self.sandbox.clone(),
@@ -82,6 +94,27 @@ impl Agent {
         let (folder, quota) = (&self.options.sandbox.workspaces, self.options.workspaces_bytes);
         if let Err(error) = workspace::tidy(&self.sandbox, folder, quota).await {
             tracing::warn!(%error, "old workspaces cannot be removed");
+        }
+    }
+
+    /// Removes the workspaces of jobs that were deleted. Never ends.
+    async fn forget(&self) {
+        let folder = &self.options.sandbox.workspaces;
+        loop {
+            sleep(FORGET_PAUSE).await;
+            let mesh = self.mesh.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let jobs = mesh.map_or_else(Vec::new, |mesh| workspace::jobs(folder, &mesh));
+            if jobs.is_empty() {
+                continue;
+            }
+            // A backend that does not answer is asked again next time.
+            let Ok(known) = self.options.client.known_jobs(&jobs).await else { continue };
+            for job in jobs.into_iter().filter(|job| !known.contains(job)) {
+                match workspace::remove_job(&self.sandbox, folder, job).await {
+                    Ok(()) => tracing::info!(%job, "its workspace was removed, because the job was deleted"),
+                    Err(error) => tracing::warn!(%job, %error, "the workspace of a deleted job cannot be removed"),
+                }
+            }
         }
     }
 

@@ -32,7 +32,6 @@ use other as platform;
 
 pub(crate) use errand::{Errand, Outcome};
 pub use guard::{ARGUMENT, enter_if_asked};
-pub(crate) use platform::SYSTEM;
 pub(crate) use probe::FOLDER as PROBE_FOLDER;
 
 use protocol::{OutputStream, Protection};

@@ -70,6 +70,8 @@ pub struct Prepare {
     pub folder: PathBuf,
     pub job: JobId,
     pub attempt: u32,
+    /// Tells one mesh from another that keeps workspaces in the same folder.
+    pub mesh: String,
     /// In the user's words; a few of them become part of the branch name.
     pub task: String,
     /// `None`: an empty tree.
@@ -211,6 +213,8 @@ impl Workspace {
 
 impl Notes {
     fn add(&mut self, text: String) {
+        // Names and git's own words are in it.
+        let text = crate::output::plain(&text);
         if self.said.insert(text.clone()) {
             self.waiting.push(text);
         }

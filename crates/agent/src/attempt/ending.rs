@@ -4,6 +4,7 @@ use super::{Attempt, Done, broken_workspace};
 use crate::{
     appender::Appender,
     halt::{Halt, persist},
+    output::plain,
     stop::{Cause, Stop},
 };
 use client::{Client, Upload};
@@ -15,6 +16,8 @@ const PATCH: &str = "patch.diff";
 const PATCH_MEDIA_TYPE: &str = "text/x-diff";
 /// Longest message of a failed job or a release, in bytes; the backend takes 2 KiB.
 const MESSAGE_BYTES: usize = 2_000;
+/// Stands for words the backend would not take.
+const UNSAID: &str = "what there was to say could not be recorded; the agent's own log has it";
 /// Longest answer in a job's result, in bytes; the backend takes 4 MiB for the whole result.
 const ANSWER_BYTES: usize = 1024 * 1024;
 
@@ -104,6 +107,10 @@ impl Ending {
 
     async fn hand_in_patch(&self, attempt: &mut Attempt) -> Result<Option<String>, Halt> {
         let patch = attempt.workspace.patch().await.map_err(broken_workspace)?;
+        if let Some(words) = attempt.workspace.left_out() {
+            // People read it; the job ends the same without.
+            let _ = self.appender.append(vec![EventBody::AgentNote { message: plain(&words) }]).await;
+        }
         if patch.is_empty() {
             return Ok(None);
         }
@@ -120,22 +127,50 @@ impl Ending {
         // Events that are refused must not keep the job from ending; the refusal is in its message already.
         let _ = self.appender.append(vec![EventBody::BudgetUpdated { usage: result.usage }]).await;
         let _ = self.appender.flush().await;
-        let finish = FinishJob { attempt: self.number, outcome };
-        persist(&self.stop, self.stop.lost(), || self.client.finish(self.job, &finish)).await?;
-        Ok(word)
+        let plain = match &outcome {
+            Outcome::Failed { reason, .. } => {
+                let result = JobResult { answer: None, ..result.clone() };
+                Outcome::Failed { reason: *reason, message: UNSAID.into(), result }
+            }
+            Outcome::Succeeded { .. } => Outcome::Succeeded { result: JobResult { answer: None, ..result.clone() } },
+            Outcome::Cancelled { .. } => Outcome::Cancelled { result: JobResult { answer: None, ..result.clone() } },
+        };
+        let mut refused = Err(Halt::Stopped);
+        for outcome in [outcome, plain] {
+            let finish = FinishJob { attempt: self.number, outcome };
+            refused = persist(&self.stop, self.stop.lost(), || self.client.finish(self.job, &finish)).await.map(drop);
+            match &refused {
+                // The last word is said again without what was refused; a job is not lost for its words.
+                Err(Halt::Failed { message, .. }) => {
+                    tracing::warn!(job = %self.job, %message, "the end of a job was refused");
+                }
+                _ => break,
+            }
+        }
+        refused.map(|()| word)
     }
 
     async fn release(&self, message: &str, failed: bool) -> Result<&'static str, Halt> {
         let _ = self.appender.flush().await;
-        let release = ReleaseJob { attempt: self.number, message: clipped(message.to_owned(), MESSAGE_BYTES), failed };
-        persist(&self.stop, self.stop.lost(), || self.client.release(self.job, &release)).await?;
-        Ok("handed back")
+        let mut refused = Err(Halt::Stopped);
+        for message in [clipped(message.to_owned(), MESSAGE_BYTES), UNSAID.to_owned()] {
+            let release = ReleaseJob { attempt: self.number, message, failed };
+            refused = persist(&self.stop, self.stop.lost(), || self.client.release(self.job, &release)).await.map(drop);
+            match &refused {
+                Err(Halt::Failed { message, .. }) => {
+                    tracing::warn!(job = %self.job, %message, "handing a job back was refused");
+                }
+                _ => break,
+            }
+        }
+        refused.map(|()| "handed back")
     }
 }
 
-/// Cut at a character, and saying so.
-fn clipped(mut text: String, bytes: usize) -> String {
+/// Foreign text made safe, cut at a character, and saying so.
+fn clipped(text: String, bytes: usize) -> String {
     const MARK: &str = " [...]";
+    let mut text = plain(&text);
     if text.len() > bytes {
         text.truncate(text.floor_char_boundary(bytes - MARK.len()));
         text.push_str(MARK);

@@ -107,6 +107,7 @@ async fn prepare(
         folder: options.sandbox.workspaces.clone(),
         job: lease.job_id,
         attempt: lease.attempt,
+        mesh: lease.head.epoch.to_string(),
         task: lease.spec.task.clone(),
         repository: lease.spec.repository.clone(),
         access: workspace::Access {

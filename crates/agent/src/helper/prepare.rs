@@ -217,6 +217,11 @@ fn commit(
     let start = start_commit(&git)?;
     check_out(&git, &task.tree, &start)?;
     git.run(["update-ref", &task.reference, &start]).done()?;
+    for (path, _) in &links {
+        // What was not filled in is an empty folder, as after a clone; without it git would call it deleted.
+        fs::create_dir_all(task.tree.join(OsStr::from_bytes(path)))
+            .map_err(Error::doing("making the folder of a submodule"))?;
+    }
     let small = remember(&git, &task.tree, &start)?;
     notes.extend(pointers(&task.tree, &small));
     let given = tools_repository::give(&tools_repository::Give {
@@ -402,7 +407,7 @@ impl Filler<'_> {
         let mut prefix = OsString::from("--prefix=");
         prefix.push(path);
         prefix.push("/");
-        self.git.run([OsStr::new("read-tree"), &prefix, OsStr::new(commit)]).done()?;
+        self.git.with_index([OsStr::new("read-tree"), &prefix, OsStr::new(commit)]).done()?;
         let inner = source::links(self.git, commit)?;
         if inner.is_empty() { Ok(()) } else { self.fill(&inner, path, depth + 1) }
     }

@@ -22,7 +22,7 @@ const DEPTH: usize = 256;
 /// Longest path in bytes that git and the system take.
 const PATH_BYTES: usize = 4_000;
 /// Files one step adds, at most. Past that it is the work of a program gone wild.
-const NEW_FILES: usize = 200_000;
+const NEW_FILES: usize = 50_000;
 /// Largest file a step keeps, in bytes: 100 MiB. Larger ones are results of builds, not sources.
 pub(crate) const FILE_BYTES: u64 = 100 << 20;
 /// Largest binary file that a step takes for work unless `write_file` made it: 8 MiB, a large picture.
@@ -161,11 +161,8 @@ impl Walk<'_> {
         let is_ignored = only_known
             || self.rules.ignore(&path, true, depth)
             || is_output(name, &frame.siblings, &folder) && !self.known_below(&path);
-        if is_ignored && !only_known {
-            self.leave_out(&path, "/");
-            if !holds_known {
-                return;
-            }
+        if is_ignored && !holds_known {
+            return self.leave_out(&path, "/");
         }
         if let Err(error) = self.enter(frames, folder, path.clone(), is_ignored) {
             self.note(format!("`{}/` cannot be read and was left out: {error}", shown(&path)));

@@ -107,10 +107,7 @@ impl Sandbox {
         };
         Ok(Policy {
             layers,
-            limits: Limits {
-                memory_bytes: self.options.limits.memory_bytes.min(MEMORY_BYTES),
-                ..self.options.limits
-            },
+            limits: Limits { memory_bytes: self.options.limits.memory_bytes.min(MEMORY_BYTES), ..self.options.limits },
             other_processes: self.other_processes(layers),
             control_group: self.control_group(layers)?,
             identity: Owner::NOBODY,

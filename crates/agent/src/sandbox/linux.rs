@@ -200,7 +200,7 @@ fn die_with_guard(reporter: BorrowedFd<'_>) -> nix::Result<()> {
 }
 
 /// Existing folders and files that programs need, whatever they do.
-pub(crate) const SYSTEM: &[&str] = &[
+pub(super) const SYSTEM: &[&str] = &[
     "/usr",
     "/bin",
     "/sbin",

@@ -75,7 +75,7 @@ impl Memory {
 }
 
 /// Nothing is hidden here, so nothing has to be shown.
-pub(crate) const SYSTEM: &[&str] = &[];
+pub(super) const SYSTEM: &[&str] = &[];
 pub(super) const SYSTEM_VERSIONED: &[&str] = &[];
 
 pub(super) fn become_guard() -> std::io::Result<()> {

@@ -3,10 +3,11 @@
 //! A toolchain in a folder of its own, `/opt/tool` or `/usr/local/go`, is shown as it is. In a home folder, programs have
 //! their credentials beside them: there only their own folder is shown and what [`layout`] knows for their parts.
 
+mod homes;
 mod layout;
 
 use super::{Options, platform};
-use crate::homes::Homes;
+use homes::Homes;
 use std::{
     collections::BTreeSet,
     path::{Component, Path, PathBuf},
@@ -23,7 +24,7 @@ pub(super) struct Toolchain {
 }
 
 pub(super) fn find(options: &Options) -> Toolchain {
-    find_with(options, &std::fs::read_to_string(crate::homes::USERS).unwrap_or_default())
+    find_with(options, &std::fs::read_to_string("/etc/passwd").unwrap_or_default())
 }
 
 /// `users`: the text of the user database.

@@ -21,6 +21,9 @@ use protocol::{ApprovalPolicy, Decision, EventBody, RequestApproval, ToolOutcome
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Notes of one step that the model is told, each a line; people read all of them.
+const NOTES_TOLD: usize = 3;
+
 impl Attempt {
     /// Does what a call asks for and records it.
     pub(crate) async fn carry_out(&mut self, call: &Call) -> Result<Finished, Halt> {
@@ -110,7 +113,12 @@ impl Attempt {
         let duration_ms = u64::try_from(ran.duration.as_millis()).unwrap_or(u64::MAX);
         self.budget.count_tool(duration_ms);
         let commit = self.checkpoint().await?;
-        let finished = Finished { outcome: ran.outcome, exit_code: ran.exit_code, output: ran.output };
+        let notes = self.workspace.take_notes();
+        let mut output = ran.output;
+        for note in notes.iter().take(NOTES_TOLD) {
+            output.push_str(&format!("\n[note: {note}]"));
+        }
+        let finished = Finished { outcome: ran.outcome, exit_code: ran.exit_code, output };
         let recorded = EventBody::ToolFinished {
             call_id: call.id.clone(),
             outcome: finished.outcome,
@@ -123,7 +131,7 @@ impl Attempt {
         let kept = EventBody::WorkspaceCheckpoint { commit, step: self.step };
         let used = EventBody::BudgetUpdated { usage: self.budget.usage() };
         let mut events = vec![recorded, kept, used];
-        events.extend(self.workspace.take_notes().into_iter().map(|message| EventBody::AgentNote { message }));
+        events.extend(notes.into_iter().map(|message| EventBody::AgentNote { message }));
         self.appender.append(events).await?;
         Ok(finished)
     }

@@ -4,9 +4,10 @@ use super::Tool;
 use crate::{
     appender::Appender,
     attempt::Attempt,
+    disk,
     halt::{Halt, persist},
     output::{Capture, Collected, shown_characters},
-    sandbox::{self, Ending},
+    sandbox::{self, Ending, Finished},
     stop::Cause,
 };
 use client::Upload;
@@ -34,6 +35,12 @@ pub(crate) struct Ran {
     pub(crate) artifact: Option<String>,
 }
 
+/// A command was stopped for want of room, and what was done about it.
+struct NoRoom {
+    full: disk::Full,
+    cleaned: String,
+}
+
 impl Attempt {
     pub(crate) async fn run_command(&self, call_id: &str, command: &str) -> Result<Ran, Halt> {
         let timeout = Duration::from_millis(self.spec.limits.tool_timeout_ms);
@@ -41,9 +48,13 @@ impl Attempt {
         let command = sandbox::Command { folder, ..sandbox::Command::new(command, timeout) };
         let (pieces, printed) = mpsc::channel(PIECES);
         let started = Instant::now();
-        let running = self.sandbox.run(&self.place, &command, pieces, self.stop.requested().clone());
+        disk::check(&self.place.tree, self.options.disk).map_err(|full| Halt::AttemptFailed {
+            message: format!("{}, so no command was run; free some space on it", full.describe()),
+        })?;
+        // Room is made before the rest of the output is waited for: the log may lie on the same disk.
+        let running = self.run_with_room(&command, pieces);
         let (finished, relayed) = tokio::join!(running, relay(printed, &self.appender, call_id));
-        let finished = match finished {
+        let (finished, no_room) = match finished {
             Ok(finished) => finished,
             Err(sandbox::Error::Invalid(message)) => {
                 return Ok(Ran {
@@ -57,6 +68,9 @@ impl Attempt {
             }
             Err(error) => return Err(Halt::AttemptFailed { message: error.to_string() }),
         };
+        if let Some(NoRoom { full, cleaned }) = &no_room {
+            self.note(format!("the command was stopped: {}; {}", full.describe(), cleaned)).await?;
+        }
         // A command that was stopped because the agent goes away counts as never done: the next attempt begins before
         // it, as it would after a crash.
         if matches!(self.stop.cause(), Some(Cause::Lost | Cause::ShuttingDown)) {
@@ -69,7 +83,11 @@ impl Attempt {
             Some(bytes) => Some(self.keep_output(call_id, bytes).await?),
             None => None,
         };
+        if let Some(NoRoom { full, cleaned }) = &no_room {
+            shown.push_str(&format!("\n[stopped: {}; {cleaned}]\n", full.describe()));
+        }
         let (outcome, exit_code) = match finished.ending {
+            _ if no_room.is_some() => (ToolOutcome::Failed, None),
             Ending::Exited(0) => (ToolOutcome::Succeeded, Some(0)),
             Ending::Exited(code) => (ToolOutcome::Failed, Some(code)),
             Ending::Signalled(signal) => {
@@ -87,6 +105,29 @@ impl Attempt {
             Ending::Cancelled => (ToolOutcome::Cancelled, None),
         };
         Ok(Ran { outcome, exit_code, duration: finished.duration, output: shown, omitted_bytes, artifact })
+    }
+
+    /// Runs a command while there is room on the disk. What a command that took too much has written is removed.
+    async fn run_with_room(
+        &self,
+        command: &sandbox::Command,
+        pieces: mpsc::Sender<sandbox::Output>,
+    ) -> Result<(Finished, Option<NoRoom>), sandbox::Error> {
+        let over = self.stop.requested().child_token();
+        let mut running = std::pin::pin!(self.sandbox.run(&self.place, command, pieces, over.clone()));
+        let full = tokio::select! {
+            finished = &mut running => return Ok((finished?, None)),
+            full = disk::watch(&self.workspace, self.options.disk) => full,
+        };
+        over.cancel();
+        let finished = running.await?;
+        let mut cleaned = self.workspace.restore(false).await.map(|_| "files were put back to the last step");
+        if cleaned.is_ok() && disk::check(&self.place.tree, self.options.disk).is_err() {
+            let all = "files were put back to the last step, and packages and build outputs were removed";
+            cleaned = self.workspace.restore(true).await.map(|_| all);
+        }
+        let cleaned = cleaned.map_or_else(|error| format!("the files could not be put back: {error}"), str::to_owned);
+        Ok((finished, Some(NoRoom { full, cleaned })))
     }
 
     /// Puts the whole output where people can fetch it; returns its name.

@@ -184,6 +184,7 @@ async fn from_step(prepare: &Prepare, helper: &Helper, resume: &Resume) -> Resul
     let (prepared, _): (Prepared, _) =
         helper.ask(&Task::Prepare(Box::new(task)), reach, prepare.cancel.clone()).await?;
     let record = Record {
+        mesh: prepare.mesh.clone(),
         branch: resume.branch.clone(),
         source: record.source.clone(),
         prepared: Prepared { subfolder: record.prepared.subfolder, ..prepared },
@@ -237,7 +238,7 @@ async fn fresh(prepare: &Prepare, helper: &Helper, notes: &mut Notes) -> Result<
     let (prepared, _): (Prepared, _) =
         helper.ask(&Task::Prepare(Box::new(task)), reach, prepare.cancel.clone()).await?;
     let source = store.as_ref().map(|store| store.key.clone());
-    let record = Record { branch, source, prepared };
+    let record = Record { mesh: prepare.mesh.clone(), branch, source, prepared };
     record::save(&desk.folder, &record)?;
     if let Some((checkout, git_folder)) = look.filter(|_| record.prepared.is_repository) {
         let task = Uncommitted {

@@ -10,6 +10,9 @@ use std::{
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Record {
+    /// Whose job it is: two meshes can share a folder.
+    #[serde(default)]
+    pub mesh: String,
     pub branch: String,
     /// The store of objects that is borrowed from.
     pub source: Option<String>,

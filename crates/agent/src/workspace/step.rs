@@ -50,6 +50,12 @@ impl Workspace {
         Ok(restored.files)
     }
 
+    /// What its files take on the disk, as far as that can be told.
+    pub async fn disk_bytes(&self) -> u64 {
+        let folders = vec![self.place.tree.clone(), self.place.scratch.clone(), self.git.clone()];
+        super::files::measured(&self.helper, folders).await.map_or(0, |measured| measured.bytes)
+    }
+
     /// Writes one file as a model asked for it. The inner error is for the model.
     pub async fn write(&self, path: &str, content: &str) -> Result<Written, Error> {
         let mut last = self.state.lock().await;

@@ -1,10 +1,13 @@
 //! Real repositories and folders, kind and hostile, through the real git.
 
 mod hostile;
+mod hostile_trees;
+mod left_out;
 mod resuming;
 mod sources;
 mod steps;
 mod tidying;
+mod whole;
 
 use agent::{
     sandbox::Sandbox,
@@ -15,13 +18,18 @@ use protocol::{Folders, Repository};
 use std::{
     collections::BTreeMap,
     fs,
+    io::{BufRead, BufReader, Write},
+    net::{TcpListener, TcpStream},
     os::unix::{
         ffi::OsStrExt,
         fs::{MetadataExt, PermissionsExt, lchown},
     },
     path::{Path, PathBuf},
     process::{Command, Output},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -97,6 +105,7 @@ impl Desk {
             task: "Mend it".to_owned(),
             repository: Some(repository),
             resume: None,
+            mesh: "test".to_owned(),
             sandbox: self.sandbox.clone(),
             access: Access { folders: Folders::Any, ..Access::default() },
             cancel: CancellationToken::new(),
@@ -140,6 +149,52 @@ pub fn own(path: &Path) {
 
 pub fn tree(workspace: &Workspace) -> PathBuf {
     workspace.place().tree
+}
+
+/// Gives all of a tree to whoever owns its top, as if a command had made it.
+pub fn hand_over(tree: &Path) {
+    let owner = fs::metadata(tree).unwrap();
+    let owner = format!("{}:{}", owner.uid(), owner.gid());
+    let done = Command::new("chown").args(["-Rh", &owner]).arg(tree).status().unwrap();
+    assert!(done.success());
+}
+
+/// A server of one repository, `/repo.git`, as plain files over HTTP: what git calls the dumb protocol.
+pub struct GitServer {
+    pub url: String,
+    requests: Arc<AtomicUsize>,
+}
+
+impl GitServer {
+    pub fn start(repository: PathBuf) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counter = requests.clone();
+        // Ends with the test's process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                counter.fetch_add(1, Ordering::Relaxed);
+                let _ = answer(stream, &repository);
+            }
+        });
+        Self { url, requests }
+    }
+
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
+    }
+}
+
+fn answer(mut stream: TcpStream, repository: &Path) -> std::io::Result<()> {
+    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    let request = lines.next().transpose()?.unwrap_or_default();
+    while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
+    let path = request.split(' ').nth(1).and_then(|path| path.split('?').next()).unwrap_or_default();
+    let file = path.strip_prefix("/repo.git/").and_then(|path| fs::read(repository.join(path)).ok());
+    let (status, body) = file.map_or(("404 Not Found", Vec::new()), |body| ("200 OK", body));
+    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len())?;
+    stream.write_all(&body)
 }
 
 /// Git as a user with no configuration runs it.

@@ -127,23 +127,6 @@ async fn uncommitted_changes_are_left_and_told() {
 }
 
 #[tokio::test]
-async fn submodules_are_left_alone() {
-    let desk = Desk::with_repository().await;
-    let inner = desk.folder.path().join("inner");
-    git(desk.folder.path(), &["clone", "-q", "source", "inner"]);
-    desk.git(&["-c", "protocol.file.allow=always", "submodule", "add", "-q", inner.to_str().unwrap(), "sub"]);
-    let base = desk.commit("with a submodule");
-    let workspace = desk.prepare(None).await.unwrap();
-    assert_eq!(workspace.base_commit(), base);
-    assert_eq!(names(&tree(&workspace)), [".gitmodules", "a.txt", "src/lib.txt"]);
-    assert_eq!(git(&tree(&workspace), &["diff", "--cached", "--name-only"]), "", "for tools the submodule is there");
-    write(&tree(&workspace).join("a.txt"), "two\n");
-    workspace.checkpoint(1).await.unwrap();
-    let clone = super::applied(&desk, &workspace).await;
-    assert_eq!(git(&clone, &["diff", "--cached", "--name-only"]), "a.txt", "the patch says nothing of the submodule");
-}
-
-#[tokio::test]
 async fn a_plain_folder_is_copied_as_it_is() {
     let desk = Desk::new().await;
     let source = desk.source();

@@ -1,16 +1,14 @@
-//! Whose home folder a path lies in. Beside programs and work there lie credentials, of whichever user.
+//! Whose home folder a path lies in. Beside the programs there lie credentials, of whichever user.
 
-use crate::sandbox::SYSTEM;
+use super::super::platform;
 use std::path::{Path, PathBuf};
 
 /// Each folder in one of these is somebody's home.
 const PARENTS: &[&str] = &["/home", "/Users", "/export/home"];
-/// The user database. It is public, and lists who can log in here.
-pub(crate) const USERS: &str = "/etc/passwd";
 const SUPERUSERS: &[&str] = &["/root", "/var/root"];
 
 #[derive(Debug)]
-pub(crate) struct Homes(Vec<PathBuf>);
+pub(super) struct Homes(Vec<PathBuf>);
 
 impl Homes {
     /// Of everybody in the user database, and `own`: what `HOME` says need not be in there. The file is read as it is,
@@ -23,11 +21,6 @@ impl Homes {
         homes.sort();
         homes.dedup();
         Self(homes)
-    }
-
-    /// All that are known by name.
-    pub fn all(self) -> Vec<PathBuf> {
-        self.0
     }
 
     /// The home `path` lies in or is.
@@ -56,18 +49,13 @@ impl Homes {
     }
 }
 
-/// Every user's home folder on this machine; `own` is what `HOME` says. No job may be about one of them as a whole.
-pub fn homes(own: Option<&Path>) -> Vec<PathBuf> {
-    Homes::find(own, &std::fs::read_to_string(USERS).unwrap_or_default()).all()
-}
-
 /// System users have `/`, `/bin`, `/usr/sbin` and the like for a home, where nothing is anybody's.
 fn is_private(home: &Path) -> bool {
     let is_system = |system: &str| home.starts_with(system) || Path::new(system).starts_with(home);
     home.is_absolute()
         && home.parent().is_some()
         && !home.starts_with("/dev")
-        && !SYSTEM.iter().any(|system| is_system(system))
+        && !platform::SYSTEM.iter().any(|system| is_system(system))
 }
 
 #[cfg(test)]
