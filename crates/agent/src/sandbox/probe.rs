@@ -87,8 +87,17 @@ impl Sandbox {
         let place = Place { tree: folder.join("tree"), scratch: folder.join("scratch"), readable: Vec::new() };
         for _ in 0..TRIES {
             let owner = sandbox.owner();
-            run::prepare(&place, owner).map_err(failed("could not get a folder to try in"))?;
-            hand_over(&place.tree, owner).map_err(failed("could not get a folder to try in"))?;
+            let ready = run::prepare(&place, owner).and_then(|()| hand_over(&place.tree, owner));
+            match (ready, owner) {
+                // Root of a container that has no other users.
+                (Err(error), Some(owner)) => {
+                    let why = format!("handing a folder to user {} instead of root: {error}", owner.user);
+                    missing.push((Layer::Identity, why));
+                    sandbox.layers.identity = false;
+                    continue;
+                }
+                (ready, _) => ready.map_err(failed("could not get a folder to try in"))?,
+            }
             let command = Command::new("exit 0", PATIENCE);
             let policy = sandbox.policy(sandbox.layers, &place, &command, Some(verify.clone()))?;
             let (nowhere, _) = mpsc::channel(1);

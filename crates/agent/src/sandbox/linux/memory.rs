@@ -60,7 +60,7 @@ impl Memory {
                 Bound::Watched { folders: in_memory(policy) }
             }
         };
-        Ok(Self { limit_bytes: policy.limits.memory_bytes, bound, next: Instant::now() })
+        Ok(Self { limit_bytes: policy.limits.memory_bytes, bound, next: Instant::now() + PAUSE })
     }
 
     /// How long until it must look again, or how much the command has when that is too much.

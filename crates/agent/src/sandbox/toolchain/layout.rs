@@ -19,6 +19,9 @@ const PARTS: &[&str] =
 /// `~/.local` is laid out like a toolchain, but `~/.local/share` has everything in it, mail and keys too.
 const SHARED_BY_ALL: &str = ".local";
 
+/// The same of parts that carry their version in their name: Erlang's.
+const VERSIONED: &[&str] = &["erts-"];
+
 /// What tells a toolchain apart, and its parts beyond the usual ones.
 const KNOWN: &[(&str, &[&str])] = &[
     // Go, and not somebody's GOPATH
@@ -51,6 +54,11 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("packages/hackage.haskell.org", &["store"]),
     // .NET
     ("shared/Microsoft.NETCore.App", &["host", "packs", "sdk", "sdk-manifests", "shared", "templates"]),
+    // Groovy, Nim, Racket, Erlang
+    ("conf/groovy-starter.conf", &["conf/groovy-starter.conf"]),
+    ("config/nim.cfg", &["config"]),
+    ("collects", &["collects", "etc/config.rktd"]),
+    ("releases/RELEASES", &["releases"]),
 ];
 
 /// The toolchain whose programs lie in `folder`.
@@ -76,7 +84,12 @@ pub(super) fn parts(root: &Path) -> Vec<PathBuf> {
     if root.ends_with(SHARED_BY_ALL) {
         names.retain(|name| *name != "share");
     }
-    names.into_iter().map(|name| root.join(name)).collect()
+    let entries = fs::read_dir(root).into_iter().flatten().flatten();
+    let versioned = entries.map(|entry| entry.path()).filter(|path| {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        VERSIONED.iter().any(|beginning| name.starts_with(beginning.as_bytes()))
+    });
+    names.into_iter().map(|name| root.join(name)).chain(versioned).collect()
 }
 
 /// The interpreter a virtual environment was made from: its link to it.
@@ -87,8 +100,8 @@ pub(super) fn interpreter(root: &Path) -> Option<PathBuf> {
 /// More programs than these are not shown one by one.
 const PROGRAMS_SHOWN: usize = 512;
 
-/// The programs in a folder that may hold other things too: files that can be executed, whatever their permission bits
-/// say about ones that hold credentials.
+/// The programs in a folder that may hold other things too: files that can be executed and are not named like
+/// credentials.
 pub(super) fn programs(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let programs = entries.filter(|entry| {

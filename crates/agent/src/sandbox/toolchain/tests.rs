@@ -185,6 +185,11 @@ fn toolchains_in_a_home_keep_their_parts() {
             &[".local/bin", ".local/lib", ".local/share/uv/tools"],
         ),
         (
+            "erlang/27/bin",
+            &["erlang/27/bin/erl*", "erlang/27/erts-15.0/bin/beam*", "erlang/27/lib/x", "erlang/27/activate"],
+            &["erlang/27/bin", "erlang/27/erts-15.0", "erlang/27/lib"],
+        ),
+        (
             ".dotnet",
             &[".dotnet/dotnet*", ".dotnet/shared/Microsoft.NETCore.App/x", ".dotnet/sdk/x", ".dotnet/corefx/crypt/x"],
             &[".dotnet/dotnet", ".dotnet/sdk", ".dotnet/shared"],

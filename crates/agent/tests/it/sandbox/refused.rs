@@ -33,7 +33,7 @@ async fn check() {
     assert!(!bench.has("processes"), "the filter works");
     let sockets = bench.sandbox.protections().iter().find(|protection| protection.name == "sockets").unwrap();
     assert!(sockets.active && sockets.detail.contains("Operation not permitted"), "{sockets:?}");
-    for layer in ["seccomp", "sockets", "network", "user", "memory", "environment"] {
+    for layer in ["seccomp", "sockets", "network", "memory", "environment"] {
         assert!(bench.needs(layer));
     }
     escapes::local_sockets_are_out_of_reach(&bench).await;
