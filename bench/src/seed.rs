@@ -91,6 +91,7 @@ fn queued_job(principal: PrincipalId) -> Result<JobRow> {
         producer_seq: 0,
         cancel_requested: false,
         retry_of: None,
+        folders: protocol::Folders::Roots.as_str().into(),
         running_ms: 0,
         head_seq: 0,
         head_hash: EventHash::START,

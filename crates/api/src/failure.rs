@@ -2,6 +2,7 @@
 
 use crate::problem::Failure;
 use domain::ErrorCode;
+use protocol::FieldError;
 use std::time::Duration;
 
 /// What a client is told to wait when the server cannot say better.
@@ -19,6 +20,10 @@ impl From<jobs::Error> for Failure {
         let detail = sentence(&error.to_string());
         match error {
             jobs::Error::Invalid(errors) => Self::fields(errors),
+            jobs::Error::MayNotRead { pointer, detail } => {
+                let errors = vec![FieldError { pointer: pointer.into(), detail: detail.clone() }];
+                Self { errors, ..Self::new(code, sentence(&detail)) }
+            }
             jobs::Error::Reset(reset) => Self { reset: Some(Box::new(reset)), ..Self::new(code, detail) },
             jobs::Error::ProducerGap { expected, .. } => {
                 Self { expected_producer_seq: Some(expected), ..Self::new(code, detail) }

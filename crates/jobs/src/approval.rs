@@ -17,6 +17,7 @@ use protocol::{Actor, Approval, ApprovalPage, DecideApproval, Decision, EventBod
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use store::{ApprovalFilter, ApprovalRow, JobRow, Transaction};
+use tokio::time::Instant;
 
 /// Approvals of one answer. A job asks one thing at a time, so this is far above what a person could ever decide on.
 const LIST_LIMIT: usize = 1_000;
@@ -53,6 +54,7 @@ impl Handle {
         mistakes.into_result()?;
 
         let (caller, now) = (*caller, self.shared.now());
+        let (here, at) = (self.shared.clone(), Instant::now());
         let decide = move |transaction: &mut Transaction<'_>| {
             let nowhere = || Error::NotFound { what: "approval", id: id.to_string() };
             let mut approval = transaction.approval(id)?.ok_or_else(nowhere)?;
@@ -97,6 +99,7 @@ impl Handle {
             let message = format!("{} `{}`", decision_name(decide.decision), approval.tool);
             let again = Failure { cause: RequeueCause::Decided, message: &message, delay: Duration::ZERO };
             let requeued = requeue(&mut row, now, &again)?;
+            here.keep_back(&mut row, now, at);
             transaction.audit(&audit(&caller, now, "approval.decide", id))?;
             let row = record(transaction, &row, &[decided, requeued])?;
             Ok((approval, Some(row)))
@@ -104,6 +107,7 @@ impl Handle {
         self.carry_through(async move |shared| {
             let (approval, row): (ApprovalRow, Option<JobRow>) = shared.store.relieve(decide).await?;
             if let Some(row) = row {
+                shared.kept_back(&row);
                 shared.queued(&row);
             }
             view::approval(approval)

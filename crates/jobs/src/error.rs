@@ -9,6 +9,10 @@ pub enum Error {
     #[error("this needs a token of scope `{needed}`; the one used has scope `{has}`")]
     Forbidden { needed: Scope, has: Scope },
 
+    /// A part of the request is nothing this token may have read.
+    #[error("{pointer}: {detail}")]
+    MayNotRead { pointer: &'static str, detail: String },
+
     /// Also the answer for things that exist and belong to somebody else.
     #[error("there is no {what} `{id}` that this token may see")]
     NotFound { what: &'static str, id: String },
@@ -63,7 +67,7 @@ pub enum Error {
 impl Error {
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Forbidden { .. } => ErrorCode::Forbidden,
+            Self::Forbidden { .. } | Self::MayNotRead { .. } => ErrorCode::Forbidden,
             Self::NotFound { .. } => ErrorCode::NotFound,
             Self::Invalid(_) => ErrorCode::InvalidRequest,
             Self::InvalidCursor(_) | Self::Reset(_) => ErrorCode::InvalidCursor,

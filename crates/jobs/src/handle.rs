@@ -97,6 +97,8 @@ pub(crate) struct Batch {
     pub events: Vec<NewEvent>,
     /// What counts towards the job's usage.
     counted: Vec<EventBody>,
+    /// Tool calls that began or ended: what a person decided on them is spent.
+    calls: Vec<String>,
 }
 
 impl Batch {
@@ -108,8 +110,21 @@ impl Batch {
             )
         };
         let counted = bodies.iter().filter(counts).cloned().collect();
+        let calls = bodies.iter().filter_map(|body| match body {
+            EventBody::ToolStarted { call_id, .. } | EventBody::ToolFinished { call_id, .. } => Some(call_id.clone()),
+            _ => None,
+        });
+        let calls = calls.collect();
         let events = bodies.into_iter().map(|body| draft(actor, attempt, now, body)).collect::<Result<_, _>>()?;
-        Ok(Self { events, counted })
+        Ok(Self { events, counted, calls })
+    }
+
+    /// Marks decisions that were made use of.
+    pub fn spend_approvals(&self, transaction: &mut Transaction<'_>, job: JobId) -> Result<(), Error> {
+        for call in &self.calls {
+            transaction.spend_approvals(job, call)?;
+        }
+        Ok(())
     }
 
     /// Whether the batch changes what the job used.

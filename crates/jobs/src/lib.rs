@@ -12,6 +12,7 @@
 //! | what users ask for: create, cancel, retry, delete | `command` |
 //! | a person's decision on a tool call | `approval` |
 //! | what an agent does under its fencing token | `attempt` |
+//! | whose rights a repository is read with | `repository` |
 //! | following a log by cursor | `read` |
 //! | the loop, and recovery after a restart | `service`, `housekeeping` |
 
@@ -30,6 +31,7 @@ mod list;
 mod live;
 mod options;
 mod read;
+mod repository;
 mod service;
 #[cfg(test)]
 mod testing;

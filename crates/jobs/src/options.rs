@@ -1,6 +1,6 @@
 //! What can be chosen about how jobs are run.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// Every limit of the job engine that an operator may set. The limits of one job are in its own `limits`.
 #[derive(Clone, Debug)]
@@ -24,6 +24,14 @@ pub struct Options {
     pub waiters: usize,
     /// Size of one artifact, in bytes. Default 2 GiB: the whole output of a tool that printed 1 GiB, and a bound.
     pub artifact_bytes: u64,
+    /// Folders that jobs of others than the owner of the mesh may be about. Default: none.
+    pub roots: Vec<PathBuf>,
+    /// Beginnings of the addresses that agents may clone from, for everybody. Default: none.
+    pub remotes: Vec<String>,
+    /// devmesh's own folders, with data and configuration: no job is about them.
+    pub private: Vec<PathBuf>,
+    /// The home folders of everybody here: no job is about the whole of one.
+    pub homes: Vec<PathBuf>,
     /// How often retention, idempotency keys and forgotten attempts are looked at. Default 60 s: none of them is urgent.
     pub housekeeping: Duration,
 }
@@ -40,6 +48,10 @@ impl Default for Options {
             model_calls_retention: None,
             waiters: 1024,
             artifact_bytes: 2 << 30,
+            roots: Vec::new(),
+            remotes: Vec::new(),
+            private: Vec::new(),
+            homes: Vec::new(),
             housekeeping: Duration::from_secs(60),
         }
     }

@@ -28,6 +28,7 @@ pub(crate) fn row(spec: serde_json::Value) -> JobRow {
         producer_seq: 0,
         cancel_requested: false,
         retry_of: None,
+        folders: "roots".into(),
         running_ms: 0,
         head_seq: 2,
         head_hash: EventHash::START,

@@ -138,9 +138,8 @@ pub(crate) fn create_job(job: &CreateJob) -> Result<(), Error> {
 
 fn check_repository(mistakes: &mut Mistakes, repository: &Repository) {
     mistakes.bytes("/repository/path", &repository.path, 1..=PATH_BYTES);
-    if !Path::new(&repository.path).is_absolute() {
-        let path = shortened(&repository.path);
-        mistakes.add("/repository/path", format!("`{path}` is not absolute; say where it is from the root on"));
+    if let Err(refusal) = repository.place() {
+        mistakes.add("/repository/path", format!("`{}` {refusal}", shortened(&repository.path)));
     }
     if let Some(reference) = &repository.reference {
         mistakes.bytes("/repository/ref", reference, 1..=REFERENCE_BYTES);

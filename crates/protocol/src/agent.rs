@@ -50,6 +50,20 @@ pub enum Folders {
     Any,
 }
 
+impl Folders {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Roots => "roots",
+            Self::Any => "any",
+        }
+    }
+
+    /// What is not understood is the tighter one.
+    pub fn parse(name: &str) -> Self {
+        if name == Self::Any.as_str() { Self::Any } else { Self::Roots }
+    }
+}
+
 /// Keep the lease, and hear what changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

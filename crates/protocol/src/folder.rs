@@ -89,6 +89,15 @@ pub fn may_read(
     Ok(())
 }
 
+/// The home folders in the text of `/etc/passwd` (passwd(5)), of people and of services alike.
+pub fn homes(passwd: &str) -> Vec<PathBuf> {
+    let homes = passwd.lines().filter_map(|line| line.split(':').nth(5)).map(PathBuf::from);
+    let mut homes: Vec<_> = homes.filter(|home| is_plain(home)).collect();
+    homes.sort_unstable();
+    homes.dedup();
+    homes
+}
+
 fn is_plain(path: &Path) -> bool {
     path.is_absolute() && path.components().all(|part| !matches!(part, Component::ParentDir))
 }
@@ -149,6 +158,13 @@ mod tests {
         for path in ["", "code", "./x", "/srv/code/../../etc/devmesh", "~"] {
             assert_eq!(asked(path, Folders::Any, &[]), Err(FolderRefusal::NotPlain), "{path}");
         }
+    }
+
+    #[test]
+    fn homes_are_read_from_the_list_of_users() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000:Ann,,,:/home/ann:/bin/sh\n+::::::\nbroken\n\
+                      sync:x:4:65534:sync:/bin:/bin/sync\nbin:x:2:2:bin:/bin:/usr/sbin/nologin\n";
+        assert_eq!(homes(passwd), paths(&["/bin", "/home/ann", "/root"]));
     }
 
     #[test]

@@ -55,7 +55,13 @@ impl CreateJob {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Repository {
-    /// Absolute path, on the agent's machine, of a git repository or a plain folder.
+    /// Absolute path, on the agent's machine, of a git repository or a plain folder; or the address of a git repository
+    /// elsewhere, `https://…` or `ssh://…`, without a password or token in it (`http://…` from the machine itself only).
+    ///
+    /// A path is read with the rights of who asks. A token of scope `admin` may name any folder but a home folder itself and
+    /// what is, contains or lies in a folder of devmesh's own; any other token only what lies under `agents.roots`, which is
+    /// empty by default. An address must begin with one of `agents.remotes`, which is empty by default, whoever asks; and one
+    /// of another machine needs an `egress` other than `local_only`. Otherwise: 403 `forbidden`.
     pub path: String,
     /// Branch, tag or commit to start from. Default: what is checked out (`HEAD`). Not allowed for a plain folder.
     #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]

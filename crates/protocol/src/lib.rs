@@ -15,6 +15,7 @@ mod model;
 mod model_call;
 mod page;
 mod problem;
+mod remote;
 mod routing;
 mod token;
 
@@ -32,5 +33,6 @@ pub use model::*;
 pub use model_call::*;
 pub use page::*;
 pub use problem::*;
+pub use remote::*;
 pub use routing::*;
 pub use token::*;

@@ -29,7 +29,9 @@ const MIGRATIONS: &[Migration] = migrations![
     "0003_approvals_and_artifacts",
     "0004_access",
     "0005_models",
-    "0006_unknown_tokens"
+    "0006_unknown_tokens",
+    "0007_job_folders",
+    "0008_used_approvals"
 ];
 
 /// The version this build brings a database to.

@@ -38,6 +38,8 @@ pub struct JobRow {
     pub producer_seq: u64,
     pub cancel_requested: bool,
     pub retry_of: Option<JobId>,
+    /// Which folders it may be about, by name. Never changes.
+    pub folders: String,
     /// Running time of all finished attempts together, in milliseconds.
     pub running_ms: u64,
     /// The last event's seq; 0 before the first. Kept by [`crate::Transaction::append`].
@@ -149,6 +151,12 @@ pub struct ApprovalRow {
     pub message: Option<String>,
     pub decided_by: Option<PrincipalId>,
     pub decided_at: Option<Timestamp>,
+    /// The call the decision answered last. Kept by [`crate::Transaction::use_approval`].
+    pub used_by: Option<String>,
+    /// The attempt that was told of it then.
+    pub used_in: Option<u32>,
+    /// A call began on the strength of it, or ended: it answers no other. Kept by [`crate::Transaction::spend_approvals`].
+    pub spent: bool,
 }
 
 /// Which approvals to list, newest first.

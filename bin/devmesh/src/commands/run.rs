@@ -156,6 +156,9 @@ pub(super) fn task_text(argument: &str) -> Result<String> {
 
 /// The agent may have another working directory, so the path travels absolute.
 pub(super) fn repository(path: &Path, reference: Option<String>) -> Result<Repository> {
+    if let Some(address) = path.to_str().filter(|text| text.contains("://") && !path.exists()) {
+        return Ok(Repository { path: address.to_owned(), reference });
+    }
     let absolute = path.canonicalize().map_err(|error| Failure::usage(format!("`{}`: {error}", path.display())))?;
     if !absolute.is_dir() {
         return Err(Failure::usage(format!("`{}` is not a folder", path.display())));

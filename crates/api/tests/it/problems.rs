@@ -250,3 +250,18 @@ async fn a_created_job_can_be_found_where_the_answer_says() {
     assert_eq!(app.request(Method::DELETE, &location, Scope::User).send().await.unwrap().status(), 204);
     assert_eq!(problem(app.get(&location, Scope::User)).await.code, ErrorCode::NotFound);
 }
+
+#[tokio::test]
+async fn a_repository_the_token_may_not_have_read_is_forbidden_and_named() {
+    let app = TestApp::start().await;
+    let body = json!({"kind": "code", "task": "x", "repository": {"path": "/srv/code"}});
+    let refused = problem(app.post("/api/v1/jobs", Scope::User, &body)).await;
+    assert_eq!((refused.code, refused.status), (ErrorCode::Forbidden, 403));
+    assert_eq!(refused.errors[0].pointer, "/repository/path");
+    assert!(refused.detail.contains("`agents.roots` is empty"), "{}", refused.detail);
+    let accepted = app.post("/api/v1/jobs", Scope::Admin, &body).send().await.unwrap();
+    assert_eq!(accepted.status(), StatusCode::ACCEPTED);
+    let body = json!({"kind": "code", "task": "x", "repository": {"path": "ext::sh -c id"}});
+    let refused = problem(app.post("/api/v1/jobs", Scope::Admin, &body)).await;
+    assert_eq!((refused.code, refused.errors[0].pointer.as_str()), (ErrorCode::InvalidRequest, "/repository/path"));
+}

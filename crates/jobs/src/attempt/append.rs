@@ -48,6 +48,7 @@ impl Handle {
                 // Output and deltas, by far the most: nothing of the job but its log changes.
                 transaction.update_producer_seq(job, producer_seq)?;
             }
+            batch.spend_approvals(transaction, job)?;
             let head = transaction.append(job, &batch.events)?;
             Ok((head.seq, false))
         });

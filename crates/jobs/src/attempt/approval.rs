@@ -9,9 +9,9 @@ use crate::{
     validate::Mistakes,
     view,
 };
-use domain::{ApprovalId, JobId, JobState};
+use domain::{ApprovalId, JobId, JobState, Timestamp};
 use protocol::{Actor, ApprovalRequestedAnswer, EventBody, RequestApproval};
-use store::{ApprovalRow, Transaction};
+use store::{ApprovalRow, JobRow, Reader, Transaction};
 
 /// Arguments of one tool call, as JSON (bytes). The whole of them is shown to a person and kept in the log.
 const ARGUMENTS_BYTES: usize = 1 << 20;
@@ -19,6 +19,9 @@ const ARGUMENTS_BYTES: usize = 1 << 20;
 impl Handle {
     /// Asks for a decision on one tool call. Decided before: the decision, and the attempt goes on. Otherwise the
     /// attempt is over and the job waits, without a worker, for as long as it takes.
+    ///
+    /// A decision is about a tool and its arguments, and answers one call: the one it was asked for, or, when no call began
+    /// on the strength of it because the agent was lost, the next one for the very same in a later attempt.
     pub async fn request_approval(
         &self,
         caller: &Caller,
@@ -33,7 +36,7 @@ impl Handle {
         let (now, ran_ms) = (self.shared.now(), self.shared.live.ran_ms(job, request.attempt));
         let fresh_id = ApprovalId::new(now);
         let ask = move |transaction: &mut Transaction<'_>| {
-            let earlier = transaction.approval_for_call(job, &request.call_id)?;
+            let earlier = answered_before(transaction, job, &request.call_id)?;
             let row = found(transaction, job)?;
             // The question was recorded and its answer got lost on the way to the agent, which asks again.
             if let Some(approval) = &earlier
@@ -56,9 +59,16 @@ impl Handle {
                     );
                     return Err(Error::invalid("/call_id", detail));
                 }
-                Some(approval) if approval.decision.is_some() => return Ok((answer(&approval)?, None)),
-                Some(approval) => approval,
-                None => {
+                Some(approval) if still_answers(&approval, &request.call_id, fence.attempt) => {
+                    transaction.use_approval(approval.id, &request.call_id, fence.attempt)?;
+                    return Ok((answer(&approval)?, None));
+                }
+                Some(approval) if approval.decision.is_none() => approval,
+                _ => {
+                    if let Some(approval) = transaction.unspent_approval(job, &digest, fence.attempt)? {
+                        carry_over(transaction, &approval, &request.call_id, &row, now)?;
+                        return Ok((answer(&approval)?, None));
+                    }
                     let approval = ApprovalRow {
                         id: fresh_id,
                         job_id: job,
@@ -71,6 +81,9 @@ impl Handle {
                         message: None,
                         decided_by: None,
                         decided_at: None,
+                        used_by: None,
+                        used_in: None,
+                        spent: false,
                     };
                     transaction.insert_approval(&approval)?;
                     approval
@@ -103,6 +116,42 @@ impl Handle {
         })
         .await
     }
+}
+
+/// What this call was asked about or answered with before.
+fn answered_before(reader: &Reader<'_>, job: JobId, call_id: &str) -> Result<Option<ApprovalRow>, Error> {
+    match reader.approval_for_call(job, call_id)? {
+        Some(approval) => Ok(Some(approval)),
+        None => Ok(reader.approval_carried_over(job, call_id)?),
+    }
+}
+
+/// Whether a decision is this call's: not another's meanwhile, and not one a call has begun with in an earlier attempt.
+fn still_answers(approval: &ApprovalRow, call_id: &str, attempt: u32) -> bool {
+    let is_its_own = approval.used_by.as_deref().is_none_or(|used_by| used_by == call_id);
+    let may_begin = !approval.spent || approval.used_in == Some(attempt);
+    approval.decision.is_some() && is_its_own && may_begin
+}
+
+/// The decision on another call, which never began, answers this one. The log says so as it says everything decided.
+fn carry_over(
+    transaction: &mut Transaction<'_>,
+    approval: &ApprovalRow,
+    call_id: &str,
+    row: &JobRow,
+    now: Timestamp,
+) -> Result<(), Error> {
+    transaction.use_approval(approval.id, call_id, row.attempt)?;
+    let Some(decision) = view::decision(approval)? else { return Ok(()) };
+    let decided = EventBody::ApprovalDecided {
+        approval_id: approval.id,
+        call_id: call_id.to_owned(),
+        decision,
+        message: approval.message.clone(),
+        arguments_sha256: approval.arguments_sha256.clone(),
+    };
+    transaction.append(row.id, &[draft(Actor::System, row.attempt, now, decided)?])?;
+    Ok(())
 }
 
 fn answer(approval: &ApprovalRow) -> Result<ApprovalRequestedAnswer, Error> {

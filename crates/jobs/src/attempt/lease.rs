@@ -10,20 +10,23 @@ use crate::{
     event::{draft, stored},
     handle::{Shared, record},
     lifecycle::{hand_back, limits_of},
-    live::{NewHeld, Patience, StopCause, Waiter},
+    live::{NewHeld, Patience, StopCause, Waiter, later},
     validate::Mistakes,
 };
-use domain::{JobState, PrincipalId, Scope, Timestamp, WorkerId};
+use domain::{JobId, JobState, PrincipalId, Scope, Timestamp, WorkerId};
 use futures_util::future::join_all;
-use protocol::{Actor, CreateJob, EventBody, Lease, LeaseRequest, Usage};
+use protocol::{Actor, CreateJob, EventBody, Folders, Lease, LeaseRequest, Usage};
 use std::{sync::Arc, time::Duration};
 use store::{JobRow, Transaction};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 /// Longest wait of one request: below the idle time-outs of common proxies.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Workers served by one transaction: keeps it short for everybody else on the writer thread.
 const SERVED_AT_ONCE: usize = 64;
+/// How long a job that goes back into the queue is kept for the worker that had it, when that one is near. Long enough for
+/// its next request, short enough that nobody minds when it does not come.
+const KEPT: Duration = Duration::from_secs(5);
 /// A worker that does not wait still gives the service's loop this long to look for a job.
 const SHORTEST_WAIT: Duration = Duration::from_secs(5);
 
@@ -58,6 +61,7 @@ impl Handle {
             () = shared.live.stopping().cancelled() => last_look(answer),
             () = tokio::time::sleep(wait) => last_look(answer),
         };
+        shared.live.line.heard(principal);
         Ok(offer?.and_then(Offer::take))
     }
 }
@@ -97,20 +101,51 @@ impl Shared {
         loop {
             let untaken = self.live.line.take_untaken();
             join_all(untaken.into_iter().map(|fence| self.give_back(fence))).await;
+            let (expected, kept): (Vec<_>, Vec<_>) = self.live.line.take_expected().into_iter().unzip();
+            if !expected.is_empty() {
+                // Nothing for one of them says nothing about the others: all of them stand in line again.
+                self.serve(expected, kept).await;
+            }
             let waiters = self.live.line.take_first(SERVED_AT_ONCE);
-            if waiters.is_empty() || !self.serve(waiters).await {
+            if waiters.is_empty() || !self.serve(waiters, Vec::new()).await {
                 return;
             }
         }
     }
 
-    /// One transaction for the first of the line. Whether all of them got a job.
-    async fn serve(self: &Arc<Self>, waiters: Vec<Waiter>) -> bool {
+    /// Inside the transaction that puts a job back into the queue: out of everybody's reach for a moment, if the worker
+    /// that had it is near. `at` is the time of `now` by the clock that never steps.
+    pub(crate) fn keep_back(&self, row: &mut JobRow, now: Timestamp, at: Instant) {
+        let near = row.worker_principal.is_some_and(|principal| self.live.line.is_near(principal, at));
+        if near && row.state == JobState::Queued && row.not_before.is_none() {
+            row.not_before = Some(now.plus_millis(i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX)));
+        }
+    }
+
+    /// After that transaction.
+    pub(crate) fn kept_back(&self, row: &JobRow) {
+        if let (Some(principal), Some(_), JobState::Queued) = (row.worker_principal, row.not_before, row.state) {
+            self.live.line.keep(row.id, principal, row.worker, later(Instant::now(), KEPT));
+            self.live.wake();
+        }
+    }
+
+    /// One transaction for the first of the line, or for those each of these jobs is kept for. Whether all got one.
+    async fn serve(self: &Arc<Self>, waiters: Vec<Waiter>, kept: Vec<JobId>) -> bool {
         let workers: Vec<_> = waiters.iter().map(Worker::of).collect();
-        let (now, lease, most) = (self.now(), self.options.lease, self.options.running_per_principal);
-        let leased = self.store.write(move |transaction| lease_ready(transaction, workers, now, lease, most)).await;
+        let leasing = Leasing {
+            now: self.now(),
+            lease: self.options.lease,
+            running_per_principal: self.options.running_per_principal,
+        };
+        let was_kept = !kept.is_empty();
+        let leased = self.store.write(move |transaction| match was_kept {
+            true => leasing.kept(transaction, workers, kept),
+            false => leasing.ready(transaction, workers),
+        });
+        let leased = leased.await;
         let mut waiters = waiters.into_iter();
-        let leased: Vec<JobRow> = match leased {
+        let leased: Vec<Option<JobRow>> = match leased {
             Ok(leased) => leased,
             Err(error) => {
                 tracing::warn!(%error, "no job can be leased");
@@ -123,7 +158,12 @@ impl Shared {
                 return false;
             }
         };
+        let mut without = Vec::new();
         for (row, waiter) in leased.iter().zip(waiters.by_ref()) {
+            let Some(row) = row else {
+                without.push(waiter);
+                continue;
+            };
             let offer = self.hold(row, waiter.principal, &waiter.worker_name).and_then(|()| self.offer(row, &waiter));
             if let Err(error) = &offer {
                 tracing::error!(job = %row.id, %error, "a leased job cannot be handed over; its lease will run out");
@@ -131,7 +171,14 @@ impl Shared {
             // What cannot be delivered is dropped here, and so goes back into the queue.
             let _ = waiter.reply.send(offer.map(Some));
         }
-        let (impatient, patient): (Vec<_>, Vec<_>) = waiters.partition(|waiter| waiter.patience == Patience::Once);
+        without.extend(waiters);
+        if was_kept {
+            self.live.line.put_back(without);
+            self.reconcile(&leased).await;
+            return true;
+        }
+        let (impatient, patient): (Vec<_>, Vec<_>) =
+            without.into_iter().partition(|waiter| waiter.patience == Patience::Once);
         let served_all = impatient.is_empty() && patient.is_empty();
         for waiter in impatient {
             // It has left by itself, which is just as well.
@@ -167,7 +214,7 @@ impl Shared {
         let lease = Lease {
             job_id: row.id,
             attempt: row.attempt,
-            folders: protocol::Folders::Any,
+            folders: Folders::parse(&row.folders),
             lease_ms: u64::try_from(self.options.lease.as_millis()).unwrap_or(u64::MAX),
             usage,
             time_left_ms: spec.limits.total_timeout_ms.saturating_sub(row.running_ms),
@@ -198,11 +245,11 @@ impl Shared {
 
     /// A cancel that was committed after the lease and looked for the attempt before it was held found nobody to tell.
     /// Reading the rows again after holding them leaves no such gap.
-    async fn reconcile(&self, leased: &[JobRow]) {
-        if leased.is_empty() {
+    async fn reconcile(&self, leased: &[Option<JobRow>]) {
+        let jobs: Vec<_> = leased.iter().flatten().map(|row| row.id).collect();
+        if jobs.is_empty() {
             return;
         }
-        let jobs: Vec<_> = leased.iter().map(|row| row.id).collect();
         let rows = self.store.read(move |reader| {
             let rows = jobs.into_iter().map(|job| Ok(reader.job(job)?));
             rows.collect::<Result<Vec<_>, Error>>()
@@ -228,39 +275,69 @@ impl Worker {
     }
 }
 
-/// Leases ready jobs to workers in order, until there are no more of one or the other.
-fn lease_ready(
-    transaction: &mut Transaction<'_>,
-    workers: Vec<Worker>,
+/// What one transaction gives leases with.
+struct Leasing {
     now: Timestamp,
     lease: Duration,
     running_per_principal: u32,
-) -> Result<Vec<JobRow>, Error> {
-    let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
-    let mut leased = Vec::with_capacity(workers.len());
-    // Principals that run as many jobs as they may. Grows by one per principal at most.
-    let mut busy: Vec<PrincipalId> = Vec::new();
-    for worker in workers {
-        let ready = loop {
-            match transaction.next_ready(&busy)? {
-                Some(row) if transaction.running_count(row.principal)? >= u64::from(running_per_principal) => {
-                    busy.push(row.principal);
+}
+
+impl Leasing {
+    /// Leases ready jobs to workers in order, until there are no more of one or the other.
+    fn ready(&self, transaction: &mut Transaction<'_>, workers: Vec<Worker>) -> Result<Vec<Option<JobRow>>, Error> {
+        let mut leased = Vec::with_capacity(workers.len());
+        // Principals that run as many jobs as they may. Grows by one per principal at most.
+        let mut busy: Vec<PrincipalId> = Vec::new();
+        for worker in workers {
+            let ready = loop {
+                match transaction.next_ready(&busy)? {
+                    Some(row) if self.is_busy(transaction, row.principal)? => busy.push(row.principal),
+                    next => break next,
                 }
-                next => break next,
-            }
-        };
-        let Some(mut row) = ready else { break };
+            };
+            let Some(row) = ready else { break };
+            leased.push(Some(self.begin(transaction, row, worker)?));
+        }
+        Ok(leased)
+    }
+
+    /// Leases to each worker the job that was kept for it, if that still waits.
+    fn kept(
+        &self,
+        transaction: &mut Transaction<'_>,
+        workers: Vec<Worker>,
+        jobs: Vec<JobId>,
+    ) -> Result<Vec<Option<JobRow>>, Error> {
+        let mut leased = Vec::with_capacity(workers.len());
+        for (worker, job) in workers.into_iter().zip(jobs) {
+            leased.push(match transaction.job(job)? {
+                Some(row) if row.state == JobState::Queued && !self.is_busy(transaction, row.principal)? => {
+                    Some(self.begin(transaction, row, worker)?)
+                }
+                _ => None,
+            });
+        }
+        Ok(leased)
+    }
+
+    fn is_busy(&self, transaction: &Transaction<'_>, principal: PrincipalId) -> Result<bool, Error> {
+        Ok(transaction.running_count(principal)? >= u64::from(self.running_per_principal))
+    }
+
+    /// A new attempt.
+    fn begin(&self, transaction: &mut Transaction<'_>, mut row: JobRow, worker: Worker) -> Result<JobRow, Error> {
         row.state = JobState::Running;
         row.attempt = row.attempt.saturating_add(1);
         row.worker = Some(worker.id);
         row.worker_principal = Some(worker.principal);
         row.producer_seq = 0;
         row.message = None;
-        row.updated_at = now;
-        row.started_at = row.started_at.or(Some(now));
+        row.not_before = None;
+        row.updated_at = self.now;
+        row.started_at = row.started_at.or(Some(self.now));
+        let lease_ms = u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX);
         let body = EventBody::JobLeased { worker_id: worker.id, worker_name: worker.name, lease_ms };
-        let event = draft(Actor::System, row.attempt, now, body)?;
-        leased.push(record(transaction, &row, &[event])?);
+        let event = draft(Actor::System, row.attempt, self.now, body)?;
+        record(transaction, &row, &[event])
     }
-    Ok(leased)
 }

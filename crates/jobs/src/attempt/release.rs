@@ -11,29 +11,38 @@ use crate::{
 use domain::JobId;
 use protocol::{Job, ReleaseJob, RequeueCause};
 use store::Transaction;
+use tokio::time::Instant;
 
 impl Handle {
     /// Ends the attempt and not the job: somebody else goes on, at once or after a backoff if the attempt failed.
     pub async fn release(&self, caller: &Caller, job: JobId, release: ReleaseJob) -> Result<Job, Error> {
         let fence = Fence::new(caller, job, release.attempt)?;
         let message = last_words::fit(&release.message, MESSAGE_BYTES);
+        let failed = release.failed;
         let (now, backoff) = (self.shared.now(), self.shared.options.backoff);
+        let (here, at) = (self.shared.clone(), Instant::now());
+        here.live.line.heard(fence.principal);
         let ran_ms = self.shared.live.ran_ms(job, release.attempt);
         let release = move |transaction: &mut Transaction<'_>| {
             let mut row = fence.check(transaction)?;
             row.running_ms = ran_ms.unwrap_or(row.running_ms);
-            let event = if release.failed {
+            let event = if failed {
                 let delay = backoff.after_failure(row.attempts_failed.saturating_add(1));
                 let failure = Failure { cause: RequeueCause::AttemptFailed, message: &message, delay };
                 fail_attempt(&mut row, now, &failure)?
             } else {
-                hand_back(&mut row, now, &message)?
+                let event = hand_back(&mut row, now, &message)?;
+                here.keep_back(&mut row, now, at);
+                event
             };
             record(transaction, &row, &[event])
         };
         self.carry_through(async move |shared| {
             let row = shared.store.relieve(release).await?;
             shared.live.end(job, fence.attempt);
+            if !failed {
+                shared.kept_back(&row);
+            }
             shared.freed(&row);
             shared.view(row)
         })

@@ -5,7 +5,7 @@ use crate::{
     Caller, Error, Handle,
     event::{draft, to_store},
     handle::found,
-    validate,
+    repository, validate,
 };
 use domain::{EventHash, JobId, JobState, Priority, Scope, Timestamp};
 use protocol::{Actor, CreateJob, EventBody, Job, Usage};
@@ -16,10 +16,25 @@ impl Handle {
     pub async fn create(&self, caller: &Caller, spec: CreateJob, key: Option<IdempotencyKey>) -> Result<Job, Error> {
         caller.must_be(Scope::User)?;
         validate::create_job(&spec)?;
+        let spec = self.readable(caller, spec).await?;
         let once = key.map(|key| Once::new(key, "job.create", &spec)).transpose()?;
         let now = self.shared.now();
         let new = NewJob::new(caller, spec, None, now, "job.create")?;
         self.insert(caller, new, once, now).await
+    }
+}
+
+impl Handle {
+    /// The specification, if this caller may have read what it is about.
+    pub(super) async fn readable(&self, caller: &Caller, spec: CreateJob) -> Result<CreateJob, Error> {
+        if spec.repository.is_none() {
+            return Ok(spec);
+        }
+        let (folders, shared) = (repository::folders_of(caller), self.shared.clone());
+        // Looks at paths, which may be anywhere.
+        let checked =
+            tokio::task::spawn_blocking(move || repository::check(&spec, folders, &shared.options).map(|()| spec));
+        checked.await.unwrap_or(Err(Error::Stopping))
     }
 }
 
@@ -59,6 +74,7 @@ impl NewJob {
             producer_seq: 0,
             cancel_requested: false,
             retry_of,
+            folders: repository::folders_of(caller).as_str().to_owned(),
             running_ms: 0,
             head_seq: 0,
             head_hash: EventHash::START,

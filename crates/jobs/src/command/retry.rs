@@ -15,7 +15,8 @@ impl Handle {
             let detail = "only a job that is over is repeated; cancel it first or wait for it to end".into();
             return Err(Error::WrongState { job, state: row.state, detail });
         }
-        let spec = stored(job, "specification", &row.spec)?;
+        // With the rights of who asks now, which may be less than the first time.
+        let spec = self.readable(caller, stored(job, "specification", &row.spec)?).await?;
         let now = self.shared.now();
         let new = NewJob::new(caller, spec, Some(job), now, "job.retry")?;
         self.insert(caller, new, once, now).await

@@ -1,16 +1,25 @@
 //! Workers that wait for a job, first come, first served, and offers that nobody took.
+//!
+//! A job that comes back soon (a person decided, or it was handed back) is kept for the worker that had it, whose working
+//! copy and model cache are warm, if that worker is near: it waits, or was heard of a moment ago.
+//!
+//! ```text
+//!   goes back, worker near ──▶ kept: out of the queue for 5 s ──┬─ the worker asks ──▶ leased to it
+//!                                                               └─ 5 s have passed ──▶ anybody's (its row says until when)
+//! ```
 
 use crate::{
     Error,
     attempt::{Fence, Offer},
 };
-use domain::{PrincipalId, WorkerId};
+use domain::{JobId, PrincipalId, WorkerId};
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     mem,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 /// A worker that waits for a job.
 pub(crate) struct Waiter {
@@ -34,9 +43,24 @@ pub(crate) struct Line {
     state: Mutex<State>,
 }
 
+/// A worker that stopped waiting this long ago is expected back.
+const NEAR: Duration = Duration::from_secs(3);
+/// Principals whose last word is remembered; older words than [`NEAR`] go when there are more.
+const REMEMBERED: usize = 1_024;
+
+/// A job kept for the worker that had it.
+struct Kept {
+    principal: PrincipalId,
+    worker: Option<WorkerId>,
+    until: Instant,
+}
+
 #[derive(Default)]
 struct State {
     waiters: VecDeque<Waiter>,
+    /// When each principal was last heard of without waiting.
+    heard: HashMap<PrincipalId, Instant>,
+    kept: HashMap<JobId, Kept>,
     /// Attempts whose worker left before it was told. No more than there were waiters.
     untaken: Vec<Fence>,
 }
@@ -57,6 +81,51 @@ impl Line {
         }
         state.waiters.push_back(waiter);
         Ok(())
+    }
+
+    /// A worker of this principal was just here.
+    pub fn heard(&self, principal: PrincipalId) {
+        let (now, mut state) = (Instant::now(), self.state());
+        if state.heard.len() >= REMEMBERED {
+            state.heard.retain(|_, at| now.duration_since(*at) < NEAR);
+        }
+        state.heard.insert(principal, now);
+    }
+
+    /// Whether a worker of this principal waits at `now`, or is about to.
+    pub fn is_near(&self, principal: PrincipalId, now: Instant) -> bool {
+        let state = self.state();
+        let waits = |waiter: &Waiter| waiter.principal == principal && !waiter.reply.is_closed();
+        state.waiters.iter().any(waits) || state.heard.get(&principal).is_some_and(|at| now.duration_since(*at) < NEAR)
+    }
+
+    /// Until then the job is for the worker that had it.
+    pub fn keep(&self, job: JobId, principal: PrincipalId, worker: Option<WorkerId>, until: Instant) {
+        self.state().kept.insert(job, Kept { principal, worker, until });
+    }
+
+    /// Takes those a job is kept for, wherever they stand, each with its job.
+    pub fn take_expected(&self) -> Vec<(Waiter, JobId)> {
+        let (now, mut state) = (Instant::now(), self.state());
+        state.kept.retain(|_, kept| kept.until > now);
+        if state.kept.is_empty() {
+            return Vec::new();
+        }
+        let State { waiters, kept, .. } = &mut *state;
+        let mut expected = Vec::new();
+        // The very worker first; else one of the same agent, which may have been started again.
+        for exactly in [true, false] {
+            kept.retain(|job, kept| {
+                let fits = |waiter: &Waiter| {
+                    let same = !exactly || Some(waiter.worker) == kept.worker;
+                    waiter.principal == kept.principal && same && !waiter.reply.is_closed()
+                };
+                let Some(waiter) = waiters.iter().position(fits).and_then(|at| waiters.remove(at)) else { return true };
+                expected.push((waiter, *job));
+                false
+            });
+        }
+        expected
     }
 
     /// Takes the first, leaving out those that left.

@@ -1,9 +1,12 @@
 //! A person decides: once, on exactly what was shown, however long it takes.
 
-use crate::mesh::{LEASE, Mesh, approval, ask, caller, pass};
+use crate::mesh::{BACKOFF, LEASE, Mesh, approval, ask, caller, eventually, pass, worker};
 use domain::{ErrorCode, JobState, Scope};
 use jobs::{Error, arguments_sha256};
-use protocol::{Approval, DecideApproval, Decision, EventBody, ListApprovals, RequeueCause};
+use protocol::{
+    AppendEvents, Approval, ApprovalRequestedAnswer, DecideApproval, Decision, EventBody, Lease, ListApprovals,
+    RequestApproval, RequeueCause,
+};
 use serde_json::json;
 use std::time::Duration;
 
@@ -107,10 +110,123 @@ async fn a_decision_holds_for_the_arguments_that_were_shown() {
     };
     assert_eq!(mistakes[0].pointer, "/call_id");
     assert!(mistakes[0].detail.contains(&other), "{mistakes:?}");
-    let mut another_call = approval(&next, json!({"command": "make"}));
+    let mut another_call = approval(&next, json!({"command": "make -B"}));
     another_call.call_id = "call-2".into();
     let answer = mesh.handle.request_approval(&mesh.agent, next.job_id, another_call).await.unwrap();
-    assert_eq!(answer.decision, None, "each call is asked about by itself");
+    assert_eq!(answer.decision, None, "other arguments are asked about by themselves");
+}
+
+/// What `run` with `make` is answered under this call id.
+async fn asks(mesh: &Mesh, lease: &Lease, call_id: &str) -> ApprovalRequestedAnswer {
+    let request = RequestApproval { call_id: call_id.into(), ..approval(lease, json!({"command": "make"})) };
+    mesh.handle.request_approval(&mesh.agent, lease.job_id, request).await.unwrap()
+}
+
+async fn tool_begins(mesh: &Mesh, lease: &Lease, call_id: &str) {
+    let (tool, arguments) = ("run".into(), json!({"command": "make"}));
+    let events = vec![EventBody::ToolStarted { call_id: call_id.into(), tool, arguments }];
+    let append = AppendEvents { attempt: lease.attempt, producer_seq: 1, events };
+    mesh.handle.append(&mesh.agent, lease.job_id, append).await.unwrap();
+}
+
+/// The lease of an agent that vanished, taken by another.
+async fn taken_over(mesh: &Mesh, lost: &Lease) -> Lease {
+    pass(LEASE).await;
+    mesh.until(lost.job_id, JobState::Queued).await;
+    pass(BACKOFF).await;
+    let next = mesh.lease().await;
+    assert_eq!((next.job_id, next.attempt), (lost.job_id, lost.attempt + 1));
+    next
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decision_outlives_the_agent_that_was_told_of_it_and_is_used_once() {
+    for decision in [Decision::Approved, Decision::Denied] {
+        let mesh = Mesh::new().await;
+        let (_, asked) = mesh.waiting().await;
+        mesh.handle.decide(&mesh.user, asked.id, decide(&asked, decision)).await.unwrap();
+        // Told, and killed before the call began. The model, asked again, chooses the same under another name.
+        let told = mesh.lease().await;
+        assert_eq!(asks(&mesh, &told, "call-1").await.decision, Some(decision));
+        let next = taken_over(&mesh, &told).await;
+        let answer = asks(&mesh, &next, "call-9").await;
+        assert_eq!((answer.approval_id, answer.decision), (asked.id, Some(decision)), "nobody is asked twice");
+        assert_eq!(answer.message.as_deref(), Some("as agreed"));
+        assert_eq!(asks(&mesh, &next, "call-9").await, answer, "an answer that got lost is given again");
+        let log = mesh.log(next.job_id).await;
+        let EventBody::ApprovalDecided { call_id, .. } = log.last().unwrap().body().unwrap() else { panic!("{log:?}") };
+        assert_eq!(call_id, "call-9", "the log says what the call was answered with");
+
+        // Once it has begun, the decision is spent, for this agent and every later one.
+        tool_begins(&mesh, &next, "call-9").await;
+        assert_eq!(asks(&mesh, &next, "call-9").await, answer, "a late repeat of the question ends nothing");
+        let last = taken_over(&mesh, &next).await;
+        assert_eq!(asks(&mesh, &last, "call-10").await.decision, None, "it is asked about again");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_calls_of_one_attempt_need_two_decisions() {
+    let mesh = Mesh::new().await;
+    let (_, asked) = mesh.waiting().await;
+    mesh.handle.decide(&mesh.user, asked.id, decide(&asked, Decision::Approved)).await.unwrap();
+    let next = mesh.lease().await;
+    assert_eq!(asks(&mesh, &next, "call-1").await.decision, Some(Decision::Approved));
+    // Before the first has begun: both could begin after this.
+    assert_eq!(asks(&mesh, &next, "call-2").await.decision, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decision_that_was_carried_over_is_not_its_first_calls_any_more() {
+    let mesh = Mesh::new().await;
+    let (_, asked) = mesh.waiting().await;
+    mesh.handle.decide(&mesh.user, asked.id, decide(&asked, Decision::Approved)).await.unwrap();
+    let next = mesh.lease().await;
+    assert_eq!(asks(&mesh, &next, "call-2").await.decision, Some(Decision::Approved));
+    assert_eq!(asks(&mesh, &next, "call-1").await.decision, None);
+}
+
+/// Two agents: the one that had the job gets it back, and the other one when it does not come.
+#[tokio::test(start_paused = true)]
+async fn a_decided_job_goes_to_the_agent_that_had_it_and_else_to_anybody() {
+    let mesh = Mesh::new().await;
+    let (lease, asked) = mesh.waiting().await;
+    let other = caller(Scope::Agent);
+    // Both wait, the other one first.
+    let waits = |agent: jobs::Caller, name: &'static str| {
+        let handle = mesh.handle.clone();
+        tokio::spawn(async move { handle.lease(&agent, worker(name, 30_000)).await.unwrap() })
+    };
+    let others = waits(other, "other");
+    pass(Duration::ZERO).await;
+    let own = waits(mesh.agent, "own");
+    pass(Duration::ZERO).await;
+    mesh.handle.decide(&mesh.user, asked.id, decide(&asked, Decision::Approved)).await.unwrap();
+    let back = own.await.unwrap().unwrap();
+    assert_eq!((back.job_id, back.attempt), (lease.job_id, 2));
+    assert!(!others.is_finished(), "the other one waits on");
+
+    // It hands the job back and does not come again: kept for a moment, then anybody's.
+    mesh.handle.release(&mesh.agent, back.job_id, crate::mesh::handed_back(&back, false)).await.unwrap();
+    pass(Duration::from_millis(4_900)).await;
+    crate::mesh::breathe().await;
+    assert!(!others.is_finished(), "it is kept for its own agent");
+    pass(Duration::from_millis(200)).await;
+    let taken = others.await.unwrap().expect("nobody waits for ever");
+    assert_eq!((taken.job_id, taken.attempt), (lease.job_id, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decided_job_is_not_kept_for_an_agent_that_is_gone() {
+    let mesh = Mesh::new().await;
+    let (lease, asked) = mesh.waiting().await;
+    pass(Duration::from_secs(60)).await;
+    mesh.handle.decide(&mesh.user, asked.id, decide(&asked, Decision::Approved)).await.unwrap();
+    let other = caller(Scope::Agent);
+    let taken = eventually("the job is anybody's at once", async || {
+        mesh.handle.lease(&other, worker("other", 0)).await.unwrap()
+    });
+    assert_eq!(taken.await.job_id, lease.job_id);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,8 +2,8 @@
 
 use crate::mesh::{Mesh, ask, caller, job};
 use domain::{ErrorCode, JobState, Scope};
-use jobs::{Error, IdempotencyKey};
-use protocol::{Actor, EventBody, Job, ListJobs};
+use jobs::{Caller, Error, IdempotencyKey, Options};
+use protocol::{Actor, EventBody, Folders, Job, ListJobs};
 use serde_json::json;
 use std::time::Duration;
 
@@ -218,4 +218,50 @@ async fn every_command_is_in_the_audit_trail() {
     let objects: Vec<_> = trail.iter().map(|(_, entry)| entry.object.clone()).collect();
     assert_eq!(objects[1], approval.id.to_string());
     assert_eq!(objects[4], approval.job_id.to_string());
+}
+
+fn about(path: &std::path::Path) -> serde_json::Value {
+    json!({"kind": "code", "task": "x", "repository": {"path": path}})
+}
+
+/// A path is read with the rights of who asks, from the first moment to the lease, and again when it is retried.
+#[tokio::test(start_paused = true)]
+async fn a_job_is_about_what_its_creator_may_read() {
+    let disk = tempfile::tempdir().unwrap();
+    let (work, elsewhere) = (disk.path().join("work"), disk.path().join("elsewhere"));
+    let private = disk.path().join("data");
+    for folder in [&work, &elsewhere, &private] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    let options = Options { roots: vec![work.clone()], private: vec![private.clone()], ..Options::default() };
+    let mesh = Mesh::with(options).await;
+    let admin = caller(Scope::Admin);
+    let refused = async |who: &Caller, path: &std::path::Path| {
+        let error = mesh.handle.create(who, job(about(path)), None).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Forbidden, "{error}");
+        error.to_string()
+    };
+    let why = refused(&mesh.user, &private).await;
+    assert!(why.starts_with("/repository/path: `") && why.contains("agents.roots"), "{why}");
+    refused(&mesh.user, &elsewhere).await;
+    refused(&admin, &private).await;
+
+    let own = mesh.create(about(&work)).await;
+    let lease = mesh.lease().await;
+    assert_eq!((lease.job_id, lease.folders), (own.id, Folders::Roots));
+    mesh.succeed(&lease).await;
+    let wide = mesh.create_as(&admin, about(&elsewhere)).await;
+    let lease = mesh.lease().await;
+    assert_eq!((lease.job_id, lease.folders), (wide.id, Folders::Any));
+    mesh.succeed(&lease).await;
+
+    // With the rights of who retries, not of who created.
+    let again = mesh.handle.retry(&admin, own.id, None).await.unwrap();
+    let lease = mesh.lease().await;
+    assert_eq!((lease.job_id, lease.folders), (again.id, Folders::Any));
+    mesh.succeed(&lease).await;
+
+    let none = Mesh::new().await;
+    let error = none.handle.create(&none.user, job(about(&work)), None).await.unwrap_err();
+    assert!(error.to_string().contains("`agents.roots` is empty"), "{error}");
 }

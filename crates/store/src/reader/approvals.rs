@@ -12,7 +12,7 @@ macro_rules! select_approval {
     ($rest:literal) => {
         concat!(
             "SELECT id, job_id, call_id, tool, arguments, arguments_sha256, requested_at, decision, message, ",
-            "decided_by, decided_at FROM approvals ",
+            "decided_by, decided_at, used_by, used_in, spent FROM approvals ",
             $rest
         )
     };
@@ -20,6 +20,15 @@ macro_rules! select_approval {
 
 pub(super) const BY_ID: &str = select_approval!("WHERE id = ?1");
 pub(super) const BY_CALL: &str = select_approval!("WHERE job_id = ?1 AND call_id = ?2 ORDER BY id DESC LIMIT 1");
+/// A decision on this very tool and these arguments that no call has begun with, and none still may: whoever was told of it
+/// in an earlier attempt can begin nothing any more.
+pub(super) const UNSPENT: &str = select_approval!(
+    "WHERE job_id = ?1 AND arguments_sha256 = ?2 AND decision IS NOT NULL AND NOT spent \
+     AND (used_in IS NULL OR used_in < ?3) ORDER BY id LIMIT 1"
+);
+/// The decision that was carried over to this call.
+pub(super) const CARRIED_OVER: &str =
+    select_approval!("WHERE job_id = ?1 AND used_by = ?2 AND call_id <> ?2 ORDER BY id DESC LIMIT 1");
 /// ?1: only older than this id. ?2: rows. ?3: principal or NULL. ?4: only pending. ?5: the job.
 pub(super) const OF_JOB: &str = select_approval!(
     "WHERE job_id = ?5 AND id < ?1 AND (?3 IS NULL OR principal = ?3) AND (NOT ?4 OR decision IS NULL) \
@@ -40,6 +49,26 @@ impl Reader<'_> {
     pub fn approval_for_call(&self, job: JobId, call_id: &str) -> Result<Option<ApprovalRow>, Error> {
         self.run(|connection| {
             connection.prepare_cached(BY_CALL)?.query_row((job.blob(), call_id), approval_row).optional()
+        })
+    }
+
+    /// A decision on the same tool and arguments that may still answer a call of this attempt.
+    pub fn unspent_approval(
+        &self,
+        job: JobId,
+        arguments_sha256: &str,
+        attempt: u32,
+    ) -> Result<Option<ApprovalRow>, Error> {
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(UNSPENT)?;
+            statement.query_row((job.blob(), arguments_sha256, attempt), approval_row).optional()
+        })
+    }
+
+    /// The decision on another call that this one was answered with.
+    pub fn approval_carried_over(&self, job: JobId, call_id: &str) -> Result<Option<ApprovalRow>, Error> {
+        self.run(|connection| {
+            connection.prepare_cached(CARRIED_OVER)?.query_row((job.blob(), call_id), approval_row).optional()
         })
     }
 
@@ -80,5 +109,8 @@ fn approval_row(row: &Row<'_>) -> rusqlite::Result<ApprovalRow> {
         message: columns.take()?,
         decided_by: columns.id_or_null()?,
         decided_at: columns.time_or_null()?,
+        used_by: columns.take()?,
+        used_in: columns.take()?,
+        spent: columns.take()?,
     })
 }

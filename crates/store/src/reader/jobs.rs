@@ -13,7 +13,7 @@ macro_rules! select_job {
         concat!(
             "SELECT j.id, j.principal, j.kind, j.state, j.reason, j.message, d.spec, d.result, j.usage, j.priority, ",
             "j.rank, j.not_before, j.attempt, j.attempts_failed, j.worker, j.worker_principal, j.producer_seq, ",
-            "j.cancel_requested, j.retry_of, j.running_ms, j.head_seq, j.head_hash, j.retained_after, j.revision, ",
+            "j.cancel_requested, j.retry_of, j.folders, j.running_ms, j.head_seq, j.head_hash, j.retained_after, j.revision, ",
             "j.created_at, j.updated_at, j.started_at, j.finished_at ",
             "FROM jobs j JOIN job_documents d ON d.job_key = j.job_key ",
             $rest
@@ -227,6 +227,7 @@ fn job_row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         producer_seq: columns.count()?,
         cancel_requested: columns.take()?,
         retry_of: columns.id_or_null()?,
+        folders: columns.take()?,
         running_ms: columns.count()?,
         head_seq: columns.count()?,
         head_hash: columns.hash()?,

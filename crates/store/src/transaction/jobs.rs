@@ -10,10 +10,10 @@ use rusqlite::named_params;
 
 const INSERT: &str = "INSERT INTO jobs (id, principal, kind, state, head_seq, head_hash, retained_after, revision, \
      reason, message, usage, priority, rank, not_before, attempt, attempts_failed, worker, worker_principal, \
-     producer_seq, cancel_requested, retry_of, running_ms, created_at, updated_at, started_at, finished_at) \
+     producer_seq, cancel_requested, retry_of, folders, running_ms, created_at, updated_at, started_at, finished_at) \
      VALUES (:id, :principal, :kind, :state, :head_seq, :head_hash, :retained_after, :revision, \
      :reason, :message, :usage, :priority, :rank, :not_before, :attempt, :attempts_failed, :worker, :worker_principal, \
-     :producer_seq, :cancel_requested, :retry_of, :running_ms, :created_at, :updated_at, :started_at, :finished_at)";
+     :producer_seq, :cancel_requested, :retry_of, :folders, :running_ms, :created_at, :updated_at, :started_at, :finished_at)";
 const INSERT_DOCUMENTS: &str = "INSERT INTO job_documents (job_key, result, spec) \
      VALUES ((SELECT job_key FROM jobs WHERE id = ?1), ?2, ?3)";
 
@@ -59,6 +59,7 @@ impl Transaction<'_> {
                 ":producer_seq": integer(job.producer_seq),
                 ":cancel_requested": job.cancel_requested,
                 ":retry_of": job.retry_of.map(Id::blob),
+                ":folders": job.folders,
                 ":running_ms": integer(job.running_ms),
                 ":created_at": job.created_at.as_millis(),
                 ":updated_at": job.updated_at.as_millis(),
@@ -70,7 +71,7 @@ impl Transaction<'_> {
         })
     }
 
-    /// Stores what may change of a job: not its principal, kind, spec, origin and creation time, and not the head and
+    /// Stores what may change of a job: not its principal, kind, spec, folders, origin and creation time, and not the head and
     /// the retention mark, which [`Self::append`] and [`Self::trim_events`] keep. So a row read before an append does
     /// not turn the head back. Gives the job a new revision.
     pub fn update_job(&mut self, job: &JobRow) -> Result<(), Error> {

@@ -28,6 +28,16 @@ fn half_done(folder: &Path) -> usize {
     entries.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with('.')).count()
 }
 
+/// A broken disk is one fault, whether a row or content meets it.
+#[tokio::test]
+async fn content_that_cannot_be_written_is_the_disks_fault() {
+    let (folder, store) = store().await;
+    std::fs::remove_dir_all(folder.path().join("data").join(store::BLOB_FOLDER)).unwrap();
+    let outcome = store.blobs().put_bytes(Bytes::from_static(b"x")).await;
+    assert!(matches!(outcome, Err(Error::StorageFailed(_))), "{outcome:?}");
+    store.close().await;
+}
+
 #[tokio::test]
 async fn content_is_stored_once_under_its_digest_for_its_owner_alone() {
     let (folder, store) = store().await;

@@ -74,6 +74,7 @@ pub fn job(queued_at_ms: i64) -> JobRow {
         producer_seq: 0,
         cancel_requested: false,
         retry_of: None,
+        folders: "roots".to_owned(),
         running_ms: 0,
         head_seq: 0,
         head_hash: EventHash::START,
@@ -115,6 +116,9 @@ pub fn approval(job: JobId, call_id: &str, asked_at_ms: i64) -> ApprovalRow {
         message: None,
         decided_by: None,
         decided_at: None,
+        used_by: None,
+        used_in: None,
+        spent: false,
     }
 }
 

@@ -5,7 +5,10 @@ use crate::{
     output::{Failure, Result},
     wiring::make_folder,
 };
-use std::path::{Path, PathBuf};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 const FILES: &[(&str, &str)] = &[
     (
@@ -50,16 +53,22 @@ if __name__ == "__main__":
     ),
 ];
 
-/// The sample under the data folder, made at the first call.
+/// The sample beside the data folder, made at the first call. Not inside: no job is about a folder of devmesh's own.
 pub async fn repository(data: &Path) -> Result<PathBuf> {
-    let folder = data.join("sample");
+    let folder = data.with_file_name("devmesh-sample");
     if git(&folder, &["rev-parse", "--verify", "--quiet", "HEAD"]).await.is_ok() {
         return Ok(folder);
     }
     let making = |error: std::io::Error| {
         Failure::from(error).context(format_args!("making the sample repository in {}", folder.display()))
     };
-    make_folder(&folder).map_err(making)?;
+    let folder = match make_folder(&folder) {
+        // In a container the data folder is often the only one that can be written.
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+            tempfile::Builder::new().prefix("devmesh-sample-").tempdir().map_err(making)?.keep()
+        }
+        made => made.map(|()| folder.clone()).map_err(making)?,
+    };
     for (name, text) in FILES {
         std::fs::write(folder.join(name), text).map_err(making)?;
     }
