@@ -11,6 +11,7 @@
 //! - `transaction/` and `reader/` hold the SQL, a file per noun; [`rows`](JobRow) what goes in and comes out.
 //! - [`Store::watch_job`] and [`Store::watch_jobs`] say that there is more to read, never what.
 //! - [`Blobs`] keeps content under its SHA-256.
+//! - [`is_held`] tells whether a process has a folder.
 //! - `folder`, `filesystem`, `connection` and `migration` decide whether a folder is opened at all.
 //! - `backup` copies a running database; [`restore`] makes a folder of the copy, under another epoch.
 //! - [`limits`] has every number, with its reason.
@@ -26,6 +27,7 @@ mod error;
 mod filesystem;
 mod folder;
 mod health;
+mod holder;
 pub mod limits;
 mod migration;
 mod reader;
@@ -43,6 +45,7 @@ pub use error::Error;
 pub use filesystem::{Mount, mount_of};
 pub use folder::{BLOB_FOLDER, DATABASE_FILE, LOCK_FILE, RESTORING_FOLDER};
 pub use health::Health;
+pub use holder::is_held;
 pub use reader::Reader;
 pub use rows::{
     AccountSpend, ApprovalFilter, ApprovalRow, ArtifactRow, AuditRow, BatchNumber, EventRow, IdempotencyRow, JobFilter,

@@ -5,7 +5,7 @@ use crate::{
     config::Flags,
     context::Context,
     output::{Exit, FAINT, Result},
-    wiring::{Agents, Backend, Signals, bind, start_logging},
+    wiring::{Agents, Backend, Signals, listen, start_logging},
 };
 use protocol::Models;
 
@@ -33,7 +33,7 @@ pub async fn run(_: Arguments, context: &Context) -> Result<Exit> {
     let settings = &context.config.settings;
     start_logging(settings, None)?;
     let mut signals = Signals::catch()?;
-    let listener = bind(settings).await?;
+    let listener = listen(settings).await?;
     let mut backend = Backend::start(settings, listener).await?;
     let agents = Agents::start(&context.config, &backend.url, &backend.app, &settings.log.filter).await?;
     serve::announce(context, &backend, settings.agents.count)?;
