@@ -22,7 +22,7 @@ use crate::{
 use client::Client;
 use domain::JobKind;
 use embedded_model::bill;
-use protocol::{CreateJob, Job, Limits, Models};
+use protocol::{CreateJob, Egress, Job, Limits, Models};
 use std::{path::PathBuf, time::Duration};
 
 #[derive(Debug, clap::Args)]
@@ -236,5 +236,5 @@ fn offer(context: &Context, arguments: &Arguments, job: &Job, models: &Option<Mo
 
 /// Asked while the job runs, so that nobody waits for it.
 async fn other_models(client: &Client) -> Option<Models> {
-    tokio::time::timeout(LISTING, client.models()).await.ok()?.ok()
+    tokio::time::timeout(LISTING, client.models(Egress::LocalOnly)).await.ok()?.ok()
 }
