@@ -177,6 +177,9 @@ fn execute(cli: Cli, output: Output) -> Result<Exit> {
     let mut flags = cli.global.flags()?;
     flags.extend(cli.command.flags());
     let config = Config::load(environment, flags)?;
+    for warning in &config.warnings {
+        output.warn(warning);
+    }
     let context = Context { config, output };
     // One TLS stack for every connection of this process. It is the first, so it cannot be installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -47,6 +47,9 @@ pub enum Color {
     Never,
 }
 
+/// Characters of a warning, which may quote what a stranger wrote.
+pub const WARNING: usize = 600;
+
 /// How this command speaks.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
@@ -104,6 +107,11 @@ impl Output {
         if !self.quiet {
             let _ = writeln!(anstream::stderr().lock(), "{text}");
         }
+    }
+
+    /// What was asked for and is not done. No talk: it is told however quiet the rest is.
+    pub fn warn(&self, text: &str) {
+        let _ = writeln!(anstream::stderr().lock(), "{} {}", styled(CAREFUL, "warning:"), one_line(text, WARNING));
     }
 
     /// Talk without a line end of its own.

@@ -19,7 +19,7 @@ mod signals;
 mod telemetry;
 
 pub use agents::Agents;
-pub use backend::{Backend, bind, url_file as backend_url_file};
+pub use backend::{Backend, bind, listen, url_file as backend_url_file};
 pub use catalogue::{Catalogue, Registered};
 pub use logging::start as start_logging;
 pub use private::make_folder;

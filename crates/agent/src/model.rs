@@ -75,30 +75,45 @@ pub(crate) async fn profile(client: &Client, spec: &CreateJob, stop: &Stop) -> R
     let CreateJob { route, egress, .. } = spec;
     let name = route.as_deref().unwrap_or(DEFAULT_ROUTE);
     let route = persist(stop, stop.requested(), || async {
-        match client.route(name).await {
-            Ok(route) => Ok(Some(route)),
+        // As far as the job's prompts may go, and no further: what may not be asked may not be listed either.
+        match client.route(name, *egress).await {
+            Ok(route) => Ok(Named::Leads(route)),
             // Not the attempt is unknown, as it would be elsewhere, but the name.
-            Err(error) if error.code() == Some(ErrorCode::NotFound) => Ok(None),
+            Err(error) if error.code() == Some(ErrorCode::NotFound) => Ok(Named::Unknown),
+            Err(error) if error.code() == Some(ErrorCode::EgressRefused) => Ok(Named::OnlyOut),
             Err(error) => Err(error),
         }
     });
-    let Some(route) = route.await? else {
-        return Err(Halt::error(format!(
-            "there is no model or route `{name}`; `devmesh models list` shows what there is"
-        )));
+    let only_out = || Halt::Failed {
+        reason: FailureReason::Refused,
+        message: format!(
+            "the route `{name}` leads to cloud models only and this job's prompts may not leave the machine; choose another \
+             route or create the job with `egress: allowed`"
+        ),
+    };
+    let route = match route.await? {
+        Named::Leads(route) => route,
+        Named::OnlyOut => return Err(only_out()),
+        Named::Unknown => {
+            return Err(Halt::error(format!(
+                "there is no model or route `{name}`; `devmesh models list` shows what there is"
+            )));
+        }
     };
     Profile::of(&route, *egress).ok_or_else(|| match route.targets.is_empty() {
         true => Halt::error(format!(
             "the route `{name}` leads to no model; `devmesh models list` shows what there is, `devmesh models pull` fetches one"
         )),
-        false => Halt::Failed {
-            reason: FailureReason::Refused,
-            message: format!(
-                "the route `{name}` leads to cloud models only and this job's prompts may not leave the machine; choose \
-                 another route or create the job with `egress: allowed`"
-            ),
-        },
+        false => only_out(),
     })
+}
+
+/// What the backend says of a name.
+enum Named {
+    Leads(Route),
+    Unknown,
+    /// To models in the cloud, and the job stays here.
+    OnlyOut,
 }
 
 /// What to send.

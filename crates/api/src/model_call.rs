@@ -241,7 +241,7 @@ impl Recorder {
     async fn notice(&self, provider: &str, model: &str) -> Option<String> {
         const PATIENCE: Duration = Duration::from_millis(200);
         let egress = self.attempt.spec().egress;
-        let route = tokio::time::timeout(PATIENCE, self.router.route_within(&self.route, egress)).await.ok()?.ok()?;
+        let route = tokio::time::timeout(PATIENCE, self.router.route(&self.route, egress)).await.ok()?.ok()?;
         route.targets.into_iter().find(|target| target.provider == provider && target.name == model)?.notice
     }
 

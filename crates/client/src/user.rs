@@ -6,10 +6,10 @@ use crate::{
 };
 use domain::{ApprovalId, Cursor, JobId, ModelCallId, TokenId};
 use protocol::{
-    Approval, ApprovalPage, ArtifactPage, CancelJob, CreateJob, CreateToken, CreatedToken, DecideApproval, EgressPage,
-    EgressVerification, EventPage, ExplainRoute, Health, Job, JobPage, KeyAccount, KeyPolicy, ListApprovals,
-    ListEgress, ListEvents, ListJobs, ListModelCalls, ModelCallPage, ModelCallRecord, Models, Route, RouteExplanation,
-    Targets, TokenPage, VerifyReport, Version, WebSocketTicket,
+    Approval, ApprovalPage, ArtifactPage, AskModels, CancelJob, CreateJob, CreateToken, CreatedToken, DecideApproval,
+    Egress, EgressPage, EgressVerification, EventPage, ExplainRoute, Health, Job, JobPage, KeyAccount, KeyPolicy,
+    ListApprovals, ListEgress, ListEvents, ListJobs, ListModelCalls, ModelCallPage, ModelCallRecord, Models, Route,
+    RouteExplanation, Targets, TokenPage, VerifyReport, Version, WebSocketTicket,
 };
 use reqwest::{Method, RequestBuilder, Url};
 use serde::de::DeserializeOwned;
@@ -78,12 +78,14 @@ impl Client {
         self.ask(self.request(Method::POST, self.api(&["approvals", &id.to_string(), "decision"])).json(decision)).await
     }
 
-    pub async fn models(&self) -> Result<Models> {
-        self.get(self.api(&["models"])).await
+    /// Of `local_only`, no provider in the cloud is asked.
+    pub async fn models(&self, egress: Egress) -> Result<Models> {
+        self.get(with_query(self.api(&["models"]), &AskModels { egress })?).await
     }
 
-    pub async fn route(&self, name: &str) -> Result<Route> {
-        self.get(self.api(&["routes", name])).await
+    /// Where a name leads for a request with this egress.
+    pub async fn route(&self, name: &str, egress: Egress) -> Result<Route> {
+        self.get(with_query(self.api(&["routes", name]), &AskModels { egress })?).await
     }
 
     /// Where a call would go now, and why, without making it.

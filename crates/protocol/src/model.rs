@@ -1,8 +1,8 @@
 //! Models, messages and streamed answers.
 
-use crate::Fallback;
+use crate::{Egress, Fallback};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -189,6 +189,20 @@ pub struct Models {
     pub routes: Vec<Route>,
     /// Providers that are configured and did not answer, and why.
     pub unavailable: Vec<UnavailableProvider>,
+    /// Providers in the cloud that are configured and were not asked, because the request's egress does not reach there.
+    #[serde(default)]
+    pub not_asked: Vec<String>,
+}
+
+/// How far a question about models goes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct AskModels {
+    /// With `redacted` or `allowed`, providers in the cloud are asked too, as far as the token may. Default `local_only`: no
+    /// request leaves the machine.
+    #[serde(default)]
+    pub egress: Egress,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

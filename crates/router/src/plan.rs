@@ -136,6 +136,23 @@ impl Table {
         self.shelves.iter().filter(move |shelf| !is_kept_in(shelf, egress))
     }
 
+    /// Providers that it may not.
+    pub(crate) fn names_beyond(&self, egress: Egress) -> impl Iterator<Item = &str> {
+        let beyond = self.shelves.iter().filter(move |shelf| is_kept_in(shelf, egress));
+        beyond.map(|shelf| shelf.provider.name())
+    }
+
+    /// What a route names that a request with this egress may not use: known by name alone, because nobody was asked.
+    pub(crate) fn targets_beyond(&self, route: &str, egress: Egress) -> impl Iterator<Item = Model> {
+        let targets = self.routes.iter().filter(move |config| config.name == route).flat_map(|config| &config.targets);
+        let beyond = targets.filter(move |target| self.names_beyond(egress).any(|name| name == target.provider));
+        beyond.map(|target| Model {
+            available: false,
+            notice: Some("in the cloud: configured, not asked".to_owned()),
+            ..Model::new(&target.provider, &target.model, Location::Cloud)
+        })
+    }
+
     /// Whether it is the name of a route, and not of a model.
     pub(crate) fn is_route(&self, name: &str) -> bool {
         name == DEFAULT_ROUTE || self.routes.iter().any(|route| route.name == name)

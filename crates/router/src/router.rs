@@ -208,17 +208,14 @@ impl Router {
         Ok(())
     }
 
-    /// Everything there is, within two seconds. Providers that do not answer are named with the reason.
-    pub async fn models(&self) -> Models {
-        self.models_within(Egress::Allowed).await
-    }
-
-    /// Like [`Router::models`], for a caller with this egress: of `local_only`, no cloud provider is asked anything.
-    pub async fn models_within(&self, egress: Egress) -> Models {
+    /// Everything a request with this egress may use, within two seconds. Providers that do not answer are named with the
+    /// reason; of `local_only`, no provider in the cloud is asked anything, and those there are are named.
+    pub async fn models(&self, egress: Egress) -> Models {
         let table = self.inner.table();
         let shelves: Vec<&Arc<Shelf>> = table.shelves_within(egress).collect();
         let listings = join_all(shelves.iter().map(|shelf| shelf.listing(Freshness::SHOWN))).await;
-        let mut all = Models { models: Vec::new(), routes: Vec::new(), unavailable: Vec::new() };
+        let not_asked = table.names_beyond(egress).map(str::to_owned).collect();
+        let mut all = Models { models: Vec::new(), routes: Vec::new(), unavailable: Vec::new(), not_asked };
         for (shelf, listing) in shelves.iter().zip(listings) {
             match &*listing {
                 Ok(models) => all.models.extend(models.iter().map(|model| Model::clone(model))),
@@ -229,25 +226,20 @@ impl Router {
         }
         for name in table.route_names() {
             // From the listings fetched above. A route that leads nowhere now is still a route.
-            let targets = self.targets(&name, egress).await.unwrap_or_default();
+            let mut targets = self.targets(&name, egress).await.unwrap_or_default();
+            targets.extend(table.targets_beyond(&name, egress));
             all.routes.push(Route { name, targets });
         }
         all
     }
 
-    /// Where a name leads: a configured route, `default`, or `provider/model`.
+    /// Where a name leads for a request with this egress: a configured route, `default`, or `provider/model`. Of `local_only`,
+    /// no provider in the cloud is asked anything.
     ///
     /// # Errors
-    /// [`Error::UnknownRoute`], or [`Error::NoModel`] when it leads nowhere now.
-    pub async fn route(&self, name: &str) -> Result<Route, Error> {
-        self.route_within(name, Egress::Allowed).await
-    }
-
-    /// Like [`Router::route`], for a caller with this egress: of `local_only`, no cloud provider is asked anything.
-    ///
-    /// # Errors
-    /// Also [`Error::EgressRefused`] when only cloud targets are left.
-    pub async fn route_within(&self, name: &str, egress: Egress) -> Result<Route, Error> {
+    /// [`Error::UnknownRoute`], [`Error::NoModel`] when it leads nowhere now, or [`Error::EgressRefused`] when only cloud
+    /// targets are left.
+    pub async fn route(&self, name: &str, egress: Egress) -> Result<Route, Error> {
         Ok(Route { name: name.to_owned(), targets: self.targets(name, egress).await? })
     }
 

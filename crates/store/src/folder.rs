@@ -1,6 +1,6 @@
 //! The data folder: who may look into it, what lies in it, and that only one process has it.
 
-use crate::{Error, filesystem};
+use crate::{Error, filesystem, holder};
 use std::{
     fs::{DirBuilder, File, OpenOptions, TryLockError},
     io::{Read, Seek, Write},
@@ -86,7 +86,7 @@ fn lock(folder: &Path) -> Result<File, Error> {
         .mode(0o600)
         .open(&path)
         .map_err(Error::file(&path, "opened"))?;
-    match file.try_lock() {
+    match holder::take(&file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut text = String::new();

@@ -12,6 +12,7 @@
 //! - [`Store::watch_job`] and [`Store::watch_jobs`] say that there is more to read, never what.
 //! - `reserve` keeps room for what ends work and frees space on a full disk: [`Store::relieve`].
 //! - [`Blobs`] keeps content under its SHA-256.
+//! - [`is_held`] tells whether a process has a folder.
 //! - `folder`, `filesystem`, `connection` and `migration` decide whether a folder is opened at all.
 //! - `backup` copies a running database; [`restore`] makes a folder of the copy, under another epoch.
 //! - [`limits`] has every number, with its reason.
@@ -27,6 +28,7 @@ mod error;
 mod filesystem;
 mod folder;
 mod health;
+mod holder;
 pub mod limits;
 mod migration;
 mod reader;
@@ -45,6 +47,7 @@ pub use error::Error;
 pub use filesystem::{Mount, mount_of};
 pub use folder::{BLOB_FOLDER, DATABASE_FILE, LOCK_FILE, RESERVE_FILE, RESTORING_FOLDER};
 pub use health::Health;
+pub use holder::is_held;
 pub use reader::Reader;
 pub use rows::{
     AccountSpend, ApprovalFilter, ApprovalRow, ArtifactRow, AuditRow, BatchNumber, EventRow, IdempotencyRow, JobFilter,

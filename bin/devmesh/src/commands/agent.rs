@@ -2,10 +2,11 @@
 
 use crate::{
     config::{Environment, Flags},
-    context::Context,
+    context::{Access, Context},
     output::{Exit, Failure, Result},
     wiring::{Signals, start_logging},
 };
+use client::Client;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +36,8 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let settings = &context.config.settings;
     start_logging(settings, None)?;
     let mut signals = Signals::catch()?;
-    let client = context.client()?;
+    let Access { url, token } = context.access()?;
+    let client = Client::new(client::Options::new(&url, token))?;
     let name = settings.agents.name.clone().unwrap_or_else(default_name);
     let sandbox = agent::sandbox::Options::new(settings.agents.workspaces.clone(), Environment::inherited());
     let options = agent::Options::new(client, name.clone(), sandbox);
@@ -43,7 +45,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     for protection in agent.protections().iter().filter(|protection| !protection.active) {
         tracing::warn!(protection = protection.name, "not in force here: {}", protection.detail);
     }
-    tracing::info!(agent = name, backend = context.backend_url(), "ready for work");
+    tracing::info!(agent = name, backend = url, "ready for work");
     let shutdown = CancellationToken::new();
     let mut work = std::pin::pin!(agent.run(shutdown.clone()));
     tokio::select! {

@@ -74,6 +74,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     }
     findings.extend(models::check(context, arguments.deep).await);
     findings.push(models::ollama(context).await);
+    findings.extend(models::cloud(context));
     report(context, &findings)
 }
 

@@ -4,7 +4,7 @@ use crate::{
     config::Flags,
     context::Context,
     output::{Exit, Result},
-    wiring::{Backend, Signals, bind, start_logging},
+    wiring::{Backend, Signals, listen, start_logging},
 };
 use std::net::IpAddr;
 
@@ -33,7 +33,7 @@ pub async fn run(_: Arguments, context: &Context) -> Result<Exit> {
     let settings = &context.config.settings;
     start_logging(settings, None)?;
     let mut signals = Signals::catch()?;
-    let listener = bind(settings).await?;
+    let listener = listen(settings).await?;
     let mut backend = Backend::start(settings, listener).await?;
     announce(context, &backend, 0)?;
     let failure = tokio::select! {
@@ -58,12 +58,7 @@ pub(super) fn announce(context: &Context, backend: &Backend, agents: usize) -> R
     output.say(format_args!("backend   {}", backend.url));
     output.say(format_args!("tools     OpenAI base URL {0}/v1, Anthropic {0}, Ollama {0}/ollama", backend.url));
     output.say(format_args!("data      {}", settings.data.display()));
-    match &backend.first_token {
-        Some(token) => {
-            output.say(format_args!("token     {token}\n          shown this once, kept in {}", token_file.display()))
-        }
-        None => output.say(format_args!("token     in {}", token_file.display())),
-    }
+    tell_token(context, backend);
     if agents > 0 {
         output.say(format_args!("agents    {agents}"));
     }
@@ -71,4 +66,17 @@ pub(super) fn announce(context: &Context, backend: &Backend, agents: usize) -> R
         output.say(format_args!("note      {name} is set, and this version does not use it"));
     }
     Ok(())
+}
+
+/// The first token itself only to a terminal: what is written into a file or sent to a log service stays there.
+pub(super) fn tell_token(context: &Context, backend: &Backend) {
+    let output = &context.output;
+    let file = context.config.settings.admin_token_file();
+    let file = file.display();
+    match &backend.first_token {
+        Some(token) if output.stderr_is_terminal => {
+            output.say(format_args!("token     {token}\n          shown this once, kept in {file}"));
+        }
+        _ => output.say(format_args!("token     in {file}")),
+    }
 }

@@ -11,17 +11,18 @@ use super::{
     follow::{Followed, OnApproval, Stage, follow},
     models::pull,
     run::{new_key, repository, task_text},
+    serve::tell_token,
 };
 use crate::{
     config::Flags,
     context::Context,
     output::{Exit, FAINT, Failure, Result, STRONG, duration_ms, one_line, styled, write_patch},
-    wiring::{Agents, Backend, Signals, bind, start_logging},
+    wiring::{Agents, Backend, Signals, listen, start_logging},
 };
 use client::Client;
 use domain::JobKind;
 use embedded_model::bill;
-use protocol::{CreateJob, Job, Limits, Models};
+use protocol::{CreateJob, Egress, Job, Limits, Models};
 use std::{path::PathBuf, time::Duration};
 
 #[derive(Debug, clap::Args)]
@@ -121,23 +122,22 @@ impl Mesh {
         }
         let settings = &context.config.settings;
         if let Some(url) = &settings.url {
+            // Why there is no token for it, when that is the reason.
+            context.access()?;
             return Err(Failure::new(Exit::Unreachable, format!("no mesh of yours answers at {url}"))
                 .next("devmesh doctor, or leave out --url to start one here"));
         }
-        let listener = bind(settings).await?;
+        let listener = listen(settings).await?;
         let backend = Backend::start(settings, listener).await?;
         let filter = if settings.log.filter == "info" { QUIET } else { &settings.log.filter };
         let mut started = context.config.clone();
         started.settings.agents.count = 1;
         let agents = Agents::start(&started, &backend.url, &backend.app, filter).await?;
-        if let Some(token) = &backend.first_token {
-            context.output.say(format_args!(
-                "token     {token}\n          shown this once, kept in {}",
-                settings.admin_token_file().display()
-            ));
+        if backend.first_token.is_some() {
+            tell_token(context, &backend);
         }
         context.output.say(format_args!("mesh      {} on {}", backend.url, settings.data.display()));
-        let client = Client::new(client::Options::new(backend.url.clone(), context.token()?))?;
+        let client = Client::new(client::Options::new(backend.url.clone(), context.first_token()?))?;
         Ok(Self { client, own: Some((backend, agents)) })
     }
 
@@ -236,5 +236,5 @@ fn offer(context: &Context, arguments: &Arguments, job: &Job, models: &Option<Mo
 
 /// Asked while the job runs, so that nobody waits for it.
 async fn other_models(client: &Client) -> Option<Models> {
-    tokio::time::timeout(LISTING, client.models()).await.ok()?.ok()
+    tokio::time::timeout(LISTING, client.models(Egress::LocalOnly)).await.ok()?.ok()
 }

@@ -5,9 +5,9 @@ use crate::{
     config::Flags,
     context::Context,
     output::{Exit, FAINT, Result},
-    wiring::{Agents, Backend, Signals, bind, start_logging},
+    wiring::{Agents, Backend, Signals, listen, start_logging},
 };
-use protocol::Models;
+use protocol::{Egress, Models};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -33,7 +33,7 @@ pub async fn run(_: Arguments, context: &Context) -> Result<Exit> {
     let settings = &context.config.settings;
     start_logging(settings, None)?;
     let mut signals = Signals::catch()?;
-    let listener = bind(settings).await?;
+    let listener = listen(settings).await?;
     let mut backend = Backend::start(settings, listener).await?;
     let agents = Agents::start(&context.config, &backend.url, &backend.app, &settings.log.filter).await?;
     serve::announce(context, &backend, settings.agents.count)?;
@@ -43,7 +43,8 @@ pub async fn run(_: Arguments, context: &Context) -> Result<Exit> {
         failure = backend.broken() => Some(failure),
         // Providers may take their time to answer; the mesh is ready meanwhile.
         never = async {
-            tell_models(context, &router.models().await);
+            // Nobody asked for the cloud yet, so nothing of it is asked.
+            tell_models(context, &router.models(Egress::LocalOnly).await);
             std::future::pending().await
         } => never,
     };
@@ -72,6 +73,9 @@ fn tell_models(context: &Context, models: &Models) {
     }
     for missing in &models.unavailable {
         output.say(format_args!("{FAINT}          {}{FAINT:#}", crate::output::one_line(&missing.error, 200)));
+    }
+    if !models.not_asked.is_empty() {
+        output.say(format_args!("cloud     {}: configured, not asked", models.not_asked.join(", ")));
     }
     output.next("devmesh run --repo . \"TASK\"");
 }

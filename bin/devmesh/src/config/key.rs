@@ -14,7 +14,17 @@ pub struct Key {
     /// A variable of other programs, or of earlier set-ups, that means the same.
     pub seed: Option<&'static str>,
     pub unit: Unit,
+    pub settable: Settable,
     pub doc: &'static str,
+}
+
+/// Which places are listened to. A key that says nothing is the user's to set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settable {
+    ByUser,
+    /// Also by the file in the working folder, which may have come with a clone: for what decides neither where anything
+    /// goes, nor who may come in, nor what runs or is kept.
+    ByWorkingFolder,
 }
 
 /// What a value looks like.
@@ -125,7 +135,7 @@ impl Key {
             Kind::Fraction => "a number from 0 to 1".into(),
             Kind::Boolean => "true or false".into(),
             Kind::OneOf(names) => names.join(" or "),
-            Kind::List => "a list of texts".into(),
+            Kind::List => "a list of texts without commas".into(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Every key there is. What is not here is refused, and what is here is what `config explain` documents.
 
-use super::key::{Key, Kind, Preset, Unit};
+use super::key::{Key, Kind, Preset, Settable, Unit};
 
 /// The key `name` belongs to.
 pub fn find(name: &str) -> Option<&'static Key> {
@@ -8,7 +8,7 @@ pub fn find(name: &str) -> Option<&'static Key> {
 }
 
 const fn key(name: &'static str, kind: Kind, preset: Preset, doc: &'static str) -> Key {
-    Key { name, kind, preset, seed: None, unit: Unit::None, doc }
+    Key { name, kind, preset, seed: None, unit: Unit::None, settable: Settable::ByUser, doc }
 }
 
 impl Key {
@@ -18,6 +18,10 @@ impl Key {
 
     const fn unit(self, unit: Unit) -> Self {
         Self { unit, ..self }
+    }
+
+    const fn by_working_folder(self) -> Self {
+        Self { settable: Settable::ByWorkingFolder, ..self }
     }
 }
 
@@ -29,10 +33,10 @@ pub static KEYS: &[Key] = &[
     // Where things are.
     key("data", Kind::Path, Preset::Derived("$XDG_DATA_HOME/devmesh, else ~/.local/share/devmesh"),
         "Folder with everything devmesh keeps. It must lie on a local disk."),
-    key("url", Kind::Url, Preset::Derived("the address and port of `server`"),
+    key("url", Kind::Url, Preset::Derived("where the mesh that runs on the data folder listens"),
         "Backend that client commands and agents speak to."),
     key("token", Kind::Secret, Preset::Derived("the file `admin-token` in the data folder"),
-        "Token that client commands and agents show to the backend."),
+        "Token that client commands and agents show to the backend. The first one of a data folder goes to the mesh that runs there, and nowhere else."),
     // The backend.
     key("server.address", Kind::Address, Preset::Text("127.0.0.1"),
         "Address the backend listens on. Anything but loopback lets other machines in; tokens are needed either way."),
@@ -65,7 +69,21 @@ pub static KEYS: &[Key] = &[
     key("agents.name", Kind::Text, Preset::Derived("the host's name and the process number"),
         "Name of an agent as people see it in a job's log."),
     key("agents.workspaces", Kind::Path, Preset::Derived("the folder `agent` in the data folder"),
-        "Folder for the agent's working copies."),
+        "Folder for the agents' working copies. All agents of one machine share one."),
+    key("agents.roots", Kind::List, Preset::List(&[]),
+        "Folders that jobs of tokens other than the owner's may be about, as absolute paths."),
+    key("agents.remotes", Kind::List, Preset::List(&[]),
+        "Beginnings of the addresses that jobs may clone from, such as https://github.com/."),
+    key("agents.require", Kind::List, Preset::List(&[]),
+        "Protections that must be in force for an agent to work, such as landlock, seccomp, network, files or processes."),
+    key("agents.workspaces_bytes", Kind::Integer { min: 1 << 20, max: 1 << 50 }, Preset::Integer(20 << 30),
+        "What kept working copies may take of the disk together.").unit(Unit::Bytes),
+    key("agents.job_disk_bytes", Kind::Integer { min: 1 << 20, max: 1 << 50 }, Preset::Integer(20 << 30),
+        "What the files of one job may take of the disk.").unit(Unit::Bytes),
+    key("agents.reserve_bytes", Kind::Integer { min: 0, max: 1 << 50 }, Preset::Integer(1 << 30),
+        "Free space that commands must leave on the disk.").unit(Unit::Bytes),
+    key("agents.memory_bytes", Kind::Integer { min: 16 << 20, max: 1 << 50 }, Preset::Derived("three quarters of the machine's, or of what this process may have"),
+        "What one command and everything it started may take of memory.").unit(Unit::Bytes),
     // Models.
     key("ollama.base_url", Kind::Url, Preset::Text("http://127.0.0.1:11434"),
         "Where Ollama listens.").seed("OLLAMA_BASE_URL"),
@@ -74,7 +92,7 @@ pub static KEYS: &[Key] = &[
     key("ollama.enabled", Kind::Boolean, Preset::Boolean(true),
         "Whether to offer Ollama's models."),
     key("ollama.context_tokens", Kind::Integer { min: 512, max: 10_000_000 }, Preset::Integer(16_384),
-        "Context asked of Ollama for each call. More takes more memory; a prompt that does not fit is refused, never cut.").unit(Unit::Tokens),
+        "Context asked of Ollama for each call. More takes more memory; a prompt that does not fit is refused, never cut.").unit(Unit::Tokens).by_working_folder(),
     key("ollama.concurrency", Kind::Integer { min: 1, max: 1024 }, Preset::Integer(4),
         "Calls given to Ollama at once; further ones wait here, those for a loaded model first."),
     key("cloud.base_url", Kind::Url, Preset::Derived("https://api.openai.com/v1 once openai.api_key is set"),
@@ -160,11 +178,11 @@ pub static KEYS: &[Key] = &[
     key("embedded.enabled", Kind::Boolean, Preset::Boolean(true),
         "Whether to offer models that run inside this process."),
     key("embedded.threads", Kind::Integer { min: 1, max: 256 }, Preset::Derived("the number of processor cores, at most 8"),
-        "Threads one embedded model computes with.").unit(Unit::Threads),
+        "Threads one embedded model computes with.").unit(Unit::Threads).by_working_folder(),
     key("embedded.context_tokens", Kind::Integer { min: 256, max: 1_000_000 }, Preset::Integer(8192),
-        "Largest context an embedded model is given, below what the model itself allows.").unit(Unit::Tokens),
+        "Largest context an embedded model is given, below what the model itself allows.").unit(Unit::Tokens).by_working_folder(),
     key("embedded.idle_s", Kind::Integer { min: 1, max: LONG }, Preset::Integer(300),
-        "An embedded model leaves memory after this much idle time.").unit(Unit::Seconds),
+        "An embedded model leaves memory after this much idle time.").unit(Unit::Seconds).by_working_folder(),
     key("embedded.queue", Kind::Integer { min: 1, max: 1024 }, Preset::Integer(8),
         "Calls that may wait for an embedded model; further ones are told to come back."),
     key("embedded.cache", Kind::Path, Preset::Derived("$XDG_CACHE_HOME/devmesh, else ~/.cache/devmesh"),
@@ -175,7 +193,7 @@ pub static KEYS: &[Key] = &[
     key("log.filter", Kind::Text, Preset::Text("info"),
         "What long-running commands log: a level, or levels per part like `info,api=debug`."),
     key("log.format", Kind::OneOf(&["text", "json"]), Preset::Text("text"),
-        "How they log."),
+        "How they log.").by_working_folder(),
     // Names of set-ups with more parts. Accepted so that one environment serves them all.
     key("database.url", Kind::Text, Preset::Unset,
         "Accepted; this version keeps everything in the data folder.").seed("DATABASE_URL"),

@@ -1,12 +1,12 @@
 //! The typed outcome: what the rest of the program takes.
 
-use super::{Flags, Paths, Problems, Resolved, routes, telemetry};
+use super::{AgentSettings, Flags, Paths, Problems, Resolved, agents, routes, telemetry};
 use protocol::Egress;
 use router::{Policy, Target, Timeouts};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -61,13 +61,6 @@ pub struct JobSettings {
     pub retention: Option<Duration>,
     /// Of the records of model calls.
     pub model_calls_retention: Option<Duration>,
-}
-
-#[derive(Clone, Debug)]
-pub struct AgentSettings {
-    pub count: usize,
-    pub name: Option<String>,
-    pub workspaces: PathBuf,
 }
 
 #[derive(Clone, Debug)]
@@ -165,16 +158,13 @@ impl Settings {
             problems.add("data", "no folder to keep things in: HOME is not set. Name one with --data or DEVMESH_DATA");
             PathBuf::new()
         });
+        let backend = resolved.pair("url", "token");
         Self {
-            url: resolved.text("url").map(str::to_owned),
-            token: resolved.text("token").map(str::to_owned),
+            url: backend.address.map(str::to_owned),
+            token: backend.secret.map(str::to_owned),
             server: server(resolved),
             jobs: jobs(resolved),
-            agents: AgentSettings {
-                count: number(resolved, "agents.count"),
-                name: resolved.text("agents.name").map(str::to_owned),
-                workspaces: resolved.path("agents.workspaces").unwrap_or_else(|| data.join("agent")),
-            },
+            agents: agents::read(resolved, &data, problems),
             ollama: resolved.boolean("ollama.enabled").then(|| OllamaSettings {
                 base_url: resolved.text("ollama.base_url").unwrap_or_default().to_owned(),
                 is_local: resolved.text("ollama.location") != Some("cloud"),
@@ -215,15 +205,10 @@ impl Settings {
             },
             unused: UNUSED.iter().copied().filter(|name| resolved.get(name).is_some()).collect(),
             home: paths.home.clone(),
-            config_files: paths.config_files.clone(),
+            config_files: paths.config_files().map(Path::to_owned).collect(),
             flags: Flags::default(),
             data,
         }
-    }
-
-    /// Where client commands find the backend.
-    pub fn backend_url(&self) -> String {
-        self.url.clone().unwrap_or_else(|| format!("http://{}", self.local_authority(self.server.port)))
     }
 
     /// `host:port` to reach a backend of this machine under; a wildcard address is reached over loopback.
@@ -286,7 +271,8 @@ fn providers(resolved: &Resolved, problems: &mut Problems) -> Vec<ProviderSettin
         ("anthropic", Dialect::Anthropic, "anthropic.base_url", "anthropic.api_key", ANTHROPIC),
     ];
     for (name, dialect, address, key, preset) in built_in {
-        let (address, keys) = (resolved.text(address), keys(resolved, key));
+        let pair = resolved.pair(address, key);
+        let (address, keys) = (pair.address, keys(pair.secret));
         if address.is_some() || !keys.is_empty() {
             providers.push(ProviderSettings {
                 name: name.into(),
@@ -303,7 +289,8 @@ fn providers(resolved: &Resolved, problems: &mut Problems) -> Vec<ProviderSettin
         if ["ollama", "embedded", "openai", "anthropic"].contains(&name.as_str()) {
             problems.add(format_args!("providers.{name}"), "this name belongs to a built-in provider; choose another");
         }
-        let Some(base_url) = resolved.text(&format!("providers.{name}.base_url")) else { continue };
+        let pair = resolved.pair(&format!("providers.{name}.base_url"), &format!("providers.{name}.api_key"));
+        let Some(base_url) = pair.address else { continue };
         let dialect = match resolved.text(&format!("providers.{name}.dialect")) {
             Some("openai-responses") => Dialect::OpenAiResponses,
             Some("anthropic") => Dialect::Anthropic,
@@ -319,7 +306,7 @@ fn providers(resolved: &Resolved, problems: &mut Problems) -> Vec<ProviderSettin
         providers.push(ProviderSettings {
             dialect,
             base_url: base_url.to_owned(),
-            api_keys: keys(resolved, &format!("providers.{name}.api_key")),
+            api_keys: keys(pair.secret),
             is_local: resolved.text(&format!("providers.{name}.location")) == Some("local"),
             concurrency: resolved
                 .integer(&format!("providers.{name}.concurrency"))
@@ -346,8 +333,8 @@ fn timeouts(resolved: &Resolved, provider: &str) -> TimeoutSettings {
 }
 
 /// No key holds a comma.
-fn keys(resolved: &Resolved, name: &str) -> Vec<String> {
-    let text = resolved.text(name).unwrap_or_default();
+fn keys(secret: Option<&str>) -> Vec<String> {
+    let text = secret.unwrap_or_default();
     text.split(',').map(str::trim).filter(|key| !key.is_empty()).map(str::to_owned).collect()
 }
 

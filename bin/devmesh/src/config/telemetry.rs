@@ -6,8 +6,9 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use router::telemetry::Options;
 
 pub(super) fn read(resolved: &Resolved, problems: &mut Problems) -> Option<Options> {
-    let headers = headers(resolved.text(HEADERS).unwrap_or_default(), problems);
-    let preset = Options::new(resolved.text("telemetry.otlp_endpoint")?);
+    let collector = resolved.pair("telemetry.otlp_endpoint", HEADERS);
+    let headers = headers(collector.secret.unwrap_or_default(), problems);
+    let preset = Options::new(collector.address?);
     let ratio = resolved.text("telemetry.sample_ratio").and_then(|text| text.parse().ok());
     Some(Options {
         headers,

@@ -1,3 +1,5 @@
+mod trust;
+
 use super::{
     Config, Dialect, Environment, Flags, Origin, Paths, Problems, Resolved, Settings, Sources, Value, registry, resolve,
 };
@@ -18,7 +20,8 @@ impl Places {
     fn paths(&self, environment: &Environment) -> Paths {
         let at = |name: &str| self.folder.path().join(name);
         Paths {
-            config_files: vec![at("etc.toml"), at("user.toml"), at("here.toml")],
+            own_files: vec![at("etc.toml"), at("user.toml")],
+            folder_file: at("here.toml"),
             data: Some(at("data")),
             cache: Some(at("cache")),
             ..Paths::of(environment)
@@ -28,6 +31,19 @@ impl Places {
     fn file(&self, name: &str, text: &str) -> &Self {
         fs::write(self.folder.path().join(name), text).unwrap();
         self
+    }
+
+    /// The outcome and what was warned of, with the folder's name left out.
+    fn load_and_warn(&self, environment: &Environment) -> (Resolved, Settings, Vec<String>) {
+        let paths = self.paths(environment);
+        let mut problems = Problems::default();
+        let sources = Sources::read(&paths, environment, Flags::new(), &mut problems);
+        let resolved = resolve(&sources, &mut problems);
+        let settings = Settings::from(&resolved, &paths, &mut problems);
+        let folder = format!("{}/", self.folder.path().display());
+        let warnings = problems.warnings().iter().map(|warning| warning.replace(&folder, "")).collect();
+        let (resolved, settings) = problems.none_or((resolved, settings)).unwrap();
+        (resolved, settings, warnings)
     }
 
     fn load(&self, environment: &Environment, flags: &[(&str, &str, &str)]) -> Result<(Resolved, Settings), Problems> {
@@ -56,7 +72,7 @@ fn a_collectors_headers_are_read_as_other_programs_read_them_and_never_shown() {
     let text = format!(
         "[telemetry]\notlp_endpoint = \"http://127.0.0.1:4318\"\notlp_headers_file = {key_file:?}\nsample_ratio = 0.25\n"
     );
-    places.file("here.toml", &text);
+    places.file("user.toml", &text);
     let settings = places.load(&Environment::default(), &[]).unwrap().1;
     let telemetry = settings.telemetry.unwrap();
     assert_eq!(
@@ -66,9 +82,9 @@ fn a_collectors_headers_are_read_as_other_programs_read_them_and_never_shown() {
     assert!(!format!("{telemetry:?}").contains("abc"), "{telemetry:?}");
     assert_eq!((telemetry.sample_ratio, telemetry.content), (0.25, false));
 
-    places.file("here.toml", "telemetry.content = true\n");
+    places.file("user.toml", "telemetry.content = true\n");
     assert!(places.load(&Environment::default(), &[]).unwrap().1.telemetry.is_none(), "nobody to tell");
-    places.file("here.toml", "telemetry.sample_ratio = 1.5\n");
+    places.file("user.toml", "telemetry.sample_ratio = 1.5\n");
     let environment = Environment::with(&[("DEVMESH_TELEMETRY__OTLP_HEADERS", "x-ok=1,sk-secret,b ad=sk-secret")]);
     let problems = places.problems(&environment, &[]);
     assert!(problems.contains("a number from 0 to 1, got `1.5`"), "{problems}");
@@ -80,35 +96,41 @@ fn a_collectors_headers_are_read_as_other_programs_read_them_and_never_shown() {
 fn each_layer_wins_over_those_below_it_and_the_losers_are_remembered() {
     let places = Places::new();
     places
-        .file("etc.toml", "[server]\nport = 1001\n")
-        .file("user.toml", "[server]\nport = 1002\n")
-        .file("here.toml", "# a comment\nserver.port = 1_003\n");
-    let environment = Environment::with(&[("API_PORT", "1004"), ("DEVMESH_SERVER__PORT", "1005")]);
-    let (resolved, settings) = places.load(&environment, &[("server.port", "1006", "--port")]).unwrap();
-    assert_eq!(settings.server.port, 1006);
+        .file("etc.toml", "[embedded]\nthreads = 11\n")
+        .file("user.toml", "[embedded]\nthreads = 12\n")
+        .file("here.toml", "# a comment\nembedded.threads = 0b1101\n");
+    let environment = Environment::with(&[("DEVMESH_EMBEDDED__THREADS", "14"), ("API_PORT", "1004")]);
+    let (resolved, settings) = places.load(&environment, &[("embedded.threads", "15", "--set")]).unwrap();
+    assert_eq!(settings.embedded.threads, 15);
     let told: Vec<_> = resolved
-        .candidates("server.port")
+        .candidates("embedded.threads")
         .iter()
         .map(|candidate| {
             (candidate.value.to_string(), candidate.origin.to_string().rsplit('/').next().unwrap().to_owned())
         })
         .collect();
     let expected = [
-        ("8080", "default"),
-        ("1001", "etc.toml:2"),
-        ("1002", "user.toml:2"),
-        ("1003", "here.toml:2"),
-        ("1004", "environment API_PORT"),
-        ("1005", "environment DEVMESH_SERVER__PORT"),
-        ("1006", "flag --port"),
+        ("11", "etc.toml:2"),
+        ("12", "user.toml:2"),
+        ("13", "here.toml:2"),
+        ("14", "environment DEVMESH_EMBEDDED__THREADS"),
+        ("15", "flag --set"),
     ];
     assert_eq!(told, expected.map(|(value, origin)| (value.to_owned(), origin.to_owned())));
 
     // Taking the layers away one by one hands the win to the one below.
     let without_flag = places.load(&environment, &[]).unwrap().1;
-    let only_seed = places.load(&Environment::with(&[("API_PORT", "1004")]), &[]).unwrap().1;
     let only_files = places.load(&Environment::default(), &[]).unwrap().1;
-    assert_eq!([without_flag, only_seed, only_files].map(|settings| settings.server.port), [1005, 1004, 1003]);
+    places.file("here.toml", "");
+    let only_own = places.load(&Environment::default(), &[]).unwrap().1;
+    assert_eq!([without_flag, only_files, only_own].map(|settings| settings.embedded.threads), [14, 13, 12]);
+
+    // Of the environment, our own name wins over another program's.
+    let both = Environment::with(&[("API_PORT", "1004"), ("DEVMESH_SERVER__PORT", "1005")]);
+    let (resolved, settings) = places.load(&both, &[]).unwrap();
+    assert_eq!(settings.server.port, 1005);
+    let origins: Vec<_> = resolved.candidates("server.port").iter().map(|said| said.origin.to_string()).collect();
+    assert_eq!(origins, ["default", "environment API_PORT", "environment DEVMESH_SERVER__PORT"]);
 }
 
 #[test]
@@ -119,7 +141,7 @@ fn everything_that_is_wrong_is_told_at_once() {
             "user.toml",
             "[server]\nprot = 1\nport = \"many\"\n[jobs]\nlease_s = 1\n[routes.code]\ntargets = [\"qwen\"]\n",
         )
-        .file("here.toml", "[server\nport = 1\n[providers.mine]\nlocation = \"local\"\n[colour]\nx = 1\n");
+        .file("etc.toml", "[server\nport = 1\n[providers.mine]\nlocation = \"local\"\n[colour]\nx = 1\n");
     let environment = Environment::with(&[
         ("DEVMESH_PORT", "1"),
         ("DEVMESH_SERVER__ADDRESS", "everywhere"),
@@ -137,7 +159,7 @@ fn the_defaults_are_what_the_documentation_says() {
     let (_, settings) = places.load(&Environment::with(&[("HOME", "/home/somebody")]), &[]).unwrap();
     assert_eq!(settings.server.address.to_string(), "127.0.0.1");
     assert_eq!(settings.server.port, 8080);
-    assert_eq!(settings.backend_url(), "http://127.0.0.1:8080");
+    assert_eq!(settings.local_authority(settings.server.port), "127.0.0.1:8080");
     assert_eq!(settings.server.allowed_origins, ["http://localhost:3000"]);
     assert_eq!(settings.jobs.lease.as_secs(), 15);
     assert_eq!(settings.jobs.retention, None);
@@ -182,7 +204,7 @@ fn a_secret_comes_from_a_file_and_is_never_shown() {
     let places = Places::new();
     places
         .file("key", "sk-from-file\n")
-        .file("here.toml", &format!("token_file = \"{}\"\n", places.folder.path().join("key").display()));
+        .file("user.toml", &format!("token_file = \"{}\"\n", places.folder.path().join("key").display()));
     let key = places.folder.path().join("key").display().to_string();
     let environment = Environment::with(&[
         ("OPENAI_API_KEY_FILE", &key),
@@ -207,7 +229,7 @@ fn a_secret_comes_from_a_file_and_is_never_shown() {
 fn routes_and_providers_carry_names_of_the_users_choice() {
     let places = Places::new();
     places.file(
-        "here.toml",
+        "user.toml",
         "[providers.lmstudio]\nbase_url = \"http://127.0.0.1:1234/v1\"\nlocation = \"local\"\n\
          [routes.code]\ntargets = [\"ollama/qwen3:8b\", \"lmstudio/any\"]\nallow_cloud = true\n",
     );
@@ -228,7 +250,7 @@ fn routes_and_providers_carry_names_of_the_users_choice() {
 fn what_is_not_said_of_a_route_or_a_provider_is_as_documented() {
     let places = Places::new();
     let text = "[providers.mine]\nbase_url = \"http://127.0.0.1:1/v1\"\n[routes.code]\ntargets = [\"mine/any\"]\n";
-    places.file("here.toml", text);
+    places.file("user.toml", text);
     let (_, settings) = places.load(&Environment::default(), &[]).unwrap();
     let preset = |name: &str| registry::find(name).unwrap().preset.value().unwrap();
     let provider = &settings.providers[0];
@@ -269,7 +291,7 @@ fn what_is_not_said_of_a_route_or_a_provider_is_as_documented() {
 fn a_route_takes_its_policy_and_a_provider_its_dialect() {
     let places = Places::new();
     places.file(
-        "here.toml",
+        "user.toml",
         r#"
         [providers.other]
         base_url = "http://127.0.0.1:1"
@@ -332,7 +354,7 @@ fn a_route_takes_its_policy_and_a_provider_its_dialect() {
 #[test]
 fn a_temperature_that_is_none_is_told_with_its_key() {
     let places = Places::new();
-    places.file("here.toml", "[routes.code]\ntargets = [\"ollama/a\"]\nmax_temperature = \"hot\"\n");
+    places.file("user.toml", "[routes.code]\ntargets = [\"ollama/a\"]\nmax_temperature = \"hot\"\n");
     let problems = places.problems(&Environment::default(), &[]);
     assert!(problems.contains("routes.code.max_temperature") && problems.contains("`hot`"), "{problems}");
 }
@@ -356,11 +378,10 @@ fn without_a_home_the_data_folder_has_to_be_named() {
 #[test]
 fn a_wildcard_address_is_reached_over_loopback() {
     let places = Places::new();
-    for (address, url) in
-        [("0.0.0.0", "http://127.0.0.1:8080"), ("::", "http://[::1]:8080"), ("192.168.1.2", "http://192.168.1.2:8080")]
+    for (address, reached) in [("0.0.0.0", "127.0.0.1:8080"), ("::", "[::1]:8080"), ("192.168.1.2", "192.168.1.2:8080")]
     {
         let (_, settings) = places.load(&Environment::with(&[("DEVMESH_SERVER__ADDRESS", address)]), &[]).unwrap();
-        assert_eq!(settings.backend_url(), url);
+        assert_eq!(settings.local_authority(8080), reached);
     }
 }
 
@@ -368,9 +389,9 @@ fn a_wildcard_address_is_reached_over_loopback() {
 fn going_on_with_answers_is_refused_where_a_dialect_has_no_words_for_it() {
     let places = Places::new();
     let text = "[providers.mine]\nbase_url = \"http://127.0.0.1:1/v1\"\ndialect = \"openai-responses\"\n";
-    places.file("here.toml", &format!("{text}continues_answers = true\n"));
+    places.file("user.toml", &format!("{text}continues_answers = true\n"));
     let said = places.problems(&Environment::default(), &[]);
     assert!(said.contains("providers.mine.continues_answers") && said.contains("openai-responses"), "{said}");
-    places.file("here.toml", &format!("{text}continues_answers = false\n"));
+    places.file("user.toml", &format!("{text}continues_answers = false\n"));
     places.load(&Environment::default(), &[]).unwrap();
 }

@@ -87,6 +87,8 @@ impl Value {
             (Self::Text(text), Kind::Url) => is_url(text),
             (Self::Text(text), Kind::Address) => text.parse::<std::net::IpAddr>().is_ok(),
             (Self::Text(text), _) => !text.is_empty() && !text.contains('\0'),
+            // One with a comma could not be handed on in a flag, where it would become two.
+            (Self::List(items), _) => items.iter().all(|item| !item.is_empty() && !item.contains([',', '\0'])),
             _ => true,
         };
         if fits { Ok(self) } else { Err(refused(key, &self.to_string())) }

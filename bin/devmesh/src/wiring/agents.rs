@@ -6,7 +6,8 @@
 //!                       └── stop: its stdin is closed, it hands its job back; killed if it takes too long
 //! ```
 //! Each has an agent token of its own in a file only this user can read; no secret is in an argument or in the
-//! environment. Its stdin is a pipe from here: when this process dies, however it dies, the pipe closes and it ends too.
+//! environment. What `agents.*` says here is handed on; the files of the folder this process works in are none of its business.
+//! Its stdin is a pipe from here: when this process dies, however it dies, the pipe closes and it ends too.
 
 use super::private::{make_folder, write_file};
 use crate::config::Config;
@@ -29,6 +30,9 @@ use tokio_util::sync::CancellationToken;
 const LIFELINE_FLAG: &str = "--lifeline";
 const URL_VARIABLE: &str = "DEVMESH_URL";
 const TOKEN_FILE_VARIABLE: &str = "DEVMESH_TOKEN_FILE";
+
+/// One folder for all agents of this machine: what one has copied, another can go on with.
+const WORKSPACES: &str = "agents.workspaces";
 
 /// How long an agent may take to hand its job back.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -60,7 +64,7 @@ impl Agents {
                 url: url.to_owned(),
                 token_file,
                 data: settings.data.clone(),
-                workspaces: settings.agents.workspaces.join(&name),
+                settings: handed_on(config),
                 not_for_agents: config.environment.secret_variables(),
                 log_filter: log_filter.to_owned(),
                 log_format: if settings.log.json { "json" } else { "text" },
@@ -77,6 +81,16 @@ impl Agents {
     }
 }
 
+/// What agents are to know of `agents.*`, wherever it was set here: a flag of this process is none of theirs.
+fn handed_on(config: &Config) -> Vec<String> {
+    let settings = &config.settings.agents;
+    let resolved = &config.resolved;
+    let own = ["agents.count", "agents.name", WORKSPACES];
+    let set = resolved.names().filter(|name| name.starts_with("agents.") && !own.contains(name));
+    let set = set.filter_map(|name| Some(format!("{name}={}", resolved.get(name)?)));
+    set.chain([format!("{WORKSPACES}={}", settings.workspaces.display())]).collect()
+}
+
 /// How to start one agent.
 struct Plan {
     executable: PathBuf,
@@ -84,7 +98,8 @@ struct Plan {
     url: String,
     token_file: PathBuf,
     data: PathBuf,
-    workspaces: PathBuf,
+    /// `key=value`, as this process resolved them.
+    settings: Vec<String>,
     not_for_agents: Vec<String>,
     log_filter: String,
     log_format: &'static str,
@@ -124,14 +139,14 @@ impl Plan {
             .arg(&self.data)
             .arg("--set")
             .arg(format!("agents.name={}", self.name))
-            .arg("--set")
-            .arg(format!("agents.workspaces={}", self.workspaces.display()))
+            .args(self.settings.iter().flat_map(|setting| ["--set", setting]))
             .arg("--set")
             .arg(format!("log.filter={}", self.log_filter))
             .arg("--set")
             .arg(format!("log.format={}", self.log_format))
             .env(URL_VARIABLE, &self.url)
             .env(TOKEN_FILE_VARIABLE, &self.token_file)
+            .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             // Ctrl-C at the terminal is for the mesh as a whole, which then stops its agents in order.

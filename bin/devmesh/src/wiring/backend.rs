@@ -1,13 +1,13 @@
 //! The backend in this process.
 //!
 //! ```text
-//!   bind port ─▶ open data folder ─▶ first token ─▶ jobs, router ─▶ serve ─▶ address written down: ready
+//!   forget a dead one's address ─▶ bind port ─▶ open data folder ─▶ first token ─▶ jobs, router ─▶ serve ─▶ address written down: ready
 //!   stop: api drains ─▶ jobs stop ─▶ books and spans are sent on ─▶ store closes ─▶ address removed
 //! ```
 
 use super::{metrics, private, providers, reload, telemetry::Collecting};
 use crate::{
-    config::Settings,
+    config::{Settings, read_regular_file},
     output::{Exit, Failure, Result},
 };
 use api::{Allowed, App, Parts};
@@ -75,6 +75,15 @@ impl From<BackendError> for Failure {
     }
 }
 
+/// Takes the port for a backend on the data folder. What a killed one wrote down there is gone before: whoever finds the
+/// folder taken must not be led to a port that is another program's by now.
+pub async fn listen(settings: &Settings) -> Result<TcpListener> {
+    if matches!(store::is_held(&settings.data), Ok(false)) {
+        forget_address(&settings.data);
+    }
+    bind(settings).await
+}
+
 /// Takes the port, or says who has it and what to do.
 pub async fn bind(settings: &Settings) -> Result<TcpListener> {
     let address = SocketAddr::new(settings.server.address, settings.server.port);
@@ -105,6 +114,8 @@ impl Backend {
     pub async fn start(settings: &Settings, listener: TcpListener) -> Result<Self, BackendError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = Store::open(store::Options::new(&settings.data)).await?;
+        // Also when another one came and was killed in between. From here on only this process writes it.
+        forget_address(&settings.data);
         let opened = accounts::open(&store, clock.clone(), accounts::Options::default()).await?;
         let (telemetry, collecting) = Collecting::start(settings.telemetry.as_ref())?;
         let router = Arc::new(providers::router(settings, Books::new(&opened, store.clone()), telemetry)?);
@@ -182,7 +193,7 @@ impl Backend {
         {
             tracing::error!(?pending, "not everything that was booked could be written before the end");
         }
-        let _ = std::fs::remove_file(url_path(&self.settings.data));
+        forget_address(&self.settings.data);
         drop(self.app);
         self.store.close().await;
     }
@@ -193,9 +204,18 @@ impl Backend {
     }
 }
 
-/// Where the backend of a data folder listens, as it wrote it down when it became ready.
+/// Longest address, in bytes.
+const ADDRESS_BYTES: u64 = 1024;
+
+/// Where the backend of a data folder listens, as it wrote it down when it became ready. It says nothing of whether that
+/// one still runs.
 pub fn url_file(data: &Path) -> io::Result<String> {
-    Ok(std::fs::read_to_string(url_path(data))?.trim().to_owned())
+    Ok(read_regular_file(&url_path(data), ADDRESS_BYTES)?.0.trim().to_owned())
+}
+
+fn forget_address(data: &Path) {
+    // Usually there is none.
+    let _ = std::fs::remove_file(url_path(data));
 }
 
 fn url_path(data: &Path) -> PathBuf {

@@ -1,7 +1,10 @@
 //! Routes, prices, patterns and timeouts follow their files while the backend runs.
 
 use super::providers;
-use crate::config::{Config, Environment, Settings};
+use crate::{
+    config::{Config, Environment, Settings},
+    output::{WARNING, one_line},
+};
 use domain::{Clock, PrincipalId, SystemClock};
 use protocol::Egress;
 use router::{Caller, Router};
@@ -50,6 +53,9 @@ fn look(files: &[PathBuf]) -> Seen {
 fn reload(settings: &Settings, router: &Router) -> Result<Settings, String> {
     let config =
         Config::load(Environment::of_the_process(), settings.flags.clone()).map_err(|problems| problems.to_string())?;
+    for warning in &config.warnings {
+        tracing::warn!("{}", one_line(warning, WARNING));
+    }
     let configuration = providers::configuration(&config.settings).map_err(|error| error.to_string())?;
     router.reload(configuration).map_err(|error| error.to_string())?;
     Ok(config.settings)

@@ -11,5 +11,6 @@ mod reload;
 mod settings;
 mod staying_up;
 mod telemetry;
+mod trust;
 
 pub(crate) use mesh::{Home, Mesh, Up};

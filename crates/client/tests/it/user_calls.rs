@@ -9,7 +9,7 @@ use axum::{
 use client::Error;
 use domain::{ErrorCode, JobState};
 use futures_util::StreamExt;
-use protocol::ListJobs;
+use protocol::{Egress, ListJobs};
 use std::sync::{Arc, Mutex};
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn a_call_of_a_person_is_made_once() {
         async { problem(503, "unavailable") }
     });
     let server = Server::start(Router::new().route("/api/v1/models", route)).await;
-    let error = server.client().models().await.unwrap_err();
+    let error = server.client().models(Egress::LocalOnly).await.unwrap_err();
     assert_eq!(error.code(), Some(ErrorCode::Unavailable));
     assert_eq!(error.to_string(), "What happened.");
     assert_eq!(*calls.lock().unwrap(), 1);

@@ -34,6 +34,7 @@ impl Client {
 
     /// Downloads one package into a fresh folder below `work` and returns that folder. `grown` is told the bytes so far.
     pub(crate) fn download(&self, part: &Part, work: &Path, grown: &mut dyn FnMut(u64)) -> Result<PathBuf, Error> {
+        let work = std::path::absolute(work).map_err(Error::io(work))?;
         let (package, temporary, log) = (work.join("package"), work.join("temporary"), work.join("output.txt"));
         for folder in [&package, &temporary] {
             fs::create_dir_all(folder).map_err(Error::io(folder))?;
@@ -49,6 +50,8 @@ impl Client {
             .arg(format!("{}=={}", part.package, part.version))
             // Here pip writes while it downloads, so here one sees it grow.
             .env("TMPDIR", &temporary)
+            // `-m` looks into the working folder first, and there a clone's own `pip.py` would be run.
+            .current_dir("/")
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors);

@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_list_of_nothing_has_no_first() {
-        let none = Models { models: Vec::new(), routes: Vec::new(), unavailable: Vec::new() };
+        let none = Models { models: Vec::new(), routes: Vec::new(), unavailable: Vec::new(), not_asked: Vec::new() };
         assert_eq!(list_anthropic(&none), json!({"first_id": null, "last_id": null, "has_more": false, "data": []}));
     }
 }

@@ -39,7 +39,7 @@ impl Router {
 
     async fn listed(&self, inbound: &Inbound, shape: impl FnOnce(&Models) -> Value) -> Response<Body> {
         match head::egress_within(inbound.egress, &inbound.headers) {
-            Ok(egress) => json(StatusCode::OK, &shape(&self.models_within(egress).await)),
+            Ok(egress) => json(StatusCode::OK, &shape(&self.models(egress).await)),
             Err(error) => failure(inbound.dialect, &error, inbound.id),
         }
     }
@@ -156,7 +156,7 @@ impl Router {
     async fn named_model(&self, inbound: &Inbound) -> Result<Model, Error> {
         let name = listing::model_of(&inbound.body)?;
         let egress = head::egress_within(inbound.egress, &inbound.headers)?;
-        let route = self.route_within(&name, egress).await?;
+        let route = self.route(&name, egress).await?;
         route.targets.into_iter().next().ok_or(Error::UnknownRoute { name, known: "see /api/tags".to_owned() })
     }
 

@@ -1,7 +1,11 @@
 //! The backend and its port.
 
 use super::Finding;
-use crate::{context::Context, output::Exit, wiring::bind};
+use crate::{
+    context::{Access, Context},
+    output::Exit,
+    wiring::bind,
+};
 use domain::Clock;
 use std::time::{Duration, Instant};
 
@@ -10,9 +14,12 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// What there is to say, and whether a backend answers.
 pub async fn check(context: &Context) -> (Vec<Finding>, bool) {
     const CHECK: &str = "backend";
-    let url = context.backend_url();
-    let client = match context.client() {
-        Ok(client) => client,
+    let found = context.access().and_then(|Access { url, token }| {
+        let client = client::Client::new(client::Options::new(&url, token))?;
+        Ok((url, client))
+    });
+    let (url, client) = match found {
+        Ok(found) => found,
         Err(failure) if failure.exit == Exit::Unreachable => {
             return (vec![Finding::careful(CHECK, failure.what, "devmesh up")], false);
         }

@@ -21,7 +21,8 @@ pub fn processor() -> Finding {
 
 pub async fn program(name: &'static str, arguments: &[&str], mend: &'static str) -> Finding {
     let mut command = Command::new(name);
-    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    // Python looks for modules in the working folder first, and there a clone's own `pip.py` would be run.
+    command.args(arguments).current_dir("/").stdin(Stdio::null()).kill_on_drop(true);
     match timeout(PATIENCE, command.output()).await {
         Ok(Ok(output)) if output.status.success() => {
             let text = String::from_utf8_lossy(&output.stdout);

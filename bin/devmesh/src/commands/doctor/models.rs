@@ -79,6 +79,9 @@ pub async fn ollama(context: &Context) -> Finding {
     let Some(settings) = &context.config.settings.ollama else {
         return Finding::good(CHECK, "switched off");
     };
+    if !settings.is_local {
+        return Finding::good(CHECK, format!("in the cloud at {}: configured, not asked", settings.base_url));
+    }
     let options = ollama::Options { base_url: settings.base_url.clone(), ..ollama::Options::default() };
     let listed = match ollama::Ollama::new(options) {
         Ok(provider) => tokio::time::timeout(PATIENCE, router::Provider::models(&provider)).await,
@@ -109,4 +112,11 @@ pub async fn ollama(context: &Context) -> Finding {
             "restart Ollama",
         ),
     }
+}
+
+/// What is known of providers in the cloud without asking them: nobody allowed a request to leave.
+pub fn cloud(context: &Context) -> Option<Finding> {
+    let cloud = context.config.settings.providers.iter().filter(|provider| !provider.is_local);
+    let told: Vec<_> = cloud.map(|provider| format!("{} at {}", provider.name, provider.base_url)).collect();
+    (!told.is_empty()).then(|| Finding::good("cloud", format!("{}: configured, not asked", told.join(", "))))
 }

@@ -3,18 +3,22 @@ use crate::{
     output::{CAREFUL, Exit, Result, Table, bytes, one_line, styled},
     wiring::Catalogue,
 };
-use protocol::{Location, Models};
+use protocol::{Egress, Location, Models};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Only what this machine's disk has or can fetch, without asking a backend
     #[arg(long)]
     here: bool,
+    /// Ask providers in the cloud too, which get to see their keys
+    #[arg(long, conflicts_with = "here")]
+    allow_cloud: bool,
 }
 
 pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     let output = &context.output;
-    let models = if arguments.here { local(context) } else { context.client()?.models().await? };
+    let egress = if arguments.allow_cloud { Egress::Allowed } else { Egress::LocalOnly };
+    let models = if arguments.here { local(context) } else { context.client()?.models(egress).await? };
     if output.json {
         output.json(&models)?;
         return Ok(Exit::Done);
@@ -42,6 +46,10 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     for missing in &models.unavailable {
         output.say(styled(CAREFUL, one_line(&missing.error, 300)));
     }
+    if !models.not_asked.is_empty() {
+        let names = models.not_asked.join(", ");
+        output.say(format_args!("in the cloud, configured and not asked: {names} (--allow-cloud asks)"));
+    }
     if models.models.iter().all(|model| !model.available) {
         output.next("devmesh models pull");
     } else {
@@ -56,5 +64,6 @@ fn local(context: &Context) -> Models {
         models: entries.into_iter().map(|entry| entry.model).collect(),
         routes: Vec::new(),
         unavailable: Vec::new(),
+        not_asked: Vec::new(),
     }
 }

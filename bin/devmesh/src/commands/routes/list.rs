@@ -2,10 +2,11 @@ use crate::{
     context::Context,
     output::{Exit, Result, Table},
 };
+use protocol::Egress;
 
 pub async fn run(context: &Context) -> Result<Exit> {
     let output = &context.output;
-    let routes = context.client()?.models().await?.routes;
+    let routes = context.client()?.models(Egress::LocalOnly).await?.routes;
     if output.json {
         output.json(&routes)?;
         return Ok(Exit::Done);

@@ -24,10 +24,9 @@ async fn three_is_no_backend() {
     let home = Home::new();
     let answer = home.run(&["jobs", "list"]).await.with_code(3);
     assert!(answer.stderr.contains("next: devmesh up"), "{}", answer.stderr);
-    std::fs::create_dir_all(home.data()).unwrap();
-    std::fs::write(home.data().join("admin-token"), "dm_admin_x\n").unwrap();
     // Nothing listens on port 9.
-    let answer = home.run(&["jobs", "list", "--url", "http://127.0.0.1:9"]).await.with_code(3);
+    std::fs::write(home.path("token"), "dm_admin_x\n").unwrap();
+    let answer = home.run(&["jobs", "list", "--url", "http://127.0.0.1:9", "--token-file", "token"]).await.with_code(3);
     assert!(answer.stderr.contains("http://127.0.0.1:9 does not answer"), "{}", answer.stderr);
 }
 

@@ -78,6 +78,13 @@ impl Home {
         self.path("data")
     }
 
+    /// Writes the user's own configuration file.
+    pub(crate) fn configure(&self, text: &str) {
+        let folder = self.path(".config/devmesh");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("devmesh.toml"), text).unwrap();
+    }
+
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_devmesh"));
         command.args(arguments).current_dir(self.folder.path()).env_clear().env("HOME", self.folder.path());
@@ -98,6 +105,20 @@ impl Home {
     /// Types a command and waits for its end.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Answer {
         Running::start(self.command(arguments)).end().await
+    }
+}
+
+impl Home {
+    /// Types a command in another working folder of this home.
+    pub(crate) async fn run_in(&self, folder: &str, arguments: &[&str]) -> Answer {
+        let mut command = self.command(arguments);
+        command.current_dir(self.path(folder));
+        Running::start(command).end().await
+    }
+
+    /// Types a command that goes on.
+    pub(crate) fn begin(&self, arguments: &[&str]) -> Running {
+        Running::start(self.command(arguments))
     }
 }
 
@@ -122,7 +143,16 @@ impl Running {
 
     /// Returns once `text` stands on stdout.
     pub(crate) async fn saw(&mut self, text: &str) {
-        let seen = self.printed[0].wait_for(|printed| printed.contains(text));
+        self.printed_on(0, text).await;
+    }
+
+    /// Returns once `text` stands on stderr.
+    pub(crate) async fn said(&mut self, text: &str) {
+        self.printed_on(1, text).await;
+    }
+
+    async fn printed_on(&mut self, stream: usize, text: &str) {
+        let seen = self.printed[stream].wait_for(|printed| printed.contains(text));
         let seen = tokio::time::timeout(DEADLINE, seen).await.expect("it prints");
         assert!(seen.is_ok(), "it ended without printing {text}");
     }
@@ -191,7 +221,7 @@ impl Mesh {
 
     /// Types a command that goes on.
     pub(crate) fn begin(&self, arguments: &[&str]) -> Running {
-        Running::start(self.home.command(arguments))
+        self.home.begin(arguments)
     }
 
     /// Creates a job and gives its id.
@@ -229,7 +259,13 @@ impl Mesh {
 
 impl Up {
     pub(crate) async fn start(home: &Home, arguments: &[&str]) -> Self {
+        Self::start_in(home, ".", arguments).await
+    }
+
+    /// In another working folder of this home.
+    pub(crate) async fn start_in(home: &Home, folder: &str, arguments: &[&str]) -> Self {
         let mut command = home.command(&[&["up", "--json", "--port", "0"], arguments].concat());
+        command.current_dir(home.path(folder));
         let mut child = command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let log = watch::Sender::default();

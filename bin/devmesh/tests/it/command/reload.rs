@@ -16,7 +16,7 @@ fn write(home: &Home, model: &str, prices: &str, first_token_ms: u64) {
          [providers.far]\nbase_url = \"http://127.0.0.1:9/v1\"\n\n\
          [prices]\nfile = {prices:?}\n\n[timeouts.far]\nfirst_token_ms = {first_token_ms}\n",
     );
-    std::fs::write(home.path("devmesh.toml"), text).unwrap();
+    home.configure(&text);
 }
 
 fn price(home: &Home, file: &str, usd: u32) {
@@ -53,7 +53,7 @@ async fn routes_prices_and_timeouts_follow_their_files_and_a_mistake_changes_not
     price(&home, "second.toml", 40);
     become_like(("far/two", 4 * cost, 7_000)).await;
 
-    std::fs::write(home.path("devmesh.toml"), "[routes.fast]\ntargets = [\"nowhere/three\"]\n").unwrap();
+    home.configure("[routes.fast]\ntargets = [\"nowhere/three\"]\n");
     up.logs("stays as it was").await;
     up.logs("nowhere").await;
     assert_eq!(explained(&home).await, ("far/two".to_owned(), 4 * cost, 7_000));

@@ -11,7 +11,11 @@ async fn explain_names_the_winner_and_the_losers() {
     insta::assert_snapshot!(answer.stdout);
     let json = home.run(&["config", "explain", "server.port", "--json"]).await.good().json();
     assert_eq!((&json["value"], &json["from"]), (&9002.into(), &"environment API_PORT".into()));
-    assert_eq!(json["overridden"][0]["from"], "./devmesh.toml:2");
+    assert_eq!(json["overridden"][0]["from"], "default");
+    assert_eq!(
+        (&json["ignored"][0]["value"], &json["ignored"][0]["from"]),
+        (&"9001".into(), &"./devmesh.toml:2".into())
+    );
     home.run(&["config", "explain", "server.prot"]).await.with_code(2);
 }
 
@@ -76,7 +80,7 @@ async fn completions_are_scripts_the_shell_accepts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_configuration_stops_everything_before_a_port_opens() {
     let home = Home::new();
-    std::fs::write(home.path("devmesh.toml"), "[server]\nport = \"x\"\naddress = 5\nunknown = 1\n").unwrap();
+    home.configure("[server]\nport = \"x\"\naddress = 5\nunknown = 1\n");
     let answer = home.run(&["up", "--port", "0"]).await.with_code(2);
     for wanted in ["3 mistakes", "devmesh.toml:2", "devmesh.toml:3", "devmesh.toml:4"] {
         assert!(answer.stderr.contains(wanted), "{wanted}: {}", answer.stderr);

@@ -1,17 +1,25 @@
-use crate::{app::App, auth::Viewer};
+use crate::{app::App, auth::Viewer, extract::Query, gateway};
 use axum::{Json, extract::State};
-use protocol::Models;
+use protocol::{AskModels, Models};
 use std::sync::Arc;
 
 /// List models, routes, and providers that do not answer
+///
+/// Providers in the cloud are asked only when the request says so, because that alone sends their keys there.
 #[utoipa::path(
     get,
     path = "/api/v1/models",
     operation_id = "list_models",
     tag = "models",
     security(("bearer" = ["viewer", "user", "admin"])),
+    params(AskModels),
     responses((status = 200, body = Models)),
 )]
-pub async fn list(State(app): State<Arc<App>>, Viewer(_): Viewer) -> Json<Models> {
-    Json(app.router.models().await)
+pub async fn list(
+    State(app): State<Arc<App>>,
+    Viewer(asker): Viewer,
+    Query(AskModels { egress }): Query<AskModels>,
+) -> Json<Models> {
+    let (_, allowed) = gateway::caller(&app, &asker);
+    Json(app.router.models(egress.min(allowed)).await)
 }

@@ -25,6 +25,7 @@ fn routes_and_models_that_can_answer_are_listed() {
             Route { name: "dead".to_owned(), targets: vec![model("gone", false)] },
         ],
         unavailable: vec![],
+        not_asked: vec![],
     };
     let tags = tags(&models);
     let names: Vec<_> =

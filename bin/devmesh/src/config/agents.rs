@@ -1,0 +1,86 @@
+//! `agents.*`: how many there are, what they may be about, and what they may take of the machine.
+
+use super::{Problems, Resolved};
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Debug)]
+#[cfg_attr(not(test), expect(dead_code, reason = "the agent does not take all of them yet"))]
+pub struct AgentSettings {
+    pub count: usize,
+    pub name: Option<String>,
+    /// One for all agents of this machine.
+    pub workspaces: PathBuf,
+    /// Folders that jobs of tokens other than the owner's may be about. Absolute.
+    pub roots: Vec<PathBuf>,
+    /// Beginnings of addresses that jobs may clone from. Each goes at least to the slash after the host.
+    pub remotes: Vec<String>,
+    /// Names of protections that must be in force.
+    pub require: Vec<String>,
+    /// Of all kept working copies.
+    pub workspaces_bytes: u64,
+    /// Of one job's files.
+    pub job_disk_bytes: u64,
+    /// Left free on the disk.
+    pub reserve_bytes: u64,
+    /// Of one command and all it started. `None`: the machine does not say what it has, and nobody set it.
+    pub memory_bytes: Option<u64>,
+}
+
+pub(super) fn read(resolved: &Resolved, data: &Path, problems: &mut Problems) -> AgentSettings {
+    let number = |name: &str| resolved.integer(name).unwrap_or_default();
+    // An agent is another process with another working folder.
+    let workspaces = resolved.path("agents.workspaces").map(|path| std::path::absolute(&path).unwrap_or(path));
+    AgentSettings {
+        count: usize::try_from(number("agents.count")).unwrap_or_default(),
+        name: resolved.text("agents.name").map(str::to_owned),
+        workspaces: workspaces.unwrap_or_else(|| data.join("agent")),
+        roots: roots(resolved, problems),
+        remotes: remotes(resolved, problems),
+        require: resolved.list("agents.require"),
+        workspaces_bytes: number("agents.workspaces_bytes"),
+        job_disk_bytes: number("agents.job_disk_bytes"),
+        reserve_bytes: number("agents.reserve_bytes"),
+        memory_bytes: resolved.integer("agents.memory_bytes").or_else(|| Some(memory_of_the_machine()? / 4 * 3)),
+    }
+}
+
+const ROOTS: &str = "agents.roots";
+const REMOTES: &str = "agents.remotes";
+
+fn roots(resolved: &Resolved, problems: &mut Problems) -> Vec<PathBuf> {
+    let roots: Vec<PathBuf> = resolved.list(ROOTS).into_iter().map(PathBuf::from).collect();
+    for root in roots.iter().filter(|root| !root.is_absolute()) {
+        let place = resolved.origin(ROOTS).map_or_else(|| ROOTS.to_owned(), ToString::to_string);
+        problems.add(place, format!("{ROOTS}: `{}` is not an absolute path, like /srv/projects", root.display()));
+    }
+    roots
+}
+
+fn remotes(resolved: &Resolved, problems: &mut Problems) -> Vec<String> {
+    let remotes = resolved.list(REMOTES);
+    for remote in remotes.iter().filter(|remote| !names_a_host(remote)) {
+        let place = resolved.origin(REMOTES).map_or_else(|| REMOTES.to_owned(), ToString::to_string);
+        problems.add(
+            place,
+            format!("{REMOTES}: `{remote}` is no beginning of addresses of one host, like https://github.com/"),
+        );
+    }
+    remotes
+}
+
+/// Without the slash after the host, `https://example.org` would begin `https://example.org.elsewhere.net/` too.
+fn names_a_host(remote: &str) -> bool {
+    let Some((scheme, rest)) = remote.split_once("://") else { return false };
+    let Some((host, _)) = rest.split_once('/') else { return false };
+    matches!(scheme, "https" | "http" | "ssh" | "git") && !host.is_empty() && !host.contains('@')
+}
+
+/// What this process could have, in bytes: the machine's, or less where it runs in a group with a limit.
+fn memory_of_the_machine() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    let machine = kib * 1024;
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    Some(group.map_or(machine, |group: u64| group.min(machine)))
+}
