@@ -10,6 +10,7 @@ mod agents;
 mod backend;
 mod catalogue;
 mod embedded;
+pub mod folders;
 mod logging;
 mod metrics;
 mod private;

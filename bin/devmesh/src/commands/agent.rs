@@ -1,10 +1,10 @@
 //! `devmesh agent`: one worker.
 
 use crate::{
-    config::{Environment, Flags},
+    config::{Environment, Flags, Settings},
     context::{Access, Context},
     output::{Exit, Failure, Result},
-    wiring::{Signals, start_logging},
+    wiring::{Signals, folders, start_logging},
 };
 use client::Client;
 use std::time::Duration;
@@ -39,8 +39,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let Access { url, token } = context.access()?;
     let client = Client::new(client::Options::new(&url, token))?;
     let name = settings.agents.name.clone().unwrap_or_else(default_name);
-    let sandbox = agent::sandbox::Options::new(settings.agents.workspaces.clone(), Environment::inherited());
-    let options = agent::Options::new(client, name.clone(), sandbox);
+    let options = options(settings, client, &name);
     let agent = agent::Agent::start(options).await.map_err(failure)?;
     for protection in agent.protections().iter().filter(|protection| !protection.active) {
         tracing::warn!(protection = protection.name, "not in force here: {}", protection.detail);
@@ -60,6 +59,28 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         () = signals.next() => Ok(Exit::Interrupted),
         // The backend is gone as well, so there is nobody to hand the job back to.
         () = tokio::time::sleep(HAND_BACK) => Ok(Exit::Interrupted),
+    }
+}
+
+fn options(settings: &Settings, client: Client, name: &str) -> agent::Options {
+    let agents = &settings.agents;
+    let mut sandbox = agent::sandbox::Options::new(agents.workspaces.clone(), Environment::inherited());
+    sandbox.require.clone_from(&agents.require);
+    if let Some(memory_bytes) = agents.memory_bytes {
+        sandbox.limits.memory_bytes = memory_bytes;
+    }
+    let access = agent::workspace::Access {
+        roots: agents.roots.iter().map(|root| root.canonicalize().unwrap_or_else(|_| root.clone())).collect(),
+        private: folders::private(settings),
+        homes: folders::homes(),
+        remotes: agents.remotes.clone(),
+        ..agent::workspace::Access::default()
+    };
+    agent::Options {
+        access,
+        workspaces_bytes: agents.workspaces_bytes,
+        disk: agent::disk::Bounds { reserve_bytes: agents.reserve_bytes, job_bytes: agents.job_disk_bytes },
+        ..agent::Options::new(client, name, sandbox)
     }
 }
 

@@ -4,7 +4,6 @@ use super::{Problems, Resolved};
 use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug)]
-#[cfg_attr(not(test), expect(dead_code, reason = "the agent does not take all of them yet"))]
 pub struct AgentSettings {
     pub count: usize,
     pub name: Option<String>,

@@ -5,7 +5,7 @@
 //!   stop: api drains ─▶ jobs stop ─▶ books and spans are sent on ─▶ store closes ─▶ address removed
 //! ```
 
-use super::{metrics, private, providers, reload, telemetry::Collecting};
+use super::{folders, metrics, private, providers, reload, telemetry::Collecting};
 use crate::{
     config::{Settings, read_regular_file},
     output::{Exit, Failure, Result},
@@ -230,24 +230,12 @@ fn job_options(settings: &Settings) -> jobs::Options {
         retention: settings.jobs.retention,
         model_calls_retention: settings.jobs.model_calls_retention,
         artifact_bytes: settings.server.artifact_bytes,
-        private: private_folders(settings),
-        homes: homes(),
+        roots: settings.agents.roots.clone(),
+        remotes: settings.agents.remotes.clone(),
+        private: folders::private(settings),
+        homes: folders::homes(),
         ..jobs::Options::default()
     }
-}
-
-/// Folders with tokens and keys in them. The working folder's file may hold none, and its folder is what people work on.
-fn private_folders(settings: &Settings) -> Vec<PathBuf> {
-    let configured =
-        settings.config_files.iter().filter_map(|file| file.parent()).filter(|folder| folder.is_absolute());
-    configured.map(Path::to_owned).chain([settings.data.clone()]).collect()
-}
-
-/// Of everybody on this machine, and of whoever runs this, which a directory service may know and the list not.
-fn homes() -> Vec<PathBuf> {
-    let mut homes = protocol::homes(&std::fs::read_to_string("/etc/passwd").unwrap_or_default());
-    homes.extend(std::env::home_dir());
-    homes
 }
 
 /// Agents append an event per step and chunk of output, for many jobs under one token.

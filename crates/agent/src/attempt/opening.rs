@@ -12,7 +12,7 @@ use crate::{
     stop::Stop,
     workspace::{self, Workspace},
 };
-use protocol::{Egress, EventBody, Lease, ListEvents};
+use protocol::{EventBody, Lease, ListEvents};
 use std::sync::Arc;
 
 /// Events read at once.
@@ -110,11 +110,7 @@ async fn prepare(
         mesh: lease.head.epoch.to_string(),
         task: lease.spec.task.clone(),
         repository: lease.spec.repository.clone(),
-        access: workspace::Access {
-            folders: lease.folders,
-            may_leave: lease.spec.egress != Egress::LocalOnly,
-            ..options.access.clone()
-        },
+        access: workspace::Access { folders: lease.folders, egress: lease.spec.egress, ..options.access.clone() },
         resume,
         cancel: stop.requested().clone(),
     };

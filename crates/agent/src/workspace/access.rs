@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::helper::is_secret;
-use protocol::{Folders, may_read};
+use protocol::{Egress, Folders, Remote, may_read};
 use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug, Default)]
@@ -18,7 +18,7 @@ pub struct Access {
     /// Beginnings of addresses that may be cloned.
     pub remotes: Vec<String>,
     /// Whether anything of the job may leave this machine.
-    pub may_leave: bool,
+    pub egress: Egress,
 }
 
 impl Access {
@@ -32,31 +32,9 @@ impl Access {
         }
     }
 
-    /// `address` is of another machine, or of a server on this one.
-    pub(super) fn check_address(&self, address: &str) -> Result<(), Error> {
-        if !self.remotes.iter().any(|allowed| address.starts_with(allowed.as_str())) {
-            return Err(Error::Source(format!(
-                "`{address}` may not be cloned: no entry of `agents.remotes` is the beginning of it. The owner of the mesh can \
-                 add one, or clone it and name the folder"
-            )));
-        }
-        if !self.may_leave && !is_loopback(address) {
-            return Err(Error::Source(format!(
-                "`{address}` is not on this machine and the job is local only; let it leave the machine (--allow-cloud), or \
-                 clone it and name the folder"
-            )));
-        }
-        Ok(())
+    /// A repository elsewhere.
+    pub(super) fn check_remote(&self, remote: &Remote) -> Result<(), Error> {
+        let refused = remote.may_clone(self.egress, &self.remotes);
+        refused.map_err(|refusal| Error::Source(format!("`{}` {refusal}", remote.address())))
     }
-}
-
-/// Of this machine, by its name in the address.
-fn is_loopback(address: &str) -> bool {
-    let host = address.split_once("://").map_or("", |(_, rest)| rest).split(['/', '?', '#']).next().unwrap_or_default();
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    let host = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -27,14 +27,10 @@ pub(super) struct Found {
 
 pub(super) fn find(repository: &Repository, access: &Access, without: &Path) -> Result<Found, Error> {
     let asked = &repository.path;
-    let given = Path::new(asked);
-    if !given.is_absolute() {
-        return Err(Error::Source(format!("the repository `{asked}` is not an absolute path")));
-    }
     let unusable =
         |what: &dyn std::fmt::Display| Error::Source(format!("the repository `{asked}` cannot be used: {what}"));
     // Also settles which folder is meant when the path leads through links.
-    let folder = given.canonicalize().map_err(|error| unusable(&error))?;
+    let folder = Path::new(asked).canonicalize().map_err(|error| unusable(&error))?;
     if !folder.is_dir() {
         return Err(unusable(&"it is not a folder"));
     }

@@ -10,9 +10,10 @@ use super::{
 };
 use crate::{
     helper::{Failure, From, Helper, Prepared, Reach, Remote, Restore, Restored, Task, Uncommitted, is_object_id},
-    sandbox::Place,
+    sandbox,
 };
 use domain::JobId;
+use protocol::Place;
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -101,7 +102,7 @@ impl Workspace {
         let readable = objects.iter().map(|repository| repository.join("objects")).collect();
         let commit = resumed_from.clone().unwrap_or(head);
         Self {
-            place: Place { tree: desk.tree(), scratch: desk.folder.join("scratch"), readable },
+            place: sandbox::Place { tree: desk.tree(), scratch: desk.folder.join("scratch"), readable },
             git: desk.git(),
             helper,
             cancel: prepare.cancel.clone(),
@@ -198,14 +199,19 @@ async fn fresh(prepare: &Prepare, helper: &Helper, notes: &mut Notes) -> Result<
     let owner = helper.sandbox().owner();
     let branch = branch_name(prepare.job, &prepare.task);
     let access = &prepare.access;
-    let (from, readable, identity, network) = match &prepare.repository {
+    let place = prepare.repository.as_ref().map(|repository| (repository, repository.place()));
+    let (from, readable, identity, network) = match place {
         None => (From::Nothing, Vec::new(), None, false),
-        Some(repository) if is_address(&repository.path) => {
-            access.check_address(&repository.path)?;
-            let remote = Remote { address: repository.path.clone(), reference: repository.reference.clone() };
-            (From::Remote(remote), network_files(), Some(repository.path.clone()), true)
+        Some((repository, Err(refusal))) => {
+            return Err(Error::Source(format!("the repository `{}` {refusal}", repository.path)));
         }
-        Some(repository) => {
+        Some((repository, Ok(Place::Remote(remote)))) => {
+            access.check_remote(&remote)?;
+            let address = remote.address().to_owned();
+            let remote = Remote { address: address.clone(), reference: repository.reference.clone() };
+            (From::Remote(remote), network_files(), Some(address), true)
+        }
+        Some((repository, Ok(Place::Folder(_)))) => {
             let found = local::find(repository, access, &prepare.folder)?;
             let identity = found.identity.map(|path| path.display().to_string());
             (From::Local(found.local), found.readable, identity, false)
@@ -269,11 +275,6 @@ fn lenders(record: &Record, own: &Path) -> Vec<PathBuf> {
 /// What a name lookup and a certificate check read.
 fn network_files() -> Vec<PathBuf> {
     ["/etc/resolv.conf", "/etc/gai.conf", "/etc/ssl", "/etc/pki"].map(PathBuf::from).to_vec()
-}
-
-/// Whether it names a repository somewhere else rather than a folder here.
-fn is_address(path: &str) -> bool {
-    path.contains("://")
 }
 
 /// The folder of this attempt, empty, and its lock.

@@ -243,10 +243,10 @@ async fn hostile_sources_end_with_words() {
         assert!(copied.success());
         let _ = fs::remove_file(copy.join(".git").join(name));
         pipe(&copy.join(".git").join(name));
-            let prepared = timeout(PATIENCE, Workspace::prepare(desk.ask(attempt, &copy, None))).await;
+        let prepared = timeout(PATIENCE, Workspace::prepare(desk.ask(attempt, &copy, None))).await;
         let error = prepared.expect(name).unwrap_err();
         assert!(error.is_callers() && error.to_string().contains("no regular file"), "{name}: {error}");
-        }
+    }
     // In the files, not in the repository: only the note about changes goes without.
     pipe(&desk.source().join(".gitignore"));
     pipe(&desk.source().join(".gitattributes"));

@@ -63,7 +63,9 @@ async fn a_missing_ref_is_named_with_what_there_is() {
     assert!(error.is_callers());
     let expected = format!("the ref `mian` names no commit in `{}`; its branches are main", desk.source().display());
     assert_eq!(error.to_string(), expected);
-    for (path, what) in [("relative/path", "not an absolute path"), ("/does/not/exist", "No such file")] {
+    for (path, what) in
+        [("relative/path", "neither an absolute path nor an address"), ("/does/not/exist", "No such file")]
+    {
         let error = Workspace::prepare(desk.ask(1, Path::new(path), None)).await.unwrap_err();
         assert!(error.is_callers() && error.to_string().contains(path) && error.to_string().contains(what), "{error}");
     }
