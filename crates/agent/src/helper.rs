@@ -39,17 +39,15 @@ pub(crate) use remove::Empty;
 pub(crate) use restore::{Restore, Restored};
 pub(crate) use scan::FILE_BYTES;
 pub(crate) use source::Uncommitted;
-pub(crate) use step::{Step, Stepped};
+pub(crate) use step::{Difference, Step, Stepped};
 pub(crate) use write::{Write, Written, check_path};
 
 use folder::{Folder, Kind};
-use git::Git;
 use serde::{Deserialize, Serialize};
 use std::{
     ffi::OsStr,
     io::{self, Write as _},
     os::unix::ffi::OsStrExt,
-    path::PathBuf,
 };
 
 /// One thing to do.
@@ -59,18 +57,10 @@ pub(crate) enum Task {
     Uncommitted(Uncommitted),
     Step(Step),
     Restore(Restore),
-    /// The patch, as bytes after the answer.
-    Difference {
-        git: PathBuf,
-        from: String,
-        to: String,
-    },
-    /// What the patch touches, as `git diff --numstat -z` prints it, after the answer.
-    Changed {
-        git: PathBuf,
-        from: String,
-        to: String,
-    },
+    /// As bytes after the answer.
+    Patch(Difference),
+    /// What a patch touches, as `git diff --numstat -z` prints it, after the answer.
+    Changed(Difference),
     Write(Write),
     Empty(Empty),
     Measure(Measure),
@@ -149,23 +139,18 @@ fn do_it(task: &Task) -> Done {
             git::configure(&task.git)?;
             plain(restore::restore(task)?)
         }
-        Task::Difference { git, from, to } => {
-            git::configure(git)?;
-            let more = ["--binary", "--full-index", "--src-prefix=a/", "--dst-prefix=b/"];
-            Ok(((), step::difference(&Git::at(git), from, to, &more).bytes()?)).map(unit)
+        Task::Patch(task) => {
+            git::configure(&task.git)?;
+            Ok((serde_json::Value::Null, task.patch()?))
         }
-        Task::Changed { git, from, to } => {
-            git::configure(git)?;
-            Ok(((), step::difference(&Git::at(git), from, to, &["--numstat", "-z"]).bytes()?)).map(unit)
+        Task::Changed(task) => {
+            git::configure(&task.git)?;
+            Ok((serde_json::Value::Null, task.names()?))
         }
         Task::Write(task) => plain(write::write(task)),
         Task::Empty(task) => plain(remove::empty(task)?),
         Task::Measure(task) => plain(measure::measure(task)),
     }
-}
-
-fn unit(((), bytes): ((), Vec<u8>)) -> (serde_json::Value, Vec<u8>) {
-    (serde_json::Value::Null, bytes)
 }
 
 /// `folder/name`, in bytes.

@@ -109,6 +109,7 @@ pub struct Workspace {
     head: String,
     files: Vec<String>,
     subfolder: PathBuf,
+    has_submodules: bool,
     reference: String,
     state: tokio::sync::Mutex<Step>,
     notes: Mutex<Notes>,

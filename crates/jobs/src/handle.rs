@@ -7,8 +7,8 @@ use crate::{
     live::{Delayed, Live, later},
     view,
 };
-use domain::{Clock, JobId, Timestamp};
-use protocol::{Actor, EventBody, Job};
+use domain::{Clock, JobId, JobState, Timestamp};
+use protocol::{Actor, EventBody, Job, WaitsFor};
 use std::{sync::Arc, time::Duration};
 use store::{JobHead, JobRow, NewEvent, Reader, Store, Transaction};
 use tokio::time::Instant;
@@ -51,7 +51,11 @@ impl Shared {
     }
 
     pub fn view(&self, row: JobRow) -> Result<Job, Error> {
-        view::job(row, self.store.epoch())
+        let mut job = view::job(row, self.store.epoch())?;
+        if job.state == JobState::Queued && self.live.is_deserted() {
+            job.waits_for = Some(WaitsFor::Agent);
+        }
+        Ok(job)
     }
 
     /// After a commit that put a job into the queue.

@@ -292,6 +292,11 @@ impl Live {
         self.wake();
     }
 
+    /// Nobody works and nobody waits for work.
+    pub fn is_deserted(&self) -> bool {
+        self.line.is_deserted() && self.state().held.is_empty()
+    }
+
     pub fn take_adopt(&self) -> bool {
         let now = Instant::now();
         self.state().adopt_at.take_if(|at| *at <= now).is_some()

@@ -13,6 +13,7 @@ pub(crate) fn job(row: JobRow, epoch: Epoch) -> Result<Job, Error> {
         state: row.state,
         reason: row.reason,
         message: row.message,
+        waits_for: None,
         principal: row.principal,
         attempt: row.attempt,
         cancel_requested: row.cancel_requested,

@@ -164,6 +164,9 @@ pub struct Job {
     /// What to tell a person about the state it is in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What a queued job waits for besides its turn. Only told of one job, not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<WaitsFor>,
     #[schema(value_type = uuid::Uuid)]
     pub principal: PrincipalId,
     pub spec: CreateJob,
@@ -189,6 +192,14 @@ pub struct Job {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub finished_at: Option<Timestamp>,
+}
+
+/// What keeps a queued job from being worked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitsFor {
+    /// No agent is connected to the backend.
+    Agent,
 }
 
 /// What a job hands back.

@@ -8,11 +8,17 @@ use crate::{
 use client::{Client, Connection, Error};
 use domain::{ApprovalId, Cursor, JobId};
 use futures_util::StreamExt;
-use protocol::{Event, ListApprovals};
+use protocol::{Event, ListApprovals, WaitsFor};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// A broken connection is mentioned only after this long; most are back before anybody would have noticed.
 const QUIET_GAP: Duration = Duration::from_secs(3);
+
+/// Between two looks at why a job is still in the queue.
+const QUEUE_LOOK: Duration = Duration::from_secs(2);
+/// Where nobody reads along, a job that no agent can take is left in the queue after this long.
+const DESERTED_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Where events go when they are not JSON, which is always data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +43,8 @@ pub enum Followed {
     /// The user has seen enough; the job goes on.
     Interrupted,
     WaitsFor(ApprovalId),
+    /// No agent is connected that could work on it; the job stays in the queue.
+    Deserted,
 }
 
 pub async fn follow(
@@ -51,6 +59,8 @@ pub async fn follow(
     let output = &context.output;
     let mut view = EventView::default();
     let mut after = after;
+    let (began, mut look_at) = (Instant::now(), Instant::now() + QUEUE_LOOK);
+    let (mut is_queued, mut said_deserted) = (false, false);
     loop {
         let mut stream = client.events(job, after);
         let mut connection = stream.connection();
@@ -64,6 +74,7 @@ pub async fn follow(
                 item = stream.next() => match item {
                     Some(Ok(event)) => {
                         show(output, stage, &mut view, &event)?;
+                        is_queued = matches!(event.event_type.as_str(), "job.created" | "job.requeued");
                         if event.event_type == "closed" {
                             return Ok(Followed::Closed(view.seen));
                         }
@@ -85,6 +96,18 @@ pub async fn follow(
                     output.say(format_args!("{FAINT}no connection to {}; trying again, nothing is lost{FAINT:#}", client.base_url()));
                 }
                 _ = connection.changed() => {}
+                () = tokio::time::sleep_until(look_at), if is_queued => {
+                look_at = Instant::now() + QUEUE_LOOK;
+                // A backend that does not answer is told of where its stream breaks.
+                if client.job(job).await.is_ok_and(|job| job.waits_for == Some(WaitsFor::Agent)) {
+                    if !std::mem::replace(&mut said_deserted, true) {
+                        output.say("no agent is connected to this mesh, so the job waits: `devmesh up` starts one with the backend, `devmesh agent` alone");
+                    }
+                    if on_approval == OnApproval::Leave && began.elapsed() > DESERTED_PATIENCE {
+                        return Ok(Followed::Deserted);
+                    }
+                }
+            }
                 () = signals.next() => return Ok(Followed::Interrupted),
             }
         };
@@ -145,6 +168,11 @@ pub async fn to_result(
             output.say(format_args!("detached; the job goes on"));
             output.next(format_args!("devmesh attach {job}"));
             Ok(Exit::Interrupted)
+        }
+        Followed::Deserted => {
+            output.say("the job stays in the queue, and is worked on once an agent is connected");
+            output.next(format_args!("devmesh attach {job}"));
+            Ok(Exit::Stopped)
         }
         Followed::WaitsFor(approval) => {
             output.say("the job waits for a decision");

@@ -36,7 +36,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let mut after = arguments.after.or(tail);
     if arguments.follow {
         return match follow(context, &client, job.id, after, Stage::Data, OnApproval::Wait, &mut signals).await? {
-            Followed::Closed(_) | Followed::WaitsFor(_) => Ok(Exit::Done),
+            Followed::Closed(_) | Followed::WaitsFor(_) | Followed::Deserted => Ok(Exit::Done),
             Followed::Interrupted => Ok(Exit::Interrupted),
         };
     }

@@ -185,7 +185,7 @@ async fn work(
             offer(context, arguments, &job, &others);
             Ok(Exit::of_job(&job))
         }
-        Followed::Interrupted | Followed::WaitsFor(_) => {
+        Followed::Interrupted | Followed::WaitsFor(_) | Followed::Deserted => {
             output.say("stopped; the job is kept and goes on when a mesh runs again");
             output.next(format_args!("devmesh up, then devmesh attach {}", job.id));
             Ok(Exit::Interrupted)

@@ -17,7 +17,7 @@ pub enum Exit {
     /// The token is missing, unknown or of too small a scope.
     Unauthorized = 4,
     NotFound = 5,
-    /// A person has to decide, said no, or a budget is used up.
+    /// A person has to decide, said no, or has to start an agent, or a budget is used up.
     Stopped = 6,
     TimedOut = 124,
     Interrupted = 130,

@@ -101,6 +101,9 @@ pub(crate) struct Prepared {
     pub objects: Vec<PathBuf>,
     /// It is a commit of a repository, not files that were copied.
     pub is_repository: bool,
+    /// Some of its files are those of submodules, each of which takes its own part of the patch.
+    #[serde(default)]
+    pub has_submodules: bool,
     pub notes: Vec<String>,
 }
 
@@ -211,8 +214,12 @@ fn commit(
     git.run(["read-tree", base]).done()?;
     let links = source::links(&git, base)?;
     if !links.is_empty() {
-        let mut filler = Filler { git: &git, store, checkout, notes: &mut notes };
+        let mut filler = Filler { git: &git, store, checkout, filled: Vec::new(), notes: &mut notes };
         filler.fill(&links, Path::new(""), 0)?;
+        let Filler { filled, .. } = filler;
+        if !filled.is_empty() {
+            notes.push(format!("submodules are in the workspace as plain files: {}", listed(&filled)));
+        }
     }
     let start = start_commit(&git)?;
     check_out(&git, &task.tree, &start)?;
@@ -243,6 +250,7 @@ fn commit(
         base_commit: base.to_owned(),
         objects,
         is_repository: true,
+        has_submodules: !links.is_empty(),
         notes,
         ..Prepared::default()
     })
@@ -308,6 +316,7 @@ fn step_of(task: &Prepare, from: &Path, step: &str, base: &str, objects: &[PathB
         base_commit: base.to_owned(),
         objects,
         is_repository,
+        has_submodules: !links.is_empty(),
         notes,
         ..Prepared::default()
     })
@@ -345,13 +354,18 @@ fn pointers(tree: &Path, small: &[Vec<u8>]) -> Option<String> {
     if found.is_empty() {
         return None;
     }
-    let names: Vec<_> = found.iter().take(SHOWN).map(|path| shown(path)).collect();
-    let more = if found.len() > SHOWN { ", …" } else { "" };
+    let names: Vec<_> = found.iter().map(|path| shown(path)).collect();
     Some(format!(
-        "{} files are pointers of Git LFS, and their content is not part of the workspace: {}{more}",
+        "{} files are pointers of Git LFS, and their content is not part of the workspace: {}",
         found.len(),
-        names.join(", ")
+        listed(&names)
     ))
+}
+
+/// The first of some names.
+fn listed(names: &[String]) -> String {
+    let more = if names.len() > SHOWN { ", …" } else { "" };
+    format!("{}{more}", names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", "))
 }
 
 /// Puts the files of submodules into the index where the commit only has a link to them.
@@ -360,6 +374,7 @@ struct Filler<'a> {
     store: &'a Git,
     /// The user's checked-out files, and the git directory that may hold the submodules' own.
     checkout: Option<(&'a Path, &'a Path)>,
+    filled: Vec<String>,
     notes: &'a mut Vec<String>,
 }
 
@@ -373,12 +388,13 @@ impl Filler<'_> {
         self.git.with_index(["update-index", "-z", "--force-remove", "--stdin"]).input(gone).done()?;
         for (path, commit) in links {
             let path = below.join(OsStr::from_bytes(path));
-            if let Err(error) = self.fill_one(&path, commit, depth) {
-                let name = shown(path.as_os_str().as_bytes());
-                self.notes.push(format!(
+            let name = shown(path.as_os_str().as_bytes());
+            match self.fill_one(&path, commit, depth) {
+                Ok(()) => self.filled.push(name),
+                Err(error) => self.notes.push(format!(
                     "the files of the submodule `{name}` are not part of the workspace: {}",
                     error.words()
-                ));
+                )),
             }
         }
         Ok(())

@@ -5,7 +5,7 @@
 use super::{
     Error,
     folder::{Folder, shown},
-    git::{Git, Run, zero_separated},
+    git::{Git, zero_separated},
     known::{Entry, Known, Mode},
     scan::{self, FILE_BYTES, Found},
 };
@@ -209,8 +209,30 @@ fn quoted(path: &[u8]) -> String {
     quoted
 }
 
-/// Everything between two commits, for `git apply`.
-pub(super) fn difference(git: &Git, from: &str, to: &str, more: &[&str]) -> Run {
-    let options = ["diff", "--no-color", "--no-ext-diff", "--no-textconv", "--find-renames"];
-    git.run(options.iter().chain(more).chain(&[from, to]))
+/// A comparison of two commits.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Difference {
+    pub git: PathBuf,
+    pub from: String,
+    pub to: String,
+    /// Whether a file that moved is told as one. Not where it could have moved between repositories.
+    pub renames: bool,
+}
+
+impl Difference {
+    /// Everything in it, for `git apply`.
+    pub(super) fn patch(&self) -> Result<Vec<u8>, Error> {
+        self.run(&["--binary", "--full-index", "--src-prefix=a/", "--dst-prefix=b/"])
+    }
+
+    /// What it touches.
+    pub(super) fn names(&self) -> Result<Vec<u8>, Error> {
+        self.run(&["--numstat", "-z"])
+    }
+
+    fn run(&self, more: &[&str]) -> Result<Vec<u8>, Error> {
+        let renames = if self.renames { "--find-renames" } else { "--no-renames" };
+        let options = ["diff", "--no-color", "--no-ext-diff", "--no-textconv", renames];
+        Git::at(&self.git).run(options.iter().chain(more).chain(&[self.from.as_str(), self.to.as_str()])).bytes()
+    }
 }

@@ -95,7 +95,8 @@ impl Workspace {
         mut notes: Notes,
     ) -> Self {
         let Record { prepared, branch, .. } = record;
-        let Prepared { start, head, base_commit, files, subfolder, objects, notes: found, .. } = prepared;
+        let Prepared { start, head, base_commit, files, subfolder, objects, has_submodules, notes: found, .. } =
+            prepared;
         if resumed_from.is_none() {
             found.into_iter().for_each(|note| notes.add(note));
         }
@@ -113,6 +114,7 @@ impl Workspace {
             head: commit.clone(),
             files,
             subfolder: subfolder.into(),
+            has_submodules,
             reference: reference(prepare.attempt),
             state: tokio::sync::Mutex::new(super::Step { commit, written: BTreeSet::new() }),
             notes: Mutex::new(notes),

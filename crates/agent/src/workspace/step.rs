@@ -1,7 +1,7 @@
 //! Step commits, the way back to one, and what all of them add up to.
 
 use super::{Error, Ignored, PATCH_BYTES, STEP_TAKES, Workspace, patch};
-use crate::helper::{Failure, Reach, Restore, Restored, Step, Stepped, Task, Write, Written};
+use crate::helper::{Difference, Failure, Reach, Restore, Restored, Step, Stepped, Task, Write, Written};
 use std::{path::PathBuf, time::Duration};
 use tokio_util::sync::CancellationToken;
 
@@ -80,8 +80,7 @@ impl Workspace {
 
     /// The same with another limit in bytes.
     pub async fn patch_of(&self, limit: u64) -> Result<Vec<u8>, Error> {
-        let to = self.state.lock().await.commit.clone();
-        let task = Task::Difference { git: self.git.clone(), from: self.start.clone(), to };
+        let task = Task::Patch(self.difference().await);
         let bytes = usize::try_from(limit).unwrap_or(usize::MAX);
         match self.helped::<()>(&task, Reach { payload_bytes: bytes, ..self.reach() }).await {
             Err(Failure::TooLong { .. }) => Err(Error::PatchTooLarge { limit }),
@@ -91,11 +90,15 @@ impl Workspace {
 
     /// What [`Workspace::patch`] touches, by name.
     pub async fn changed_files(&self) -> Result<Vec<patch::ChangedFile>, Error> {
-        let to = self.state.lock().await.commit.clone();
-        let task = Task::Changed { git: self.git.clone(), from: self.start.clone(), to };
+        let task = Task::Changed(self.difference().await);
         let bytes = usize::try_from(PATCH_BYTES).unwrap_or(usize::MAX);
         let (_, listed) = self.ask::<()>(&task, Reach { payload_bytes: bytes, ..self.reach() }).await?;
         Ok(patch::parse(&listed))
+    }
+
+    async fn difference(&self) -> Difference {
+        let to = self.state.lock().await.commit.clone();
+        Difference { git: self.git.clone(), from: self.start.clone(), to, renames: !self.has_submodules }
     }
 
     /// The agent's repository and what it borrows from.

@@ -38,10 +38,21 @@ pub(crate) enum Patience {
     Waits,
 }
 
-#[derive(Default)]
 pub(crate) struct Line {
     state: Mutex<State>,
+    began: Instant,
 }
+
+impl Default for Line {
+    fn default() -> Self {
+        Self { state: Mutex::default(), began: Instant::now() }
+    }
+}
+
+/// After a start the first worker may take this long: agents start beside the backend, or come back by themselves.
+const FIRST_WORKER: Duration = Duration::from_secs(5);
+/// A worker asks again at once, and after a job; one that has not for this long is not there.
+const ABSENT: Duration = Duration::from_secs(10);
 
 /// A worker that stopped waiting this long ago is expected back.
 const NEAR: Duration = Duration::from_secs(3);
@@ -63,6 +74,8 @@ struct State {
     kept: HashMap<JobId, Kept>,
     /// Attempts whose worker left before it was told. No more than there were waiters.
     untaken: Vec<Fence>,
+    /// When a worker last came into the line.
+    last_joined: Option<Instant>,
 }
 
 impl Line {
@@ -80,7 +93,18 @@ impl Line {
             return Err(Error::TooManyWaiters { limit: most });
         }
         state.waiters.push_back(waiter);
+        state.last_joined = Some(Instant::now());
         Ok(())
+    }
+
+    /// Whether nobody waits, and nobody has for so long that nobody is expected.
+    pub fn is_deserted(&self) -> bool {
+        let state = self.state();
+        let quiet = match state.last_joined {
+            Some(at) => at.elapsed() > ABSENT,
+            None => self.began.elapsed() > FIRST_WORKER,
+        };
+        quiet && state.waiters.iter().all(|waiter| waiter.reply.is_closed())
     }
 
     /// A worker of this principal was just here.
