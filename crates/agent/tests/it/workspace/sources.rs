@@ -108,6 +108,20 @@ async fn a_repository_of_another_user_works() {
     assert_eq!(workspace.files(), 2);
 }
 
+/// As a strict umask leaves them: what git asks before it opens anything has to come out right, too.
+#[tokio::test]
+async fn a_repository_closed_to_others_works() {
+    for closed in [".git/objects", ".git", ""] {
+        let desk = Desk::with_repository().await;
+        desk.write("a.txt", "changed\n");
+        fs::set_permissions(desk.source().join(closed), fs::Permissions::from_mode(0o700)).unwrap();
+        let workspace = desk.prepare(None).await.unwrap();
+        assert_eq!(workspace.files(), 2, "{closed}");
+        let notes = workspace.take_notes();
+        assert!(matches!(&notes[..], [note] if note.starts_with("1 uncommitted change")), "{closed}: {notes:?}");
+    }
+}
+
 #[tokio::test]
 async fn uncommitted_changes_are_left_and_told() {
     let desk = Desk::with_repository().await;
