@@ -220,6 +220,13 @@ pub enum Error {
     /// [`Options::require`] asks for more than there is here.
     #[error("{0}")]
     Required(String),
+    /// Commands run as another user, without a private root folder that would show them the workspaces elsewhere.
+    #[error(
+        "commands run as user {user} on this machine, which cannot pass through {} (mode {mode:o}) to workspaces in {}; \
+         choose a folder it can reach with `agents.workspaces`",
+        closed.display(), workspaces.display()
+    )]
+    Unreachable { user: u32, closed: PathBuf, mode: u32, workspaces: PathBuf },
     /// The command was not run: a protection could not be put in place.
     #[error("the sandbox could not be set up, so the command was not run: {message}")]
     Setup { message: String },

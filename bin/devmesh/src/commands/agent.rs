@@ -7,7 +7,7 @@ use crate::{
     wiring::{Signals, folders, start_logging},
 };
 use client::Client;
-use std::time::Duration;
+use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 #[derive(Debug, clap::Args)]
@@ -39,8 +39,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let Access { url, token } = context.access()?;
     let client = Client::new(client::Options::new(&url, token))?;
     let name = settings.agents.name.clone().unwrap_or_else(default_name);
-    let options = options(settings, client, &name);
-    let agent = agent::Agent::start(options).await.map_err(failure)?;
+    let agent = start(settings, &client, &name).await.map_err(failure)?;
     for protection in agent.protections().iter().filter(|protection| !protection.active) {
         tracing::warn!(protection = protection.name, "not in force here: {}", protection.detail);
     }
@@ -62,9 +61,30 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     }
 }
 
-fn options(settings: &Settings, client: Client, name: &str) -> agent::Options {
+/// Where nobody chose a folder and commands cannot reach the one in the data folder, it works in another.
+async fn start(settings: &Settings, client: &Client, name: &str) -> Result<agent::Agent, agent::Error> {
+    let begun = agent::Agent::start(options(settings, &settings.agents.workspaces, client, name)).await;
+    let (error, workspaces) = match begun {
+        Err(agent::Error::Sandbox(error)) => match folders::workspaces_elsewhere(settings, &error) {
+            Some(workspaces) => (error, workspaces),
+            None => return Err(error.into()),
+        },
+        begun => return begun,
+    };
+    // Others may pass through to what they own further down, and see nothing on the way.
+    let pass_through = std::fs::Permissions::from_mode(0o711);
+    let made = std::fs::create_dir_all(&workspaces).and_then(|()| std::fs::set_permissions(&workspaces, pass_through));
+    if made.is_err() {
+        return Err(error.into());
+    }
+    let agent = agent::Agent::start(options(settings, &workspaces, client, name)).await?;
+    tracing::warn!("workspaces are in {}: {error}", workspaces.display());
+    Ok(agent)
+}
+
+fn options(settings: &Settings, workspaces: &Path, client: &Client, name: &str) -> agent::Options {
     let agents = &settings.agents;
-    let mut sandbox = agent::sandbox::Options::new(agents.workspaces.clone(), Environment::inherited());
+    let mut sandbox = agent::sandbox::Options::new(workspaces.to_owned(), Environment::inherited());
     sandbox.require.clone_from(&agents.require);
     if let Some(memory_bytes) = agents.memory_bytes {
         sandbox.limits.memory_bytes = memory_bytes;
@@ -80,7 +100,7 @@ fn options(settings: &Settings, client: Client, name: &str) -> agent::Options {
         access,
         workspaces_bytes: agents.workspaces_bytes,
         disk: agent::disk::Bounds { reserve_bytes: agents.reserve_bytes, job_bytes: agents.job_disk_bytes },
-        ..agent::Options::new(client, name, sandbox)
+        ..agent::Options::new(client.clone(), name, sandbox)
     }
 }
 

@@ -75,7 +75,7 @@ pub static KEYS: &[Key] = &[
     key("agents.remotes", Kind::List, Preset::List(&[]),
         "Beginnings of the addresses that jobs may clone from, such as https://github.com/."),
     key("agents.require", Kind::List, Preset::List(&[]),
-        "Protections that must be in force for an agent to work, such as landlock, seccomp, network, files or processes."),
+        "Protections that must be in force for an agent to work, such as landlock, seccomp, sockets, network or processes."),
     key("agents.workspaces_bytes", Kind::Integer { min: 1 << 20, max: 1 << 50 }, Preset::Integer(20 << 30),
         "What kept working copies may take of the disk together.").unit(Unit::Bytes),
     key("agents.job_disk_bytes", Kind::Integer { min: 1 << 20, max: 1 << 50 }, Preset::Integer(20 << 30),

@@ -6,6 +6,7 @@ use super::{
     git::{Git, is_object_id, zero_separated},
     prepare::Local,
 };
+use nix::unistd::{AccessFlags, access};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeSet,
@@ -52,6 +53,14 @@ pub(super) fn find(local: &Local) -> Result<Found, Error> {
     let git = Git::at(git_folder);
     let looked = git.run(["rev-parse", "--show-object-format"]).ran()?;
     if !looked.status.success() {
+        // As git asks: with the rights of the user alone, where this helper may not have others count.
+        if access(git_folder, AccessFlags::X_OK).is_err() {
+            let (folder, user) = (git_folder.display(), nix::unistd::getuid());
+            return Err(unusable(&format!(
+                "{folder} is closed to user {user}, as whom the agent looks at it here. Open it to that user, or give the \
+                 agent the right to read it all the same, which takes CAP_SETPCAP and CAP_DAC_OVERRIDE"
+            )));
+        }
         return Err(unusable(&format!("git says: {}", looked.stderr)));
     }
     let object_format = String::from_utf8_lossy(&looked.stdout).trim_end().to_owned();

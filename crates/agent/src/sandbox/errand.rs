@@ -6,7 +6,7 @@
 
 use super::{
     Ending, Error, Limits, Owner, Sandbox, platform,
-    policy::{Files, Policy, Program},
+    policy::{Files, Namespaces, Policy, Program},
     run,
 };
 use protocol::OutputStream;
@@ -92,6 +92,11 @@ impl Sandbox {
 
     fn errand_policy(&self, errand: &Errand) -> Result<Policy, Error> {
         let mut layers = self.layers;
+        let reads_all = errand.reads_all && layers.identity;
+        // In a user namespace the right to read what belongs to others is worth nothing. Landlock bounds it as well.
+        if reads_all && layers.namespaces == Namespaces::Unprivileged && layers.landlock {
+            layers = layers.without_namespaces();
+        }
         layers.network &= !errand.network;
         let texts = |paths: &[PathBuf]| paths.iter().map(|path| run::text(path)).collect::<Result<Vec<_>, _>>();
         let readable = texts(&errand.readable)?;
@@ -111,11 +116,7 @@ impl Sandbox {
             other_processes: self.other_processes(layers),
             control_group: self.control_group(layers)?,
             identity: Owner::NOBODY,
-            program: Program::Helper {
-                task: errand.task.clone(),
-                reads_all: errand.reads_all && layers.identity,
-                network: errand.network,
-            },
+            program: Program::Helper { task: errand.task.clone(), reads_all, network: errand.network },
             folder: "/".to_owned(),
             timeout_ms: u64::try_from(errand.timeout.as_millis()).unwrap_or(u64::MAX),
             environment: Vec::new(),

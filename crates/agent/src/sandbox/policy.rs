@@ -123,6 +123,18 @@ impl Layers {
         const ABSTRACT: u32 = 6;
         (self.files || landlock >= PATHS) && (self.network || landlock >= ABSTRACT)
     }
+
+    pub fn without_namespaces(self) -> Self {
+        Self {
+            namespaces: Namespaces::None,
+            processes: false,
+            files: false,
+            network: false,
+            ipc: false,
+            accounting: false,
+            ..self
+        }
+    }
 }
 
 /// One thing that can fail to be put in place.

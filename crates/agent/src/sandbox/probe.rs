@@ -9,7 +9,7 @@ use protocol::Protection;
 use std::{
     collections::BTreeMap,
     fs, io,
-    os::unix::net::UnixListener,
+    os::unix::{fs::MetadataExt, net::UnixListener},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -69,7 +69,7 @@ impl Sandbox {
         }
         let mut missing = Missing::new();
         if !options.namespaces {
-            layers = without_namespaces(layers);
+            layers = layers.without_namespaces();
             missing.push((Layer::Namespaces, "namespaces are switched off in the configuration".to_owned()));
         }
         let mut control_groups = None;
@@ -113,7 +113,9 @@ impl Sandbox {
                     return Err(Error::Setup { message });
                 }
                 Err(failure) => {
-                    let Some(layer) = failure.layer else { return Err(Error::Setup { message: failure.message }) };
+                    let Some(layer) = failure.layer else {
+                        return Err(sandbox.unreachable().unwrap_or(Error::Setup { message: failure.message }));
+                    };
                     let Some(fewer) = without(sandbox.layers, layer) else {
                         return Err(Error::Setup { message: failure.message });
                     };
@@ -123,6 +125,20 @@ impl Sandbox {
             }
         }
         Err(Error::Setup { message: "no combination of protections worked".to_owned() })
+    }
+}
+
+impl Sandbox {
+    /// What keeps the user of commands from the workspaces, if that is it.
+    fn unreachable(&self) -> Option<Error> {
+        let owner = self.owner().filter(|_| !self.layers.files)?;
+        let workspaces = self.options.workspaces.canonicalize().ok()?;
+        let (closed, mode) = workspaces.ancestors().find_map(|folder| {
+            let metadata = fs::metadata(folder).ok()?;
+            let is_closed = metadata.uid() != owner.user && metadata.mode() & 0o001 == 0;
+            is_closed.then(|| (folder.to_owned(), metadata.mode() & 0o777))
+        })?;
+        Some(Error::Unreachable { user: owner.user, closed, mode, workspaces })
     }
 }
 
@@ -139,7 +155,7 @@ fn without(layers: Layers, layer: Layer) -> Option<Layers> {
             fewer.accounting = false;
             fewer.namespaces = Namespaces::Unprivileged;
             if layers.namespaces != Namespaces::Privileged {
-                fewer = without_namespaces(fewer);
+                fewer = fewer.without_namespaces();
             }
         }
         // A /proc of one's own needs processes of one's own.
@@ -155,18 +171,6 @@ fn without(layers: Layers, layer: Layer) -> Option<Layers> {
         Layer::Limits => {}
     }
     (fewer != layers).then_some(fewer)
-}
-
-fn without_namespaces(layers: Layers) -> Layers {
-    Layers {
-        namespaces: Namespaces::None,
-        processes: false,
-        files: false,
-        network: false,
-        ipc: false,
-        accounting: false,
-        ..layers
-    }
 }
 
 fn describe(sandbox: &Sandbox, landlock: u32, missing: &Missing) -> Vec<Protection> {

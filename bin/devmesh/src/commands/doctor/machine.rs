@@ -1,7 +1,7 @@
 //! Processor, programs, and what can hold tool calls back.
 
 use super::Finding;
-use crate::{config::Environment, context::Context};
+use crate::{config::Environment, context::Context, wiring::folders};
 use std::{process::Stdio, time::Duration};
 use tokio::{process::Command, time::timeout};
 
@@ -47,8 +47,18 @@ pub async fn sandbox(context: &Context) -> Vec<Finding> {
         }
     };
     let options = agent::sandbox::Options::new(folder.path().to_owned(), Environment::inherited());
-    let probed = agent::sandbox::Sandbox::probe(options).await;
-    match probed {
+    let mut findings = Vec::new();
+    let mut probed = agent::sandbox::Sandbox::probe(options.clone()).await;
+    if let Err(error) = &probed
+        && let Some(elsewhere) = folders::workspaces_elsewhere(&context.config.settings, error)
+        && let Ok(folder) = tempfile::tempdir()
+    {
+        let evidence = format!("workspaces go to {}: {error}", elsewhere.display());
+        findings.push(Finding::good("workspaces", evidence));
+        let options = agent::sandbox::Options { workspaces: folder.path().to_owned(), ..options };
+        probed = agent::sandbox::Sandbox::probe(options).await;
+    }
+    findings.extend(match probed {
         Ok(sandbox) => sandbox
             .protections()
             .iter()
@@ -64,9 +74,13 @@ pub async fn sandbox(context: &Context) -> Vec<Finding> {
                     )
                 }
             })
-            .collect(),
+            .collect::<Vec<_>>(),
+        Err(error @ agent::sandbox::Error::Unreachable { .. }) => {
+            vec![Finding::bad("sandbox", error.to_string(), "choose one with --set agents.workspaces=FOLDER")]
+        }
         Err(error) => vec![Finding::bad("sandbox", error.to_string(), "run agents on another machine")],
-    }
+    });
+    findings
 }
 
 fn known(name: &str) -> &'static str {

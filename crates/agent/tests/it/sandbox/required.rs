@@ -29,6 +29,25 @@ async fn what_is_required_and_missing_is_named_with_the_reason() {
     assert!(!message.contains("environment ("), "{message}");
 }
 
+/// As in a data folder of root's that nobody else may enter, in a container that refuses namespaces.
+#[tokio::test]
+async fn workspaces_that_commands_cannot_reach_are_named_with_what_keeps_them() {
+    use std::os::unix::fs::PermissionsExt;
+    if !nix::unistd::geteuid().is_root() {
+        return super::skipped("commands run as the agent's own user");
+    }
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let closed = folder.path().join("closed");
+    std::fs::create_dir(&closed).unwrap();
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let mut options = Options::new(closed.join("agent"), Vec::new());
+    options.namespaces = false;
+    let error = Sandbox::probe(options).await.unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error}");
+    let expected = format!("cannot pass through {} (mode 700) to workspaces in", closed.display());
+    assert!(error.to_string().contains(&expected), "{error}");
+}
+
 #[tokio::test]
 async fn an_unknown_name_is_refused_with_the_known_ones() {
     let error = probe(|options| options.require = vec!["landlok".to_owned()]).await.unwrap_err();
