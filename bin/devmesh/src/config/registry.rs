@@ -69,7 +69,7 @@ pub static KEYS: &[Key] = &[
     key("agents.name", Kind::Text, Preset::Derived("the host's name and the process number"),
         "Name of an agent as people see it in a job's log."),
     key("agents.workspaces", Kind::Path, Preset::Derived("the folder `agent` in the data folder"),
-        "Folder for the agents' working copies. All agents of one machine share one."),
+        "Folder for the agents' working copies. All agents of one machine share one. Where that is the default and commands cannot reach it, /var/lib/devmesh-workspaces."),
     key("agents.roots", Kind::List, Preset::List(&[]),
         "Folders that jobs of tokens other than the owner's may be about, as absolute paths."),
     key("agents.remotes", Kind::List, Preset::List(&[]),
