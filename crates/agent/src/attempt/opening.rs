@@ -111,6 +111,7 @@ async fn prepare(
         task: lease.spec.task.clone(),
         repository: lease.spec.repository.clone(),
         access: workspace::Access { folders: lease.folders, egress: lease.spec.egress, ..options.access.clone() },
+        disk: options.disk,
         resume,
         cancel: stop.requested().clone(),
     };

@@ -65,6 +65,11 @@ pub(super) fn configure(folder: &Path) -> Result<(), Error> {
         text.push_str(&format!("[{section}]\n\t{name} = \"{value}\"\n"));
     }
     let file = folder.join("agent.config");
+    // On a full disk what is there has to do, and does.
+    if std::fs::read(&file).is_ok_and(|known| known == text.as_bytes()) {
+        let _ = FILE.set(file);
+        return Ok(());
+    }
     std::fs::write(&file, text).map_err(Error::doing("writing git's configuration"))?;
     // A second task of one process would write the same.
     let _ = FILE.set(file);

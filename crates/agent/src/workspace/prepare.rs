@@ -9,6 +9,7 @@ use super::{
     tidy,
 };
 use crate::{
+    disk,
     helper::{Failure, From, Helper, Prepared, Reach, Remote, Restore, Restored, Task, Uncommitted, is_object_id},
     sandbox,
 };
@@ -143,7 +144,9 @@ async fn taken_over(
     let Some(lock) = lock::lock(&folder.join("lock"), LETTING_GO).await? else { return Ok(None) };
     let desk = Desk { folder, lock };
     let Some(record) = record::load(&desk.folder) else { return Ok(None) };
-    let task = Restore { git: desk.git(), tree: desk.tree(), commit: resume.commit.clone(), ignored_too: false };
+    // A command may have filled the disk just before the attempt ended.
+    let has_room = disk::check(&desk.tree(), prepare.disk).is_ok();
+    let task = Restore { git: desk.git(), tree: desk.tree(), commit: resume.commit.clone(), ignored_too: !has_room };
     let reach = Reach::new([desk.git(), desk.tree()], PREPARING_TAKES);
     let reach = Reach { readable: lenders(&record, &desk.git()), ..reach };
     let (Restored { files }, _) = helper.ask(&Task::Restore(task), reach, prepare.cancel.clone()).await?;
