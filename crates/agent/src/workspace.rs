@@ -34,7 +34,7 @@ mod record;
 mod step;
 mod tidy;
 
-pub use access::Access;
+pub use access::{Access, Ssh};
 pub use patch::ChangedFile;
 pub use tidy::{Tidied, jobs};
 

@@ -74,6 +74,7 @@ fn options(settings: &Settings, client: Client, name: &str) -> agent::Options {
         private: folders::private(settings),
         homes: folders::homes(),
         remotes: agents.remotes.clone(),
+        ssh: agents.ssh.clone().map(|(key, known_hosts)| agent::workspace::Ssh { key, known_hosts }),
         ..agent::workspace::Access::default()
     };
     agent::Options {

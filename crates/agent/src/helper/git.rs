@@ -3,6 +3,7 @@
 //! something.
 
 use super::Error;
+use crate::workspace::Ssh;
 use std::{
     ffi::{OsStr, OsString},
     io::{self, Read, Write},
@@ -76,12 +77,24 @@ pub(super) fn configure(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Which transports git may use.
+/// How git reaches another repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Transport {
+pub(super) enum Transport<'a> {
     Local,
-    /// The scheme of a remote address.
-    Remote,
+    /// By an address, with what `ssh://` needs.
+    Remote(Option<&'a Ssh>),
+}
+
+/// Ssh with one key for known hosts, which asks nobody anything and starts nothing else.
+fn ssh_command(ssh: &Ssh) -> OsString {
+    let mut command = OsString::from("ssh -F none -o BatchMode=yes -o IdentitiesOnly=yes -o IdentityAgent=none");
+    command.push(" -o StrictHostKeyChecking=yes -o UpdateHostKeys=no -o GlobalKnownHostsFile=/dev/null");
+    for (option, path) in [("UserKnownHostsFile", &ssh.known_hosts), ("IdentityFile", &ssh.key)] {
+        // For the shell that git hands it to, and within that for ssh's own reading of options.
+        let path = path.to_string_lossy().replace('\'', "'\\''").replace('"', "\\\"");
+        command.push(format!(" -o '{option}=\"{path}\"'"));
+    }
+    command
 }
 
 /// One repository.
@@ -193,14 +206,15 @@ impl Run {
         self
     }
 
-    pub fn transport(self, transport: Transport) -> Self {
-        self.environment(
-            "GIT_ALLOW_PROTOCOL",
-            match transport {
-                Transport::Local => "file",
-                Transport::Remote => "https:http:ssh",
-            },
-        )
+    pub fn transport(self, transport: Transport<'_>) -> Self {
+        match transport {
+            Transport::Local => self.environment("GIT_ALLOW_PROTOCOL", "file"),
+            Transport::Remote(None) => self.environment("GIT_ALLOW_PROTOCOL", "https:http"),
+            Transport::Remote(Some(ssh)) => {
+                let run = self.environment("GIT_ALLOW_PROTOCOL", "https:http:ssh");
+                run.environment("GIT_SSH_COMMAND", ssh_command(ssh))
+            }
+        }
     }
 
     /// What it printed, as bytes. Anything but success is an error.

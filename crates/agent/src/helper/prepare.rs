@@ -15,6 +15,7 @@ use super::{
     known::{Known, Mode},
     scan, source, step, tools_repository,
 };
+use crate::workspace::Ssh;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeSet,
@@ -83,6 +84,8 @@ pub(crate) struct Local {
 pub(crate) struct Remote {
     pub address: String,
     pub reference: Option<String>,
+    /// For `ssh://`.
+    pub ssh: Option<Ssh>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -163,10 +166,12 @@ fn cloned(task: &Prepare, remote: &Remote) -> Result<(Git, String), Error> {
     source::check_reference(reference)?;
     const FETCHED: &str = "refs/devmesh/remote";
     let wanted = format!("+{reference}:{FETCHED}");
-    fetch(&store, None, OsStr::new(&remote.address), &wanted, Transport::Remote).map_err(|error| match error {
-        Error::Failed(why) => Error::Refused(format!("`{}` cannot be cloned: {why}", remote.address)),
-        refused @ Error::Refused(_) => refused,
-    })?;
+    fetch(&store, None, OsStr::new(&remote.address), &wanted, Transport::Remote(remote.ssh.as_ref())).map_err(
+        |error| match error {
+            Error::Failed(why) => Error::Refused(format!("`{}` cannot be cloned: {why}", remote.address)),
+            refused @ Error::Refused(_) => refused,
+        },
+    )?;
     let commit = store.run(["rev-parse", "--verify", &format!("{FETCHED}^{{commit}}")]).line()?;
     store.run(["update-ref", &format!("refs/devmesh/base/{commit}"), &commit]).done()?;
     Ok((store, commit))
@@ -181,7 +186,7 @@ fn store(task: &Prepare, object_format: &str) -> Result<Git, Error> {
     }
 }
 
-fn fetch(store: &Git, depth: Option<&str>, from: &OsStr, wanted: &str, transport: Transport) -> Result<(), Error> {
+fn fetch(store: &Git, depth: Option<&str>, from: &OsStr, wanted: &str, transport: Transport<'_>) -> Result<(), Error> {
     let fixed = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--update-shallow"];
     let fixed = fixed.into_iter().chain(depth).chain(["--"]).map(OsStr::new);
     store.run(fixed.chain([from, wanted.as_ref()])).transport(transport).done()

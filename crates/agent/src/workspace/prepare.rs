@@ -213,8 +213,12 @@ async fn fresh(prepare: &Prepare, helper: &Helper, notes: &mut Notes) -> Result<
         Some((repository, Ok(Place::Remote(remote)))) => {
             access.check_remote(&remote)?;
             let address = remote.address().to_owned();
-            let remote = Remote { address: address.clone(), reference: repository.reference.clone() };
-            (From::Remote(remote), network_files(), Some(address), true)
+            let ssh = access.ssh.clone().filter(|_| address.starts_with("ssh://"));
+            let readable = network_files().into_iter();
+            let readable =
+                readable.chain(ssh.iter().flat_map(|ssh| [ssh.key.clone(), ssh.known_hosts.clone()])).collect();
+            let remote = Remote { address: address.clone(), reference: repository.reference.clone(), ssh };
+            (From::Remote(remote), readable, Some(address), true)
         }
         Some((repository, Ok(Place::Folder(_)))) => {
             let found = local::find(repository, access, &prepare.folder)?;
@@ -242,7 +246,7 @@ async fn fresh(prepare: &Prepare, helper: &Helper, notes: &mut Notes) -> Result<
     let writable = [desk.git(), desk.tree()].into_iter().chain(task.store.clone());
     let reach = Reach {
         readable: readable.clone(),
-        reads_all: prepare.repository.is_some() && !network,
+        reads_all: prepare.repository.is_some(),
         network,
         ..Reach::new(writable, PREPARING_TAKES)
     };
