@@ -38,6 +38,9 @@ const CONFIGURATION: &[(&str, &str)] = &[
     ("core.protectNTFS", "false"),
     ("core.fsync", "committed,reference,index"),
     ("core.fsyncMethod", "batch"),
+    // Objects stay on this machine: time is dearer than room. What is packed already keeps its form.
+    ("pack.window", "0"),
+    ("pack.compression", "1"),
     ("credential.helper", ""),
     ("gc.auto", "0"),
     ("maintenance.auto", "false"),
