@@ -65,25 +65,29 @@ async fn what_a_command_leaves_stops_neither_its_job_nor_the_next() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_command_that_fills_the_disk_is_stopped_and_the_job_goes_on() {
-    let Some(disk) = SmallDisk::mount(96 << 10) else { return };
-    let mesh = Mesh::start(Script::by_conversation([
-        run("mkdir -p node_modules && echo kept > node_modules/kept && cat /dev/zero > full; sleep 60"),
-        run("cat node_modules/kept; ls; echo work > work.txt"),
-        finish("Done."),
-    ]))
-    .await;
+/// A job whose first command fills a small disk, and what its two commands came to. `None` where there is no such disk.
+async fn filled(fill: &str, then: &str) -> Option<(Mesh, Job, Vec<EventBody>)> {
+    let disk = SmallDisk::mount(96 << 10)?;
+    let mesh = Mesh::start(Script::by_conversation([run(fill), run(then), finish("Done.")])).await;
     let repository = sample_repository();
     let folder = disk.path().join("workspaces");
     let _agent = mesh.agent_of(|options| options.sandbox.workspaces = folder).await;
     let job = done(&mesh, &repository, "Fill the disk.").await;
     assert_eq!(touched(&mesh.patch(&job).await), ["work.txt"]);
+    assert_eq!(mesh.outcomes(job.id).await[0].1, ToolOutcome::Failed);
     let bodies = mesh.bodies(job.id).await;
+    Some((mesh, job, bodies))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_fills_the_disk_is_stopped_and_the_job_goes_on() {
+    let fill = "mkdir -p node_modules && echo kept > node_modules/kept && cat /dev/zero > full; sleep 60";
+    let Some((mesh, job, bodies)) = filled(fill, "cat node_modules/kept; ls; echo work > work.txt").await else {
+        return;
+    };
     let outputs = outputs(&bodies);
     assert!(outputs[0].contains("[stopped: the disk has") && outputs[0].contains("put back"), "{outputs:?}");
     assert!(outputs[1].starts_with("kept\n") && !outputs[1].contains("full"), "{outputs:?}");
-    assert_eq!(mesh.outcomes(job.id).await[0].1, ToolOutcome::Failed);
     let notes = mesh.notes(job.id).await;
     assert!(notes.iter().any(|note| note.starts_with("the command was stopped: the disk has")), "{notes:?}");
 }
@@ -91,19 +95,8 @@ async fn a_command_that_fills_the_disk_is_stopped_and_the_job_goes_on() {
 /// Under a name that is in no step: then all that is in none has to go.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_full_of_what_is_ignored_is_emptied_too() {
-    let Some(disk) = SmallDisk::mount(96 << 10) else { return };
-    let mesh = Mesh::start(Script::by_conversation([
-        run("mkdir -p node_modules __pycache__ && echo x > node_modules/x && cat /dev/zero > __pycache__/full"),
-        run("ls; echo work > work.txt"),
-        finish("Done."),
-    ]))
-    .await;
-    let repository = sample_repository();
-    let folder = disk.path().join("workspaces");
-    let _agent = mesh.agent_of(|options| options.sandbox.workspaces = folder).await;
-    let job = done(&mesh, &repository, "Fill the disk.").await;
-    assert_eq!(touched(&mesh.patch(&job).await), ["work.txt"]);
-    let bodies = mesh.bodies(job.id).await;
+    let fill = "mkdir -p node_modules __pycache__ && echo x > node_modules/x && cat /dev/zero > __pycache__/full";
+    let Some((_, _, bodies)) = filled(fill, "ls; echo work > work.txt").await else { return };
     let outputs = outputs(&bodies);
     assert!(outputs[0].contains("packages and build outputs were removed"), "{outputs:?}");
     assert!(!outputs[1].contains("node_modules"), "{outputs:?}");
