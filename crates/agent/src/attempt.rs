@@ -50,6 +50,8 @@ pub(crate) struct Attempt {
     pub(crate) models: Vec<String>,
     /// Step commits so far, over all attempts that build on each other.
     pub(crate) step: u32,
+    /// What the model has to know of its workspace and was not told yet: goes with the next result.
+    pub(crate) untold: Vec<String>,
     /// The newest model call, so that a repeat of it gets another name.
     pub(crate) newest_call: Option<ModelCallId>,
 }

@@ -22,7 +22,13 @@ impl Attempt {
     pub(crate) async fn code(&mut self, first_turn: u32, past: Vec<Fact>) -> Result<Done, Halt> {
         self.profile.check_fits("the task", &self.spec.task)?;
         let files = context::summary(&self.workspace.files_at_base(), self.file_list_bytes());
-        let task = prompt::code_task(&self.spec.task, &files);
+        let task = match self.workspace.subfolder().as_os_str().is_empty() {
+            true => prompt::code_task(&self.spec.task, &files),
+            false => prompt::code_task(
+                &format!("{}\n\n{}", self.spec.task, prompt::in_folder(self.workspace.subfolder())),
+                &files,
+            ),
+        };
         let offered = Tool::offered(&self.spec.approvals);
         let mut conversation = Conversation::new(self.profile.dialect, offered, task, first_turn);
         conversation.replay(past);

@@ -9,7 +9,7 @@
 //! A pipe under a special name, a sparse giant, folders without end, a file that changes while it is read: each can at the
 //! worst end the helper, and the agent is told so.
 //!
-//! - `prepare` makes a tree: `source` looks at a repository, `copy` at a plain folder, `tools_repository` gives the tree a
+//! - `prepare` makes a tree: `source` looks at a repository, `submodules` at those in it, `copy` at a plain folder, and `tools_repository` gives the tree a
 //!   repository of its own.
 //! - `step` commits what changed, which `scan` finds with what is `known` and what is `ignored`; `restore` goes back.
 //! - `write`, `remove` and `measure` do what they say. All of them go through `folder`, and `git` only keeps objects.
@@ -27,6 +27,7 @@ mod restore;
 mod scan;
 mod source;
 mod step;
+mod submodules;
 mod tools_repository;
 mod write;
 

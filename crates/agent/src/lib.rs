@@ -7,8 +7,9 @@
 //! - `conversation` is the turns as a fold over the log, so that `rebuild` can put the next attempt where the last one died;
 //!   `prompt` holds every word a model is told, `envelope` reads the actions of models without tool calls, `stuck` notices
 //!   circles, `budget` counts.
-//! - `tool` does what the model asks for: [`sandbox`] runs its commands, [`workspace`] keeps and commits the files, `output`
-//!   makes what they print safe and short.
+//! - `tool` does what the model asks for: [`sandbox`] runs its commands, [`workspace`] keeps and commits the files, [`disk`]
+//!   sees that there is room, `output` makes what they print safe and short.
+//! - `helper` does all work on what commands left and on repositories of others: in the sandbox, where it can be killed.
 
 mod appender;
 mod ask;

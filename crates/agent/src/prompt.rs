@@ -19,6 +19,12 @@ pub(crate) enum Dialect {
     Text,
 }
 
+/// Where a job works that is about a part of a repository.
+pub(crate) fn in_folder(folder: &std::path::Path) -> String {
+    let folder = shown_path(&folder.display().to_string());
+    format!("You are in the folder {folder} of the repository: commands start there, and paths are relative to it.")
+}
+
 /// The rules of a `code` job.
 pub(crate) fn code_rules(dialect: Dialect, offered: &[Tool]) -> String {
     let mut rules = String::from(

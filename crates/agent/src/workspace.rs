@@ -34,11 +34,12 @@ mod record;
 mod step;
 mod tidy;
 
-pub use access::Access;
+pub use access::{Access, Ssh};
 pub use patch::ChangedFile;
 pub use tidy::{Tidied, jobs};
 
 use crate::{
+    disk::Bounds,
     helper::Helper,
     sandbox::{Place, Sandbox},
 };
@@ -78,6 +79,7 @@ pub struct Prepare {
     pub repository: Option<protocol::Repository>,
     /// What the job may be about.
     pub access: Access,
+    pub disk: Bounds,
     /// Go on from here if it is still there, else start over.
     pub resume: Option<Resume>,
     /// Ends whatever is being done for the workspace.

@@ -94,6 +94,7 @@ fn options(settings: &Settings, workspaces: &Path, client: &Client, name: &str) 
         private: folders::private(settings),
         homes: folders::homes(),
         remotes: agents.remotes.clone(),
+        ssh: agents.ssh.clone().map(|(key, known_hosts)| agent::workspace::Ssh { key, known_hosts }),
         ..agent::workspace::Access::default()
     };
     agent::Options {

@@ -13,6 +13,8 @@ pub struct AgentSettings {
     pub roots: Vec<PathBuf>,
     /// Beginnings of addresses that jobs may clone from. Each goes at least to the slash after the host.
     pub remotes: Vec<String>,
+    /// For `ssh://` addresses: the private key and the hosts that are known. `None`: none is cloned.
+    pub ssh: Option<(PathBuf, PathBuf)>,
     /// Names of protections that must be in force.
     pub require: Vec<String>,
     /// Of all kept working copies.
@@ -35,6 +37,7 @@ pub(super) fn read(resolved: &Resolved, data: &Path, problems: &mut Problems) ->
         workspaces: workspaces.unwrap_or_else(|| data.join("agent")),
         roots: roots(resolved, problems),
         remotes: remotes(resolved, problems),
+        ssh: ssh(resolved, problems),
         require: resolved.list("agents.require"),
         workspaces_bytes: number("agents.workspaces_bytes"),
         job_disk_bytes: number("agents.job_disk_bytes"),
@@ -67,11 +70,30 @@ fn remotes(resolved: &Resolved, problems: &mut Problems) -> Vec<String> {
     remotes
 }
 
+/// One without the other would either not be let in or let anybody answer.
+fn ssh(resolved: &Resolved, problems: &mut Problems) -> Option<(PathBuf, PathBuf)> {
+    let path = |name: &str| resolved.path(name).map(|path| std::path::absolute(&path).unwrap_or(path));
+    match (path("agents.ssh_key"), path("agents.ssh_known_hosts")) {
+        (Some(key), Some(hosts)) => Some((key, hosts)),
+        (None, None) => None,
+        (key, _) => {
+            let (set, other) = match key {
+                Some(_) => ("agents.ssh_key", "agents.ssh_known_hosts"),
+                None => ("agents.ssh_known_hosts", "agents.ssh_key"),
+            };
+            let place = resolved.origin(set).map_or_else(|| set.to_owned(), ToString::to_string);
+            problems.add(place, format!("{set} is set and {other} is not; ssh needs both"));
+            None
+        }
+    }
+}
+
 /// Without the slash after the host, `https://example.org` would begin `https://example.org.elsewhere.net/` too.
 fn names_a_host(remote: &str) -> bool {
     let Some((scheme, rest)) = remote.split_once("://") else { return false };
     let Some((host, _)) = rest.split_once('/') else { return false };
-    matches!(scheme, "https" | "http" | "ssh" | "git") && !host.is_empty() && !host.contains('@')
+    let host = if scheme == "ssh" { host.rsplit_once('@').map_or(host, |(_, host)| host) } else { host };
+    matches!(scheme, "https" | "http" | "ssh") && !host.is_empty() && !host.contains('@')
 }
 
 /// What this process could have, in bytes: the machine's, or less where it runs in a group with a limit.

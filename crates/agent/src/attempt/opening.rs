@@ -62,7 +62,8 @@ impl Attempt {
         // From here on there is always a step to go on from, also before the first tool call.
         let kept = EventBody::WorkspaceCheckpoint { commit: workspace.head().to_owned(), step };
         let mut events = vec![prepared, kept];
-        events.extend(workspace.take_notes().into_iter().map(|message| EventBody::AgentNote { message }));
+        let notes = workspace.take_notes();
+        events.extend(notes.iter().cloned().map(|message| EventBody::AgentNote { message }));
         appender.append(events).await?;
 
         let profile = model::profile(&client, &lease.spec, &stop).await?;
@@ -81,6 +82,8 @@ impl Attempt {
             profile,
             models: past.models.clone(),
             step,
+            // A model that begins sees what there is; one that goes on may count on what was.
+            untold: if past.facts.is_empty() { Vec::new() } else { notes },
             newest_call: None,
             options,
         };
@@ -111,6 +114,7 @@ async fn prepare(
         task: lease.spec.task.clone(),
         repository: lease.spec.repository.clone(),
         access: workspace::Access { folders: lease.folders, egress: lease.spec.egress, ..options.access.clone() },
+        disk: options.disk,
         resume,
         cancel: stop.requested().clone(),
     };

@@ -3,6 +3,7 @@
 //! something.
 
 use super::Error;
+use crate::workspace::Ssh;
 use std::{
     ffi::{OsStr, OsString},
     io::{self, Read, Write},
@@ -37,6 +38,9 @@ const CONFIGURATION: &[(&str, &str)] = &[
     ("core.protectNTFS", "false"),
     ("core.fsync", "committed,reference,index"),
     ("core.fsyncMethod", "batch"),
+    // Objects stay on this machine: time is dearer than room. What is packed already keeps its form.
+    ("pack.window", "0"),
+    ("pack.compression", "1"),
     ("credential.helper", ""),
     ("gc.auto", "0"),
     ("maintenance.auto", "false"),
@@ -65,18 +69,35 @@ pub(super) fn configure(folder: &Path) -> Result<(), Error> {
         text.push_str(&format!("[{section}]\n\t{name} = \"{value}\"\n"));
     }
     let file = folder.join("agent.config");
+    // On a full disk what is there has to do, and does.
+    if std::fs::read(&file).is_ok_and(|known| known == text.as_bytes()) {
+        let _ = FILE.set(file);
+        return Ok(());
+    }
     std::fs::write(&file, text).map_err(Error::doing("writing git's configuration"))?;
     // A second task of one process would write the same.
     let _ = FILE.set(file);
     Ok(())
 }
 
-/// Which transports git may use.
+/// How git reaches another repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Transport {
+pub(super) enum Transport<'a> {
     Local,
-    /// The scheme of a remote address.
-    Remote,
+    /// By an address, with what `ssh://` needs.
+    Remote(Option<&'a Ssh>),
+}
+
+/// Ssh with one key for known hosts, which asks nobody anything and starts nothing else.
+fn ssh_command(ssh: &Ssh) -> OsString {
+    let mut command = OsString::from("ssh -F none -o BatchMode=yes -o IdentitiesOnly=yes -o IdentityAgent=none");
+    command.push(" -o StrictHostKeyChecking=yes -o UpdateHostKeys=no -o GlobalKnownHostsFile=/dev/null");
+    for (option, path) in [("UserKnownHostsFile", &ssh.known_hosts), ("IdentityFile", &ssh.key)] {
+        // For the shell that git hands it to, and within that for ssh's own reading of options.
+        let path = path.to_string_lossy().replace('\'', "'\\''").replace('"', "\\\"");
+        command.push(format!(" -o '{option}=\"{path}\"'"));
+    }
+    command
 }
 
 /// One repository.
@@ -188,14 +209,15 @@ impl Run {
         self
     }
 
-    pub fn transport(self, transport: Transport) -> Self {
-        self.environment(
-            "GIT_ALLOW_PROTOCOL",
-            match transport {
-                Transport::Local => "file",
-                Transport::Remote => "https:http:ssh",
-            },
-        )
+    pub fn transport(self, transport: Transport<'_>) -> Self {
+        match transport {
+            Transport::Local => self.environment("GIT_ALLOW_PROTOCOL", "file"),
+            Transport::Remote(None) => self.environment("GIT_ALLOW_PROTOCOL", "https:http"),
+            Transport::Remote(Some(ssh)) => {
+                let run = self.environment("GIT_ALLOW_PROTOCOL", "https:http:ssh");
+                run.environment("GIT_SSH_COMMAND", ssh_command(ssh))
+            }
+        }
     }
 
     /// What it printed, as bytes. Anything but success is an error.

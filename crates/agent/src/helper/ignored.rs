@@ -123,8 +123,7 @@ impl Rules {
 pub(super) fn is_output(name: &OsStr, siblings: &[OsString], inside: &Folder) -> bool {
     let builds = BUILDS.iter().find(|(output, _)| name == *output);
     let is_beside = |file: &&str| siblings.iter().any(|sibling| sibling == *file);
-    builds.is_some_and(|(_, files)| files.iter().any(|file| is_beside(&file)))
-        || inside.look(OsStr::new(CACHE_MARK)).is_ok()
+    builds.is_some_and(|(_, files)| files.iter().any(is_beside)) || inside.look(OsStr::new(CACHE_MARK)).is_ok()
 }
 
 /// Programs, libraries and objects, by how they begin.

@@ -144,7 +144,7 @@ mod tests {
         known.entries.insert(b" lead".to_vec(), Entry { mode: Mode::Link, ..entry });
         let again = Known::parse(&known.written()).unwrap();
         assert_eq!((again.commit, again.at, again.entries), (known.commit, known.at, known.entries));
-        for garbage in [&b""[..], b"x", b"a 1\0100644 1 2", b"\xff \0"] {
+        for garbage in [&b""[..], b"x", b"a 1\x00100644 1 2", b"\xff \0"] {
             assert!(Known::parse(garbage).is_none(), "{garbage:?}");
         }
     }

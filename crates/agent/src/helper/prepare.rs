@@ -11,10 +11,10 @@ use super::{
     copy::{self, SOURCE_BYTES, within_limits},
     folder::{Folder, shown},
     git::{Git, Transport, is_object_id, zero_separated},
-    joined,
     known::{Known, Mode},
-    scan, source, step, tools_repository,
+    scan, source, step, submodules, tools_repository,
 };
+use crate::workspace::Ssh;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeSet,
@@ -24,8 +24,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Repositories in repositories in repositories. Further down nothing is filled in.
-const NESTED: usize = 4;
 /// How many names a note shows.
 const SHOWN: usize = 5;
 /// What a large file's pointer has in bytes, roughly.
@@ -83,6 +81,8 @@ pub(crate) struct Local {
 pub(crate) struct Remote {
     pub address: String,
     pub reference: Option<String>,
+    /// For `ssh://`.
+    pub ssh: Option<Ssh>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -163,10 +163,12 @@ fn cloned(task: &Prepare, remote: &Remote) -> Result<(Git, String), Error> {
     source::check_reference(reference)?;
     const FETCHED: &str = "refs/devmesh/remote";
     let wanted = format!("+{reference}:{FETCHED}");
-    fetch(&store, None, OsStr::new(&remote.address), &wanted, Transport::Remote).map_err(|error| match error {
-        Error::Failed(why) => Error::Refused(format!("`{}` cannot be cloned: {why}", remote.address)),
-        refused @ Error::Refused(_) => refused,
-    })?;
+    fetch(&store, None, OsStr::new(&remote.address), &wanted, Transport::Remote(remote.ssh.as_ref())).map_err(
+        |error| match error {
+            Error::Failed(why) => Error::Refused(format!("`{}` cannot be cloned: {why}", remote.address)),
+            refused @ Error::Refused(_) => refused,
+        },
+    )?;
     let commit = store.run(["rev-parse", "--verify", &format!("{FETCHED}^{{commit}}")]).line()?;
     store.run(["update-ref", &format!("refs/devmesh/base/{commit}"), &commit]).done()?;
     Ok((store, commit))
@@ -181,7 +183,13 @@ fn store(task: &Prepare, object_format: &str) -> Result<Git, Error> {
     }
 }
 
-fn fetch(store: &Git, depth: Option<&str>, from: &OsStr, wanted: &str, transport: Transport) -> Result<(), Error> {
+pub(super) fn fetch(
+    store: &Git,
+    depth: Option<&str>,
+    from: &OsStr,
+    wanted: &str,
+    transport: Transport<'_>,
+) -> Result<(), Error> {
     let fixed = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--update-shallow"];
     let fixed = fixed.into_iter().chain(depth).chain(["--"]).map(OsStr::new);
     store.run(fixed.chain([from, wanted.as_ref()])).transport(transport).done()
@@ -214,12 +222,7 @@ fn commit(
     git.run(["read-tree", base]).done()?;
     let links = source::links(&git, base)?;
     if !links.is_empty() {
-        let mut filler = Filler { git: &git, store, checkout, filled: Vec::new(), notes: &mut notes };
-        filler.fill(&links, Path::new(""), 0)?;
-        let Filler { filled, .. } = filler;
-        if !filled.is_empty() {
-            notes.push(format!("submodules are in the workspace as plain files: {}", listed(&filled)));
-        }
+        notes.extend(submodules::fill(&git, store, checkout, &links)?);
     }
     let start = start_commit(&git)?;
     check_out(&git, &task.tree, &start)?;
@@ -363,84 +366,7 @@ fn pointers(tree: &Path, small: &[Vec<u8>]) -> Option<String> {
 }
 
 /// The first of some names.
-fn listed(names: &[String]) -> String {
+pub(super) fn listed(names: &[String]) -> String {
     let more = if names.len() > SHOWN { ", …" } else { "" };
     format!("{}{more}", names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", "))
-}
-
-/// Puts the files of submodules into the index where the commit only has a link to them.
-struct Filler<'a> {
-    git: &'a Git,
-    store: &'a Git,
-    /// The user's checked-out files, and the git directory that may hold the submodules' own.
-    checkout: Option<(&'a Path, &'a Path)>,
-    filled: Vec<String>,
-    notes: &'a mut Vec<String>,
-}
-
-impl Filler<'_> {
-    fn fill(&mut self, links: &[(Vec<u8>, String)], below: &Path, depth: usize) -> Result<(), Error> {
-        let mut gone = Vec::new();
-        for (path, _) in links {
-            gone.extend_from_slice(&joined(below.as_os_str().as_bytes(), path));
-            gone.push(0);
-        }
-        self.git.with_index(["update-index", "-z", "--force-remove", "--stdin"]).input(gone).done()?;
-        for (path, commit) in links {
-            let path = below.join(OsStr::from_bytes(path));
-            let name = shown(path.as_os_str().as_bytes());
-            match self.fill_one(&path, commit, depth) {
-                Ok(()) => self.filled.push(name),
-                Err(error) => self.notes.push(format!(
-                    "the files of the submodule `{name}` are not part of the workspace: {}",
-                    error.words()
-                )),
-            }
-        }
-        Ok(())
-    }
-
-    fn fill_one(&mut self, path: &Path, commit: &str, depth: usize) -> Result<(), Error> {
-        let refused = |why: &str| Err(Error::Refused(why.to_owned()));
-        if depth >= NESTED {
-            return refused("it lies too deep in others");
-        }
-        let Some((checkout, common)) = self.checkout else { return refused("the repository has no checked-out files") };
-        let Some(from) = git_folder_of(&checkout.join(path)) else { return refused("it is not checked out") };
-        if ![checkout, common].iter().any(|folder| from.starts_with(folder)) {
-            return refused("its repository lies elsewhere");
-        }
-        if !is_object_id(commit) {
-            return refused("its commit makes no sense");
-        }
-        let reference = format!("refs/devmesh/base/{commit}");
-        let wanted = format!("{commit}:{reference}");
-        if !self.store.run(["rev-parse", "--verify", "--quiet", &reference]).ran()?.status.success()
-            && fetch(self.store, Some("--depth=1"), from.as_os_str(), &wanted, Transport::Local).is_err()
-        {
-            return refused("the commit it should be at is not on this machine");
-        }
-        let mut prefix = OsString::from("--prefix=");
-        prefix.push(path);
-        prefix.push("/");
-        self.git.with_index([OsStr::new("read-tree"), &prefix, OsStr::new(commit)]).done()?;
-        let inner = source::links(self.git, commit)?;
-        if inner.is_empty() { Ok(()) } else { self.fill(&inner, path, depth + 1) }
-    }
-}
-
-/// The git directory of a checkout, read without git.
-fn git_folder_of(checkout: &Path) -> Option<PathBuf> {
-    let dot_git = checkout.join(".git");
-    let metadata = fs::symlink_metadata(&dot_git).ok()?;
-    if metadata.is_dir() {
-        return dot_git.canonicalize().ok();
-    }
-    const LONGEST: u64 = 8 << 10;
-    if !metadata.is_file() || metadata.len() > LONGEST {
-        return None;
-    }
-    let text = fs::read(&dot_git).ok()?;
-    let named = text.strip_prefix(b"gitdir: ")?.trim_ascii_end();
-    checkout.join(OsStr::from_bytes(named)).canonicalize().ok()
 }

@@ -42,26 +42,33 @@ pub(super) fn restore(restore: &Restore) -> Result<Restored, Error> {
     let tree = Folder::open(&restore.tree).map_err(Error::doing("opening the tree"))?;
     let found = scan::scan(tree.again().map_err(Error::doing("opening the tree"))?, &known, &BTreeSet::new())?;
     let mut wrong: Vec<Vec<u8>> = found.gone;
-    let mut files = wrong.len() as u64;
+    let mut files = 0;
     for (path, _) in found.changed {
-        files += 1;
         match known.entries.contains_key(&path) {
             true => wrong.push(path),
-            false => remove_at(&tree, &path)?,
+            false => {
+                files += 1;
+                remove_at(&tree, &path)?;
+            }
         }
+    }
+    for path in found.left_out {
+        files += 1;
+        remove_at(&tree, &path)?;
     }
     if restore.ignored_too {
         remove_others(&tree, &known)?;
     }
     if !wrong.is_empty() {
-        write_out(&git, &tree, &restore.commit, &known, &wrong)?;
+        files += write_out(&git, &tree, &restore.commit, &known, &wrong)?;
         // They have other times now, later than the look that the rest is known from: the next step reads them again.
         for path in wrong {
             let look = super::reach(&tree, &path).and_then(|(folder, name)| folder.look(name));
             known.entries.insert(path, Entry::of(&look.map_err(Error::doing("looking at what was put back"))?));
         }
         known.commit.clone_from(&restore.commit);
-        known.save(&restore.git)?;
+        // On a full disk it may not be remembered; then everything is read again.
+        let _ = known.save(&restore.git);
     }
     Ok(Restored { files })
 }
@@ -94,8 +101,9 @@ fn remove_others(tree: &Folder, known: &Known) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes files of a commit, in place of whatever is in their way.
-fn write_out(git: &Git, tree: &Folder, commit: &str, known: &Known, paths: &[Vec<u8>]) -> Result<(), Error> {
+/// Writes files of a commit, in place of whatever is in their way, where they are not there already. Returns how many.
+fn write_out(git: &Git, tree: &Folder, commit: &str, known: &Known, paths: &[Vec<u8>]) -> Result<u64, Error> {
+    let mut written = 0;
     let failed = |path: &[u8], error: io::Error| Error::Failed(format!("writing `{}`: {error}", shown(path)));
     let broken = Error::doing("reading a file from git");
     let mut child = git.run(["cat-file", "--batch"]).talk()?;
@@ -125,10 +133,27 @@ fn write_out(git: &Git, tree: &Folder, commit: &str, known: &Known, paths: &[Vec
             true => git.run(["cat-file", "blob", &id_of(git, commit, path)?]).bytes()?,
             false => read(path).map_err(|error| failed(path, error))?,
         };
-        put(tree, path, mode, &content).map_err(|error| failed(path, error))?;
+        if !is_there(tree, path, mode, &content) {
+            put(tree, path, mode, &content).map_err(|error| failed(path, error))?;
+            written += 1;
+        }
     }
     drop(ask);
-    child.wait().map(drop).map_err(broken)
+    child.wait().map_err(broken)?;
+    Ok(written)
+}
+
+/// Whether a file is as it should be after all: what changed within a tick of the clock only looks as if it had.
+fn is_there(tree: &Folder, path: &[u8], mode: Mode, content: &[u8]) -> bool {
+    let same = || -> io::Result<bool> {
+        let (folder, name) = super::reach(tree, path)?;
+        Ok(match (mode, Entry::of(&folder.look(name)?).mode == mode) {
+            (_, false) => false,
+            (Mode::Link, true) => folder.link(name)?.as_bytes() == content,
+            (Mode::File | Mode::Executable, true) => folder.read(name, content.len() as u64)? == content,
+        })
+    };
+    same().unwrap_or(false)
 }
 
 fn id_of(git: &Git, commit: &str, path: &[u8]) -> Result<String, Error> {

@@ -41,6 +41,8 @@ pub(super) struct Found {
     pub gone: Vec<Vec<u8>>,
     /// There and unchanged, or not to be seen.
     pub kept: Vec<(Vec<u8>, Entry)>,
+    /// New, and nobody's work for its size or kind.
+    pub left_out: Vec<Vec<u8>>,
     /// What to tell people and the model.
     pub notes: Vec<String>,
     /// What the rules leave out, folders as one.
@@ -182,8 +184,9 @@ impl Walk<'_> {
         let left_out = |walk: &mut Self, what: String| {
             walk.note(what);
             // What was kept of it before stays.
-            if let Some(before) = walk.known.entries.get(&path) {
-                walk.found.kept.push((path.clone(), *before));
+            match walk.known.entries.get(&path) {
+                Some(before) => walk.found.kept.push((path.clone(), *before)),
+                None => walk.found.left_out.push(path.clone()),
             }
         };
         let name_shown = shown(&path);
@@ -216,6 +219,7 @@ impl Walk<'_> {
             }
             self.new += 1;
             if self.new > NEW_FILES {
+                self.found.left_out.push(path);
                 return self.note(format!("more than {NEW_FILES} new files: the rest of them was left out"));
             }
         }

@@ -143,6 +143,16 @@ fn resolve(git: &Git, reference: &str) -> Result<Option<String>, Error> {
             return Ok(Some(commit));
         }
     }
+    // A name that leads to something which is no commit is not the same as no name.
+    let named = git.run(["rev-parse", "--verify", "--quiet", "--end-of-options", reference]).ran()?;
+    if named.status.success() && is_object_id(String::from_utf8_lossy(&named.stdout).trim_end()) {
+        let why = git.run(["cat-file", "commit", reference]).ran()?;
+        return Err(Error::Refused(format!(
+            "`{reference}` cannot be read in the repository `{}`: git says: {}",
+            git.folder().display(),
+            why.stderr
+        )));
+    }
     Ok(None)
 }
 

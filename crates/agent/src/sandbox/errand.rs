@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Most memory a helper and the git it starts take together, in bytes: 4 GiB. A process of it has half of that.
 const MEMORY_BYTES: u64 = 4 << 30;
+/// Processes and threads that may count towards a helper's limit: commands of other jobs run as the same user.
+const PROCESSES: u64 = 16_384;
 /// Pieces of an answer on their way, of at most 64 KiB each.
 const PIECES: usize = 16;
 /// How much is kept of what goes wrong in words, in bytes.
@@ -91,6 +93,7 @@ impl Sandbox {
     }
 
     fn errand_policy(&self, errand: &Errand) -> Result<Policy, Error> {
+        let reads_all = errand.reads_all && self.layers.identity;
         let mut layers = self.layers;
         let reads_all = errand.reads_all && layers.identity;
         // In a user namespace the right to read what belongs to others is worth nothing. Landlock bounds it as well.
@@ -98,6 +101,8 @@ impl Sandbox {
             layers = layers.without_namespaces();
         }
         layers.network &= !errand.network;
+        // In a user namespace of its own the right to read what belongs to others would be worth nothing.
+        layers.accounting &= !reads_all;
         let texts = |paths: &[PathBuf]| paths.iter().map(|path| run::text(path)).collect::<Result<Vec<_>, _>>();
         let readable = texts(&errand.readable)?;
         let links = errand.readable.iter().flat_map(|path| platform::links_along(path)).collect::<Vec<_>>();
@@ -112,7 +117,12 @@ impl Sandbox {
         };
         Ok(Policy {
             layers,
-            limits: Limits { memory_bytes: self.options.limits.memory_bytes.min(MEMORY_BYTES), ..self.options.limits },
+            limits: Limits {
+                // It starts few; what counts towards the same limit are commands that may start many at any time.
+                processes: PROCESSES,
+                memory_bytes: self.options.limits.memory_bytes.min(MEMORY_BYTES),
+                ..self.options.limits
+            },
             other_processes: self.other_processes(layers),
             control_group: self.control_group(layers)?,
             identity: Owner::NOBODY,

@@ -105,8 +105,7 @@ pub(super) fn settle(policy: &Policy, reporter: BorrowedFd<'_>) -> Result<(), Fa
     if policy.layers.namespaces == Namespaces::Privileged {
         become_identity(policy)?;
     }
-    // In a user namespace of its own the right to read what belongs to others would be worth nothing.
-    if policy.layers.accounting && !policy.program.reads_all() {
+    if policy.layers.accounting {
         namespaces::own_user_namespace(Layer::Accounting)?;
     }
     capabilities::drop_but(policy.program.reads_all())
@@ -179,7 +178,8 @@ fn become_identity(policy: &Policy) -> Result<(), Failure> {
     }
     let (user, group) = (Uid::from_raw(policy.identity.user), Gid::from_raw(policy.identity.group));
     if policy.program.reads_all() {
-        prctl::set_keepcaps(true).map_err(|error| Failure::of(Layer::Identity, "keeping capabilities", error))?;
+        capabilities::keep_over_identity()
+            .map_err(|error| Failure::of(Layer::Identity, "keeping capabilities", error))?;
     }
     setgroups(&[])
         .and_then(|()| setresgid(group, group, group))

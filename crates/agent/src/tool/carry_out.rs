@@ -115,7 +115,7 @@ impl Attempt {
         let commit = self.checkpoint().await?;
         let notes = self.workspace.take_notes();
         let mut output = ran.output;
-        for note in notes.iter().take(NOTES_TOLD) {
+        for note in self.untold.drain(..).chain(notes.iter().cloned()).take(NOTES_TOLD) {
             output.push_str(&format!("\n[note: {note}]"));
         }
         let finished = Finished { outcome: ran.outcome, exit_code: ran.exit_code, output };

@@ -115,14 +115,23 @@ impl Attempt {
     ) -> Result<(Finished, Option<NoRoom>), sandbox::Error> {
         let over = self.stop.requested().child_token();
         let mut running = std::pin::pin!(self.sandbox.run(&self.place, command, pieces, over.clone()));
-        let full = tokio::select! {
-            finished = &mut running => return Ok((finished?, None)),
-            full = disk::watch(&self.workspace, self.options.disk) => full,
+        let watched = tokio::select! {
+            finished = &mut running => Ok(finished?),
+            full = disk::watch(&self.workspace, self.options.disk) => Err(full),
         };
-        over.cancel();
-        let finished = running.await?;
+        let (finished, full) = match watched {
+            // It may have ended by itself, for want of the room it took.
+            Ok(finished) => match disk::check(&self.place.tree, self.options.disk) {
+                Ok(()) => return Ok((finished, None)),
+                Err(full) => (finished, full),
+            },
+            Err(full) => {
+                over.cancel();
+                (running.await?, full)
+            }
+        };
         let mut cleaned = self.workspace.restore(false).await.map(|_| "files were put back to the last step");
-        if cleaned.is_ok() && disk::check(&self.place.tree, self.options.disk).is_err() {
+        if disk::check(&self.place.tree, self.options.disk).is_err() {
             let all = "files were put back to the last step, and packages and build outputs were removed";
             cleaned = self.workspace.restore(true).await.map(|_| all);
         }

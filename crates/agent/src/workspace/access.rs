@@ -3,7 +3,16 @@
 use super::Error;
 use crate::helper::is_secret;
 use protocol::{Egress, Folders, Remote, may_read};
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+
+/// What ssh is given, and nothing else of the user's: no agent, no configuration, no other key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ssh {
+    pub key: PathBuf,
+    /// Hosts that may answer. Others are refused.
+    pub known_hosts: PathBuf,
+}
 
 #[derive(Clone, Debug, Default)]
 pub struct Access {
@@ -17,6 +26,8 @@ pub struct Access {
     pub homes: Vec<PathBuf>,
     /// Beginnings of addresses that may be cloned.
     pub remotes: Vec<String>,
+    /// Who we are to `ssh://` addresses. `None`: none is cloned.
+    pub ssh: Option<Ssh>,
     /// Whether anything of the job may leave this machine.
     pub egress: Egress,
 }
@@ -35,6 +46,14 @@ impl Access {
     /// A repository elsewhere.
     pub(super) fn check_remote(&self, remote: &Remote) -> Result<(), Error> {
         let refused = remote.may_clone(self.egress, &self.remotes);
-        refused.map_err(|refusal| Error::Source(format!("`{}` {refusal}", remote.address())))
+        refused.map_err(|refusal| Error::Source(format!("`{}` {refusal}", remote.address())))?;
+        match remote.address().starts_with("ssh://") && self.ssh.is_none() {
+            true => Err(Error::Source(format!(
+                "`{}` is reached over ssh, and this agent has no key for it; set `agents.ssh_key` and \
+                 `agents.ssh_known_hosts`, or clone it yourself and name the folder",
+                remote.address()
+            ))),
+            false => Ok(()),
+        }
     }
 }

@@ -9,6 +9,7 @@ use super::{
     tidy,
 };
 use crate::{
+    disk,
     helper::{Failure, From, Helper, Prepared, Reach, Remote, Restore, Restored, Task, Uncommitted, is_object_id},
     sandbox,
 };
@@ -143,7 +144,9 @@ async fn taken_over(
     let Some(lock) = lock::lock(&folder.join("lock"), LETTING_GO).await? else { return Ok(None) };
     let desk = Desk { folder, lock };
     let Some(record) = record::load(&desk.folder) else { return Ok(None) };
-    let task = Restore { git: desk.git(), tree: desk.tree(), commit: resume.commit.clone(), ignored_too: false };
+    // A command may have filled the disk just before the attempt ended.
+    let has_room = disk::check(&desk.tree(), prepare.disk).is_ok();
+    let task = Restore { git: desk.git(), tree: desk.tree(), commit: resume.commit.clone(), ignored_too: !has_room };
     let reach = Reach::new([desk.git(), desk.tree()], PREPARING_TAKES);
     let reach = Reach { readable: lenders(&record, &desk.git()), ..reach };
     let (Restored { files }, _) = helper.ask(&Task::Restore(task), reach, prepare.cancel.clone()).await?;
@@ -210,8 +213,12 @@ async fn fresh(prepare: &Prepare, helper: &Helper, notes: &mut Notes) -> Result<
         Some((repository, Ok(Place::Remote(remote)))) => {
             access.check_remote(&remote)?;
             let address = remote.address().to_owned();
-            let remote = Remote { address: address.clone(), reference: repository.reference.clone() };
-            (From::Remote(remote), network_files(), Some(address), true)
+            let ssh = access.ssh.clone().filter(|_| address.starts_with("ssh://"));
+            let readable = network_files().into_iter();
+            let readable =
+                readable.chain(ssh.iter().flat_map(|ssh| [ssh.key.clone(), ssh.known_hosts.clone()])).collect();
+            let remote = Remote { address: address.clone(), reference: repository.reference.clone(), ssh };
+            (From::Remote(remote), readable, Some(address), true)
         }
         Some((repository, Ok(Place::Folder(_)))) => {
             let found = local::find(repository, access, &prepare.folder)?;
@@ -239,7 +246,7 @@ async fn fresh(prepare: &Prepare, helper: &Helper, notes: &mut Notes) -> Result<
     let writable = [desk.git(), desk.tree()].into_iter().chain(task.store.clone());
     let reach = Reach {
         readable: readable.clone(),
-        reads_all: prepare.repository.is_some() && !network,
+        reads_all: prepare.repository.is_some(),
         network,
         ..Reach::new(writable, PREPARING_TAKES)
     };

@@ -82,6 +82,7 @@ struct Finished {
 pub(crate) async fn tidy(helper: &Helper, folder: &Path, quota_bytes: u64) -> Result<Tidied, Error> {
     let mut done = Tidied::default();
     let Some(_lock) = try_lock(&folder.join("tidy.lock"))? else { return Ok(done) };
+    take_in(folder);
     for probe in folders(folder).into_iter().filter(|path| name(path).starts_with(PROBE_FOLDER)) {
         let age =
             fs::metadata(&probe).and_then(|metadata| metadata.modified()).ok().and_then(|time| time.elapsed().ok());
@@ -137,6 +138,18 @@ pub(crate) async fn tidy(helper: &Helper, folder: &Path, quota_bytes: u64) -> Re
         }
     }
     Ok(done)
+}
+
+/// Earlier versions gave each agent a folder of its own in here, `agent-1` and so on. Its workspaces count like the others.
+fn take_in(folder: &Path) {
+    for own in folders(folder).into_iter().filter(|path| name(path).starts_with("agent-")) {
+        for job in folders(&own).into_iter().filter(|job| name(job).parse::<JobId>().is_ok()) {
+            // A job that is here already keeps what is here.
+            let _ = fs::rename(&job, folder.join(name(&job)));
+        }
+        // Stays while there is anything else in it.
+        let _ = fs::remove_dir(&own);
+    }
 }
 
 /// Whether it worked. What did not is tried again next time.

@@ -11,4 +11,6 @@ mod mesh;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
+mod seam;
+#[cfg(test)]
 mod workspace;

@@ -13,7 +13,11 @@ use router::{
     providers::{ollama, openai},
     redaction::Patterns,
 };
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use store::Store;
 use tempfile::TempDir;
 use testkit::{FaultProxy, SampleRepository, ScriptedModel, ServedModel, eventually_within};
@@ -136,14 +140,22 @@ impl Mesh {
     }
 
     pub async fn agent_with(&self, change: impl FnOnce(&mut sandbox::Options)) -> Worker {
+        self.agent_of(|options| change(&mut options.sandbox)).await
+    }
+
+    pub async fn agent_of(&self, change: impl FnOnce(&mut agent::Options)) -> Worker {
         let path = ("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned());
-        let mut sandbox = sandbox::Options::new(self.folder.path().join("workspaces"), vec![path]);
-        change(&mut sandbox);
+        let sandbox = sandbox::Options::new(self.workspaces(), vec![path]);
         let mut options = agent::Options::new(self.agents.clone(), "test agent", sandbox);
         options.model_retry_pause = Duration::from_millis(10);
+        change(&mut options);
         let agent = Agent::start(options).await.unwrap();
         let shutdown = CancellationToken::new();
         Worker { running: tokio::spawn(agent.run(shutdown.clone())), shutdown }
+    }
+
+    pub fn workspaces(&self) -> PathBuf {
+        self.folder.path().join("workspaces")
     }
 
     pub async fn create(&self, job: CreateJob) -> JobId {

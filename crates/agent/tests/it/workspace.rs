@@ -108,6 +108,7 @@ impl Desk {
             mesh: "test".to_owned(),
             sandbox: self.sandbox.clone(),
             access: Access { folders: Folders::Any, ..Access::default() },
+            disk: agent::disk::Bounds::default(),
             cancel: CancellationToken::new(),
         }
     }

@@ -23,6 +23,19 @@ const SETPCAP: u32 = 8;
 /// SECBIT_NO_SETUID_FIXUP.
 const CAPABILITIES_COUNT_FOR_ANY_USER: libc::c_ulong = 1 << 2;
 
+/// Before root is given up: what is held then stays until [`drop_but`]. Git asks with access(2) whether it may read, and that
+/// answers without capabilities unless they are no longer tied to the user.
+pub(super) fn keep_over_identity() -> std::io::Result<()> {
+    #[expect(unsafe_code, reason = "nix has no securebits")]
+    // SAFETY: integers only.
+    let untied = unsafe { libc::prctl(libc::PR_SET_SECUREBITS, libc::SECBIT_NO_SETUID_FIXUP, 0, 0, 0) } == 0;
+    match untied {
+        true => Ok(()),
+        // Without the right to untie them they can at least be kept.
+        false => Ok(nix::sys::prctl::set_keepcaps(true)?),
+    }
+}
+
 /// `reads_all`: keeps, also for the programs this process starts, what opens files of other users. Quietly nothing where
 /// the agent may not do so itself.
 pub(super) fn drop_but(reads_all: bool) -> std::io::Result<()> {

@@ -103,6 +103,8 @@ async fn a_repository_of_another_user_works() {
     for path in fingerprint(&desk.source()).into_keys() {
         std::os::unix::fs::lchown(&path, Some(1234), Some(1234)).unwrap();
     }
+    fs::set_permissions(desk.source(), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(desk.source().join(".git"), fs::Permissions::from_mode(0o700)).unwrap();
     assert!(!try_git(&desk.source(), &["rev-parse", "HEAD"]).status.success(), "plain git refuses it");
     let workspace = desk.prepare(None).await.unwrap();
     assert_eq!(workspace.files(), 2);
