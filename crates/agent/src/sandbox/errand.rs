@@ -95,13 +95,11 @@ impl Sandbox {
     fn errand_policy(&self, errand: &Errand) -> Result<Policy, Error> {
         let reads_all = errand.reads_all && self.layers.identity;
         let mut layers = self.layers;
-        let reads_all = errand.reads_all && layers.identity;
         // In a user namespace the right to read what belongs to others is worth nothing. Landlock bounds it as well.
         if reads_all && layers.namespaces == Namespaces::Unprivileged && layers.landlock {
             layers = layers.without_namespaces();
         }
         layers.network &= !errand.network;
-        // In a user namespace of its own the right to read what belongs to others would be worth nothing.
         layers.accounting &= !reads_all;
         let texts = |paths: &[PathBuf]| paths.iter().map(|path| run::text(path)).collect::<Result<Vec<_>, _>>();
         let readable = texts(&errand.readable)?;
