@@ -19,9 +19,6 @@ const VERSION_3: u32 = 0x2008_0522;
 /// CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH. The first is what containers have; where only reading is allowed by mounts or
 /// Landlock it gives no more than the second.
 const READERS: [u32; 2] = [1, 2];
-const SETPCAP: u32 = 8;
-/// SECBIT_NO_SETUID_FIXUP.
-const CAPABILITIES_COUNT_FOR_ANY_USER: libc::c_ulong = 1 << 2;
 
 /// Before root is given up: what is held then stays until [`drop_but`]. Git asks with access(2) whether it may read, and that
 /// answers without capabilities unless they are no longer tied to the user.
@@ -42,7 +39,6 @@ pub(super) fn drop_but(reads_all: bool) -> std::io::Result<()> {
     let mut sets = [Sets::default(); 2];
     if reads_all {
         let held = get()?[0].permitted;
-        let _ = count_in_questions(held);
         // Reading alone where that can be had.
         let kept = READERS.iter().rev().map(|capability| 1 << capability).find(|bit| held & bit != 0).unwrap_or(0);
         sets[0] = Sets { effective: kept, permitted: kept, inheritable: kept };
@@ -57,17 +53,6 @@ pub(super) fn drop_but(reads_all: bool) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// access(2), with which git asks whether something is a repository, leaves the capabilities of everybody but root aside
-/// unless this is set. Where it may not be, only folders open to others are found.
-fn count_in_questions(held: u32) -> std::io::Result<()> {
-    let right = held & 1 << SETPCAP;
-    set(&[Sets { effective: right, permitted: held, inheritable: 0 }, Sets::default()])?;
-    #[expect(unsafe_code, reason = "nix has no securebits")]
-    // SAFETY: five integers.
-    let answer = unsafe { libc::prctl(libc::PR_SET_SECUREBITS, CAPABILITIES_COUNT_FOR_ANY_USER, 0, 0, 0) };
-    if answer == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
 fn get() -> std::io::Result<[Sets; 2]> {
