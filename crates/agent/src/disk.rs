@@ -18,6 +18,9 @@ const WALK_PAUSE: Duration = Duration::from_secs(3);
 /// On a small disk the reserve is at most this part of it.
 const RESERVE_PART: u64 = 20;
 
+/// Files that can still be made, at the least: what everybody else makes in a day.
+const RESERVE_FILES: u64 = 10_000;
+
 /// What commands have to leave, and may take. In bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -36,8 +39,18 @@ impl Default for Bounds {
 /// Why there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Full {
-    Disk { free_bytes: u64, reserve_bytes: u64 },
-    Share { bytes: u64, most_bytes: u64 },
+    Disk {
+        free_bytes: u64,
+        reserve_bytes: u64,
+    },
+    /// No more files can be made, whatever room there is.
+    Files {
+        free: u64,
+    },
+    Share {
+        bytes: u64,
+        most_bytes: u64,
+    },
 }
 
 impl Full {
@@ -49,6 +62,7 @@ impl Full {
                 free_bytes >> 20,
                 reserve_bytes >> 20
             ),
+            Self::Files { free } => format!("the disk has room for {free} more files, too few for others to go on"),
             Self::Share { bytes, most_bytes } => {
                 format!("the job's files take {} MiB, and a job may take {} MiB", bytes >> 20, most_bytes >> 20)
             }
@@ -58,9 +72,14 @@ impl Full {
 
 /// Whether there is room on the disk `folder` lies on. A disk that does not say has room.
 pub(crate) fn check(folder: &Path, bounds: Bounds) -> Result<(), Full> {
-    let Some(Space { free_bytes, reserve_bytes }) = space(folder, bounds) else { return Ok(()) };
-    match free_bytes < reserve_bytes {
-        true => Err(Full::Disk { free_bytes, reserve_bytes }),
+    let Some(Space { free_bytes, reserve_bytes, free_files, reserve_files }) = space(folder, bounds) else {
+        return Ok(());
+    };
+    if free_bytes < reserve_bytes {
+        return Err(Full::Disk { free_bytes, reserve_bytes });
+    }
+    match free_files < reserve_files {
+        true => Err(Full::Files { free: free_files }),
         false => Ok(()),
     }
 }
@@ -68,6 +87,8 @@ pub(crate) fn check(folder: &Path, bounds: Bounds) -> Result<(), Full> {
 struct Space {
     free_bytes: u64,
     reserve_bytes: u64,
+    free_files: u64,
+    reserve_files: u64,
 }
 
 fn space(folder: &Path, bounds: Bounds) -> Option<Space> {
@@ -77,7 +98,15 @@ fn space(folder: &Path, bounds: Bounds) -> Option<Space> {
     #[expect(clippy::useless_conversion, reason = "narrower on other systems")]
     let (free, all) = (u64::from(status.blocks_available()), u64::from(status.blocks()));
     let (free_bytes, all_bytes) = (free.saturating_mul(block), all.saturating_mul(block));
-    Some(Space { free_bytes, reserve_bytes: bounds.reserve_bytes.min(all_bytes / RESERVE_PART) })
+    #[expect(clippy::useless_conversion, reason = "narrower on other systems")]
+    let (free_files, all_files) = (u64::from(status.files_available()), u64::from(status.files()));
+    Some(Space {
+        free_bytes,
+        reserve_bytes: bounds.reserve_bytes.min(all_bytes / RESERVE_PART),
+        free_files,
+        // File systems that make room for files as they come say that they have none.
+        reserve_files: RESERVE_FILES.min(all_files / RESERVE_PART),
+    })
 }
 
 /// Ends when there is no room any more.

@@ -32,6 +32,10 @@ impl Agent {
     pub async fn start(options: Options) -> Result<Self, Error> {
         let folder = options.sandbox.workspaces.clone();
         std::fs::create_dir_all(&folder).map_err(|source| Error::DataFolder { folder, source })?;
+        // On a full disk not even a probe works, and what fills it may be in there.
+        let (workspaces, bounds) = (options.sandbox.workspaces.clone(), options.disk);
+        let room = tokio::task::spawn_blocking(move || workspace::make_room(&workspaces, bounds));
+        room.await.map_err(Error::Broken)?;
         let sandbox = Sandbox::probe(options.sandbox.clone()).await?;
         let worker_id = WorkerId::new(options.clock.now());
         Ok(Self { options: Arc::new(options), sandbox: Arc::new(sandbox), worker_id, mesh: Mutex::default() })
@@ -92,6 +96,9 @@ impl Agent {
     /// Workspaces stay after their jobs, for people to look into, until there are too many of them.
     async fn tidy(&self) {
         let (folder, quota) = (&self.options.sandbox.workspaces, self.options.workspaces_bytes);
+        let (make, bounds) = (folder.clone(), self.options.disk);
+        // What cannot be removed is told there.
+        let _ = tokio::task::spawn_blocking(move || workspace::make_room(&make, bounds)).await;
         if let Err(error) = workspace::tidy(&self.sandbox, folder, quota).await {
             tracing::warn!(%error, "old workspaces cannot be removed");
         }

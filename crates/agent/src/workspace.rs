@@ -260,6 +260,12 @@ pub async fn tidy(sandbox: &Arc<Sandbox>, folder: &Path, quota_bytes: u64) -> Re
     tidy::tidy(&Helper::new(sandbox.clone(), folder), folder, quota_bytes).await
 }
 
+/// Where the disk has too little room left: removes the files of workspaces nobody works in, those that finished longest ago
+/// first, until there is room. Their steps stay. Blocking, and without a helper: it has to work where nothing else does.
+pub fn make_room(folder: &Path, bounds: Bounds) {
+    tidy::make_room(folder, bounds);
+}
+
 /// Removes everything of a job that is over. Attempts that still run are left.
 pub async fn remove_job(sandbox: &Arc<Sandbox>, folder: &Path, job: JobId) -> Result<(), Error> {
     tidy::remove_job(&Helper::new(sandbox.clone(), folder), folder, job).await

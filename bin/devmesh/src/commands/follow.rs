@@ -18,7 +18,7 @@ const QUIET_GAP: Duration = Duration::from_secs(3);
 /// Between two looks at why a job is still in the queue.
 const QUEUE_LOOK: Duration = Duration::from_secs(2);
 /// Where nobody reads along, a job that no agent can take is left in the queue after this long.
-const DESERTED_PATIENCE: Duration = Duration::from_secs(15);
+const DESERTED_PATIENCE: Duration = Duration::from_secs(12);
 
 /// Where events go when they are not JSON, which is always data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub async fn follow(
     let output = &context.output;
     let mut view = EventView::default();
     let mut after = after;
-    let (began, mut look_at) = (Instant::now(), Instant::now() + QUEUE_LOOK);
+    let (mut look_at, mut deserted_since) = (Instant::now() + QUEUE_LOOK, None::<Instant>);
     let (mut is_queued, mut said_deserted) = (false, false);
     loop {
         let mut stream = client.events(job, after);
@@ -75,6 +75,7 @@ pub async fn follow(
                     Some(Ok(event)) => {
                         show(output, stage, &mut view, &event)?;
                         is_queued = matches!(event.event_type.as_str(), "job.created" | "job.requeued");
+                        deserted_since = None;
                         if event.event_type == "closed" {
                             return Ok(Followed::Closed(view.seen));
                         }
@@ -97,17 +98,19 @@ pub async fn follow(
                 }
                 _ = connection.changed() => {}
                 () = tokio::time::sleep_until(look_at), if is_queued => {
-                look_at = Instant::now() + QUEUE_LOOK;
-                // A backend that does not answer is told of where its stream breaks.
-                if client.job(job).await.is_ok_and(|job| job.waits_for == Some(WaitsFor::Agent)) {
-                    if !std::mem::replace(&mut said_deserted, true) {
-                        output.say("no agent is connected to this mesh, so the job waits: `devmesh up` starts one with the backend, `devmesh agent` alone");
-                    }
-                    if on_approval == OnApproval::Leave && began.elapsed() > DESERTED_PATIENCE {
-                        return Ok(Followed::Deserted);
+                    look_at = Instant::now() + QUEUE_LOOK;
+                    // A backend that does not answer is told of where its stream breaks.
+                    let is_deserted = client.job(job).await.is_ok_and(|job| job.waits_for == Some(WaitsFor::Agent));
+                    deserted_since = deserted_since.filter(|_| is_deserted).or_else(|| is_deserted.then(Instant::now));
+                    if let Some(since) = deserted_since {
+                        if !std::mem::replace(&mut said_deserted, true) {
+                            output.say("no agent is connected to this mesh, so the job waits: `devmesh up` starts one with the backend, `devmesh agent` alone");
+                        }
+                        if on_approval == OnApproval::Leave && since.elapsed() > DESERTED_PATIENCE {
+                            return Ok(Followed::Deserted);
+                        }
                     }
                 }
-            }
                 () = signals.next() => return Ok(Followed::Interrupted),
             }
         };

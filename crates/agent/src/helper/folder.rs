@@ -80,6 +80,18 @@ impl Folder {
         Ok(Self(nix::fcntl::open(path, ENTER, Mode::empty())?))
     }
 
+    /// The same, and where its rights are in the way gives itself what it needs first.
+    pub fn open_by_force(path: &Path) -> io::Result<Self> {
+        use std::os::unix::fs::PermissionsExt;
+        match Self::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
+                Self::open(path)
+            }
+            opened => opened,
+        }
+    }
+
     pub fn enter(&self, name: &OsStr) -> io::Result<Self> {
         Ok(Self(openat(&self.0, name, ENTER, Mode::empty())?))
     }

@@ -14,6 +14,8 @@ use std::{
 
 /// The largest `.gitignore` that is read, in bytes: 256 KiB. Long ones that people write have a few hundred lines.
 const GITIGNORE_BYTES: u64 = 256 << 10;
+/// Its longest line, in bytes: longer than any path.
+const LINE_BYTES: usize = 4 << 10;
 const GITIGNORE: &str = ".gitignore";
 
 /// Never anybody's work. A `.gitignore` of the tree can take any of them back with `!`.
@@ -85,17 +87,15 @@ impl Rules {
             }
         };
         let at = Path::new("/").join(OsStr::from_bytes(path));
-        let mut builder = GitignoreBuilder::new(&at);
-        for line in text.lines() {
-            // A line that makes no sense ignores nothing, as with git.
-            let _ = builder.add_line(None, line);
-        }
-        if let Ok(rules) = builder.build()
-            && !rules.is_empty()
-        {
+        let (rules, odd_lines) = rules_of(&at, &text);
+        if !rules.is_empty() {
             self.levels.push((depth, rules));
         }
-        note
+        let odd = (odd_lines > 0).then(|| {
+            let path = shown(&super::joined(path, GITIGNORE.as_bytes()));
+            format!("{odd_lines} lines of `{path}` are too long or make no sense, and are not followed")
+        });
+        note.or(odd)
     }
 
     fn leave(&mut self, depth: usize) {
@@ -116,6 +116,32 @@ impl Rules {
             }
         }
         false
+    }
+}
+
+/// What the lines of one file say, and how many of them say nothing that could be followed.
+fn rules_of(at: &Path, text: &str) -> (Gitignore, usize) {
+    let sound = |line: &&str| {
+        let mut alone = GitignoreBuilder::new(at);
+        line.len() <= LINE_BYTES && alone.add_line(None, line).is_ok() && alone.build().is_ok()
+    };
+    let build = |lines: &mut dyn Iterator<Item = &str>| {
+        let mut builder = GitignoreBuilder::new(at);
+        for line in lines {
+            // A line that makes no sense ignores nothing, as with git.
+            let _ = builder.add_line(None, line);
+        }
+        builder.build().ok()
+    };
+    let is_plain = text.lines().all(|line| line.len() <= LINE_BYTES);
+    match is_plain.then(|| build(&mut text.lines())).flatten() {
+        Some(rules) => (rules, 0),
+        // One line must not take the others with it.
+        None => {
+            let kept: Vec<&str> = text.lines().filter(sound).collect();
+            let odd = text.lines().count() - kept.len();
+            (build(&mut kept.into_iter()).unwrap_or_else(Gitignore::empty), odd)
+        }
     }
 }
 

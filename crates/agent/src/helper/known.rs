@@ -56,6 +56,15 @@ impl Entry {
         };
         Self { mode, bytes: look.bytes, modified: look.modified, changed: look.changed, inode: look.inode }
     }
+
+    /// A file of which nothing but its name is known. No file has these times, so it is read.
+    pub fn unseen(mode: Mode) -> Self {
+        Self { mode, bytes: 0, modified: i64::MAX, changed: i64::MAX, inode: 0 }
+    }
+
+    pub fn is_unseen(&self) -> bool {
+        self.changed == i64::MAX
+    }
 }
 
 #[derive(Debug, Default)]

@@ -18,9 +18,9 @@ use crate::workspace::Ssh;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeSet,
-    ffi::{OsStr, OsString},
+    ffi::OsStr,
     fs,
-    os::unix::ffi::{OsStrExt, OsStringExt},
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
@@ -150,10 +150,7 @@ fn fetched(task: &Prepare, at: &source::At) -> Result<Git, Error> {
     let is_whole = source::history_bytes(&at.git) <= SOURCE_BYTES && !source::is_partial(&at.git);
     let depth = (!is_whole).then_some("--depth=1");
     let wanted = format!("{}:{reference}", at.commit);
-    let from = at.git.run(["rev-parse", "--git-common-dir"]).bytes()?;
-    let from = OsString::from_vec(from.trim_ascii_end().to_vec());
-    let from = at.git.folder().join(from);
-    fetch(&store, depth, from.as_os_str(), &wanted, Transport::Local)?;
+    fetch(&store, depth, at.common_folder.as_os_str(), &wanted, Transport::Local)?;
     Ok(store)
 }
 
@@ -343,7 +340,7 @@ fn check_out(git: &Git, tree: &Path, commit: &str) -> Result<(), Error> {
 fn remember(git: &Git, tree: &Path, commit: &str) -> Result<Vec<Vec<u8>>, Error> {
     let at = Known::now(git.folder()).map_err(Error::doing("asking the file system for the time"))?;
     let folder = Folder::open(tree).map_err(Error::doing("opening the tree"))?;
-    let found = scan::scan(folder, &step::listed(git, commit)?, &BTreeSet::new())?;
+    let found = scan::scan(folder, &step::listed(git, commit)?, &BTreeSet::new(), scan::For::Step)?;
     let small =
         found.changed.iter().filter(|(_, entry)| entry.mode != Mode::Link && POINTER_BYTES.contains(&entry.bytes));
     let small = small.map(|(path, _)| path.clone()).collect();

@@ -4,14 +4,16 @@
 use super::{
     Error,
     folder::{Folder, Kind, shown},
-    git::Git,
+    git::{Git, zero_separated},
     joined,
     known::{Entry, Known, Mode},
-    remove, scan, step,
+    remove,
+    scan::{self, For},
+    step,
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     ffi::OsStr,
     io::{self, BufRead, BufReader, Read, Write},
     os::unix::ffi::OsStrExt,
@@ -39,8 +41,9 @@ pub(super) fn restore(restore: &Restore) -> Result<Restored, Error> {
     git.run(["cat-file", "-e", &format!("{}^{{tree}}", restore.commit)]).done()?;
     let known = Known::load(&restore.git, &restore.commit);
     let mut known = if known.commit.is_empty() { step::listed(&git, &restore.commit)? } else { known };
-    let tree = Folder::open(&restore.tree).map_err(Error::doing("opening the tree"))?;
-    let found = scan::scan(tree.again().map_err(Error::doing("opening the tree"))?, &known, &BTreeSet::new())?;
+    let tree = Folder::open_by_force(&restore.tree).map_err(Error::doing("opening the tree"))?;
+    let found =
+        scan::scan(tree.again().map_err(Error::doing("opening the tree"))?, &known, &BTreeSet::new(), For::Restore)?;
     let mut wrong: Vec<Vec<u8>> = found.gone;
     let mut files = 0;
     for (path, _) in found.changed {
@@ -55,6 +58,10 @@ pub(super) fn restore(restore: &Restore) -> Result<Restored, Error> {
     for path in found.left_out {
         files += 1;
         remove_at(&tree, &path)?;
+    }
+    // Those within others first. What is ignored in one keeps it.
+    for path in found.folders.iter().rev() {
+        let _ = super::reach(&tree, path).and_then(|(folder, name)| folder.remove_folder(name));
     }
     if restore.ignored_too {
         remove_others(&tree, &known)?;
@@ -111,11 +118,9 @@ fn write_out(git: &Git, tree: &Folder, commit: &str, known: &Known, paths: &[Vec
         return Err(Error::Failed("git gave no pipes".into()));
     };
     let mut answers = BufReader::new(answers);
-    let mut read = |path: &[u8]| -> io::Result<Vec<u8>> {
-        ask.write_all(commit.as_bytes())?;
-        ask.write_all(b":")?;
-        ask.write_all(path)?;
-        ask.write_all(b"\n")?;
+    let ids = ids(git, commit)?;
+    let mut read = |id: &str| -> io::Result<Vec<u8>> {
+        writeln!(ask, "{id}")?;
         ask.flush()?;
         let mut head = String::new();
         answers.read_line(&mut head)?;
@@ -128,11 +133,8 @@ fn write_out(git: &Git, tree: &Folder, commit: &str, known: &Known, paths: &[Vec
     };
     for path in paths {
         let mode = known.entries.get(path).map_or(Mode::File, |entry| entry.mode);
-        let content = match path.contains(&b'\n') {
-            // A line feed would end the question.
-            true => git.run(["cat-file", "blob", &id_of(git, commit, path)?]).bytes()?,
-            false => read(path).map_err(|error| failed(path, error))?,
-        };
+        let id = ids.get(path).ok_or_else(|| failed(path, io::Error::other("the step does not have it")))?;
+        let content = read(id).map_err(|error| failed(path, error))?;
         if !is_there(tree, path, mode, &content) {
             put(tree, path, mode, &content).map_err(|error| failed(path, error))?;
             written += 1;
@@ -156,11 +158,15 @@ fn is_there(tree: &Folder, path: &[u8], mode: Mode, content: &[u8]) -> bool {
     same().unwrap_or(false)
 }
 
-fn id_of(git: &Git, commit: &str, path: &[u8]) -> Result<String, Error> {
-    let arguments = [OsStr::new("ls-tree"), OsStr::new("-z"), OsStr::new("--full-tree"), OsStr::new(commit)];
-    let listed = git.run(arguments.into_iter().chain([OsStr::new("--"), OsStr::from_bytes(path)])).line()?;
-    let id = listed.split(['\t', ' ']).nth(2).unwrap_or_default().to_owned();
-    Ok(id)
+/// The object of each file of a commit.
+fn ids(git: &Git, commit: &str) -> Result<HashMap<Vec<u8>, String>, Error> {
+    let listing = git.run(["ls-tree", "-r", "-z", "--full-tree", commit]).bytes()?;
+    let entries = zero_separated(&listing).filter_map(|line| {
+        let tab = line.iter().position(|byte| *byte == b'\t')?;
+        let id = std::str::from_utf8(&line[..tab]).ok()?.split(' ').nth(2)?;
+        Some((line[tab + 1..].to_vec(), id.to_owned()))
+    });
+    Ok(entries.collect())
 }
 
 fn put(tree: &Folder, path: &[u8], mode: Mode, content: &[u8]) -> io::Result<()> {

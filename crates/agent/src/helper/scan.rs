@@ -41,8 +41,10 @@ pub(super) struct Found {
     pub gone: Vec<Vec<u8>>,
     /// There and unchanged, or not to be seen.
     pub kept: Vec<(Vec<u8>, Entry)>,
-    /// New, and nobody's work for its size or kind.
+    /// New, and nobody's work for its size, name or kind.
     pub left_out: Vec<Vec<u8>>,
+    /// Folders in which nothing is known, outermost first.
+    pub folders: Vec<Vec<u8>>,
     /// What to tell people and the model.
     pub notes: Vec<String>,
     /// What the rules leave out, folders as one.
@@ -62,9 +64,20 @@ struct Frame {
     only_known: bool,
 }
 
+/// What a walk is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum For {
+    /// To keep what is new: so much of it, and what is somebody's work.
+    Step,
+    /// To undo what is new: all of it.
+    Restore,
+}
+
 /// Walks `tree`. `wanted` is taken whatever the rules say.
-pub(super) fn scan(tree: Folder, known: &Known, wanted: &BTreeSet<Vec<u8>>) -> Result<Found, Error> {
-    let mut walk = Walk { known, wanted, rules: Rules::new(), found: Found::default(), seen: BTreeSet::new(), new: 0 };
+pub(super) fn scan(tree: Folder, known: &Known, wanted: &BTreeSet<Vec<u8>>, purpose: For) -> Result<Found, Error> {
+    let most_new = if purpose == For::Step { NEW_FILES } else { usize::MAX };
+    let (found, seen) = (Found::default(), BTreeSet::new());
+    let mut walk = Walk { known, wanted, rules: Rules::new(), found, seen, new: 0, most_new };
     let mut frames = Vec::new();
     walk.enter(&mut frames, tree, Vec::new(), false).map_err(Error::doing("listing the tree"))?;
     while let Some(frame) = frames.last_mut() {
@@ -87,6 +100,7 @@ struct Walk<'a> {
     /// Every known path that is not gone.
     seen: BTreeSet<Vec<u8>>,
     new: usize,
+    most_new: usize,
 }
 
 impl Walk<'_> {
@@ -105,13 +119,21 @@ impl Walk<'_> {
     fn visit(&mut self, frames: &mut Vec<Frame>, name: &OsString) {
         let depth = frames.len();
         let Some(frame) = frames.last() else { return };
-        // A repository inside the tree is its files. Nobody else's `.git` can be kept by git either.
-        if name.as_bytes().eq_ignore_ascii_case(b".git") {
+        // A repository inside the tree is its files.
+        if name == ".git" {
             return;
         }
         let path = joined(&frame.path, name.as_bytes());
+        if means_git(name.as_bytes()) {
+            self.note(format!("`{}` was left out: git keeps nothing of that name", shown(&path)));
+            return;
+        }
         if path.len() > PATH_BYTES {
-            self.note(format!("`{}…` was left out: its path has {} bytes", shown(&path[..80]), path.len()));
+            self.note(format!(
+                "`{}…` was left out: its path has {} bytes",
+                shown(&path[..path.len().min(80)]),
+                path.len()
+            ));
             return self.not_seen(&path);
         }
         let look = match frame.folder.look(name) {
@@ -124,7 +146,17 @@ impl Walk<'_> {
         match look.kind {
             Kind::Folder => self.folder(frames, name, path, depth),
             // No longer a file that git could keep.
-            Kind::Special => {}
+            Kind::Special => {
+                if is_known {
+                    self.note(format!("`{}` became a pipe, socket or device, which counts as deleted", shown(&path)));
+                } else if !frame.only_known && !self.rules.ignore(&path, false, depth) {
+                    self.found.left_out.push(path);
+                }
+            }
+            Kind::Link if is_attributes_of_git(name.as_bytes()) && !is_known => {
+                self.note(format!("`{}` was left out: git takes no link of that name", shown(&path)));
+                self.found.left_out.push(path);
+            }
             Kind::File | Kind::Link => {
                 let only_known = frame.only_known;
                 if !is_known && !is_wanted {
@@ -166,6 +198,9 @@ impl Walk<'_> {
         if is_ignored && !holds_known {
             return self.leave_out(&path, "/");
         }
+        if !holds_known {
+            self.found.folders.push(path.clone());
+        }
         if let Err(error) = self.enter(frames, folder, path.clone(), is_ignored) {
             self.note(format!("`{}/` cannot be read and was left out: {error}", shown(&path)));
             self.not_seen_below(&path);
@@ -180,6 +215,11 @@ impl Walk<'_> {
                 self.found.kept.push((path, entry));
                 return;
             }
+        }
+        if is_known && self.known.entries.get(&path).is_some_and(Entry::is_unseen) && look.bytes > FILE_BYTES {
+            // As it was checked out: too large to be kept once more, and not changed either.
+            self.found.kept.push((path, entry));
+            return;
         }
         let left_out = |walk: &mut Self, what: String| {
             walk.note(what);
@@ -218,7 +258,7 @@ impl Walk<'_> {
                 _ => {}
             }
             self.new += 1;
-            if self.new > NEW_FILES {
+            if self.new > self.most_new {
                 self.found.left_out.push(path);
                 return self.note(format!("more than {NEW_FILES} new files: the rest of them was left out"));
             }
@@ -271,8 +311,40 @@ impl Walk<'_> {
     }
 }
 
+/// Names that some system takes for `.git`: git refuses whole patches for them.
+fn means_git(name: &[u8]) -> bool {
+    name.split(|byte| *byte == b'\\').any(|part| {
+        let part = part.split(|byte| *byte == b':').next().unwrap_or_default();
+        let end = part.iter().rposition(|byte| !matches!(byte, b' ' | b'.')).map_or(0, |at| at + 1);
+        let plain = &part[..end];
+        plain.eq_ignore_ascii_case(b".git") || plain.eq_ignore_ascii_case(b"git~1")
+    })
+}
+
+/// Files that git reads itself, which it takes for an attack when they are links.
+fn is_attributes_of_git(name: &[u8]) -> bool {
+    [&b".gitmodules"[..], b"gitmod~1"].iter().any(|special| name.eq_ignore_ascii_case(special))
+}
+
 fn start_of(folder: &Folder, name: &OsString) -> io::Result<Vec<u8>> {
     let mut start = Vec::new();
     folder.file(name)?.take(START_BYTES).read_to_end(&mut start)?;
     Ok(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_git_refuses_somewhere_are_known() {
+        for name in
+            [".GIT", ".git ", ".git.", ".git . ", "git~1", "GIT~1", ".git::$INDEX_ALLOCATION", "a\\.git", ".git\\x"]
+        {
+            assert!(means_git(name.as_bytes()), "{name}");
+        }
+        for name in [".gitignore", ".github", "git", "a\\b", ".git-x", "x.git", "...", "git~2", " .git"] {
+            assert!(!means_git(name.as_bytes()), "{name}");
+        }
+    }
 }

@@ -2,20 +2,25 @@
 
 use super::{
     Error,
-    folder::shown,
+    folder::{Folder, Kind, shown},
     git::{Git, is_object_id, zero_separated},
+    joined,
     prepare::Local,
 };
 use nix::unistd::{AccessFlags, access};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeSet,
+    ffi::OsStr,
     fs,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
 /// Longest ref name in bytes; git's own limit is what fits in a file name.
 const REFERENCE_BYTES: usize = 255;
+/// Folders within folders in a git directory; refs and modules are nested, and it bounds the descriptors that are open.
+const GIT_DEPTH: usize = 128;
 /// How many names a message shows.
 const SHOWN: usize = 5;
 
@@ -26,6 +31,8 @@ pub(super) struct At {
     pub commit: String,
     /// `sha1` or `sha256`.
     pub object_format: String,
+    /// Where its objects are.
+    pub common_folder: PathBuf,
 }
 
 pub(super) enum Found {
@@ -50,6 +57,9 @@ pub(super) fn find(local: &Local) -> Result<Found, Error> {
             None => Ok(Found::Files(None)),
         };
     };
+    for folder in [Some(git_folder), local.common_folder.as_ref()].into_iter().flatten() {
+        nothing_waits_in(folder).map_err(|error| unusable(error.words()))?;
+    }
     let git = Git::at(git_folder);
     let looked = git.run(["rev-parse", "--show-object-format"]).ran()?;
     if !looked.status.success() {
@@ -66,6 +76,9 @@ pub(super) fn find(local: &Local) -> Result<Found, Error> {
     let object_format = String::from_utf8_lossy(&looked.stdout).trim_end().to_owned();
     let Some(commit) = resolve(&git, reference.unwrap_or("HEAD"))? else {
         let Some(reference) = reference else {
+            if local.checkout.is_none() {
+                return Err(unusable("it has no commit yet, and no files beside its git directory"));
+            }
             return Ok(Found::Files(Some(format!("`{path}` has no commit yet, so its files were copied as they are"))));
         };
         let branches = branches(&git)?;
@@ -87,11 +100,57 @@ pub(super) fn find(local: &Local) -> Result<Found, Error> {
             ))));
         }
     }
-    let at = At { git, commit, object_format };
+    let common_folder = local.common_folder.clone().unwrap_or_else(|| git_folder.clone());
+    let at = At { git, commit, object_format, common_folder };
     if is_partial(&at.git) {
         whole(&at, path)?;
     }
     Ok(Found::Commit(at))
+}
+
+/// Git opens whatever has the right name, and a pipe keeps it waiting for ever. So nothing but files and folders may lie in a
+/// git directory, nor be what its configuration includes.
+pub(super) fn nothing_waits_in(git_folder: &Path) -> Result<(), Error> {
+    let failed = |error: std::io::Error| Error::Refused(format!("{} cannot be read: {error}", git_folder.display()));
+    let top = Folder::open(git_folder).map_err(failed)?;
+    let mut open = vec![(Vec::new(), top.names().map_err(failed)?, top)];
+    while let Some((path, names, folder)) = open.last_mut() {
+        let Some(name) = names.pop() else {
+            open.pop();
+            continue;
+        };
+        let path = joined(path, name.as_bytes());
+        let Ok(look) = folder.look(&name) else { continue };
+        let linked = || fs::metadata(git_folder.join(OsStr::from_bytes(&path)));
+        let waits = match look.kind {
+            Kind::Special => true,
+            Kind::Link => linked().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()),
+            Kind::File | Kind::Folder => false,
+        };
+        if waits {
+            return Err(Error::Refused(format!("{}/{} is no regular file", git_folder.display(), shown(&path))));
+        }
+        if look.kind == Kind::Folder
+            && open.len() < GIT_DEPTH
+            && let Some(Ok(below)) = open.last().map(|(_, _, folder)| folder.enter(&name))
+        {
+            open.push((path, below.names().map_err(failed)?, below));
+        }
+    }
+    let configuration = fs::read(git_folder.join("config")).unwrap_or_default();
+    let included = String::from_utf8_lossy(&configuration)
+        .lines()
+        .filter_map(|line| {
+            let (key, value) = line.split_once('=')?;
+            key.trim().eq_ignore_ascii_case("path").then(|| git_folder.join(value.trim().trim_matches('"')))
+        })
+        .find(|path| fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()));
+    match included {
+        Some(path) => {
+            Err(Error::Refused(format!("{}, which its configuration includes, is no regular file", path.display())))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Whether objects may be missing that only a remote has.
@@ -135,7 +194,9 @@ pub(super) fn check_reference(reference: &str) -> Result<(), Error> {
 
 /// The commit a ref names here, or on the remote this was cloned from.
 fn resolve(git: &Git, reference: &str) -> Result<Option<String>, Error> {
-    for candidate in [reference.to_owned(), format!("refs/remotes/origin/{reference}")] {
+    // What is checked out is never somebody else's branch.
+    let remote = (reference != "HEAD").then(|| format!("refs/remotes/origin/{reference}"));
+    for candidate in [Some(reference.to_owned()), remote].into_iter().flatten() {
         let revision = format!("{candidate}^{{commit}}");
         let ran = git.run(["rev-parse", "--verify", "--quiet", "--end-of-options", &revision]).ran()?;
         let commit = String::from_utf8_lossy(&ran.stdout).trim_end().to_owned();
@@ -238,9 +299,9 @@ pub(super) fn links(git: &Git, commit: &str) -> Result<Vec<(Vec<u8>, String)>, E
 
 /// Files whose content is somewhere else, by the words they hold instead.
 pub(super) fn is_large_file_pointer(tree: &Path, name: &[u8]) -> bool {
-    use std::{io::Read, os::unix::ffi::OsStrExt};
+    use std::io::Read;
     const WORDS: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
-    let path = tree.join(std::ffi::OsStr::from_bytes(name));
+    let path = tree.join(OsStr::from_bytes(name));
     let mut start = Vec::new();
     let read = fs::File::open(path).and_then(|file| file.take(WORDS.len() as u64).read_to_end(&mut start));
     read.is_ok() && start == WORDS

@@ -7,7 +7,7 @@ use super::{
     folder::{Folder, shown},
     git::{Git, zero_separated},
     known::{Entry, Known, Mode},
-    scan::{self, FILE_BYTES, Found},
+    scan::{self, FILE_BYTES, For, Found},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -55,8 +55,8 @@ pub(super) fn step(step: &Step) -> Result<Stepped, Error> {
     let mut wanted: BTreeSet<Vec<u8>> = step.written.iter().map(|path| path.as_bytes().to_vec()).collect();
     wanted.extend(forced(&git, &step.tree));
     let at = Known::now(&step.git).map_err(Error::doing("asking the file system for the time"))?;
-    let folder = || Folder::open(&step.tree).map_err(Error::doing("opening the tree"));
-    let mut found = scan::scan(folder()?, &known, &wanted)?;
+    let folder = || Folder::open_by_force(&step.tree).map_err(Error::doing("opening the tree"));
+    let mut found = scan::scan(folder()?, &known, &wanted, For::Step)?;
     let mut commit = step.parent.clone();
     if !found.changed.is_empty() || !found.gone.is_empty() {
         let made = commit_of(&git, &folder()?, step, at, &mut found)?;
@@ -90,7 +90,7 @@ pub(super) fn first(git: &Git, tree: &Path, reference: &str) -> Result<Stepped, 
     };
     let at = Known::now(&step.git).map_err(Error::doing("asking the file system for the time"))?;
     let folder = || Folder::open(tree).map_err(Error::doing("opening the tree"));
-    let mut found = scan::scan(folder()?, &Known::default(), &BTreeSet::new())?;
+    let mut found = scan::scan(folder()?, &Known::default(), &BTreeSet::new(), For::Step)?;
     let commit = commit_of(git, &folder()?, &step, at, &mut found)?;
     let Found { changed, notes, ignored, ignored_count, .. } = found;
     Known { commit: commit.clone(), at, entries: changed.into_iter().collect() }.save(&step.git)?;
@@ -105,9 +105,7 @@ pub(super) fn listed(git: &Git, commit: &str) -> Result<Known, Error> {
         let tab = line.iter().position(|byte| *byte == b'\t').unwrap_or(line.len());
         let mode = std::str::from_utf8(&line[..tab]).ok().and_then(|about| Mode::parse(about.split(' ').next()?));
         if let (Some(mode), Some(path)) = (mode, line.get(tab + 1..)) {
-            // No file has these times, so each is read.
-            let entry = Entry { mode, bytes: 0, modified: i64::MAX, changed: i64::MAX, inode: 0 };
-            known.entries.insert(path.to_vec(), entry);
+            known.entries.insert(path.to_vec(), Entry::unseen(mode));
         }
     }
     Ok(known)
@@ -137,10 +135,19 @@ fn commit_of(git: &Git, tree: &Folder, step: &Step, at: i64, found: &mut Found) 
     }
     let status = child.wait().map_err(Error::doing("waiting for git"))?;
     if !status.success() {
+        remove_unfinished(git);
         return Err(Error::Failed(format!("`git fast-import` ended with {status}")));
     }
     fed.transpose().map_err(Error::doing("handing files to git"))?;
     reference(git, &step.reference)
+}
+
+/// What an import that broke off had packed so far.
+fn remove_unfinished(git: &Git) {
+    let packs = std::fs::read_dir(git.folder().join("objects/pack")).into_iter().flatten().flatten();
+    for pack in packs.filter(|pack| pack.file_name().as_bytes().starts_with(b"tmp_")) {
+        let _ = std::fs::remove_file(pack.path());
+    }
 }
 
 fn reference(git: &Git, name: &str) -> Result<String, Error> {
@@ -160,13 +167,15 @@ fn feed(mut to: impl Write, tree: &Folder, step: &Step, at: i64, found: &mut Fou
     for path in &found.gone {
         writeln!(to, "D {}", quoted(path))?;
     }
-    let mut left = STEP_BYTES;
+    // Half of what is free, so that what is kept fills no disk either.
+    let mut left = STEP_BYTES.min(free_bytes(&step.git) / 2);
+    let most = left >> 20;
     let mut taken = Vec::with_capacity(found.changed.len());
     for (path, entry) in std::mem::take(&mut found.changed) {
         let name = shown(&path);
         if entry.bytes > left {
-            let most = STEP_BYTES >> 20;
-            found.notes.push(format!("`{name}` was left out: one step adds at most {most} MiB"));
+            found.notes.push(format!("`{name}` was left out: there is room for {most} MiB in this step"));
+            found.left_out.push(path);
             continue;
         }
         match content(tree, &path, entry.mode) {
@@ -183,6 +192,14 @@ fn feed(mut to: impl Write, tree: &Folder, step: &Step, at: i64, found: &mut Fou
     found.changed = taken;
     writeln!(to, "\ndone")?;
     to.flush()
+}
+
+/// A disk that does not say has room.
+fn free_bytes(folder: &Path) -> u64 {
+    nix::sys::statvfs::statvfs(folder).map_or(u64::MAX, |status| {
+        #[expect(clippy::useless_conversion, reason = "narrower on other systems")]
+        u64::from(status.blocks_available()).saturating_mul(u64::from(status.fragment_size()))
+    })
 }
 
 fn content(tree: &Folder, path: &[u8], mode: Mode) -> std::io::Result<Vec<u8>> {

@@ -76,6 +76,7 @@ impl Filler<'_> {
         if ![checkout, common].iter().any(|folder| from.starts_with(folder)) {
             return refused("its repository lies elsewhere");
         }
+        source::nothing_waits_in(&from)?;
         if !is_object_id(commit) {
             return refused("its commit makes no sense");
         }

@@ -53,7 +53,7 @@ fn make(folder: &Path, mode: u32) -> io::Result<()> {
 }
 
 /// The folders of a workspace that are there.
-fn tools_folders(workspace: &Path) -> Vec<PathBuf> {
+pub(super) fn tools_folders(workspace: &Path) -> Vec<PathBuf> {
     TOOLS.map(|name| workspace.join(name)).into_iter().filter(|path| is_folder(path)).collect()
 }
 

@@ -49,6 +49,9 @@ pub(super) fn find(repository: &Repository, access: &Access, without: &Path) -> 
         without: vec![without.to_owned()],
     };
     let mut readable = vec![folder.clone()];
+    if let Some(inside) = folder.ancestors().skip(1).find(|above| is_git_folder(above)) {
+        return Err(unusable(&format_args!("it lies in the git directory {}; name the repository", inside.display())));
+    }
     if is_git_folder(&folder) {
         local.git_folder = Some(folder.clone());
     } else if let Some((top, git_folder)) = above(&folder, access) {
@@ -69,8 +72,16 @@ pub(super) fn find(repository: &Repository, access: &Access, without: &Path) -> 
     readable.extend(lenders(&common));
     readable.sort();
     readable.dedup();
+    let owner = |path: &Path| fs::metadata(path).map(|metadata| metadata.uid()).ok();
     for path in &readable {
         access.check(path)?;
+        // An agent that may read everything is not to be sent elsewhere by what somebody wrote into their own folder.
+        if owner(path) != owner(&folder) {
+            return Err(unusable(&format_args!(
+                "its repository is in {}, which belongs to another user than the folder; name that repository itself",
+                path.display()
+            )));
+        }
     }
     for file in ["HEAD", "config", "packed-refs", "shallow", "index", "objects/info/alternates"] {
         for path in [git_folder.join(file), common.join(file)] {

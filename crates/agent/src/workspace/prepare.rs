@@ -227,7 +227,10 @@ async fn fresh(prepare: &Prepare, helper: &Helper, notes: &mut Notes) -> Result<
         }
     };
     let store = match &identity {
-        Some(identity) => Some(objects::store(&prepare.folder, identity, owner).await?),
+        Some(identity) => Some(tokio::select! {
+            store = objects::store(&prepare.folder, identity, owner) => store?,
+            () = prepare.cancel.cancelled() => return Err(Error::Stopped),
+        }),
         None => None,
     };
     let desk = desk(prepare, helper).await?;
@@ -250,8 +253,14 @@ async fn fresh(prepare: &Prepare, helper: &Helper, notes: &mut Notes) -> Result<
         network,
         ..Reach::new(writable, PREPARING_TAKES)
     };
-    let (prepared, _): (Prepared, _) =
-        helper.ask(&Task::Prepare(Box::new(task)), reach, prepare.cancel.clone()).await?;
+    let prepared = helper.ask(&Task::Prepare(Box::new(task)), reach, prepare.cancel.clone()).await;
+    let (prepared, _): (Prepared, _) = prepared.map_err(|failure| match failure {
+        // It would take as long the next time.
+        Failure::TimedOut(limit) => {
+            Error::Source(format!("preparing the workspace took longer than {} minutes", limit.as_secs() / 60))
+        }
+        other => other.into(),
+    })?;
     let source = store.as_ref().map(|store| store.key.clone());
     let record = Record { mesh: prepare.mesh.clone(), branch, source, prepared };
     record::save(&desk.folder, &record)?;

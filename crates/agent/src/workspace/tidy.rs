@@ -9,7 +9,11 @@ use super::{
     lock::{Lock, try_lock},
     objects, record,
 };
-use crate::{helper::Helper, sandbox::PROBE_FOLDER};
+use crate::{
+    disk::{self, Bounds},
+    helper::{Empty, Helper},
+    sandbox::PROBE_FOLDER,
+};
 use domain::JobId;
 use std::{
     collections::BTreeSet,
@@ -149,6 +153,27 @@ fn take_in(folder: &Path) {
         }
         // Stays while there is anything else in it.
         let _ = fs::remove_dir(&own);
+    }
+}
+
+pub(super) fn make_room(folder: &Path, bounds: Bounds) {
+    let has_room = || disk::check(folder, bounds).is_ok();
+    if has_room() {
+        return;
+    }
+    let jobs = folders(folder).into_iter().filter(|path| name(path).parse::<JobId>().is_ok());
+    let mut finished: Vec<_> =
+        jobs.flat_map(|job| folders(&job)).map(|attempt| (last_step(&attempt), attempt)).collect();
+    finished.sort();
+    for (_, attempt) in finished {
+        if has_room() {
+            return;
+        }
+        let Ok(Some(_lock)) = try_lock(&attempt.join("lock")) else { continue };
+        tracing::warn!(workspace = %attempt.display(), "its files are removed, because the disk has too little room left");
+        told(&attempt, Empty { folders: files::tools_folders(&attempt) }.carry_out());
+        // Without its tree it is not taken over, but made anew from its steps.
+        let _ = fs::remove_dir(attempt.join("tree"));
     }
 }
 
