@@ -2,11 +2,8 @@
 
 use crate::{attempt::Leased, error::Error, options::Options, sandbox::Sandbox, workspace};
 use domain::{ErrorCode, WorkerId};
-use protocol::{Lease, LeaseRequest, Protection};
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use protocol::{KnownJobs, Lease, LeaseRequest, Protection};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
@@ -23,8 +20,6 @@ pub struct Agent {
     options: Arc<Options>,
     sandbox: Arc<Sandbox>,
     worker_id: WorkerId,
-    /// Which mesh the last lease came from; the backend's own name for itself since its last restore.
-    mesh: Mutex<Option<String>>,
 }
 
 impl Agent {
@@ -38,7 +33,7 @@ impl Agent {
         room.await.map_err(Error::Broken)?;
         let sandbox = Sandbox::probe(options.sandbox.clone()).await?;
         let worker_id = WorkerId::new(options.clock.now());
-        Ok(Self { options: Arc::new(options), sandbox: Arc::new(sandbox), worker_id, mesh: Mutex::default() })
+        Ok(Self { options: Arc::new(options), sandbox: Arc::new(sandbox), worker_id })
     }
 
     /// What holds tool calls back on this machine, and what does not.
@@ -80,7 +75,6 @@ impl Agent {
                 lease = self.lease() => lease?,
             };
             let Some(lease) = lease else { continue };
-            *self.mesh.lock().unwrap_or_else(PoisonError::into_inner) = Some(lease.head.epoch.to_string());
             let leased = Leased {
                 options: self.options.clone(),
                 sandbox: self.sandbox.clone(),
@@ -109,14 +103,13 @@ impl Agent {
         let folder = &self.options.sandbox.workspaces;
         loop {
             sleep(FORGET_PAUSE).await;
-            let mesh = self.mesh.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let jobs = mesh.map_or_else(Vec::new, |mesh| workspace::jobs(folder, &mesh));
-            if jobs.is_empty() {
-                continue;
-            }
+            let jobs = workspace::jobs(folder);
+            let ids: Vec<_> = jobs.iter().map(|(job, _)| *job).collect();
             // A backend that does not answer is asked again next time.
-            let Ok(known) = self.options.client.known_jobs(&jobs).await else { continue };
-            for job in jobs.into_iter().filter(|job| !known.contains(job)) {
+            let Ok(Some(KnownJobs { epoch, known })) = self.options.client.known_jobs(&ids).await else { continue };
+            let mesh = epoch.to_string();
+            // Those of another mesh that keeps its workspaces here are none of this one's.
+            for (job, _) in jobs.into_iter().filter(|(job, of)| *of == mesh && !known.contains(job)) {
                 match workspace::remove_job(&self.sandbox, folder, job).await {
                     Ok(()) => tracing::info!(%job, "its workspace was removed, because the job was deleted"),
                     Err(error) => tracing::warn!(%job, %error, "the workspace of a deleted job cannot be removed"),

@@ -71,15 +71,20 @@ impl Client {
     }
 
     /// Which of these jobs were not deleted, however many they are. An error says nothing about any of them.
-    pub async fn known_jobs(&self, jobs: &[JobId]) -> Result<Vec<JobId>> {
-        let mut known = Vec::with_capacity(jobs.len());
+    /// With whose word it is; `None` where nothing was asked.
+    pub async fn known_jobs(&self, jobs: &[JobId]) -> Result<Option<KnownJobs>> {
+        let mut all: Option<KnownJobs> = None;
         for some in jobs.chunks(KNOWN_JOBS) {
             let request = KnownJobsRequest { job_ids: some.to_vec() };
             let answer: KnownJobs =
                 self.repeated(self.api(&["jobs", "known"]), &request, self.options.answer_timeout).await?;
-            known.extend(answer.known);
+            match &mut all {
+                Some(all) if all.epoch == answer.epoch => all.known.extend(answer.known),
+                // Restored meanwhile: only what is said last holds.
+                _ => all = Some(answer),
+            }
         }
-        Ok(known)
+        Ok(all)
     }
 
     /// The head of the answer is waited for, with repeats only while the call certainly never began. Then it streams.

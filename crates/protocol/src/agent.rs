@@ -1,7 +1,7 @@
 //! What agents say to the backend. Every call names its attempt; a stale one is answered with 409 `stale_attempt`.
 
 use crate::{ChatMessage, CreateJob, Decision, EventBody, JobResult, ToolSpec, Usage};
-use domain::{ApprovalId, Cursor, FailureReason, JobId, WorkerId};
+use domain::{ApprovalId, Cursor, Epoch, FailureReason, JobId, WorkerId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -181,6 +181,9 @@ pub struct KnownJobsRequest {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KnownJobs {
+    /// Which mesh answers, since its last restore: what cursors begin with.
+    #[schema(value_type = String)]
+    pub epoch: Epoch,
     /// Those that were not deleted, in the order asked; a job that is over is known.
     #[schema(value_type = Vec<uuid::Uuid>)]
     pub known: Vec<JobId>,

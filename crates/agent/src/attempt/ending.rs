@@ -10,12 +10,16 @@ use crate::{
 use client::{Client, Upload};
 use domain::{FailureReason, JobId};
 use protocol::{EventBody, FinishJob, JobResult, Outcome, ReleaseJob, Usage};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// The artifact with the patch.
 const PATCH: &str = "patch.diff";
 const PATCH_MEDIA_TYPE: &str = "text/x-diff";
 /// Longest message of a failed job or a release, in bytes; the backend takes 2 KiB.
 const MESSAGE_BYTES: usize = 2_000;
+/// How long after the lease is gone the answer to a last word may still come.
+const LATE_ANSWER: Duration = Duration::from_secs(2);
 /// Stands for words the backend would not take.
 const UNSAID: &str = "what there was to say could not be recorded; the agent's own log has it";
 /// Longest answer in a job's result, in bytes; the backend takes 4 MiB for the whole result.
@@ -138,7 +142,7 @@ impl Ending {
         let mut refused = Err(Halt::Stopped);
         for outcome in [outcome, plain] {
             let finish = FinishJob { attempt: self.number, outcome };
-            refused = persist(&self.stop, self.stop.lost(), || self.client.finish(self.job, &finish)).await.map(drop);
+            refused = self.last_word(|| self.client.finish(self.job, &finish)).await.map(drop);
             match &refused {
                 // The last word is said again without what was refused; a job is not lost for its words.
                 Err(Halt::Failed { message, .. }) => {
@@ -150,12 +154,25 @@ impl Ending {
         refused.map(|()| word)
     }
 
+    /// A heartbeat may hear of the end before its own call does; the answer to that is waited for all the same.
+    async fn last_word<T, F: Future<Output = client::Result<T>>>(&self, call: impl FnMut() -> F) -> Result<T, Halt> {
+        let never = CancellationToken::new();
+        tokio::select! {
+            biased;
+            answer = persist(&self.stop, &never, call) => answer,
+            () = async {
+                self.stop.lost().cancelled().await;
+                tokio::time::sleep(LATE_ANSWER).await;
+            } => Err(Halt::Stopped),
+        }
+    }
+
     async fn release(&self, message: &str, failed: bool) -> Result<&'static str, Halt> {
         let _ = self.appender.flush().await;
         let mut refused = Err(Halt::Stopped);
         for message in [clipped(message.to_owned(), MESSAGE_BYTES), UNSAID.to_owned()] {
             let release = ReleaseJob { attempt: self.number, message, failed };
-            refused = persist(&self.stop, self.stop.lost(), || self.client.release(self.job, &release)).await.map(drop);
+            refused = self.last_word(|| self.client.release(self.job, &release)).await.map(drop);
             match &refused {
                 Err(Halt::Failed { message, .. }) => {
                     tracing::warn!(job = %self.job, %message, "handing a job back was refused");

@@ -216,7 +216,8 @@ impl Walk<'_> {
                 return;
             }
         }
-        if is_known && self.known.entries.get(&path).is_some_and(Entry::is_unseen) && look.bytes > FILE_BYTES {
+        let is_as_before = self.known.entries.get(&path).is_some_and(|before| before.is_unseen() || *before == entry);
+        if is_as_before && look.kind == Kind::File && look.bytes > FILE_BYTES {
             // As it was checked out: too large to be kept once more, and not changed either.
             self.found.kept.push((path, entry));
             return;

@@ -24,7 +24,8 @@ impl Workspace {
             written: last.written.iter().cloned().collect(),
         };
         let mut reach = self.reach();
-        reach.readable.push(self.place.tree.clone());
+        // Folders that were closed are opened, to see what is in them.
+        reach.writable.push(self.place.tree.clone());
         let stepped: Stepped = self.ask(&Task::Step(task), reach).await?.0;
         stepped.notes.into_iter().for_each(|note| self.note(note));
         *self.ignored.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =

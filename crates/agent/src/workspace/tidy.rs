@@ -42,11 +42,13 @@ pub(super) fn attempt_folder(folder: &Path, job: JobId, attempt: u32) -> PathBuf
     job_folder(folder, job).join(attempt.to_string())
 }
 
-/// Jobs of one mesh that have a workspace here.
-pub fn jobs(folder: &Path, mesh: &str) -> Vec<JobId> {
-    let is_its =
-        |job: &PathBuf| attempts(job).iter().any(|at| record::load(at).is_some_and(|record| record.mesh == mesh));
-    folders(folder).iter().filter(|job| is_its(job)).filter_map(|path| name(path).parse().ok()).collect()
+/// Jobs that have a workspace here, each with the mesh it is of.
+pub fn jobs(folder: &Path) -> Vec<(JobId, String)> {
+    let of = |job: PathBuf| {
+        let mesh = attempts(&job).iter().find_map(|attempt| record::load(attempt))?.mesh;
+        Some((name(&job).parse().ok()?, mesh))
+    };
+    folders(folder).into_iter().filter_map(of).collect()
 }
 
 /// Removes everything of a job that is over. Attempts that still run are left.

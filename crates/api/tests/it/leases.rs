@@ -65,7 +65,8 @@ async fn an_agent_learns_which_jobs_were_deleted() {
     let running = app.leased_job().await;
     let ask = json!({"job_ids": [running.job_id, deleted.job_id, over.job_id]});
     let answer: Value = parsed(app.post("/api/v1/jobs/known", Scope::Agent, &ask), StatusCode::OK).await;
-    assert_eq!(answer, json!({"known": [running.job_id, over.job_id]}));
+    assert_eq!(answer["known"], json!([running.job_id, over.job_id]));
+    assert_eq!(answer["epoch"], json!(running.head.epoch));
 
     let too_many = json!({"job_ids": vec![over.job_id; 1_001]});
     let refused = problem(app.post("/api/v1/jobs/known", Scope::Agent, &too_many)).await;

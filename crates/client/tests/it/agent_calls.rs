@@ -8,7 +8,7 @@ use axum::{
     routing::{post, put},
 };
 use client::{Client, Error, Upload};
-use domain::{ErrorCode, JobId, WorkerId};
+use domain::{Epoch, ErrorCode, JobId, WorkerId};
 use futures_util::StreamExt;
 use protocol::{AppendEvents, Appended, EventBody, KnownJobs, KnownJobsRequest, LeaseRequest, ModelCall};
 use std::{
@@ -97,14 +97,14 @@ async fn however_many_jobs_are_asked_about_in_pieces() {
     let route = post(async move |Json(mut body): Json<KnownJobsRequest>| {
         sizes.lock().unwrap().push(body.job_ids.len());
         body.job_ids.retain(|job| job.0.as_u128() % 2 == 0);
-        Json(KnownJobs { known: body.job_ids })
+        Json(KnownJobs { epoch: Epoch(7), known: body.job_ids })
     });
     let server = Server::start(Router::new().route("/api/v1/jobs/known", route)).await;
     let jobs: Vec<_> = (0..2_001).map(|number| JobId(uuid::Uuid::from_u128(number))).collect();
-    let known = server.client().known_jobs(&jobs).await.unwrap();
+    let known = server.client().known_jobs(&jobs).await.unwrap().unwrap();
     assert_eq!(*asked.lock().unwrap(), [1_000, 1_000, 1]);
-    assert_eq!(known, jobs.into_iter().step_by(2).collect::<Vec<_>>());
-    assert_eq!(server.client().known_jobs(&[]).await.unwrap(), []);
+    assert_eq!(known, KnownJobs { epoch: Epoch(7), known: jobs.into_iter().step_by(2).collect() });
+    assert_eq!(server.client().known_jobs(&[]).await.unwrap(), None);
     assert_eq!(asked.lock().unwrap().len(), 3, "nothing is asked for nothing");
 }
 

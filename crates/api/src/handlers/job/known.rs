@@ -21,5 +21,6 @@ pub async fn known(
     Agent(asker): Agent,
     Payload(body): Payload<KnownJobsRequest>,
 ) -> Result<Json<KnownJobs>> {
-    Ok(Json(KnownJobs { known: app.jobs.known(&asker.caller, body.job_ids).await? }))
+    let known = app.jobs.known(&asker.caller, body.job_ids).await?;
+    Ok(Json(KnownJobs { epoch: app.store.epoch(), known }))
 }
