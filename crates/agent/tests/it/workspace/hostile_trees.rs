@@ -197,6 +197,64 @@ async fn closed_files_and_folders_are_opened_or_told_and_never_taken_for_deleted
     assert!(notes.iter().all(|note| note.contains("closed")), "{notes:?}");
 }
 
+/// A command was interrupted: nothing of it is left, whatever and however much it was.
+#[tokio::test]
+async fn going_back_to_a_step_leaves_nothing_else() {
+    let desk = Desk::with_repository().await;
+    desk.write("Icon\r", "x\n");
+    desk.commit("a name that ends in a return");
+    let workspace = desk.prepare(None).await.unwrap();
+    let at = tree(&workspace);
+    let step = workspace.checkpoint(1).await.unwrap();
+    write(&at.join("Icon\r"), "changed\n");
+    write(&at.join("large.bin"), "");
+    File::options().write(true).open(at.join("large.bin")).unwrap().set_len(9 << 20).unwrap();
+    pipe(&at.join("made/pipe"));
+    fs::create_dir_all(at.join("made/empty/folders")).unwrap();
+    for file in 0..51_000 {
+        File::create(at.join(format!("made/{file}"))).unwrap();
+    }
+    super::hand_over(&at);
+    fs::set_permissions(&at, fs::Permissions::from_mode(0o000)).unwrap();
+    assert!(workspace.restore(false).await.unwrap() > 51_000);
+    assert_eq!(super::names(&at), ["Icon\r", "a.txt", "src/lib.txt"]);
+    assert!(!at.join("made").exists());
+    assert_eq!(fs::read_to_string(at.join("Icon\r")).unwrap(), "x\n");
+    assert_eq!(workspace.restore(false).await.unwrap(), 0, "nothing is put back that is there");
+    assert_eq!(workspace.checkpoint(2).await.unwrap(), step);
+}
+
+/// One such name, and git refuses the whole patch.
+#[tokio::test]
+async fn names_that_git_refuses_are_left_out_and_the_patch_applies() {
+    let desk = Desk::with_repository().await;
+    let workspace = desk.prepare(None).await.unwrap();
+    let at = tree(&workspace);
+    for name in ["git~1", ".git ", ".git.", ".GIT", "src/.Git", ".git::$INDEX_ALLOCATION", "a\\.git"] {
+        write(&at.join(name), "x\n");
+    }
+    symlink("a.txt", at.join(".gitmodules")).unwrap();
+    write(&at.join("a.txt"), "work\n");
+    workspace.checkpoint(1).await.unwrap();
+    assert_eq!(workspace.take_notes().len(), 8);
+    let clone = super::applied(&desk, &workspace).await;
+    assert_eq!(fs::read_to_string(clone.join("a.txt")).unwrap(), "work\n");
+}
+
+#[tokio::test]
+async fn one_line_of_rules_that_makes_no_sense_takes_no_other_with_it() {
+    let desk = Desk::with_repository().await;
+    let workspace = desk.prepare(None).await.unwrap();
+    let at = tree(&workspace);
+    write(&at.join(".gitignore"), &format!("secret/\n{}\n*.log\n", "?".repeat(200_000)));
+    write(&at.join("secret/key"), "x\n");
+    write(&at.join("x.log"), "x\n");
+    workspace.checkpoint(1).await.unwrap();
+    let changed: Vec<_> = workspace.changed_files().await.unwrap().into_iter().map(|file| file.path).collect();
+    assert_eq!(changed, [".gitignore"]);
+    assert_eq!(workspace.take_notes(), ["1 lines of `.gitignore` are too long or make no sense, and are not followed"]);
+}
+
 /// What is read is what was looked at, or nothing.
 #[tokio::test]
 async fn files_that_change_while_they_are_read_do_no_harm() {
@@ -247,6 +305,28 @@ async fn hostile_sources_end_with_words() {
         let error = prepared.expect(name).unwrap_err();
         assert!(error.is_callers() && error.to_string().contains("no regular file"), "{name}: {error}");
     }
+    // Anything that git opens by name, and what a configuration leads to.
+    let odd =
+        ["refs/heads/main", "objects/info/commit-graph", "info/grafts", "info/attributes", "modules/x/HEAD", "other"];
+    for (attempt, name) in (10..).zip(odd) {
+        let copy = desk.folder.path().join(format!("copy-{attempt}"));
+        let copied = Command::new("cp").arg("-a").args([desk.source(), copy.clone()]).status().unwrap();
+        assert!(copied.success());
+        let _ = fs::remove_file(copy.join(".git").join(name));
+        pipe(&copy.join(".git").join(name));
+        let prepared = timeout(PATIENCE, Workspace::prepare(desk.ask(attempt, &copy, None))).await;
+        let error = prepared.expect(name).unwrap_err();
+        assert!(error.is_callers() && error.to_string().contains("no regular file"), "{name}: {error}");
+    }
+    let outside = desk.folder.path().join("included");
+    pipe(&outside);
+    let configuration = fs::read_to_string(desk.source().join(".git/config")).unwrap();
+    let including = format!("{configuration}[include]\n\tpath = {}\n", outside.display());
+    fs::write(desk.source().join(".git/config"), including).unwrap();
+    // A helper does not see it, so it is nothing; where it does, it is told.
+    let prepared = timeout(PATIENCE, Workspace::prepare(desk.ask(20, &desk.source(), None))).await.expect("include");
+    assert!(prepared.map_or_else(|error| error.is_callers(), |workspace| workspace.files() == 2));
+    fs::write(desk.source().join(".git/config"), configuration).unwrap();
     // In the files, not in the repository: only the note about changes goes without.
     pipe(&desk.source().join(".gitignore"));
     pipe(&desk.source().join(".gitattributes"));

@@ -248,6 +248,31 @@ async fn what_a_job_may_be_about_is_decided_on_real_paths() {
     assert!(asked(&nobody, "source").await.unwrap_err().1.contains("`agents.roots` is empty"));
 }
 
+/// An agent that may read everything is not sent to somebody else's repository by a file.
+#[tokio::test]
+async fn a_folder_leads_to_no_repository_of_another_user() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let desk = Desk::with_repository().await;
+    let base = desk.folder.path();
+    for path in super::fingerprint(&desk.source()).into_keys() {
+        std::os::unix::fs::lchown(&path, Some(1234), Some(1234)).unwrap();
+    }
+    write(&base.join("pointer/.git"), &format!("gitdir: {}\n", desk.source().join(".git").display()));
+    fs::create_dir(base.join("borrower")).unwrap();
+    git(&base.join("borrower"), &["init", "-q"]);
+    write(
+        &base.join("borrower/.git/objects/info/alternates"),
+        &format!("{}\n", desk.source().join(".git/objects").display()),
+    );
+    for (attempt, name) in (1..).zip(["pointer", "borrower"]) {
+        let error = Workspace::prepare(desk.ask(attempt, &base.join(name), None)).await.unwrap_err();
+        assert!(error.is_callers() && error.to_string().contains("belongs to another user"), "{name}: {error}");
+    }
+    assert_eq!(desk.prepare(None).await.unwrap().files(), 2, "named itself, it is worked on");
+}
+
 /// A root that is a folder of a repository does not open the rest of it.
 #[tokio::test]
 async fn a_root_below_a_repository_opens_nothing_above_it() {
