@@ -132,7 +132,7 @@ impl Attempt {
         };
         let mut cleaned = self.workspace.restore(false).await.map(|_| "files were put back to the last step");
         if disk::check(&self.place.tree, self.options.disk).is_err() {
-            let all = "files were put back to the last step, and packages and build outputs were removed";
+            let all = "files were put back to the last step, and packages, build outputs and the home folder's files were removed";
             cleaned = self.workspace.restore(true).await.map(|_| all);
         }
         let cleaned = cleaned.map_or_else(|error| format!("the files could not be put back: {error}"), str::to_owned);

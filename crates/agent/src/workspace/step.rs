@@ -44,9 +44,9 @@ impl Workspace {
         reach.writable.push(tree.clone());
         let restored: Restored = self.ask(&Task::Restore(Restore { git, tree, commit, ignored_too }), reach).await?.0;
         if ignored_too {
-            let folders = vec![self.place.scratch.join("tmp")];
+            let folders = ["tmp", "home"].map(|name| self.place.scratch.join(name)).to_vec();
             let emptied = super::files::empty(&self.helper, folders, STEP_TAKES).await;
-            emptied.map_err(super::doing(|| "emptying the folder for temporary files"))?;
+            emptied.map_err(super::doing(|| "emptying the folders for temporary files and for the home"))?;
         }
         Ok(restored.files)
     }

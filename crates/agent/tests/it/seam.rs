@@ -98,8 +98,18 @@ async fn a_disk_full_of_what_is_ignored_is_emptied_too() {
     let fill = "mkdir -p node_modules __pycache__ && echo x > node_modules/x && cat /dev/zero > __pycache__/full";
     let Some((_, _, bodies)) = filled(fill, "ls; echo work > work.txt").await else { return };
     let outputs = outputs(&bodies);
-    assert!(outputs[0].contains("packages and build outputs were removed"), "{outputs:?}");
+    assert!(outputs[0].contains("packages, build outputs and the home folder's files were removed"), "{outputs:?}");
     assert!(!outputs[1].contains("node_modules"), "{outputs:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_filled_from_the_home_folder_is_emptied_too() {
+    let Some((_, _, bodies)) = filled("cat /dev/zero > ~/full; sleep 60", "ls ~; echo work > work.txt").await else {
+        return;
+    };
+    let outputs = outputs(&bodies);
+    assert!(outputs[0].contains("the home folder's files were removed"), "{outputs:?}");
+    assert!(!outputs[1].contains("full"), "{outputs:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
