@@ -12,6 +12,7 @@ use futures_util::{Stream, StreamExt};
 use sha2::{Digest, Sha256};
 use std::{
     io,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     pin::pin,
     sync::{
@@ -19,10 +20,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
-use tokio::{
-    fs::{File, OpenOptions},
-    io::AsyncWriteExt,
-};
+use tokio::{fs::File, io::AsyncWriteExt};
 
 const INCOMING: &str = ".incoming-";
 
@@ -130,14 +128,13 @@ struct Incoming {
 impl Incoming {
     async fn create(folder: &Path, number: u64) -> Result<Self, Error> {
         let path = folder.join(format!("{INCOMING}{number}"));
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .await
-            .map_err(Error::written(&path, "created"))?;
-        Ok(Self { path, file: Some(file) })
+        // Made whole where it is opened: a caller that leaves meanwhile leaves no file, because what comes of it is dropped.
+        let made = tokio::task::spawn_blocking(move || {
+            let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+            let file = file.map_err(Error::written(&path, "created"))?;
+            Ok(Self { path, file: Some(File::from_std(file)) })
+        });
+        made.await.map_err(|_| Error::Closed)?
     }
 
     async fn write(&mut self, chunk: &[u8]) -> Result<(), Error> {
