@@ -42,7 +42,8 @@ pub use holder::is_held;
 pub use operations::*;
 pub use rows::{
     AccountSpend, ApprovalFilter, ApprovalRow, ArtifactRow, AuditRow, BatchNumber, EventRow, IdempotencyRow, JobFilter,
-    JobHead, JobRow, KeyPolicyRow, LedgerRow, ModelCallFilter, ModelCallRow, NewEvent, SpendCount, SpendKey, TokenRow,
+    JobHead, JobRow, KeyPolicyRow, LedgerRow, ModelCallFilter, ModelCallRow, NewEvent, Page, SpendCount, SpendKey,
+    TokenRow,
 };
 pub use sqlite::{Reader, Transaction, connection::sqlite_version, restore};
 pub use store::{Options, Store};

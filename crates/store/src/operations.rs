@@ -16,8 +16,8 @@ mod books;
 mod content;
 mod jobs;
 
-pub use access::Access;
-pub use books::Books;
+pub use access::*;
+pub use books::*;
 pub use content::Content;
 pub use jobs::*;
 

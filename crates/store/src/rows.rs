@@ -1,10 +1,12 @@
 //! What the tables hold, as the features see it. Ids, times and states are decided outside; nothing here has defaults.
 
 mod models;
+mod page;
 
 pub use models::{
     AccountSpend, BatchNumber, KeyPolicyRow, LedgerRow, ModelCallFilter, ModelCallRow, SpendCount, SpendKey,
 };
+pub use page::Page;
 
 use crate::limits;
 use domain::{

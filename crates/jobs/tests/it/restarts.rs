@@ -169,8 +169,8 @@ async fn records_of_old_model_calls_go_and_young_ones_stay() {
     pass(Duration::from_secs(700)).await;
     let left = async || {
         let all = store::ModelCallFilter { principal: None, job: None, before: None, limit: 1_000 };
-        let left = mesh.store.read(move |reader| reader.model_calls(&all)).await;
-        (left.unwrap().len() == 3).then_some(())
+        let left = mesh.store.page_of_model_calls(all).await.unwrap();
+        (left.rows.len() == 3).then_some(())
     };
     eventually("only the young calls are left", left).await;
 }
@@ -200,10 +200,7 @@ async fn forgotten_keys_are_removed() {
     let mesh = Mesh::new().await;
     let key = Some(jobs::IdempotencyKey::new("k").unwrap());
     mesh.handle.create(&mesh.user, crate::mesh::job(ask("x")), key).await.unwrap();
-    let stored = async || {
-        let principal = mesh.user.principal;
-        mesh.store.read(move |reader| reader.idempotency(principal, "k")).await.unwrap().is_some()
-    };
+    let stored = async || mesh.store.remembered_answer(mesh.user.principal, "k".to_owned()).await.unwrap().is_some();
     pass(Duration::from_secs(24 * 3_600 - 60)).await;
     assert!(stored().await);
     pass(Duration::from_secs(130)).await;

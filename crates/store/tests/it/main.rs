@@ -3,6 +3,7 @@
 
 mod backups;
 mod blobs;
+mod conformance;
 mod crash;
 mod disk_full;
 mod folders;

@@ -26,9 +26,9 @@ pub async fn list(
     let limit = query.limit.unwrap_or(PAGE).clamp(1, store::limits::ROWS_PER_PAGE as u32) as usize;
     let after = query.after.unwrap_or(0);
     app.router.books().flush().await;
-    let rows = app.store.read(move |reader| reader.ledger_after(after, limit)).await?;
-    let next_after = rows.last().filter(|_| rows.len() == limit).map(|row| row.seq);
-    let entries = rows.into_iter().map(|row| EgressEntry {
+    let page = app.store.page_of_ledger(after, limit).await?;
+    let next_after = page.rows.last().filter(|_| page.more).map(|row| row.seq);
+    let entries = page.rows.into_iter().map(|row| EgressEntry {
         seq: row.seq,
         at: row.at,
         call_id: row.call_id,

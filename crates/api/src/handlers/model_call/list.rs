@@ -38,15 +38,9 @@ pub async fn list(
         ),
     };
     let limit = query.limit.unwrap_or(PAGE).clamp(1, store::limits::ROWS_PER_PAGE as u32) as usize;
-    let filter = ModelCallFilter {
-        principal: (!sees_all).then_some(asker.caller.principal),
-        job: query.job_id,
-        before,
-        limit: limit + 1,
-    };
-    let mut model_calls = app.router.books().calls().list(&filter).await?;
-    let more = model_calls.len() > limit;
-    model_calls.truncate(limit);
-    let next_cursor = model_calls.last().filter(|_| more).map(|last| last.id.to_string());
-    Ok(Json(ModelCallPage { model_calls, next_cursor }))
+    let filter =
+        ModelCallFilter { principal: (!sees_all).then_some(asker.caller.principal), job: query.job_id, before, limit };
+    let page = app.router.books().calls().page(&filter).await?;
+    let next_cursor = page.rows.last().filter(|_| page.more).map(|last| last.id.to_string());
+    Ok(Json(ModelCallPage { model_calls: page.rows, next_cursor }))
 }

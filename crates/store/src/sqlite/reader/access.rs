@@ -8,6 +8,7 @@ use domain::PrincipalId;
 use rusqlite::OptionalExtension;
 
 pub(super) const TOKENS: &str = "SELECT id, principal, name, scope, secret_sha256, created_at FROM tokens ORDER BY id";
+const TOKEN_COUNT: &str = "SELECT count(*) FROM tokens";
 pub(super) const IDEMPOTENCY: &str = "SELECT principal, idempotency_key, request_sha256, answer, created_at \
      FROM idempotency WHERE principal = ?1 AND idempotency_key = ?2";
 pub(super) const AUDIT: &str = "SELECT audit_key, at, principal, action, object, request_id FROM audit \
@@ -31,6 +32,10 @@ impl Reader<'_> {
             })?;
             rows.collect()
         })
+    }
+
+    pub fn token_count(&self) -> Result<u64, Error> {
+        self.run(|connection| connection.prepare_cached(TOKEN_COUNT)?.query_row((), |row| Columns::of(row).count()))
     }
 
     pub fn idempotency(&self, principal: PrincipalId, key: &str) -> Result<Option<IdempotencyRow>, Error> {
