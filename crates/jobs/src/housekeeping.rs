@@ -8,6 +8,8 @@ use std::time::Duration;
 const JOBS_AT_ONCE: usize = 16;
 /// Records of model calls deleted by one: they are small rows.
 const MODEL_CALLS_AT_ONCE: usize = 500;
+/// Entries of the audit trail deleted by one: as small.
+const AUDIT_ENTRIES_AT_ONCE: usize = 500;
 
 impl Shared {
     pub(crate) async fn keep_house(&self) {
@@ -29,6 +31,9 @@ impl Shared {
         if let Some(age) = self.options.model_calls_retention {
             self.delete_model_calls(before(now, age)).await?;
         }
+        if let Some(age) = self.options.audit_retention {
+            self.delete_audit(before(now, age)).await?;
+        }
         Ok(())
     }
 
@@ -41,6 +46,11 @@ impl Shared {
                 return Ok(());
             }
         }
+    }
+
+    async fn delete_audit(&self, made_before: Timestamp) -> Result<(), Error> {
+        while self.store.sweep_audit(made_before, AUDIT_ENTRIES_AT_ONCE).await? == AUDIT_ENTRIES_AT_ONCE {}
+        Ok(())
     }
 
     async fn delete_finished(&self, finished_before: Timestamp) -> Result<(), Error> {

@@ -20,6 +20,7 @@
 //! What never happens here: an answer before the sync that covers it; a notification before the COMMIT; a second process
 //! in the folder; a hole in a log; a query on the hot path that reads a whole table.
 
+mod audit;
 mod blobs;
 mod error;
 mod filesystem;
@@ -33,6 +34,7 @@ mod sqlite;
 mod store;
 mod watch;
 
+pub use audit::{AuditReport, BrokenAudit, verify_audit};
 pub use blobs::{Blobs, StoredBlob};
 pub use error::{Error, Refused};
 pub use filesystem::{Mount, mount_of};
@@ -41,9 +43,9 @@ pub use health::Health;
 pub use holder::is_held;
 pub use operations::*;
 pub use rows::{
-    AccountSpend, ApprovalFilter, ApprovalRow, ArtifactRow, AuditRow, BatchNumber, EventRow, IdempotencyRow, JobFilter,
-    JobHead, JobRow, KeyPolicyRow, LedgerRow, ModelCallFilter, ModelCallRow, NewEvent, Page, SpendCount, SpendKey,
-    TokenRow,
+    AccountSpend, ApprovalFilter, ApprovalRow, ArtifactRow, AuditEntry, AuditFilter, AuditRow, BatchNumber, EventRow,
+    IdempotencyRow, JobFilter, JobHead, JobRow, KeyPolicyRow, LedgerRow, ModelCallFilter, ModelCallRow, NewEvent, Page,
+    SpendCount, SpendKey, TokenRow,
 };
 pub use sqlite::{Reader, Transaction, connection::sqlite_version, restore};
 pub use store::{Options, Store};

@@ -18,7 +18,7 @@ use std::{
     path::Path,
     sync::{Arc, PoisonError, RwLock},
 };
-use store::{AuditRow, IdempotencyRow, KeyPolicyRow, NewToken, Store, TokenCreation, TokenRow};
+use store::{AuditRow, IdempotencyRow, KeyPolicyRow, NewToken, Page, Store, TokenCreation, TokenRow};
 use tokio_util::sync::CancellationToken;
 
 /// Tokens at once. People and programs of one private mesh; each costs memory for its rate limit.
@@ -80,11 +80,15 @@ impl Tokens {
         self.known(|known| known.values().find(|entry| entry.id == id).map(|entry| entry.principal))
     }
 
-    /// All tokens, oldest first.
-    pub fn list(&self) -> Vec<Token> {
-        let mut tokens: Vec<_> = self.known(|known| known.values().map(|entry| describe(&entry.row)).collect());
-        tokens.sort_by_key(|token| token.id);
-        tokens
+    /// The tokens after this one, oldest first.
+    pub fn page(&self, after: Option<TokenId>, limit: usize) -> Page<Token> {
+        let is_later = |entry: &&Arc<Entry>| after.is_none_or(|after| entry.id > after);
+        let mut rows: Vec<_> =
+            self.known(|known| known.values().filter(is_later).map(|entry| describe(&entry.row)).collect());
+        rows.sort_by_key(|token| token.id);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        Page { rows, more }
     }
 
     /// Makes a token for a new principal; its policy, which the caller has checked, holds before it opens anything. With an

@@ -12,7 +12,7 @@ use crate::{
 };
 use domain::{JobId, JobState, Scope, Timestamp};
 use protocol::{Actor, CancelJob, Decision, EventBody, Job};
-use store::{ApprovalFilter, JobRow, NewEvent, Transaction};
+use store::{JobRow, NewEvent, Transaction};
 
 impl Handle {
     /// A job that waits is closed at once. One that runs is told to stop and closed when its agent has, or without it
@@ -63,9 +63,8 @@ impl Handle {
 
 /// What the job asked is answered with no, by nobody: it does not stay in anyone's list of things to decide.
 fn withdraw_approvals(transaction: &mut Transaction<'_>, row: &JobRow, now: Timestamp) -> Result<Vec<NewEvent>, Error> {
-    let filter = ApprovalFilter { job: Some(row.id), pending_only: true, ..ApprovalFilter::default() };
     let mut events = Vec::new();
-    for mut approval in transaction.approvals(&filter)? {
+    for mut approval in transaction.pending_approvals(row.id)? {
         let message = Some("the job was cancelled before anybody decided".to_owned());
         approval.decision = Some(decision_name(Decision::Denied).to_owned());
         approval.message = message.clone();

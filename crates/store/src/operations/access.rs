@@ -1,7 +1,7 @@
 //! Who may ask, and who did what.
 
-use crate::{Answer, AuditRow, IdempotencyRow, KeyPolicyRow, TokenRow};
-use domain::{PrincipalId, Timestamp, TokenId};
+use crate::{Answer, AuditEntry, AuditFilter, AuditRow, IdempotencyRow, KeyPolicyRow, Page, TokenRow};
+use domain::{EventHash, PrincipalId, Timestamp, TokenId};
 
 /// Tokens, the policies of keys, remembered answers, the audit trail.
 pub trait Access {
@@ -27,6 +27,19 @@ pub trait Access {
 
     /// Forgets answers older than this and says how many.
     fn sweep_idempotency(&self, before: Timestamp) -> Answer<usize>;
+
+    /// Adds what was done to the audit trail, where nothing else is written for it; on a full disk too.
+    fn record_audit(&self, audit: AuditRow) -> Answer<()>;
+
+    /// Newest first.
+    fn page_of_audit(&self, filter: AuditFilter) -> Answer<Page<AuditEntry>>;
+
+    /// The audit trail as it is chained, after this seq, oldest first.
+    fn stretch_of_audit(&self, after: u64, limit: usize) -> Answer<AuditStretch>;
+
+    /// Removes entries made before this time from the beginning of the audit trail, at most `limit`, and says how many. What
+    /// is left stays verifiable.
+    fn sweep_audit(&self, before: Timestamp, limit: usize) -> Answer<usize>;
 }
 
 /// A token about to be made.
@@ -52,4 +65,12 @@ pub enum TokenCreation {
     Repeated(String),
     /// Another request was made under the same key before. Nothing was written.
     Conflict,
+}
+
+/// A part of the audit trail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditStretch {
+    /// Seq and hash of the last entry that was removed; 0 and [`EventHash::START`] when none was.
+    pub anchor: (u64, EventHash),
+    pub entries: Vec<AuditEntry>,
 }

@@ -1,7 +1,10 @@
 //! [`Access`] on SQLite.
 
 use super::Sqlite;
-use crate::{Answer, AuditRow, IdempotencyRow, KeyPolicyRow, NewToken, TokenCreation, TokenRow, operations::Access};
+use crate::{
+    Answer, AuditEntry, AuditFilter, AuditRow, AuditStretch, IdempotencyRow, KeyPolicyRow, NewToken, Page,
+    TokenCreation, TokenRow, operations::Access,
+};
 use domain::{PrincipalId, Timestamp, TokenId};
 
 impl Access for Sqlite {
@@ -67,5 +70,23 @@ impl Access for Sqlite {
 
     fn sweep_idempotency(&self, before: Timestamp) -> Answer<usize> {
         self.write(move |transaction| transaction.delete_idempotency_before(before))
+    }
+
+    fn record_audit(&self, audit: AuditRow) -> Answer<()> {
+        self.relieve(move |transaction| transaction.audit(&audit))
+    }
+
+    fn page_of_audit(&self, filter: AuditFilter) -> Answer<Page<AuditEntry>> {
+        self.read(move |reader| reader.page_of_audit(&filter))
+    }
+
+    fn stretch_of_audit(&self, after: u64, limit: usize) -> Answer<AuditStretch> {
+        self.read(move |reader| {
+            Ok(AuditStretch { anchor: reader.audit_anchor()?, entries: reader.audit_after(after, limit)? })
+        })
+    }
+
+    fn sweep_audit(&self, before: Timestamp, limit: usize) -> Answer<usize> {
+        self.write(move |transaction| transaction.sweep_audit(before, limit))
     }
 }

@@ -34,6 +34,11 @@ macro_rules! databases {
                 a_token_takes_the_place_of_others,
                 the_newest_policy_of_a_key_is_kept_until_its_token_goes,
                 answers_are_remembered_until_they_are_swept,
+                every_change_leaves_its_entry,
+                nothing_refused_leaves_an_entry,
+                entries_made_at_once_are_one_chain,
+                the_audit_trail_is_listed_newest_first_by_who_what_and_on_what,
+                what_is_left_of_the_audit_trail_is_still_chained,
             }
             books {
                 spend_adds_up_per_account_and_window,

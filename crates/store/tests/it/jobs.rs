@@ -1,8 +1,8 @@
 //! The queue and the lists.
 
 use crate::support::{approval, at, insert, job, new_job, principal, read, reopened, store, write};
-use domain::{JobId, JobKind, JobState, PrincipalId, Priority, RequestId, Scope, TokenId};
-use store::{ApprovalFilter, AuditRow, Error, IdempotencyRow, JobFilter, JobHead, JobRow, Store, TokenRow};
+use domain::{JobId, JobKind, JobState, PrincipalId, Priority};
+use store::{ApprovalFilter, ApprovalRow, ArtifactRow, Error, JobFilter, JobHead, JobRow, Store, limits};
 
 async fn next(store: &Store, excluded: &[PrincipalId]) -> Option<JobRow> {
     let excluded = excluded.to_vec();
@@ -110,7 +110,7 @@ async fn lists_are_filtered_sorted_and_paged() {
                 loop {
                     let before = found.last().copied();
                     let filter = JobFilter { principal: owner, state, kind, id_prefix: None, before, limit: 7 };
-                    let page = read(&store, move |reader| reader.jobs(&filter)).await;
+                    let page = store.page_of_jobs(filter).await.unwrap().rows;
                     assert!(page.len() <= 7);
                     if page.is_empty() {
                         break;
@@ -123,11 +123,11 @@ async fn lists_are_filtered_sorted_and_paged() {
     }
     let one = all[17].id;
     let filter = JobFilter { id_prefix: Some(one.to_string()), ..JobFilter::default() };
-    let found = read(&store, move |reader| reader.jobs(&filter)).await;
+    let found = store.page_of_jobs(filter).await.unwrap().rows;
     assert_eq!(found.iter().map(|row| row.id).collect::<Vec<_>>(), [one]);
     for (prefix, count) in [("01", 60), ("ff", 0), ("no hex", 0)] {
         let filter = JobFilter { id_prefix: Some(prefix.to_owned()), ..JobFilter::default() };
-        assert_eq!(read(&store, move |reader| reader.jobs(&filter)).await.len(), count, "{prefix}");
+        assert_eq!(store.page_of_jobs(filter).await.unwrap().rows.len(), count, "{prefix}");
     }
     store.close().await;
 }
@@ -239,13 +239,18 @@ async fn approvals_are_found_by_call_owner_and_state_and_go_with_their_job() {
     assert_eq!(read(&store, move |reader| reader.approval_for_call(job_id, "call-2")).await, None);
 
     let list = async |filter: ApprovalFilter| -> Vec<usize> {
-        let found = read(&store, move |reader| reader.approvals(&filter)).await;
+        let found = store.page_of_approvals(filter).await.unwrap().rows;
         found.iter().map(|found| asked.iter().position(|asked| asked.id == found.id).unwrap()).collect()
     };
-    let (any, pending) = (ApprovalFilter::default(), ApprovalFilter { pending_only: true, ..Default::default() });
+    let (any, pending) = (ApprovalFilter::default(), ApprovalFilter { pending: Some(true), ..Default::default() });
     let (first, second) = (Some(principal(1)), Some(principal(2)));
     assert_eq!(list(any.clone()).await, [2, 1, 0]);
     assert_eq!(list(pending.clone()).await, [2, 0]);
+    let decided_ones = ApprovalFilter { pending: Some(false), ..Default::default() };
+    assert_eq!(list(decided_ones.clone()).await, [1]);
+    assert_eq!(list(ApprovalFilter { principal: first, ..decided_ones.clone() }).await, [1]);
+    assert_eq!(list(ApprovalFilter { principal: second, ..decided_ones.clone() }).await, [] as [usize; 0]);
+    assert_eq!(list(ApprovalFilter { job: Some(mine.id), ..decided_ones }).await, [1]);
     assert_eq!(list(ApprovalFilter { principal: first, ..any.clone() }).await, [1, 0]);
     assert_eq!(list(ApprovalFilter { principal: first, ..pending.clone() }).await, [0]);
     assert_eq!(list(ApprovalFilter { job: Some(mine.id), ..any.clone() }).await, [1, 0]);
@@ -261,48 +266,40 @@ async fn approvals_are_found_by_call_owner_and_state_and_go_with_their_job() {
 }
 
 #[tokio::test]
-async fn tokens_answers_and_the_audit_trail_survive_a_restart() {
-    let (folder, store) = store().await;
-    let token = TokenRow {
-        id: TokenId::new(at(1)),
-        principal: principal(1),
-        name: "laptop".to_owned(),
-        scope: Scope::Admin,
-        secret_sha256: [7; 32],
-        created_at: at(1),
-    };
-    let answer = IdempotencyRow {
-        principal: principal(1),
-        key: "key".to_owned(),
-        request_sha256: [8; 32],
-        answer: "{}".to_owned(),
-        created_at: at(2),
-    };
-    let entry = AuditRow {
-        at: at(3),
-        principal: principal(1),
-        action: "job.create".to_owned(),
-        object: "job".to_owned(),
-        request_id: RequestId::new(at(3)),
-    };
-    let (new_token, new_answer, new_entry) = (token.clone(), answer.clone(), entry.clone());
-    write(&store, move |transaction| {
-        transaction.insert_token(&new_token)?;
-        transaction.put_idempotency(&new_answer)?;
-        transaction.audit(&new_entry)?;
-        transaction.audit(&new_entry)
-    })
-    .await;
-    let store = reopened(&folder, store).await;
-    assert_eq!(read(&store, |reader| reader.tokens()).await, std::slice::from_ref(&token));
-    assert_eq!(read(&store, |reader| reader.idempotency(principal(1), "key")).await, Some(answer));
-    assert_eq!(read(&store, |reader| reader.idempotency(principal(2), "key")).await, None);
-    assert_eq!(read(&store, |reader| reader.audit_after(0, 1)).await, [(1, entry.clone())]);
-    assert_eq!(read(&store, |reader| reader.audit_after(1, 10)).await, [(2, entry)]);
+async fn a_page_of_large_approvals_ends_early_and_every_one_is_reached() {
+    let (_folder, store) = store().await;
+    let job = new_job(&store).await;
+    for number in 0..10 {
+        let row = ApprovalRow { arguments: "x".repeat(limits::PAGE_BYTES / 4), ..approval(job, "call", number) };
+        write(&store, move |transaction| transaction.insert_approval(&row)).await;
+    }
+    let (mut before, mut sizes) = (None, Vec::new());
+    loop {
+        let page = store.page_of_approvals(ApprovalFilter { before, ..ApprovalFilter::default() }).await.unwrap();
+        sizes.push(page.rows.len());
+        before = page.last_if_more().map(|last| last.id);
+        if before.is_none() {
+            break;
+        }
+    }
+    assert_eq!(sizes, [4, 4, 2]);
+}
 
-    assert!(write(&store, move |transaction| transaction.delete_token(token.id)).await);
-    assert!(!write(&store, move |transaction| transaction.delete_token(token.id)).await);
-    assert_eq!(write(&store, |transaction| transaction.delete_idempotency_before(at(2))).await, 0);
-    assert_eq!(write(&store, |transaction| transaction.delete_idempotency_before(at(3))).await, 1);
-    store.close().await;
+#[tokio::test]
+async fn artifacts_are_read_page_by_page_by_name() {
+    let (_folder, store) = store().await;
+    let job = new_job(&store).await;
+    for name in ["c.txt", "a.txt", "b.txt"] {
+        let sha256 = store.blobs().put_bytes(bytes::Bytes::from_static(name.as_bytes())).await.unwrap().sha256;
+        let (name, media_type) = (name.to_owned(), "text/plain".to_owned());
+        let row = ArtifactRow { job_id: job, name, media_type, bytes: 5, sha256, attempt: 1, created_at: at(0) };
+        write(&store, move |transaction| transaction.put_artifact(&row)).await;
+    }
+    let names = async |after: Option<&str>| {
+        let found = store.page_of_artifacts(job, after.map(str::to_owned), 2).await.unwrap().unwrap();
+        (found.page.rows.into_iter().map(|row| row.name).collect::<Vec<_>>(), found.page.more)
+    };
+    assert_eq!(names(None).await, (vec!["a.txt".to_owned(), "b.txt".to_owned()], true));
+    assert_eq!(names(Some("b.txt")).await, (vec!["c.txt".to_owned()], false));
+    assert!(store.page_of_artifacts(JobId::new(at(9)), None, 2).await.unwrap().is_none());
 }

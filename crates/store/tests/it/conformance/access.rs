@@ -1,8 +1,10 @@
 //! Tokens, policies, remembered answers.
 
 use crate::support::{at, audit, principal};
-use domain::{Scope, TokenId};
-use store::{Database, IdempotencyRow, KeyPolicyRow, NewToken, TokenCreation, TokenRow};
+use domain::{EventHash, Scope, TokenId};
+use store::{
+    AuditFilter, AuditRow, Database, IdempotencyRow, KeyPolicyRow, NewToken, TokenCreation, TokenRow, verify_audit,
+};
 
 fn token(number: u8) -> TokenRow {
     let now = at(i64::from(number));
@@ -108,4 +110,90 @@ pub async fn answers_are_remembered_until_they_are_swept(database: &dyn Database
     assert_eq!(database.remembered_answer(principal(100), "k".to_owned()).await.unwrap(), made.once);
     assert_eq!(database.sweep_idempotency(at(6)).await.unwrap(), 1);
     assert_eq!(database.remembered_answer(principal(100), "k".to_owned()).await.unwrap(), None);
+}
+
+/// What the audit trail tells, newest first.
+async fn told(database: &dyn Database, filter: AuditFilter) -> Vec<String> {
+    let page = database.page_of_audit(filter).await.unwrap();
+    page.rows.into_iter().map(|entry| format!("{} {}", entry.row.action, entry.row.object)).collect()
+}
+
+pub async fn every_change_leaves_its_entry(database: &dyn Database) {
+    let made = new(1);
+    database.create_token(made.clone()).await.unwrap();
+    database.replace_tokens(Vec::new(), token(2), audit("token.create", 2)).await.unwrap();
+    database.put_key_policy(policy(1, "{}"), audit("key_policy.put", 1)).await.unwrap();
+    database.delete_token(made.token.id, principal(1), audit("token.delete", 1)).await.unwrap();
+    database.record_audit(audit("backup.read", "everything")).await.unwrap();
+    let newest_first =
+        ["backup.read everything", "token.delete 1", "key_policy.put 1", "token.create 2", "token.create 1"];
+    assert_eq!(told(database, AuditFilter::default()).await, newest_first);
+}
+
+pub async fn nothing_refused_leaves_an_entry(database: &dyn Database) {
+    database.create_token(once(1, 7)).await.unwrap();
+    database.create_token(once(2, 7)).await.unwrap();
+    database.create_token(once(3, 8)).await.unwrap();
+    database.create_token(NewToken { most_tokens: 1, ..new(4) }).await.unwrap();
+    assert_eq!(told(database, AuditFilter::default()).await, ["token.create 1"]);
+}
+
+pub async fn entries_made_at_once_are_one_chain(database: &dyn Database) {
+    let report = verify_audit(database).await.unwrap();
+    assert_eq!((report.entries, report.head, report.broken), (0, (0, EventHash::START), None));
+    // More than a page of them.
+    let writes = (0..1_200).map(|number| database.record_audit(audit("job.create", number)));
+    futures_util::future::try_join_all(writes).await.unwrap();
+    let report = verify_audit(database).await.unwrap();
+    assert_eq!((report.entries, report.removed_through, report.head.0, report.broken), (1_200, 0, 1_200, None));
+}
+
+pub async fn the_audit_trail_is_listed_newest_first_by_who_what_and_on_what(database: &dyn Database) {
+    let by = |number, action, object: &str| AuditRow { principal: principal(number), ..audit(action, object) };
+    for row in [
+        by(1, "token.create", "token:1 (user, laptop)"),
+        by(2, "job.create", "job-1"),
+        by(1, "job.create", "job-2"),
+        by(1, "token.delete", "token:1 (user, laptop)"),
+        by(2, "job.cancel", "job-1"),
+    ] {
+        database.record_audit(row).await.unwrap();
+    }
+    let (first, second) = (Some(principal(1)), Some(principal(2)));
+    let action = |action: &str| Some(action.to_owned());
+    let all = AuditFilter::default;
+    let of_first = ["token.delete token:1 (user, laptop)", "job.create job-2", "token.create token:1 (user, laptop)"];
+    assert_eq!(told(database, AuditFilter { principal: first, ..all() }).await, of_first);
+    let created = AuditFilter { action: action("job.create"), ..all() };
+    assert_eq!(told(database, created.clone()).await, ["job.create job-2", "job.create job-1"]);
+    assert_eq!(told(database, AuditFilter { principal: second, ..created.clone() }).await, ["job.create job-1"]);
+    let of_job = AuditFilter { object: action("job-1"), ..all() };
+    assert_eq!(told(database, of_job.clone()).await, ["job.cancel job-1", "job.create job-1"]);
+    assert_eq!(told(database, AuditFilter { principal: first, ..of_job.clone() }).await, [""; 0]);
+    assert_eq!(told(database, AuditFilter { action: action("job.cancel"), ..of_job }).await, ["job.cancel job-1"]);
+    let of_token = AuditFilter { object: action("token:1"), ..all() };
+    assert_eq!(told(database, of_token).await.len(), 2, "its first word names an object");
+
+    let page = database.page_of_audit(AuditFilter { before: Some(4), limit: 2, ..all() }).await.unwrap();
+    assert_eq!((page.rows.iter().map(|entry| entry.seq).collect::<Vec<_>>(), page.more), (vec![3, 2], true));
+    let rest = AuditFilter { before: Some(2), ..all() };
+    assert_eq!(told(database, rest).await, ["token.create token:1 (user, laptop)"]);
+}
+
+pub async fn what_is_left_of_the_audit_trail_is_still_chained(database: &dyn Database) {
+    // The clock was ahead for a moment.
+    for second in [1, 2, 99, 3, 10, 11] {
+        database.record_audit(AuditRow { at: at(second), ..audit("job.create", second) }).await.unwrap();
+    }
+    assert_eq!(database.sweep_audit(at(1), 10).await.unwrap(), 0);
+    assert_eq!(database.sweep_audit(at(10), 1).await.unwrap(), 1);
+    assert_eq!(database.sweep_audit(at(10), 10).await.unwrap(), 3);
+    let report = verify_audit(database).await.unwrap();
+    assert_eq!((report.entries, report.removed_through, report.head.0, report.broken), (2, 4, 6, None));
+    assert_eq!(database.sweep_audit(at(100), 10).await.unwrap(), 2);
+    let report = verify_audit(database).await.unwrap();
+    assert_eq!((report.entries, report.removed_through, report.head.0, report.broken), (0, 6, 6, None));
+    database.record_audit(audit("job.delete", "after")).await.unwrap();
+    let report = verify_audit(database).await.unwrap();
+    assert_eq!((report.entries, report.head.0, report.broken), (1, 7, None));
 }
