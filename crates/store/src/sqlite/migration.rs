@@ -36,6 +36,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0006_unknown_tokens",
     "0007_job_folders",
     "0008_used_approvals",
+    "0009_lease_epoch",
     "0011_audit_chain",
 ];
 
