@@ -141,5 +141,5 @@ async fn artifacts_come_back_byte_for_byte_and_never_as_a_page() {
     }
     let without =
         app.request(Method::PUT, &format!("/api/v1/leases/{}/artifacts/x", lease.job_id), Scope::Agent).body("x");
-    assert_eq!(problem(without).await.errors[0].detail, "missing field `attempt`");
+    assert_eq!(problem(without).await.errors[0].detail, "missing field `epoch`");
 }

@@ -5,6 +5,9 @@
 
 mod access;
 mod books;
+mod jobs;
+mod lists;
+mod log;
 
 /// Makes a module with a test for each case, over a store that `$open` makes.
 macro_rules! conformance {
@@ -50,6 +53,34 @@ macro_rules! databases {
                 old_model_calls_are_swept_and_spend_stays,
                 the_ledger_is_dense_and_keeps_what_it_was_given,
                 jobs_nobody_knows_are_over,
+            }
+            lists {
+                jobs_are_listed_newest_first_by_owner_state_kind_and_id,
+                a_page_of_long_jobs_ends_early,
+                approvals_are_listed_newest_first_by_owner_job_and_whether_they_wait,
+                a_page_of_large_approvals_ends_early_and_every_one_is_reached,
+            }
+            jobs {
+                a_row_comes_back_as_it_was_stored,
+                a_change_leaves_alone_what_never_changes,
+                a_decision_that_refuses_leaves_nothing_and_comes_back_by_its_type,
+                the_same_request_makes_one_job,
+                the_queue_goes_by_priority_and_every_job_ages,
+                a_principal_with_a_long_queue_takes_its_share_and_no_more,
+                nobody_runs_more_than_allowed_and_delayed_jobs_wait,
+                a_kept_job_goes_to_whom_it_is_kept_for_while_it_waits,
+                a_lease_that_cannot_begin_is_none,
+                finished_jobs_are_deleted_oldest_first,
+                changes_are_told_in_order_and_a_revision_is_given_once,
+                the_newest_change_has_a_time,
+                an_approval_is_asked_decided_used_and_spent,
+            }
+            log {
+                a_page_ends_at_its_rows_or_its_bytes_and_never_empty,
+                only_the_attempt_that_holds_the_job_writes,
+                a_batch_is_stored_once_and_only_as_it_was,
+                a_deleted_job_takes_its_log_with_it,
+                many_writers_make_one_dense_chain,
             }
         })+
     };

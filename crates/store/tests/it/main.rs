@@ -11,5 +11,6 @@ mod folders;
 mod jobs;
 mod log;
 mod models;
+mod operate;
 mod support;
 mod writer;
