@@ -180,6 +180,26 @@ async fn a_clock_that_jumps_ahead_removes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn old_audit_entries_go_and_the_rest_is_still_a_chain() {
+    let audit_retention = Some(Duration::from_secs(3_600));
+    let mesh = Mesh::with(Options { audit_retention, ..Options::default() }).await;
+    // More than one transaction takes.
+    for _ in 0..520 {
+        mesh.create(ask("old")).await;
+    }
+    pass(Duration::from_secs(3_000)).await;
+    let young = mesh.create(ask("young")).await;
+    pass(Duration::from_secs(700)).await;
+    let only_young = async || {
+        let left = mesh.store.page_of_audit(store::AuditFilter::default()).await.unwrap().rows;
+        (left.len() == 1 && left[0].row.object == young.id.to_string()).then_some(())
+    };
+    eventually("only the young entry is left", only_young).await;
+    let report = store::verify_audit(&*mesh.store).await.unwrap();
+    assert_eq!((report.entries, report.removed_through, report.broken), (1, 520, None));
+}
+
+#[tokio::test(start_paused = true)]
 async fn records_of_old_model_calls_go_and_young_ones_stay() {
     let model_calls_retention = Some(Duration::from_secs(3_600));
     let mesh = Mesh::with(Options { model_calls_retention, ..Options::default() }).await;

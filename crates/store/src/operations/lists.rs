@@ -4,7 +4,7 @@ use crate::{Answer, ApprovalFilter, ApprovalRow, ArtifactRow, JobFilter, JobHead
 use domain::JobId;
 
 /// Lists people look through. A page holds what its filter's limit allows, and ends early rather than hold more than
-/// [`crate::limits::PAGE_BYTES`].
+/// [`crate::limits::PAGE_BYTES`], approvals [`crate::limits::APPROVALS_PAGE_BYTES`].
 pub trait Lists {
     /// Newest first.
     fn page_of_jobs(&self, filter: JobFilter) -> Answer<Page<JobRow>>;

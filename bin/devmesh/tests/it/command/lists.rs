@@ -24,8 +24,8 @@ async fn a_list_says_where_it_goes_on_and_goes_on_there() {
     let first = mesh.run(&["token", "list", "--json", "--limit", "2"]).await.good();
     let rest = mesh.run(&["token", "list", "--json", "--cursor", cursor(&first.stderr)]).await.good();
     assert!(!rest.stderr.contains("--cursor"), "{}", rest.stderr);
-    let both = [names(&first.json()), names(&rest.json())].concat();
-    assert_eq!(both.join(" "), names(&whole).join(" "));
+    let (first_rows, rest) = (first.json(), rest.json());
+    assert_eq!([names(&first_rows), names(&rest)].concat(), names(&whole));
     let row = mesh.run(&["token", "list", "--limit", "1"]).await.good();
     assert_eq!(row.stdout.lines().count(), 1, "{}", row.stdout);
 

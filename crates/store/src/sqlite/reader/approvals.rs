@@ -89,7 +89,8 @@ impl Reader<'_> {
 
     /// A page of approvals, newest first.
     pub fn page_of_approvals(&self, filter: &ApprovalFilter) -> Result<Page<ApprovalRow>, Error> {
-        let (before, room) = (filter.before.map_or([0xff; 16], Id::blob), Room::of(filter.limit));
+        let before = filter.before.map_or([0xff; 16], Id::blob);
+        let room = Room::of(filter.limit).with_bytes(limits::APPROVALS_PAGE_BYTES);
         let (rows, principal) = (room.limit(), filter.principal.map(Id::blob));
         self.run(|connection| {
             let mut statement = connection.prepare_cached(match (filter.job, principal, filter.pending) {

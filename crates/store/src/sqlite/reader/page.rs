@@ -16,6 +16,11 @@ impl Room {
         Self { rows: rows.min(limits::ROWS_PER_PAGE), bytes: limits::PAGE_BYTES }
     }
 
+    /// With other bytes.
+    pub(crate) fn with_bytes(self, bytes: usize) -> Self {
+        Self { bytes, ..self }
+    }
+
     /// What a statement's LIMIT is: one more than fit tells whether others come after them.
     pub(crate) fn limit(self) -> i64 {
         integer(self.rows as u64 + 1)

@@ -131,7 +131,10 @@ pub async fn a_page_of_large_approvals_ends_early_and_every_one_is_reached(datab
     let asking = job(0);
     insert(database, &asking).await;
     for number in 0..10 {
-        let row = ApprovalRow { arguments: "x".repeat(limits::PAGE_BYTES / 4), ..approval(asking.id, "call", number) };
+        let row = ApprovalRow {
+            arguments: "x".repeat(limits::APPROVALS_PAGE_BYTES / 4),
+            ..approval(asking.id, "call", number)
+        };
         change(database, asking.id, ApprovalChange::Insert(row)).await;
     }
     let (mut before, mut sizes) = (None, Vec::new());
