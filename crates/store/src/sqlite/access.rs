@@ -14,11 +14,11 @@ impl Access for Sqlite {
 
     fn create_token(&self, new: NewToken) -> Answer<TokenCreation> {
         self.write(move |transaction| {
-            if let Some(once) = &new.once {
-                if let Some(earlier) = transaction.idempotency(once.principal, &once.key)? {
-                    let is_same = earlier.request_sha256 == once.request_sha256;
-                    return Ok(if is_same { TokenCreation::Repeated(earlier.answer) } else { TokenCreation::Conflict });
-                }
+            if let Some(once) = &new.once
+                && let Some(earlier) = transaction.idempotency(once.principal, &once.key)?
+            {
+                let is_same = earlier.request_sha256 == once.request_sha256;
+                return Ok(if is_same { TokenCreation::Repeated(earlier.answer) } else { TokenCreation::Conflict });
             }
             if transaction.token_count()? >= new.most_tokens as u64 {
                 return Ok(TokenCreation::Full);
