@@ -11,6 +11,7 @@
 //! - `transaction/` and `reader/` hold the SQL, a file per noun; [`rows`](JobRow) what goes in and comes out.
 //! - [`Store::watch_job`] and [`Store::watch_jobs`] say that there is more to read, never what.
 //! - `reserve` keeps room for what ends work and frees space on a full disk: [`Store::relieve`].
+//! - `audit` chains who did what and checks it: [`verify_audit`].
 //! - [`Blobs`] keeps content under its SHA-256.
 //! - [`is_held`] tells whether a process has a folder.
 //! - `folder`, `filesystem`, `connection` and `migration` decide whether a folder is opened at all.
