@@ -73,6 +73,11 @@ pub enum Error {
     BlobTooLarge { limit_bytes: u64 },
     #[error("the content stopped arriving: {0}")]
     BlobInput(io::Error),
+    /// Stored content that an artifact names is gone or was changed behind our back.
+    #[error(
+        "the stored content with SHA-256 {sha256} is {condition}; `devmesh doctor` lists all such content, a backup has it"
+    )]
+    BlobLost { sha256: String, condition: crate::Condition },
     #[error("no content with SHA-256 {0} is stored; send it again")]
     BlobMissing(String),
     #[error("a digest is 64 lower-case hex digits; got `{0}`")]

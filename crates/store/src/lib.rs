@@ -33,7 +33,7 @@ mod sqlite;
 mod store;
 mod watch;
 
-pub use blobs::{Blobs, StoredBlob};
+pub use blobs::{Blobs, Condition, Contents, StoredBlob};
 pub use error::{Error, Refused};
 pub use filesystem::{Mount, mount_of};
 pub use folder::{BLOB_FOLDER, DATABASE_FILE, LOCK_FILE, RESERVE_FILE, RESTORING_FOLDER};

@@ -57,6 +57,9 @@ pub const RESERVE_STEPS: u64 = 8;
 /// Events removed per COMMIT after a trim or a deletion: about a millisecond of work.
 pub const PURGED_EVENTS_PER_COMMIT: u64 = 500;
 
+/// Files of content nobody names removed after a COMMIT: a few milliseconds on a slow disk.
+pub const SWEPT_PER_COMMIT: usize = 64;
+
 /// Delayed jobs made ready per call of [`crate::Transaction::promote_delayed`].
 pub const PROMOTED_PER_CALL: usize = 1_000;
 

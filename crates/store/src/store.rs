@@ -2,7 +2,8 @@
 
 use crate::{
     Blobs, Error, Health, Reader, Transaction,
-    operations::Database,
+    blobs::take_up_strays,
+    operations::{Content, Database},
     sqlite::{self, Sqlite},
     watch::JobWatches,
 };
@@ -92,12 +93,23 @@ impl Announcements {
 impl Store {
     /// Opens a data folder, making it if there is none: file system, lock, library, pragmas, migrations, in this order.
     pub async fn open(options: Options) -> Result<Self, Error> {
-        let opened = tokio::task::spawn_blocking(move || {
+        let opened = tokio::task::spawn_blocking(move || -> Result<Self, Error> {
             let announcements = Arc::new(Announcements::new());
             let (sqlite, blobs) = Sqlite::open(&options, &announcements)?;
             Ok(Self { shared: Arc::new(Shared { sqlite, announcements, blobs }) })
         });
-        opened.await.map_err(|_| Error::Closed)?
+        let store = opened.await.map_err(|_| Error::Closed)??;
+        store.look_for_strays();
+        Ok(store)
+    }
+
+    /// Beside everything else, so that a start does not wait for a look through all content.
+    fn look_for_strays(&self) {
+        let (blobs, shared) = (self.shared.blobs.clone(), Arc::downgrade(&self.shared));
+        tokio::spawn(async move {
+            let register = |files| Some(shared.upgrade()?.sqlite.register_blobs(files));
+            take_up_strays(&blobs, register).await;
+        });
     }
 
     /// The data folder.

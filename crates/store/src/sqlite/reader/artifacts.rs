@@ -15,6 +15,8 @@ macro_rules! select_artifact {
 
 pub(super) const BY_NAME: &str = select_artifact!("WHERE job_id = ?1 AND name = ?2");
 pub(super) const OF_JOB: &str = select_artifact!("WHERE job_id = ?1 ORDER BY name");
+pub(super) const BY_DIGEST: &str =
+    select_artifact!("WHERE (sha256, job_id, name) > (?1, ?2, ?3) ORDER BY sha256, job_id, name LIMIT ?4");
 pub(super) const IN_USE: &str = "SELECT EXISTS (SELECT 1 FROM artifacts WHERE sha256 = ?1)";
 pub(super) const DIGESTS: &str = "SELECT DISTINCT sha256 FROM artifacts WHERE sha256 > ?1 ORDER BY sha256 LIMIT ?2";
 
@@ -32,6 +34,16 @@ impl Reader<'_> {
 
     pub fn blob_in_use(&self, sha256: &str) -> Result<bool, Error> {
         self.run(|connection| connection.prepare_cached(IN_USE)?.query_row([sha256], |row| row.get(0)))
+    }
+
+    /// Everything artifacts name, in the order of digests, after this one.
+    pub fn named_content(&self, after: Option<&ArtifactRow>, limit: usize) -> Result<Vec<ArtifactRow>, Error> {
+        let rows = integer(limit.min(limits::ROWS_PER_PAGE) as u64);
+        let place = after.map_or(("", [0; 16], ""), |row| (row.sha256.as_str(), row.job_id.blob(), row.name.as_str()));
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(BY_DIGEST)?;
+            statement.query_map((place.0, place.1, place.2, rows), artifact_row)?.collect()
+        })
     }
 
     /// The digests artifacts name, each once and sorted, after `after` (empty for the first page).

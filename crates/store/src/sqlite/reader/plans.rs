@@ -47,6 +47,7 @@ const SEARCHES: &[&str] = &[
     artifacts::OF_JOB,
     artifacts::IN_USE,
     artifacts::DIGESTS,
+    artifacts::BY_DIGEST,
     access::IDEMPOTENCY,
     access::AUDIT,
     models::POLICY,
@@ -72,6 +73,7 @@ const SEARCHES: &[&str] = &[
     write::approvals::UPDATE,
     write::approvals::USE,
     write::approvals::SPEND,
+    write::artifacts::FORGET,
     write::access::DELETE_TOKEN,
     write::access::DELETE_IDEMPOTENCY,
     write::models::DELETE_POLICY,
@@ -125,6 +127,14 @@ fn the_queue_is_read_from_its_own_index() {
     assert!(plan(&connection, jobs::NEXT_PRINCIPAL)[0].contains("jobs_ready"));
     assert!(plan(&connection, jobs::NEXT_DELAYED)[0].contains("jobs_delayed"));
     assert!(plan(&connection, jobs::FINISHED_BEFORE)[0].contains("jobs_finished"));
+}
+
+/// In the order of the index, from its beginning: the only reading of a whole index, and of one that is empty but for a moment.
+#[test]
+fn content_nobody_names_has_an_index_of_its_own() {
+    let connection = database();
+    let plan = plan(&connection, write::artifacts::UNNAMED);
+    assert!(plan.len() == 1 && plan[0].contains("COVERING INDEX blobs_unnamed"), "{plan:?}");
 }
 
 #[test]
