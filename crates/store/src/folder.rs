@@ -6,6 +6,7 @@ use crate::{
 };
 use std::{
     fs::{DirBuilder, File, OpenOptions},
+    io::ErrorKind,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -18,7 +19,7 @@ pub const LOCK_FILE: &str = "devmesh.lock";
 pub const RESERVE_FILE: &str = "reserve";
 /// Content-addressed files.
 pub const BLOB_FOLDER: &str = "blobs";
-/// Where a backup is unpacked before its database becomes this folder's. May be there when a folder is restored.
+/// Where a backup is unpacked before its database becomes this folder's.
 pub const RESTORING_FOLDER: &str = ".restoring";
 
 /// A data folder this process has to itself, until this is dropped.
@@ -60,11 +61,34 @@ impl Folder {
         self.path.join(BLOB_FOLDER)
     }
 
-    /// The first thing in the folder besides its lock and what is about to be restored.
+    /// Whether somebody began to restore into the folder and did not come to the end.
+    pub(crate) fn is_half_restored(&self) -> bool {
+        self.path.join(RESTORING_FOLDER).is_dir() && !self.database().exists()
+    }
+
+    /// Removes what a restore left that was killed in its last moment. One that came less far is no data folder.
+    pub(crate) fn clear_after_restore(&self) -> Result<(), Error> {
+        if self.is_half_restored() {
+            return Err(Error::RestoreUnfinished { folder: self.path.clone() });
+        }
+        let left = self.path.join(RESTORING_FOLDER);
+        let content = left.join(BLOB_FOLDER);
+        // Earlier builds put the database in place first.
+        if content.is_dir() && !self.blobs().exists() {
+            std::fs::rename(&content, self.blobs()).map_err(Error::file(self.blobs(), "put in place"))?;
+            sync_folder(&self.path)?;
+        }
+        match std::fs::remove_dir_all(&left) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::file(left, "removed")(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The first thing in the folder besides its lock.
     pub(crate) fn first_entry(&self) -> Result<Option<String>, Error> {
         for entry in std::fs::read_dir(&self.path).map_err(Error::file(&self.path, "listed"))? {
             let name = entry.map_err(Error::file(&self.path, "listed"))?.file_name();
-            if name != LOCK_FILE && name != RESTORING_FOLDER {
+            if name != LOCK_FILE {
                 return Ok(Some(name.to_string_lossy().into_owned()));
             }
         }

@@ -20,6 +20,7 @@
 //! What never happens here: an answer before the sync that covers it; a notification before the COMMIT; a second process
 //! in the folder; a hole in a log; a query on the hot path that reads a whole table.
 
+mod backup;
 mod blobs;
 mod error;
 mod filesystem;
@@ -33,6 +34,7 @@ mod sqlite;
 mod store;
 mod watch;
 
+pub use backup::{Archive, LostArtifact, LostArtifacts, Manifest, RestoreError, Unpacked, manifest_of, unpack};
 pub use blobs::{Blobs, Condition, Contents, StoredBlob};
 pub use error::{Error, Refused};
 pub use filesystem::{Mount, mount_of};
@@ -44,5 +46,5 @@ pub use rows::{
     AccountSpend, ApprovalFilter, ApprovalRow, ArtifactRow, AuditRow, BatchNumber, EventRow, IdempotencyRow, JobFilter,
     JobHead, JobRow, KeyPolicyRow, LedgerRow, ModelCallFilter, ModelCallRow, NewEvent, SpendCount, SpendKey, TokenRow,
 };
-pub use sqlite::{Reader, Transaction, connection::sqlite_version, restore};
+pub use sqlite::{Reader, Transaction, connection::sqlite_version};
 pub use store::{Options, Store};

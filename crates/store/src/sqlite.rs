@@ -22,8 +22,7 @@ pub(crate) mod reserve;
 pub mod transaction;
 pub(crate) mod writer;
 
-pub(crate) use backup::backup;
-pub use backup::restore;
+pub(crate) use backup::{Copy, adopt_copy, settle_database};
 pub use reader::Reader;
 pub use transaction::Transaction;
 
@@ -96,6 +95,8 @@ impl Sqlite {
     pub(crate) fn open(options: &Options, announcements: &Arc<Announcements>) -> Result<(Self, Blobs), Error> {
         connection::assert_safe_sqlite()?;
         let folder = Folder::claim(&options.folder)?;
+        folder.clear_after_restore()?;
+        backup::remove_left_copy(folder.path())?;
         let file = folder.database();
         let is_new = !file.exists();
         let mut reserve = Reserve::open(folder.reserve(), folder.write_ahead_log());
