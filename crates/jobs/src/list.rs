@@ -9,8 +9,7 @@ use crate::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{JobId, Scope};
 use protocol::{Artifact, ArtifactPage, Job, JobPage, ListJobs};
-use std::path::PathBuf;
-use store::{JobFilter, JobHead, JobRow, Reader};
+use store::{Contents, JobFilter, JobHead, JobRow, Reader};
 
 /// Jobs of one page, when nothing else is asked for.
 const DEFAULT_LIMIT: u32 = 50;
@@ -81,8 +80,8 @@ impl Handle {
         Ok(ArtifactPage { artifacts, next_cursor: None })
     }
 
-    /// One artifact, and the file its content is in.
-    pub async fn artifact(&self, caller: &Caller, job: JobId, name: &str) -> Result<(Artifact, PathBuf), Error> {
+    /// One artifact and its content, which is compared with its digest as it is read.
+    pub async fn artifact(&self, caller: &Caller, job: JobId, name: &str) -> Result<(Artifact, Contents), Error> {
         let (caller, name) = (*caller, name.to_owned());
         let row = self.shared.store.read(move |reader| {
             see_head(reader, &caller, job)?;
@@ -90,8 +89,11 @@ impl Handle {
             reader.artifact(job, &name)?.ok_or_else(missing)
         });
         let row = row.await?;
-        let path = self.shared.store.blobs().path(&row.sha256)?;
-        Ok((view::artifact(row), path))
+        let contents = self.shared.store.blobs().read(&row.sha256, row.bytes).await.map_err(|error| match error {
+            store::Error::BlobLost { condition, .. } => Error::ContentLost { job, name: row.name.clone(), condition },
+            other => other.into(),
+        })?;
+        Ok((view::artifact(row), contents))
     }
 
     pub(crate) async fn visible(&self, caller: &Caller, job: JobId) -> Result<JobRow, Error> {

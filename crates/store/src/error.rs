@@ -137,7 +137,8 @@ impl From<rusqlite::Error> for Error {
             // A row this build did not write: a value outside its type or set of names.
             rusqlite::Error::FromSqlConversionFailure(..)
             | rusqlite::Error::IntegralValueOutOfRange(..)
-            | rusqlite::Error::InvalidColumnType(..) => Self::Corrupt(error.to_string()),
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::Utf8Error(..) => Self::Corrupt(error.to_string()),
             other => Self::Sqlite(other),
         }
     }
