@@ -3,6 +3,7 @@
 pub mod approval;
 pub mod artifact;
 pub mod backup;
+pub mod content;
 pub mod documentation;
 pub mod egress;
 pub mod gateway;

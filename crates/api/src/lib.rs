@@ -40,7 +40,9 @@ mod upload;
 mod vendor;
 
 pub use app::{App, Limits, Options, Parts, Rates};
-pub use auth::{AdminTokenError, Secret, ensure_admin_token};
+pub use auth::{
+    ADMIN_TOKEN_FILE, AdminTokenError, EarlierTokens, ResetToken, Secret, ensure_admin_token, reset_admin_token,
+};
 pub use backup::{RestoreError, Restored, restore};
 pub use guard::Allowed;
 pub use openapi::{openapi, openapi_json};

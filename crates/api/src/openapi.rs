@@ -36,7 +36,7 @@ as Server-Sent Events, or over one WebSocket for many jobs.";
         (name = "gateway", description = "For clients of OpenAI, Anthropic and Ollama: their words, answered by local models first. Errors have the vendor's shape."),
         (name = "live", description = "Many logs over one WebSocket."),
         (name = "leases", description = "What agents say: under one attempt, refused once it is over."),
-        (name = "administration", description = "Tokens and backups."),
+        (name = "administration", description = "Tokens, backups and what is stored."),
         (name = "server", description = "Is it up, what is it, what does it say."),
     )
 )]

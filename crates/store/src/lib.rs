@@ -22,6 +22,7 @@
 
 mod backup;
 mod blobs;
+mod check;
 mod error;
 mod filesystem;
 mod folder;
@@ -36,6 +37,7 @@ mod watch;
 
 pub use backup::{Archive, LostArtifact, LostArtifacts, Manifest, RestoreError, Unpacked, manifest_of, unpack};
 pub use blobs::{Blobs, Condition, Contents, StoredBlob};
+pub use check::{Checked, Thoroughness, look_through};
 pub use error::{Error, Refused};
 pub use filesystem::{Mount, mount_of};
 pub use folder::{BLOB_FOLDER, DATABASE_FILE, LOCK_FILE, RESERVE_FILE, RESTORING_FOLDER};
@@ -43,8 +45,9 @@ pub use health::Health;
 pub use holder::is_held;
 pub use operations::*;
 pub use rows::{
-    AccountSpend, ApprovalFilter, ApprovalRow, ArtifactRow, AuditRow, BatchNumber, EventRow, IdempotencyRow, JobFilter,
-    JobHead, JobRow, KeyPolicyRow, LedgerRow, ModelCallFilter, ModelCallRow, NewEvent, SpendCount, SpendKey, TokenRow,
+    AccountSpend, ApprovalFilter, ApprovalRow, ArtifactRow, AuditRow, BatchNumber, ContentPlace, EventRow,
+    IdempotencyRow, JobFilter, JobHead, JobRow, KeyPolicyRow, LedgerRow, ModelCallFilter, ModelCallRow, NewEvent,
+    SpendCount, SpendKey, TokenRow,
 };
 pub use sqlite::{Reader, Transaction, connection::sqlite_version};
 pub use store::{Options, Store};

@@ -66,6 +66,9 @@ pub const PURGED_EVENTS_PER_COMMIT: u64 = 500;
 /// Files of content nobody names removed after a COMMIT: a few milliseconds on a slow disk.
 pub const SWEPT_PER_COMMIT: usize = 64;
 
+/// Bytes of content read per call of [`crate::Store::check_content`]: a second of a slow disk.
+pub const READ_PER_CHECK: u64 = 64 * 1024 * 1024;
+
 /// Delayed jobs made ready per call of [`crate::Transaction::promote_delayed`].
 pub const PROMOTED_PER_CALL: usize = 1_000;
 

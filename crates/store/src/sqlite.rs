@@ -18,6 +18,7 @@ pub(crate) mod migration;
 mod queue;
 pub mod reader;
 mod readers;
+mod recovery;
 pub(crate) mod reserve;
 pub mod transaction;
 pub(crate) mod writer;

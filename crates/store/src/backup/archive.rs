@@ -127,8 +127,8 @@ fn write(writer: impl Write, mut copy: Copy, copying: &Copying) -> io::Result<()
     let (mut blobs, mut lost) = (0, LostArtifacts::default());
     let mut last: Option<(ArtifactRow, Condition)> = None;
     loop {
-        let after = last.as_ref().map(|(row, _)| row);
-        let page = copy.named_content(after, limits::ROWS_PER_PAGE).map_err(super::as_io)?;
+        let after = last.as_ref().map(|(row, _)| row.place());
+        let page = copy.named_content(after.as_ref(), limits::ROWS_PER_PAGE).map_err(super::as_io)?;
         if page.is_empty() {
             break;
         }

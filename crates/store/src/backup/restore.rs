@@ -2,7 +2,7 @@
 
 use super::{FORMAT, LostArtifacts, MANIFEST, Manifest, blob_name, digest_of, entries::Entries, read_manifest};
 use crate::{
-    BLOB_FOLDER, Condition, DATABASE_FILE, Error, LOCK_FILE, RESERVE_FILE, RESTORING_FOLDER, Store,
+    ArtifactRow, BLOB_FOLDER, Condition, DATABASE_FILE, Error, LOCK_FILE, RESERVE_FILE, RESTORING_FOLDER, Store,
     folder::{Folder, make_folder, sync_folder},
     limits, sqlite,
 };
@@ -97,7 +97,7 @@ impl Unpacked {
                 };
                 lost.add(row, &condition);
             }
-            after = page.last().cloned();
+            after = page.last().map(ArtifactRow::place);
             if after.is_none() {
                 return Ok(lost);
             }

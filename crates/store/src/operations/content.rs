@@ -1,7 +1,7 @@
 //! Which content is named by an artifact, and which may go.
 
 use super::Answer;
-use crate::ArtifactRow;
+use crate::{ArtifactRow, ContentPlace};
 
 /// The table of what [`crate::Blobs`] holds. A row comes before its file and goes after it.
 pub trait Content {
@@ -9,6 +9,6 @@ pub trait Content {
     /// by nobody, so it goes with the next sweep unless somebody does.
     fn register_blobs(&self, files: Vec<(String, u64)>) -> Answer<usize>;
 
-    /// Everything artifacts name, in the order of digests, after this one: a page of at most `limit`.
-    fn named_content(&self, after: Option<ArtifactRow>, limit: usize) -> Answer<Vec<ArtifactRow>>;
+    /// Everything artifacts name, in the order of digests, after this place: a page of at most `limit`.
+    fn named_content(&self, after: Option<ContentPlace>, limit: usize) -> Answer<Vec<ArtifactRow>>;
 }

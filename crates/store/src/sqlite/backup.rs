@@ -1,7 +1,7 @@
 //! A consistent copy of a running database, and a database made of one.
 
 use crate::{
-    ArtifactRow, DATABASE_FILE, Error, Reader,
+    ArtifactRow, ContentPlace, DATABASE_FILE, Error, Reader,
     folder::create_private_file,
     sqlite::{connection, migration},
 };
@@ -53,7 +53,7 @@ impl Copy {
     }
 
     /// See [`Reader::named_content`].
-    pub(crate) fn named_content(&self, after: Option<&ArtifactRow>, limit: usize) -> Result<Vec<ArtifactRow>, Error> {
+    pub(crate) fn named_content(&self, after: Option<&ContentPlace>, limit: usize) -> Result<Vec<ArtifactRow>, Error> {
         Reader::new(&self.connection, self.epoch).named_content(after, limit)
     }
 }

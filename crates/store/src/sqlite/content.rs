@@ -7,7 +7,7 @@ use super::{
     writer::request::{Class, Pending, Request},
 };
 use crate::{
-    ArtifactRow, Error,
+    ArtifactRow, ContentPlace, Error,
     blobs::Register,
     operations::{Answer, Content},
 };
@@ -18,7 +18,7 @@ impl Content for Sqlite {
         self.write(move |transaction| transaction.register_blobs(&files.take().unwrap_or_default()))
     }
 
-    fn named_content(&self, after: Option<ArtifactRow>, limit: usize) -> Answer<Vec<ArtifactRow>> {
+    fn named_content(&self, after: Option<ContentPlace>, limit: usize) -> Answer<Vec<ArtifactRow>> {
         self.read(move |reader| reader.named_content(after.as_ref(), limit))
     }
 }

@@ -1,7 +1,7 @@
 //! What jobs produced, and which content is still named by one of them.
 
 use crate::{
-    ArtifactRow, Error, Reader, limits,
+    ArtifactRow, ContentPlace, Error, Reader, limits,
     sqlite::column::{Columns, Id, integer},
 };
 use domain::JobId;
@@ -36,10 +36,11 @@ impl Reader<'_> {
         self.run(|connection| connection.prepare_cached(IN_USE)?.query_row([sha256], |row| row.get(0)))
     }
 
-    /// Everything artifacts name, in the order of digests, after this one.
-    pub fn named_content(&self, after: Option<&ArtifactRow>, limit: usize) -> Result<Vec<ArtifactRow>, Error> {
+    /// Everything artifacts name, in the order of digests, after this place.
+    pub fn named_content(&self, after: Option<&ContentPlace>, limit: usize) -> Result<Vec<ArtifactRow>, Error> {
         let rows = integer(limit.min(limits::ROWS_PER_PAGE) as u64);
-        let place = after.map_or(("", [0; 16], ""), |row| (row.sha256.as_str(), row.job_id.blob(), row.name.as_str()));
+        let place =
+            after.map_or(("", [0; 16], ""), |place| (place.sha256.as_str(), place.job_id.blob(), place.name.as_str()));
         self.run(|connection| {
             let mut statement = connection.prepare_cached(BY_DIGEST)?;
             statement.query_map((place.0, place.1, place.2, rows), artifact_row)?.collect()
