@@ -63,7 +63,7 @@ impl Folder {
 
     /// Whether somebody began to restore into the folder and did not come to the end.
     pub(crate) fn is_half_restored(&self) -> bool {
-        self.path.join(RESTORING_FOLDER).is_dir() && !self.database().exists()
+        is_half_restored(&self.path)
     }
 
     /// Removes what a restore left that was killed in its last moment. One that came less far is no data folder.
@@ -94,6 +94,11 @@ impl Folder {
         }
         Ok(None)
     }
+}
+
+/// Whether somebody began to restore into a folder and did not come to the end, or has not yet.
+pub fn is_half_restored(folder: &Path) -> bool {
+    folder.join(RESTORING_FOLDER).is_dir() && !folder.join(DATABASE_FILE).exists()
 }
 
 /// Makes a file for its owner alone (0600), unless it exists.

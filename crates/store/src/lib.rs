@@ -40,7 +40,7 @@ pub use blobs::{Blobs, Condition, Contents, StoredBlob};
 pub use check::{Checked, Thoroughness, look_through};
 pub use error::{Error, Refused};
 pub use filesystem::{Mount, mount_of};
-pub use folder::{BLOB_FOLDER, DATABASE_FILE, LOCK_FILE, RESERVE_FILE, RESTORING_FOLDER};
+pub use folder::{BLOB_FOLDER, DATABASE_FILE, LOCK_FILE, RESERVE_FILE, RESTORING_FOLDER, is_half_restored};
 pub use health::Health;
 pub use holder::is_held;
 pub use operations::*;

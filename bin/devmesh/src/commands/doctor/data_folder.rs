@@ -17,6 +17,7 @@ pub fn check(context: &Context) -> Vec<Finding> {
     let data = &context.config.settings.data;
     let existing = nearest(data);
     let mut findings = vec![permissions(data, &existing)];
+    findings.extend(restore(data));
     findings.extend(file_system(&existing));
     findings.extend(room(&existing));
     findings.extend(token(&context.config.settings.admin_token_file()));
@@ -53,6 +54,16 @@ fn permissions(data: &Path, existing: &Path) -> Finding {
         Ok(_) => Finding::good(CHECK, format!("{shown}, for its owner alone")),
         Err(error) => Finding::bad(CHECK, format!("{shown}: {error}"), "choose another one with --data FOLDER"),
     }
+}
+
+fn restore(data: &Path) -> Option<Finding> {
+    store::is_half_restored(data).then(|| {
+        Finding::bad(
+            "restore",
+            format!("a restore into {} was interrupted, and nothing can start there", data.display()),
+            format!("devmesh restore FILE --data {}", data.display()),
+        )
+    })
 }
 
 fn file_system(existing: &Path) -> Option<Finding> {
