@@ -2,11 +2,11 @@
 //!
 //! What cannot be read is a finding like any other: verification is for folders that are damaged.
 
-use crate::{Caller, Error, Handle, handle::found};
+use crate::{Caller, Error, Handle};
 use domain::{Cursor, EventHash, JobId, Scope, verify_link};
 use protocol::{BrokenLink, EventBody, VerifyReport};
 use std::collections::BTreeMap;
-use store::{ArtifactRow, EventRow, JobRow};
+use store::{ArtifactRow, EventPage, EventRow, JobRow};
 
 /// Events and payload bytes read at a time: verification of a long log holds neither much memory nor a long read.
 const PAGE_EVENTS: usize = 1_000;
@@ -16,8 +16,7 @@ const ARTIFACT_CREATED: &str = "artifact.created";
 
 impl Handle {
     /// Checks every stored event of the log as it stands now, against its own hash, the one before it and the head the
-    /// job claims, and every artifact against its digest and the event that handed it in. Where retention removed the
-    /// beginning, the chain is taken up from the first event that is left.
+    /// job claims, and every artifact against its digest and the event that handed it in.
     pub async fn verify(&self, caller: &Caller, job: JobId) -> Result<VerifyReport, Error> {
         let epoch = self.shared.store.epoch();
         let row = match self.visible(caller, job).await {
@@ -38,10 +37,7 @@ impl Handle {
             row => row?,
         };
         let head = Cursor { epoch, seq: row.head_seq };
-        let mut chain = Chain { seq: row.retained_after, last: None, events: 0, handed_in: BTreeMap::new() };
-        if row.retained_after == 0 {
-            chain.last = Some(EventHash::START);
-        }
+        let mut chain = Chain { seq: 0, last: EventHash::START, events: 0, handed_in: BTreeMap::new() };
         let mut artifacts = 0;
         let broken_at = match self.verify_log(&row, &mut chain).await? {
             None => self.verify_artifacts(job, &chain, &mut artifacts).await?,
@@ -77,28 +73,25 @@ impl Handle {
                 }
             }
         }
-        if chain.last.is_some_and(|last| last != row.head_hash) {
+        if chain.last != row.head_hash {
             return Ok(Some(broken(row.head_seq, "is not the event the job's head was computed from".into())));
         }
         Ok(None)
     }
 
     async fn page(&self, job: JobId, after: u64, events: usize) -> Result<Vec<EventRow>, Error> {
-        let rows = self.shared.store.read(move |reader| {
-            found(reader, job)?;
-            Ok::<_, Error>(reader.events(job, after, events, PAGE_BYTES)?)
-        });
-        rows.await
+        let page = EventPage { job, after_seq: after, max_events: events, max_bytes: PAGE_BYTES };
+        let (_, rows) = self.shared.store.page_of_events(page).await?.ok_or_else(|| Error::no_job(job))?;
+        Ok(rows)
     }
 
     /// Reads all content of the job, one artifact at a time, and counts what is whole.
     async fn verify_artifacts(&self, job: JobId, chain: &Chain, whole: &mut u64) -> Result<Option<BrokenLink>, Error> {
-        let rows = self.shared.store.read(move |reader| Ok::<_, Error>(reader.artifacts(job)?)).await;
-        let rows = match rows {
-            Err(Error::Store(store::Error::Corrupt(detail))) => {
+        let rows = match self.shared.store.artifacts(job).await {
+            Err(store::Error::Corrupt(detail)) => {
                 return Ok(Some(broken(0, format!("the list of artifacts cannot be read: {detail}"))));
             }
-            rows => rows?,
+            rows => rows?.ok_or_else(|| Error::no_job(job))?.1,
         };
         let handed_in = |name: &str| chain.handed_in.get(name);
         if let Some((name, handed_in)) =
@@ -131,8 +124,7 @@ impl Handle {
 /// The part of a log that was found to be whole.
 struct Chain {
     seq: u64,
-    /// `None` before the first event of a log whose beginning is gone.
-    last: Option<EventHash>,
+    last: EventHash,
     events: u64,
     /// What the log says was handed in last under each name. As many as a job may have.
     handed_in: BTreeMap<String, HandedIn>,
@@ -149,7 +141,7 @@ impl Chain {
         if event.seq != expected {
             return Err(broken(expected, format!("is missing; the next event there is has seq {}", event.seq)));
         }
-        if self.last.is_some_and(|last| last != event.previous) {
+        if self.last != event.previous {
             return Err(broken(event.seq, "does not link to the event before it".into()));
         }
         if !verify_link(&event.link(), event.hash) {
@@ -158,7 +150,7 @@ impl Chain {
         if event.event_type == ARTIFACT_CREATED {
             self.note_artifact(event)?;
         }
-        (self.seq, self.last, self.events) = (event.seq, Some(event.hash), self.events + 1);
+        (self.seq, self.last, self.events) = (event.seq, event.hash, self.events + 1);
         Ok(())
     }
 

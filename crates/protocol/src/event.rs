@@ -364,8 +364,6 @@ pub struct Reset {
 pub enum ResetReason {
     /// The data was restored from a backup since the cursor was handed out.
     EpochChanged,
-    /// Retention removed the events after the cursor.
-    PastRetention,
 }
 
 /// The chain of one job, recomputed.
@@ -391,7 +389,7 @@ pub struct VerifyReport {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BrokenLink {
-    /// Of the event; of an artifact, the one it was handed in with, or 0 where retention removed that.
+    /// Of the event; of an artifact, the one it was handed in with, or 0 where the log has none.
     pub seq: u64,
     /// Set when it is an artifact's content that is broken, and not the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,7 +2,7 @@
 
 use crate::{
     sse::SseStream,
-    support::{TestApp, options, parsed, problem},
+    support::{TestApp, artifact_path, options, parsed, problem},
 };
 use api::{EarlierTokens, RestoreError, Restored};
 use domain::{Epoch, ErrorCode, Scope, SystemClock};
@@ -17,8 +17,8 @@ const BACKUP: &str = "/api/v1/backup";
 const LARGE: usize = 40_000_000;
 
 async fn put(app: &TestApp, lease: &Lease, name: &str, content: Vec<u8>) -> String {
-    let path = format!("/api/v1/leases/{}/artifacts/{name}?attempt={}", lease.job_id, lease.attempt);
-    let artifact: Value = parsed(app.request(Method::PUT, &path, Scope::Agent).body(content), StatusCode::OK).await;
+    let artifact: Value =
+        parsed(app.request(Method::PUT, &artifact_path(lease, name), Scope::Agent).body(content), StatusCode::OK).await;
     artifact["sha256"].as_str().unwrap().to_owned()
 }
 

@@ -32,7 +32,8 @@ const MIGRATIONS: &[Migration] = migrations![
     "0006_unknown_tokens",
     "0007_job_folders",
     "0008_used_approvals",
-    "0010_blobs"
+    "0009_lease_epoch",
+    "0010_blobs",
 ];
 
 /// The version this build brings a database to.
