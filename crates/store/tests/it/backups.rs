@@ -1,6 +1,9 @@
 //! Backup while everything goes on, restore under another epoch, and what becomes of both when something breaks.
 
-use crate::support::{append, assert_whole, at, log, new_job, store, until, write};
+use crate::{
+    operate::{append, assert_whole, delete, hand_in, log, running_job},
+    support::{at, store, until},
+};
 use bytes::Bytes;
 use domain::{Epoch, JobId};
 use futures_util::StreamExt;
@@ -13,8 +16,8 @@ use std::{
     time::Duration,
 };
 use store::{
-    Archive, ArtifactRow, BLOB_FOLDER, DATABASE_FILE, Error, LostArtifacts, Manifest, Options, RESTORING_FOLDER,
-    RestoreError, Store, manifest_of, unpack,
+    Archive, BLOB_FOLDER, DATABASE_FILE, Error, LostArtifacts, Manifest, Options, RESTORING_FOLDER, RestoreError,
+    Store, manifest_of, unpack,
 };
 use tempfile::TempDir;
 
@@ -45,17 +48,14 @@ async fn restored(archive: &[u8], folder: &Path) -> Result<(LostArtifacts, bool)
 
 async fn put(store: &Store, job: JobId, name: &str, content: impl Into<Bytes>) -> String {
     let blob = store.blobs().put_bytes(content.into()).await.unwrap();
-    let (job_id, name, media_type) = (job, name.to_owned(), "text/plain".to_owned());
-    let (bytes, sha256) = (blob.bytes, blob.sha256.clone());
-    let row = ArtifactRow { job_id, name, media_type, bytes, sha256, attempt: 1, created_at: at(1) };
-    write(store, move |transaction| transaction.put_artifact(&row)).await;
+    hand_in(&**store, job, name, &blob).await.unwrap();
     blob.sha256.clone()
 }
 
 /// A store with a job and three artifacts: `a`, `b` and `c`, a thousand bytes each.
 async fn with_artifacts() -> (TempDir, Store, JobId) {
     let (folder, store) = store().await;
-    let job = new_job(&store).await;
+    let job = running_job(&*store).await;
     for name in ["a", "b", "c"] {
         put(&store, job, name, name.repeat(1_000)).await;
     }
@@ -63,7 +63,7 @@ async fn with_artifacts() -> (TempDir, Store, JobId) {
 }
 
 async fn content(store: &Store, job: JobId, name: &'static str) -> Result<Vec<u8>, Error> {
-    let row = crate::support::read(store, move |reader| reader.artifact(job, name)).await.unwrap();
+    let row = store.artifact(job, name.to_owned()).await.unwrap().unwrap().1.unwrap();
     let mut chunks = store.blobs().read(&row.sha256, row.bytes).await?;
     let mut content = Vec::new();
     while let Some(chunk) = chunks.next().await {
@@ -107,13 +107,13 @@ fn entries(folder: &Path) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_taken_under_load_holds_everything_acknowledged_before_it() {
     let (folder, store) = store().await;
-    let job = new_job(&store).await;
+    let job = running_job(&*store).await;
     let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let writer = {
         let (store, stop, acknowledged) = (store.clone(), Arc::clone(&stop), Arc::clone(&acknowledged));
         tokio::spawn(async move {
             while !stop.load(Ordering::SeqCst) {
-                let seq = append(&store, job, 1).await.unwrap();
+                let seq = append(&*store, job, 1..2).await.unwrap();
                 acknowledged.store(seq, Ordering::SeqCst);
             }
         })
@@ -133,13 +133,13 @@ async fn a_backup_taken_under_load_holds_everything_acknowledged_before_it() {
     assert_eq!((lost, is_changed), (LostArtifacts::default(), false));
     let restored = Store::open(Options::new(&target)).await.unwrap();
     assert_eq!(restored.epoch(), Epoch(9));
-    let events = assert_whole(&restored, job).await;
+    let events = assert_whole(&*restored, job).await;
     assert!(events.len() as u64 >= before, "{} of {before}", events.len());
-    assert_eq!(events[..], log(&store, job).await[..events.len()], "a prefix of the log");
+    assert_eq!(events[..], log(&*store, job).await[..events.len()], "a prefix of the log");
 
     // The log goes on in the new epoch, linked to the old one.
-    let seq = append(&restored, job, 2).await.unwrap();
-    let events = assert_whole(&restored, job).await;
+    let seq = append(&*restored, job, 2..3).await.unwrap();
+    let events = assert_whole(&*restored, job).await;
     assert_eq!((events[0].epoch, events[seq as usize - 1].epoch), (store.epoch(), Epoch(9)));
     restored.close().await;
     store.close().await;
@@ -216,7 +216,7 @@ async fn a_changed_bit_costs_the_file_it_is_in_and_no_more() {
 #[tokio::test]
 async fn what_a_folder_has_lost_is_named_by_its_backup_and_by_what_is_made_of_it() {
     let (folder, store, job) = with_artifacts().await;
-    let other = new_job(&store).await;
+    let other = running_job(&*store).await;
     let digest = put(&store, other, "same as b", "b".repeat(1_000)).await;
     let path = store.blobs().path(&digest).unwrap();
     std::fs::write(&path, "x".repeat(1_000)).unwrap();
@@ -249,14 +249,15 @@ async fn what_is_deleted_or_replaced_while_a_backup_is_read_is_in_it() {
     let (folder, store, job) = with_artifacts().await;
     // More than waits for the reader, so that the content is read after the deletion.
     put(&store, job, "big", vec![7; 3_000_000]).await;
-    let digests: Vec<_> = crate::support::read(&store, |reader| reader.blob_digests("", 100)).await;
+    let named = store.named_content(None, 100).await.unwrap();
+    let digests: Vec<_> = named.into_iter().map(|row| row.sha256).collect();
     let is_there = |sha256: &String| store.blobs().path(sha256).unwrap().exists();
     let archive = store.backup(at(7), VERSION).await.unwrap();
     put(&store, job, "b", "replaced").await;
-    write(&store, move |transaction| transaction.delete_job(job)).await;
+    delete(&*store, job).await;
     // Another commit, after which removed content would be gone.
-    let after = new_job(&store).await;
-    append(&store, after, 1).await.unwrap();
+    let after = running_job(&*store).await;
+    append(&*store, after, 1..2).await.unwrap();
     assert!(digests.iter().all(is_there));
     let archive = rest_of(archive).await;
     until("content goes once the backup is read", async || !digests.iter().any(is_there)).await;
@@ -277,7 +278,7 @@ async fn an_abandoned_backup_ends_leaves_nothing_and_stands_in_nobodys_way() {
     let data = folder.path().join("data");
     let options = Options { backup_pause: Duration::from_millis(600), ..Options::new(&data) };
     let store = Store::open(options).await.unwrap();
-    let job = new_job(&store).await;
+    let job = running_job(&*store).await;
     let big = put(&store, job, "big", vec![7; 3_000_000]).await;
     let before = entries(&data);
 
@@ -324,7 +325,7 @@ async fn an_abandoned_backup_ends_leaves_nothing_and_stands_in_nobodys_way() {
 
     // One that nobody reads ends by itself, and content that could go does.
     let silent = store.backup(at(7), VERSION).await.unwrap();
-    write(&store, move |transaction| transaction.delete_job(job)).await;
+    delete(&*store, job).await;
     until("it no longer holds anything", async || !store.blobs().path(&big).unwrap().exists()).await;
     drop(silent);
     store.close().await;

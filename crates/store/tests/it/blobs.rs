@@ -1,28 +1,18 @@
 //! Content-addressed files.
 
-use crate::support::{at, job, new_job, read, reopened, store, until, write};
+use crate::{
+    operate::{append, delete, hand_in, put_back, running_job},
+    support::{reopened, store, until},
+};
 use bytes::Bytes;
-use domain::JobId;
 use futures_util::{StreamExt, stream};
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 use std::{io, os::unix::fs::PermissionsExt, path::Path};
-use store::{ArtifactRow, BLOB_FOLDER, Condition, DATABASE_FILE, Error, Options, Store, StoredBlob};
+use store::{BLOB_FOLDER, Condition, ContentPlace, DATABASE_FILE, Error, Options, Store};
 
 fn chunks(parts: &'static [&'static str]) -> impl futures_util::Stream<Item = io::Result<Bytes>> + Send {
     stream::iter(parts.iter().map(|part| Ok(Bytes::from_static(part.as_bytes()))))
-}
-
-fn artifact(job_id: JobId, name: &str, blob: &StoredBlob) -> ArtifactRow {
-    ArtifactRow {
-        job_id,
-        name: name.to_owned(),
-        media_type: "text/plain".to_owned(),
-        bytes: blob.bytes,
-        sha256: blob.sha256.clone(),
-        attempt: 1,
-        created_at: at(1),
-    }
 }
 
 fn half_done(folder: &Path) -> usize {
@@ -93,35 +83,34 @@ async fn a_name_that_is_no_digest_leads_nowhere() {
 #[tokio::test]
 async fn content_goes_with_the_last_artifact_that_names_it() {
     let (_folder, store) = store().await;
-    let (first, second) = (new_job(&store).await, new_job(&store).await);
+    let (first, second) = (running_job(&*store).await, running_job(&*store).await);
     let shared = store.blobs().put(chunks(&["shared"]), 100).await.unwrap();
     let old = store.blobs().put(chunks(&["old"]), 100).await.unwrap();
-    let rows = [artifact(first, "a", &shared), artifact(second, "a", &shared), artifact(second, "b", &old)];
-    write(&store, move |transaction| rows.iter().try_for_each(|row| transaction.put_artifact(row))).await;
-    assert_eq!(read(&store, move |reader| reader.artifacts(second)).await.len(), 2);
-    let mut digests = vec![shared.sha256.clone(), old.sha256.clone()];
-    digests.sort();
-    assert_eq!(read(&store, |reader| reader.blob_digests("", 10)).await, digests);
-    let after = digests[0].clone();
-    assert_eq!(read(&store, move |reader| reader.blob_digests(&after, 10)).await, digests[1..]);
+    for (job, name, blob) in [(first, "a", &shared), (second, "a", &shared), (second, "b", &old)] {
+        hand_in(&*store, job, name, blob).await.unwrap();
+    }
+    let mut expected = [(&shared, first, "a"), (&shared, second, "a"), (&old, second, "b")]
+        .map(|(blob, job, name)| (blob.sha256.clone(), job, name.to_owned()));
+    expected.sort_by(|one, other| (&one.0, one.1.0, &one.2).cmp(&(&other.0, other.1.0, &other.2)));
+    let named = async |after: Option<ContentPlace>| {
+        let page = store.named_content(after, 10).await.unwrap();
+        page.into_iter().map(|row| (row.sha256, row.job_id, row.name)).collect::<Vec<_>>()
+    };
+    assert_eq!(named(None).await, expected);
+    let (sha256, job_id, name) = expected[0].clone();
+    assert_eq!(named(Some(ContentPlace { sha256, job_id, name })).await, expected[1..]);
 
     let is_there = |sha256: &str| store.blobs().path(sha256).unwrap().exists();
-    let replacing = artifact(second, "b", &shared);
+    hand_in(&*store, second, "b", &shared).await.unwrap();
     // Nobody is about to name it any more.
     let [shared, old] = [shared, old].map(|blob| blob.sha256);
-    let expected = replacing.clone();
-    write(&store, move |transaction| transaction.put_artifact(&replacing)).await;
-    assert_eq!(read(&store, move |reader| reader.artifact(second, "b")).await, Some(expected));
     until("replaced content is removed", async || !is_there(&old)).await;
 
-    write(&store, move |transaction| transaction.delete_job(first)).await;
-    let undone: Result<(), Error> =
-        store.write(move |transaction| transaction.delete_job(second).and(Err(Error::Closed))).await;
+    delete(&*store, first).await;
+    let undone = store.delete_job(second, Box::new(|_| Err(Error::Closed.into()))).await;
     assert!(undone.is_err());
-    let digest = shared.clone();
-    assert!(read(&store, move |reader| reader.blob_in_use(&digest)).await);
     assert!(is_there(&shared), "an artifact still names it");
-    write(&store, move |transaction| transaction.delete_job(second)).await;
+    delete(&*store, second).await;
     until("unused content is removed", async || !is_there(&shared)).await;
     store.close().await;
 }
@@ -129,14 +118,11 @@ async fn content_goes_with_the_last_artifact_that_names_it() {
 #[tokio::test]
 async fn an_artifact_without_content_is_refused() {
     let (_folder, store) = store().await;
-    let id = new_job(&store).await;
+    let job = running_job(&*store).await;
     let stored = store.blobs().put(chunks(&["x"]), 1).await.unwrap();
-    let row = ArtifactRow { sha256: "0".repeat(64), ..artifact(id, "patch", &stored) };
-    let outcome = store.write(move |transaction| transaction.put_artifact(&row)).await;
+    std::fs::remove_file(store.blobs().path(&stored.sha256).unwrap()).unwrap();
+    let outcome = hand_in(&*store, job, "patch", &stored).await;
     assert!(matches!(outcome, Err(Error::BlobMissing(_))), "{outcome:?}");
-    let row = artifact(job(7).id, "patch", &stored);
-    let outcome = store.write(move |transaction| transaction.put_artifact(&row)).await;
-    assert!(matches!(outcome, Err(Error::Constraint(_))), "no such job: {outcome:?}");
     store.close().await;
 }
 
@@ -162,21 +148,25 @@ async fn content_that_is_never_named_goes_as_soon_as_nobody_is_about_to() {
     let (folder, store) = store().await;
     let stored = store.blobs().put(chunks(&["refused"]), 100).await.unwrap();
     let other = store.blobs().put(chunks(&["refused"]), 100).await.unwrap();
-    let job_of_nobody = artifact(job(7).id, "patch", &stored);
-    let refused = store.write(move |transaction| transaction.put_artifact(&job_of_nobody)).await;
-    assert!(matches!(refused, Err(Error::Constraint(_))), "{refused:?}");
+    let (job, ended) = (running_job(&*store).await, running_job(&*store).await);
+    put_back(&*store, ended).await;
+    let refused = hand_in(&*store, ended, "patch", &stored).await;
+    assert!(refused.is_err(), "{refused:?}");
     drop(stored);
     // A commit after the one that could have removed it.
-    let id = new_job(&store).await;
-    let row = artifact(id, "patch", &other);
-    write(&store, move |transaction| transaction.put_artifact(&row)).await;
-    assert_eq!(on_disk(folder.path()), [other.sha256.clone()], "somebody else was about to name it, and did");
+    append(&*store, job, 1..2).await.unwrap();
+    hand_in(&*store, job, "patch", &other).await.unwrap();
+    assert_eq!(
+        on_disk(folder.path()),
+        std::slice::from_ref(&other.sha256),
+        "somebody else was about to name it, and did"
+    );
     assert_eq!(rows(folder.path()), [(other.sha256.clone(), 1)]);
     drop(other);
 
     drop(store.blobs().put(chunks(&["of no use"]), 100).await.unwrap());
     until("it is gone", async || on_disk(folder.path()).len() == 1 && rows(folder.path()).len() == 1).await;
-    write(&store, move |transaction| transaction.delete_job(id)).await;
+    delete(&*store, job).await;
     until("and so is the rest", async || on_disk(folder.path()).is_empty() && rows(folder.path()).is_empty()).await;
     store.close().await;
 }
@@ -184,10 +174,9 @@ async fn content_that_is_never_named_goes_as_soon_as_nobody_is_about_to() {
 #[tokio::test]
 async fn a_start_removes_what_a_crash_left_unnamed_and_what_no_row_knows() {
     let (folder, store) = store().await;
-    let id = new_job(&store).await;
+    let job = running_job(&*store).await;
     let named = store.blobs().put(chunks(&["named"]), 100).await.unwrap();
-    let row = artifact(id, "a", &named);
-    write(&store, move |transaction| transaction.put_artifact(&row)).await;
+    hand_in(&*store, job, "a", &named).await.unwrap();
     let named = named.sha256.clone();
     store.close().await;
 

@@ -3,6 +3,7 @@
 //! A case is a function of a [`store::Database`] that nobody wrote to before. Each stands once in the list below, and every
 //! database has a line in [`databases`] that runs the whole list: a second database is one more line.
 
+mod content;
 mod jobs;
 mod log;
 
@@ -40,6 +41,10 @@ macro_rules! databases {
                 changes_are_told_in_order_and_a_revision_is_given_once,
                 the_newest_change_has_a_time,
                 an_approval_is_asked_decided_used_and_spent,
+            }
+            content {
+                content_is_new_once,
+                a_recovery_sees_all_tokens_and_replaces_those_it_names,
             }
             log {
                 a_page_ends_at_its_rows_or_its_bytes_and_never_empty,

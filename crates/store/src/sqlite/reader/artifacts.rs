@@ -18,7 +18,6 @@ pub(super) const OF_JOB: &str = select_artifact!("WHERE job_id = ?1 ORDER BY nam
 pub(super) const BY_DIGEST: &str =
     select_artifact!("WHERE (sha256, job_id, name) > (?1, ?2, ?3) ORDER BY sha256, job_id, name LIMIT ?4");
 pub(super) const IN_USE: &str = "SELECT EXISTS (SELECT 1 FROM artifacts WHERE sha256 = ?1)";
-pub(super) const DIGESTS: &str = "SELECT DISTINCT sha256 FROM artifacts WHERE sha256 > ?1 ORDER BY sha256 LIMIT ?2";
 
 impl Reader<'_> {
     pub fn artifact(&self, job: JobId, name: &str) -> Result<Option<ArtifactRow>, Error> {
@@ -45,12 +44,6 @@ impl Reader<'_> {
             let mut statement = connection.prepare_cached(BY_DIGEST)?;
             statement.query_map((place.0, place.1, place.2, rows), artifact_row)?.collect()
         })
-    }
-
-    /// The digests artifacts name, each once and sorted, after `after` (empty for the first page).
-    pub fn blob_digests(&self, after: &str, limit: usize) -> Result<Vec<String>, Error> {
-        let rows = integer(limit.min(limits::ROWS_PER_PAGE) as u64);
-        self.run(|connection| connection.prepare_cached(DIGESTS)?.query_map((after, rows), |row| row.get(0))?.collect())
     }
 }
 

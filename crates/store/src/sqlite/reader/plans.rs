@@ -46,7 +46,6 @@ const SEARCHES: &[&str] = &[
     artifacts::BY_NAME,
     artifacts::OF_JOB,
     artifacts::IN_USE,
-    artifacts::DIGESTS,
     artifacts::BY_DIGEST,
     access::IDEMPOTENCY,
     access::AUDIT,
