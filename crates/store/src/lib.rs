@@ -11,14 +11,15 @@
 //! - `transaction/` and `reader/` hold the SQL, a file per noun; [`rows`](JobRow) what goes in and comes out.
 //! - [`Store::watch_job`] and [`Store::watch_jobs`] say that there is more to read, never what.
 //! - `reserve` keeps room for what ends work and frees space on a full disk: [`Store::relieve`].
-//! - [`Blobs`] keeps content under its SHA-256.
-//! - [`is_held`] tells whether a process has a folder.
+//! - [`Blobs`] keeps content under its SHA-256; the table behind [`Content`] knows of every file, [`Store::check_content`] looks
+//!   what became of them.
+//! - [`is_held`] tells whether a process has a folder, [`is_half_restored`] whether it is one yet.
 //! - `folder`, `filesystem`, `connection` and `migration` decide whether a folder is opened at all.
-//! - `backup` copies a running database; [`restore`] makes a folder of the copy, under another epoch.
+//! - `backup` makes an [`Archive`] of a folder at work; [`unpack`] makes a folder of one, under another epoch.
 //! - [`limits`] has every number, with its reason.
 //!
 //! What never happens here: an answer before the sync that covers it; a notification before the COMMIT; a second process
-//! in the folder; a hole in a log; a query on the hot path that reads a whole table.
+//! in the folder; a hole in a log; content that is not what its digest says; a query on the hot path that reads a whole table.
 
 mod backup;
 mod blobs;
