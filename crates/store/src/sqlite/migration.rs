@@ -147,7 +147,7 @@ mod tests {
         let known = |connection: &Connection| {
             let mut rows = connection.prepare("SELECT sha256, bytes, artifacts FROM blobs ORDER BY sha256").unwrap();
             let rows = rows.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
-            rows.map(Result::unwrap).collect::<Vec<(String, u64, u64)>>()
+            rows.map(Result::unwrap).collect::<Vec<(String, i64, i64)>>()
         };
         assert_eq!(known(&connection), [(shared.clone(), 5, 2), (own.clone(), 7, 1)]);
         // From then on the count follows whatever is done to artifacts.
