@@ -64,25 +64,35 @@ impl Checked {
     }
 }
 
-/// Takes a glance at all content of a folder that no process has, and changes nothing in it. At most `listed` of what is lost is
-/// kept.
-pub fn look_through(folder: &Path, listed: usize) -> Result<Checked, Error> {
+/// Looks at all content of a folder that no process has, and changes nothing in it. At most `listed` of what is lost is kept.
+pub fn look_through(folder: &Path, how: Thoroughness, listed: usize) -> Result<Checked, Error> {
     let connection = connection::open_reader(&folder.join(DATABASE_FILE))?;
     let (reader, blobs) = (Reader::new(&connection, Epoch(0)), folder.join(BLOB_FOLDER));
     let mut checked = Checked::default();
-    let mut after = None;
+    let (mut after, mut last): (_, Option<(String, Condition)>) = (None, None);
     loop {
         let page = reader.named_content(after.as_ref(), limits::ROWS_PER_PAGE)?;
         for row in &page {
-            let condition = Condition::at_a_glance(&blobs::path_in(&blobs, &row.sha256)?, row.bytes);
+            let condition = match &last {
+                Some((sha256, condition)) if *sha256 == row.sha256 => condition.clone(),
+                _ => condition_of(&blobs::path_in(&blobs, &row.sha256)?, row, how),
+            };
             match checked.lost.len() < listed {
                 true => checked.add(row, &condition),
                 false => checked.artifacts += 1,
             }
+            last = Some((row.sha256.clone(), condition));
         }
         after = page.last().map(ArtifactRow::place);
         if after.is_none() {
             return Ok(checked);
         }
+    }
+}
+
+fn condition_of(path: &Path, row: &ArtifactRow, how: Thoroughness) -> Condition {
+    match how {
+        Thoroughness::Glance => Condition::at_a_glance(path, row.bytes),
+        Thoroughness::Read => Condition::of(path, &row.sha256, row.bytes),
     }
 }

@@ -71,7 +71,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let (found, answers) = backend::check(context, arguments.deep).await;
     findings.extend(found);
     if !answers {
-        findings.extend(content::of_folder(context));
+        findings.extend(content::of_folder(context, arguments.deep));
         findings.push(backend::port(context).await);
     }
     findings.extend(models::check(context, arguments.deep).await);

@@ -5,7 +5,7 @@ use crate::{
     context::Context,
     output::{Exit, Failure, Result},
 };
-use api::{EarlierTokens, Restored};
+use api::{EarlierTokens, RestoreError, Restored};
 use domain::SystemClock;
 use std::path::PathBuf;
 
@@ -30,12 +30,21 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let epoch = domain::Epoch(rand::random());
     let tokens = if arguments.keep_tokens { EarlierTokens::Kept } else { EarlierTokens::Dropped };
     context.output.say(format_args!("restoring into {}", folder.display()));
-    let restored = api::restore(std::io::BufReader::new(file), folder, epoch, &SystemClock, tokens)
-        .await
-        .map_err(|error| Failure::failed(error.to_string()).next("devmesh restore FILE --data EMPTY_FOLDER"))?;
+    let restored =
+        api::restore(std::io::BufReader::new(file), folder, epoch, &SystemClock, tokens).await.map_err(failed)?;
     tell(context, &restored)?;
     context.output.next(format_args!("devmesh up --data {}", folder.display()));
     Ok(if restored.lost.count == 0 && !restored.is_database_changed { Exit::Done } else { Exit::Failed })
+}
+
+fn failed(error: RestoreError) -> Failure {
+    let failure = Failure::failed(error.to_string());
+    match error {
+        RestoreError::Archive(store::RestoreError::Store(
+            store::Error::FolderNotEmpty { .. } | store::Error::FolderInUse { .. },
+        )) => failure.next("devmesh restore FILE --data EMPTY_FOLDER"),
+        _ => failure,
+    }
 }
 
 fn tell(context: &Context, restored: &Restored) -> Result<()> {

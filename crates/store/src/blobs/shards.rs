@@ -31,7 +31,8 @@ impl Shards {
         let number = usize::from_str_radix(&sha256[..2], 16).map_err(|_| Error::NotADigest(sha256.to_owned()))?;
         let shard = folder.join(name(number));
         let mut durable = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !durable[number] {
+        // Somebody may have removed it since.
+        if !durable[number] || !shard.is_dir() {
             match DirBuilder::new().mode(0o700).create(&shard) {
                 // By somebody who failed to bring it to disk.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}

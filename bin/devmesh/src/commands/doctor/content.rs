@@ -5,6 +5,7 @@ use crate::context::Context;
 use client::Client;
 use protocol::{CheckContent, LostContent};
 use std::time::{Duration, Instant};
+use store::Thoroughness;
 
 const CHECK: &str = "content";
 /// Artifacts that are named one by one.
@@ -44,19 +45,23 @@ pub async fn of_backend(client: &Client, deep: bool) -> Vec<Finding> {
 }
 
 /// What lies in a folder that no backend has.
-pub fn of_folder(context: &Context) -> Vec<Finding> {
+pub fn of_folder(context: &Context, deep: bool) -> Vec<Finding> {
     let data = &context.config.settings.data;
     if !matches!(store::is_held(data), Ok(false)) || !data.join(store::DATABASE_FILE).exists() {
         return Vec::new();
     }
-    match store::look_through(data, LISTED + 1) {
+    let (how, good) = match deep {
+        true => (Thoroughness::Read, "all read and whole"),
+        false => (Thoroughness::Glance, "all there; --deep reads them too"),
+    };
+    match store::look_through(data, how, LISTED + 1) {
         Ok(checked) => {
             let mut lost = Lost::default();
             for (row, condition) in checked.lost {
                 let (job_id, artifact, condition) = (row.job_id, row.name, condition.to_string());
                 lost.add(LostContent { job_id, artifact, bytes: row.bytes, sha256: row.sha256, condition });
             }
-            lost.findings(checked.artifacts, "all there; with a running mesh --deep reads them too")
+            lost.findings(checked.artifacts, good)
         }
         Err(error) => {
             vec![Finding::bad(CHECK, error.to_string(), "keep a copy of the data folder, and restore a backup")]

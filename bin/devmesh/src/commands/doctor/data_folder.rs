@@ -99,7 +99,13 @@ fn room(existing: &Path) -> Option<Finding> {
 
 fn token(file: &Path) -> Option<Finding> {
     const CHECK: &str = "admin token";
-    let metadata = file.metadata().ok()?;
+    let Ok(metadata) = file.metadata() else {
+        let has_a_mesh = file.with_file_name(store::DATABASE_FILE).exists();
+        return has_a_mesh.then(|| {
+            let evidence = format!("{} is not there", file.display());
+            Finding::careful(CHECK, evidence, "if it is lost: stop the mesh and run devmesh token reset")
+        });
+    };
     let mode = metadata.permissions().mode() & 0o777;
     let shown = file.display();
     Some(if mode & 0o077 == 0 {

@@ -196,6 +196,8 @@ async fn who_lost_the_token_gets_in_again_once_the_mesh_is_stopped() {
     let lock = std::fs::read_to_string(home.data().join("devmesh.lock")).unwrap();
     assert!(running.stderr.contains(&format!("in use by process {}", lock.trim())), "{}", running.stderr);
     std::fs::remove_file(&token).unwrap();
+    let doctor = home.run(&["doctor"]).await;
+    assert!(doctor.stdout.contains("devmesh token reset"), "{}", doctor.stdout);
     let shut_out = home.run(&["jobs", "list"]).await.with_code(4);
     assert!(shut_out.stderr.contains("devmesh token reset"), "{}", shut_out.stderr);
     up.stop().await.good();
