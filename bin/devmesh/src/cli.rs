@@ -84,7 +84,7 @@ pub enum Command {
     Approve(commands::approve::Arguments),
     /// Refuse a tool call
     Deny(commands::deny::Arguments),
-    /// Recompute the hash chain of a job's log
+    /// Recompute the hash chain of a job's log and the digests of its artifacts
     Verify(commands::verify::Arguments),
     /// List, fetch, add and remove models
     #[command(subcommand)]
@@ -104,7 +104,7 @@ pub enum Command {
     Audit(commands::audit::Arguments),
     /// Check this machine and the mesh, with the command that mends each finding
     Doctor(commands::doctor::Arguments),
-    /// Make, list and delete tokens
+    /// Make, list and delete tokens, or get in again without one
     #[command(subcommand)]
     Token(commands::token::Command),
     /// What is configured, and where

@@ -42,7 +42,9 @@ mod vendor;
 
 pub use app::{App, Limits, Options, Parts, Rates};
 pub use audit::record_restore;
-pub use auth::{AdminTokenError, Secret, ensure_admin_token};
+pub use auth::{
+    ADMIN_TOKEN_FILE, AdminTokenError, EarlierTokens, ResetToken, Secret, ensure_admin_token, reset_admin_token,
+};
 pub use backup::{RestoreError, Restored, restore};
 pub use guard::Allowed;
 pub use openapi::{openapi, openapi_json};

@@ -37,7 +37,7 @@ as Server-Sent Events, or over one WebSocket for many jobs.";
         (name = "gateway", description = "For clients of OpenAI, Anthropic and Ollama: their words, answered by local models first. Errors have the vendor's shape."),
         (name = "live", description = "Many logs over one WebSocket."),
         (name = "leases", description = "What agents say: under one attempt, refused once it is over."),
-        (name = "administration", description = "Tokens, backups, who did what and what left the machine."),
+        (name = "administration", description = "Tokens, backups, what is stored, who did what and what left the machine."),
         (name = "server", description = "Is it up, what is it, what does it say."),
     )
 )]

@@ -94,6 +94,7 @@ pub fn authenticated() -> Group {
         .routes(routes!(handlers::token::create::create, handlers::token::list::list))
         .routes(routes!(handlers::token::delete::delete))
         .routes(routes!(handlers::backup::get::get))
+        .routes(routes!(handlers::content::check::check))
         .routes(routes!(handlers::websocket::ticket::ticket))
         .routes(routes!(handlers::lease::append::append))
         .routes(routes!(handlers::lease::request_approval::request_approval))

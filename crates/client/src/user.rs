@@ -6,11 +6,11 @@ use crate::{
 };
 use domain::{ApprovalId, Cursor, JobId, ModelCallId, TokenId};
 use protocol::{
-    Approval, ApprovalPage, ArtifactPage, AskModels, AuditPage, AuditVerification, CancelJob, CreateJob, CreateToken,
-    CreatedToken, DecideApproval, Egress, EgressPage, EgressVerification, EventPage, ExplainRoute, Health, Job,
-    JobPage, KeyAccount, KeyPolicy, ListAll, ListApprovals, ListAudit, ListEvents, ListJobs, ListModelCalls,
-    ModelCallPage, ModelCallRecord, Models, Route, RouteExplanation, Targets, TokenPage, VerifyReport, Version,
-    WebSocketTicket,
+    Approval, ApprovalPage, ArtifactPage, AskModels, AuditPage, AuditVerification, CancelJob, CheckContent,
+    ContentCheck, CreateJob, CreateToken, CreatedToken, DecideApproval, Egress, EgressPage, EgressVerification,
+    EventPage, ExplainRoute, Health, Job, JobPage, KeyAccount, KeyPolicy, ListAll, ListApprovals, ListAudit,
+    ListEvents, ListJobs, ListModelCalls, ModelCallPage, ModelCallRecord, Models, Route, RouteExplanation, Targets,
+    TokenPage, VerifyReport, Version, WebSocketTicket,
 };
 use reqwest::{Method, RequestBuilder, Url};
 use serde::de::DeserializeOwned;
@@ -150,6 +150,11 @@ impl Client {
     /// A tar archive of everything the backend keeps, consistent while it goes on working.
     pub async fn backup(&self) -> Result<ByteStream> {
         self.download(self.api(&["backup"])).await
+    }
+
+    /// A stretch of all content: what of it is missing or damaged.
+    pub async fn check_content(&self, check: &CheckContent) -> Result<ContentCheck> {
+        self.get(with_query(self.api(&["content", "check"]), check)?).await
     }
 
     /// Opens one WebSocket at `/api/v1/ws?ticket=…`, once and soon.

@@ -62,6 +62,11 @@ pub enum Error {
     #[error(transparent)]
     Store(store::Error),
 
+    #[error(
+        "the content of artifact `{name}` of job {job} is {condition}; restore a backup that has it, or do the job again with `devmesh jobs retry {job}`"
+    )]
+    ContentLost { job: JobId, name: String, condition: store::Condition },
+
     /// What the store holds is not what was ever written to it: damage or a bug, never the caller's fault.
     #[error("the stored {what} of job {job} cannot be read: {detail}; run `devmesh verify {job}` and `devmesh doctor`")]
     Unreadable { job: JobId, what: &'static str, detail: String },
@@ -87,6 +92,7 @@ impl Error {
             Self::IdempotencyConflict { .. } => ErrorCode::IdempotencyConflict,
             Self::TooManyWaiters { .. } | Self::Stopping => ErrorCode::Unavailable,
             Self::Store(error) => code_of_store(error),
+            Self::ContentLost { .. } => ErrorCode::ContentLost,
             Self::Unreadable { .. } | Self::NotCanonical(_) => ErrorCode::Internal,
         }
     }
@@ -136,6 +142,7 @@ fn code_of_store(error: &store::Error) -> ErrorCode {
         Store::StorageFull(_) | Store::StorageFailed(_) => ErrorCode::StorageFull,
         // Content that went away while it was being written to: asking again gives the definite answer.
         Store::Closed | Store::Busy { .. } | Store::BlobMissing(_) => ErrorCode::Unavailable,
+        Store::BlobLost { .. } => ErrorCode::ContentLost,
         Store::BlobTooLarge { .. } => ErrorCode::BodyTooLarge,
         Store::BlobInput(_) => ErrorCode::InvalidRequest,
         _ => ErrorCode::Internal,

@@ -3,8 +3,7 @@
 use crate::{Caller, Error, Handle, validate::shortened, view};
 use domain::{JobId, Scope};
 use protocol::{Artifact, ArtifactPage, Job, JobPage, List, ListAll, ListJobs};
-use std::path::PathBuf;
-use store::{JobFilter, JobRow};
+use store::{Contents, JobFilter, JobRow};
 
 /// Jobs asked about at once: a working copy each, on one machine.
 const KNOWN_JOBS: usize = 1_000;
@@ -51,13 +50,16 @@ impl Handle {
         Ok(ArtifactPage { artifacts: found.rows.into_iter().map(view::artifact).collect(), next_cursor })
     }
 
-    /// One artifact, and the file its content is in.
-    pub async fn artifact(&self, caller: &Caller, job: JobId, name: &str) -> Result<(Artifact, PathBuf), Error> {
+    /// One artifact and its content, which is compared with its digest as it is read.
+    pub async fn artifact(&self, caller: &Caller, job: JobId, name: &str) -> Result<(Artifact, Contents), Error> {
         let found = self.shared.store.artifact(job, name.to_owned()).await?.filter(|(head, _)| caller.sees_head(head));
         let (_, row) = found.ok_or_else(|| Error::no_job(job))?;
         let row = row.ok_or_else(|| Error::NotFound { what: "artifact", id: shortened(name) })?;
-        let path = self.shared.store.blobs().path(&row.sha256)?;
-        Ok((view::artifact(row), path))
+        let contents = self.shared.store.blobs().read(&row.sha256, row.bytes).await.map_err(|error| match error {
+            store::Error::BlobLost { condition, .. } => Error::ContentLost { job, name: row.name.clone(), condition },
+            other => other.into(),
+        })?;
+        Ok((view::artifact(row), contents))
     }
 
     /// The job, if the caller may see it. One that belongs to somebody else is not told apart from none.

@@ -20,6 +20,12 @@ pub const WORK_PER_COMMIT: Duration = Duration::from_millis(2);
 /// How long a request waits for a place in the queue or for a reader before it is told [`crate::Error::Busy`].
 pub const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
+/// How long a backup waits for whoever reads it before it ends: content that could go waits for it meanwhile.
+pub const BACKUP_PAUSE: Duration = Duration::from_secs(30);
+
+/// After this fraction of the pause another backup takes the place of one that is not read.
+pub const BACKUP_TAKEN_OVER_AFTER: u32 = 6;
+
 /// How long SQLite waits for a lock some other program took on our file, a shell with an open transaction for example.
 pub const LOCK_WAIT: Duration = Duration::from_secs(5);
 
@@ -59,6 +65,12 @@ pub const PURGED_EVENTS_PER_COMMIT: u64 = 500;
 
 /// Batches of events of an attempt whose digests are kept. An agent repeats the last one, or a proxy one before it.
 pub const REMEMBERED_BATCHES: usize = 16;
+
+/// Files of content nobody names removed after a COMMIT: a few milliseconds on a slow disk.
+pub const SWEPT_PER_COMMIT: usize = 64;
+
+/// Bytes of content read per call of [`crate::Store::check_content`]: a second of a slow disk.
+pub const READ_PER_CHECK: u64 = 64 * 1024 * 1024;
 
 /// Delayed jobs made ready per call of [`crate::Jobs::promote_delayed`].
 pub const PROMOTED_PER_CALL: usize = 1_000;

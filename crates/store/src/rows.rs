@@ -207,6 +207,20 @@ pub struct ArtifactRow {
     pub created_at: Timestamp,
 }
 
+/// Where an artifact stands in the order of content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContentPlace {
+    pub sha256: String,
+    pub job_id: JobId,
+    pub name: String,
+}
+
+impl ArtifactRow {
+    pub fn place(&self) -> ContentPlace {
+        ContentPlace { sha256: self.sha256.clone(), job_id: self.job_id, name: self.name.clone() }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRow {
     pub id: TokenId,

@@ -45,12 +45,6 @@ pub(super) async fn patch_of(client: &Client, job: &Job) -> Result<Vec<u8>> {
         };
         return Err(failure);
     };
-    let stream = client.artifact(job.id, name).await?;
-    if stream.length().is_some_and(|length| length > LARGEST_PATCH as u64) {
-        return Err(Failure::failed(format!("the patch is larger than {LARGEST_PATCH} bytes")));
-    }
-    let mut patch = Vec::new();
-    stream.copy_to(&mut patch, |_| {}).await?;
     let read = pages::every(
         |artifact: &Artifact| artifact.name == *name,
         async |ask: Ask| {
@@ -58,11 +52,19 @@ pub(super) async fn patch_of(client: &Client, job: &Job) -> Result<Vec<u8>> {
             client.artifacts(job.id, &list).await.map(|page| (page.artifacts, page.next_cursor))
         },
     );
-    let recorded = read.await?.pop();
-    if let Some(recorded) = recorded {
-        is_as_recorded(&patch, &recorded.sha256)
-            .map_err(|failure| failure.next(format!("devmesh jobs retry {}", job.id)))?;
+    let Some(recorded) = read.await?.pop() else {
+        let what = format!("job {} handed in a patch named `{name}`, and it has no such artifact any more", job.id);
+        return Err(Failure::new(Exit::NotFound, what).next(format!("devmesh verify {}", super::short(job.id))));
+    };
+    let stream = client.artifact(job.id, name).await?;
+    if stream.length().is_some_and(|length| length > LARGEST_PATCH as u64) {
+        return Err(Failure::failed(format!("the patch is larger than {LARGEST_PATCH} bytes")));
     }
+    let mut patch = Vec::new();
+    // Broken off, or another one than it should be: the backend knows which.
+    let verify = |failure: Failure| failure.next(format!("devmesh verify {}", super::short(job.id)));
+    stream.copy_to(&mut patch, |_| {}).await.map_err(|error| verify(error.into()))?;
+    is_as_recorded(&patch, &recorded.sha256).map_err(verify)?;
     Ok(patch)
 }
 

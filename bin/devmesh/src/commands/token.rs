@@ -5,6 +5,7 @@ mod list;
 mod path;
 mod policy;
 mod remove;
+mod reset;
 
 use crate::{
     commands::pages::Pages,
@@ -24,6 +25,8 @@ pub enum Command {
     Rm(remove::Arguments),
     /// The file with the first admin token of this data folder
     Path,
+    /// Make a new first admin token for a data folder whose mesh is stopped, in place of the one before
+    Reset,
 }
 
 pub async fn run(command: Command, context: &Context) -> Result<Exit> {
@@ -33,5 +36,6 @@ pub async fn run(command: Command, context: &Context) -> Result<Exit> {
         Command::Policy(arguments) => policy::run(*arguments, context).await,
         Command::Rm(arguments) => remove::run(arguments, context).await,
         Command::Path => path::run(context),
+        Command::Reset => reset::run(context).await,
     }
 }

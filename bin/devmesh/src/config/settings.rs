@@ -225,7 +225,7 @@ impl Settings {
 
     /// The first token, as the backend wrote it down.
     pub fn admin_token_file(&self) -> PathBuf {
-        self.data.join("admin-token")
+        self.data.join(api::ADMIN_TOKEN_FILE)
     }
 }
 

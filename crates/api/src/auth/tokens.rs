@@ -23,6 +23,10 @@ use tokio_util::sync::CancellationToken;
 
 /// Tokens at once. People and programs of one private mesh; each costs memory for its rate limit.
 const TOKENS: usize = 1_000;
+/// The file in a data folder with the token its owner got.
+pub const ADMIN_TOKEN_FILE: &str = "admin-token";
+/// What that token is called.
+pub(super) const FIRST_ADMIN: &str = "first admin";
 /// Characters of a token's name.
 const NAME_CHARACTERS: usize = 64;
 
@@ -274,7 +278,7 @@ pub async fn ensure_admin_token(
     let (path, text) = (file.to_owned(), secret.expose());
     let written = tokio::task::spawn_blocking(move || write_private(&path, &text)).await.map_err(io::Error::other);
     written.flatten().map_err(|cause| AdminTokenError::File { file: file.display().to_string(), cause })?;
-    let row = new_row("first admin".into(), PrincipalId::new(now), &secret, Scope::Admin, now);
+    let row = new_row(FIRST_ADMIN.into(), PrincipalId::new(now), &secret, Scope::Admin, now);
     let by_the_program = Caller { principal: row.principal, scope: Scope::Admin, request: RequestId::new(now) };
     let audit = audit(&by_the_program, now, "token.create", &row);
     store.replace_tokens(Vec::new(), row, audit).await?;
@@ -292,7 +296,7 @@ pub enum AdminTokenError {
 }
 
 /// Written beside and renamed over, so that the file never holds half a token or has, even briefly, open permissions.
-fn write_private(file: &Path, text: &str) -> io::Result<()> {
+pub(super) fn write_private(file: &Path, text: &str) -> io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let beside = file.with_extension("new");
     match std::fs::remove_file(&beside) {
@@ -309,7 +313,7 @@ fn write_private(file: &Path, text: &str) -> io::Result<()> {
     }
 }
 
-fn new_row(name: String, principal: PrincipalId, secret: &Secret, scope: Scope, now: Timestamp) -> TokenRow {
+pub(super) fn new_row(name: String, principal: PrincipalId, secret: &Secret, scope: Scope, now: Timestamp) -> TokenRow {
     TokenRow { id: TokenId::new(now), principal, name, scope, secret_sha256: secret.sha256(), created_at: now }
 }
 
@@ -322,7 +326,7 @@ fn describe(row: &TokenRow) -> Token {
     Token { id: row.id, principal: row.principal, name: row.name.clone(), scope: row.scope, created_at: row.created_at }
 }
 
-fn audit(caller: &Caller, at: Timestamp, action: &str, row: &TokenRow) -> AuditRow {
+pub(super) fn audit(caller: &Caller, at: Timestamp, action: &str, row: &TokenRow) -> AuditRow {
     AuditRow {
         at,
         principal: caller.principal,

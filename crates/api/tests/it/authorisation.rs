@@ -88,6 +88,7 @@ const TABLE: &[Row] = &[
     row("post", "/api/v1/tokens", ADMIN),
     row("delete", "/api/v1/tokens/{id}", ADMIN),
     row("get", "/api/v1/backup", ADMIN),
+    row("get", "/api/v1/content/check", ADMIN),
     row("post", "/api/v1/websocket-tickets", READS),
     // Opened by a ticket alone: no token lets anybody in.
     row("get", "/api/v1/ws", &[]),

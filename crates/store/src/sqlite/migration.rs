@@ -37,6 +37,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0007_job_folders",
     "0008_used_approvals",
     "0009_lease_epoch",
+    "0010_blobs",
     "0011_audit_chain",
 ];
 
@@ -185,6 +186,32 @@ mod tests {
         assert_eq!(check(&connection, file).unwrap(), 1);
         assert!(!schema(&connection).iter().any(|sql| sql.contains("half")));
         migrate(&mut connection, file, Epoch(1)).unwrap();
+    }
+
+    #[test]
+    fn content_of_before_is_known_afterwards() {
+        let file = Path::new("test.db");
+        let mut connection = empty();
+        let before = MIGRATIONS.iter().position(|migration| migration.name == "0010_blobs").unwrap();
+        migrate_to(&mut connection, file, Epoch(1), &MIGRATIONS[..before]).unwrap();
+        connection.pragma_update(None, "foreign_keys", 0).unwrap();
+        let artifact = "INSERT INTO artifacts (job_id, name, media_type, bytes, sha256, attempt, created_at) \
+             VALUES (randomblob(16), ?1, 'text/plain', ?2, ?3, 1, 1)";
+        let (shared, own) = ("a".repeat(64), "b".repeat(64));
+        for (name, bytes, sha256) in [("x", 5, &shared), ("y", 5, &shared), ("z", 7, &own)] {
+            connection.execute(artifact, (name, bytes, sha256)).unwrap();
+        }
+        migrate(&mut connection, file, Epoch(1)).unwrap();
+        let known = |connection: &Connection| {
+            let mut rows = connection.prepare("SELECT sha256, bytes, artifacts FROM blobs ORDER BY sha256").unwrap();
+            let rows = rows.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+            rows.map(Result::unwrap).collect::<Vec<(String, i64, i64)>>()
+        };
+        assert_eq!(known(&connection), [(shared.clone(), 5, 2), (own.clone(), 7, 1)]);
+        // From then on the count follows whatever is done to artifacts.
+        connection.execute("DELETE FROM artifacts WHERE name = 'x'", ()).unwrap();
+        connection.execute("UPDATE artifacts SET sha256 = ?1 WHERE name = 'z'", [&shared]).unwrap();
+        assert_eq!(known(&connection), [(shared, 5, 2), (own, 7, 0)]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod access;
 mod books;
+mod content;
 mod jobs;
 mod lists;
 mod log;
@@ -74,6 +75,10 @@ macro_rules! databases {
                 changes_are_told_in_order_and_a_revision_is_given_once,
                 the_newest_change_has_a_time,
                 an_approval_is_asked_decided_used_and_spent,
+            }
+            content {
+                content_is_new_once,
+                a_recovery_sees_all_tokens_and_replaces_those_it_names,
             }
             log {
                 a_page_ends_at_its_rows_or_its_bytes_and_never_empty,

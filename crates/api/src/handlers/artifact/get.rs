@@ -1,9 +1,4 @@
-use crate::{
-    app::App,
-    auth::Reader,
-    extract::Path,
-    problem::{Failure, Result},
-};
+use crate::{app::App, auth::Reader, extract::Path, problem::Result};
 use axum::{
     body::Body,
     extract::State,
@@ -12,11 +7,11 @@ use axum::{
 use domain::JobId;
 use http::header;
 use std::sync::Arc;
-use tokio_util::io::ReaderStream;
 
 /// Read an artifact's bytes
 ///
-/// `ETag` is the SHA-256 of the content. It is always a download: a page a job wrote must not run as a page of this server.
+/// `ETag` is the SHA-256 of the content, with which what is sent is compared: of content that was damaged since, the answer is
+/// cut off before its end, or is `content_lost`. It is always a download: a page a job wrote must not run as a page of this server.
 #[utoipa::path(
     get,
     path = "/api/v1/jobs/{id}/artifacts/{name}",
@@ -31,8 +26,7 @@ pub async fn get(
     Reader(asker): Reader,
     Path((id, name)): Path<(JobId, String)>,
 ) -> Result<Response> {
-    let (artifact, path) = app.jobs.artifact(&asker.caller, id, &name).await?;
-    let file = tokio::fs::File::open(&path).await.map_err(Failure::internal)?;
+    let (artifact, contents) = app.jobs.artifact(&asker.caller, id, &name).await?;
     let headers = [
         (header::CONTENT_TYPE, artifact.media_type),
         (header::CONTENT_LENGTH, artifact.bytes.to_string()),
@@ -40,5 +34,5 @@ pub async fn get(
         // Names are letters, digits, dots, dashes and underscores, so nothing needs quoting.
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", artifact.name)),
     ];
-    Ok((headers, Body::from_stream(ReaderStream::new(file))).into_response())
+    Ok((headers, Body::from_stream(contents)).into_response())
 }

@@ -49,7 +49,7 @@ const SEARCHES: &[&str] = &[
     artifacts::OF_JOB,
     artifacts::PAGE_OF_JOB,
     artifacts::IN_USE,
-    artifacts::DIGESTS,
+    artifacts::BY_DIGEST,
     access::IDEMPOTENCY,
     access::AUDIT,
     access::AUDIT_AFTER,
@@ -80,6 +80,7 @@ const SEARCHES: &[&str] = &[
     write::approvals::UPDATE,
     write::approvals::USE,
     write::approvals::SPEND,
+    write::artifacts::FORGET,
     write::access::DELETE_TOKEN,
     write::access::DELETE_IDEMPOTENCY,
     write::access::MOVE_AUDIT_ANCHOR,
@@ -135,6 +136,14 @@ fn the_queue_is_read_from_its_own_index() {
     assert!(plan(&connection, jobs::NEXT_PRINCIPAL)[0].contains("jobs_ready"));
     assert!(plan(&connection, jobs::NEXT_DELAYED)[0].contains("jobs_delayed"));
     assert!(plan(&connection, jobs::FINISHED_BEFORE)[0].contains("jobs_finished"));
+}
+
+/// In the order of the index, from its beginning: the only reading of a whole index, and of one that is empty but for a moment.
+#[test]
+fn content_nobody_names_has_an_index_of_its_own() {
+    let connection = database();
+    let plan = plan(&connection, write::artifacts::UNNAMED);
+    assert!(plan.len() == 1 && plan[0].contains("COVERING INDEX blobs_unnamed"), "{plan:?}");
 }
 
 #[test]
