@@ -9,5 +9,7 @@ mod folders;
 mod jobs;
 mod log;
 mod models;
+#[cfg(target_os = "linux")]
+mod power_loss;
 mod support;
 mod writer;
