@@ -1,16 +1,18 @@
 //! The data folder: who may look into it, what lies in it, and that only one process has it.
 
-use crate::{Error, filesystem, holder};
+use crate::{
+    Error, filesystem,
+    holder::{Hold, Refused},
+};
 use std::{
-    fs::{DirBuilder, File, OpenOptions, TryLockError},
-    io::{Read, Seek, Write},
+    fs::{DirBuilder, File, OpenOptions},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 /// The database, beside it while it is open `-wal` and `-shm`.
 pub const DATABASE_FILE: &str = "devmesh.db";
-/// Locked by the process that has the folder; its number stands inside.
+/// Says which process has the folder: its number stands inside.
 pub const LOCK_FILE: &str = "devmesh.lock";
 /// Room kept free for what frees space, on a full disk.
 pub const RESERVE_FILE: &str = "reserve";
@@ -23,25 +25,19 @@ pub const RESTORING_FOLDER: &str = ".restoring";
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
-    /// Held for its advisory lock, which goes with the last descriptor: also when the process is killed.
-    lock: File,
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // Said aloud, because a child process on its way to `exec` has a copy of the descriptor for a moment.
-        if let Err(error) = self.lock.unlock() {
-            tracing::warn!(%error, path = %self.path.display(), "the lock of the data folder goes with the process");
-        }
-    }
+    _hold: Hold,
 }
 
 impl Folder {
-    /// Creates the folder for its owner alone (0700) where there is none, checks its file system and takes its lock.
+    /// Creates the folder for its owner alone (0700) where there is none, durably, checks its file system and takes its lock.
     pub(crate) fn claim(path: &Path) -> Result<Self, Error> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::file(path, "created"))?;
+        make_folder(path)?;
         filesystem::check(path)?;
-        Ok(Self { path: path.to_owned(), lock: lock(path)? })
+        let hold = Hold::take(path).map_err(|refused| match refused {
+            Refused::InUse(pid) => Error::FolderInUse { folder: path.to_owned(), pid },
+            Refused::Io(source) => Error::file(path.join(LOCK_FILE), "locked")(source),
+        })?;
+        Ok(Self { path: path.to_owned(), _hold: hold })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -76,33 +72,6 @@ impl Folder {
     }
 }
 
-fn lock(folder: &Path) -> Result<File, Error> {
-    let path = folder.join(LOCK_FILE);
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(Error::file(&path, "opened"))?;
-    match holder::take(&file) {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            let _ = file.take(32).read_to_string(&mut text);
-            return Err(Error::FolderInUse { folder: folder.to_owned(), pid: text.trim().parse().ok() });
-        }
-        Err(TryLockError::Error(source)) => return Err(Error::File { path, what: "locked", source }),
-    }
-    // Only for whoever meets the lock: a full disk must not keep the folder from being opened to free some space.
-    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
-    if let Err(error) = written {
-        tracing::warn!(%error, path = %path.display(), "the lock is held, but the process number could not be written into it");
-    }
-    Ok(file)
-}
-
 /// Makes a file for its owner alone (0600), unless it exists.
 pub(crate) fn create_private_file(path: &Path) -> Result<(), Error> {
     OpenOptions::new()
@@ -115,7 +84,15 @@ pub(crate) fn create_private_file(path: &Path) -> Result<(), Error> {
         .map_err(Error::file(path, "created"))
 }
 
+/// Makes a folder for its owner alone (0700) and whatever is missing above it. All of it survives a power cut.
+pub(crate) fn make_folder(path: &Path) -> Result<(), Error> {
+    let missing = path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).count();
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::file(path, "created"))?;
+    path.ancestors().skip(1).take(missing).try_for_each(sync_folder)
+}
+
 /// Makes a new name in `folder` survive a power cut.
 pub(crate) fn sync_folder(folder: &Path) -> Result<(), Error> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::file(folder, "synced"))
 }
