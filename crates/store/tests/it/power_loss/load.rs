@@ -42,6 +42,13 @@ impl Ledger {
         let events: u64 = self.jobs.values().sum();
         self.jobs.len() + events as usize + self.approvals.len() + self.contents.len() + self.artifacts.len()
     }
+
+    /// The artifact is about to get other content. Until that is answered either may be there, and what it had may go.
+    fn replace(&mut self, key: &(JobId, String)) {
+        if let Some(replaced) = self.artifacts.remove(key) {
+            self.contents.remove(&replaced);
+        }
+    }
 }
 
 type Shared = Arc<Mutex<Ledger>>;
@@ -103,23 +110,25 @@ impl Load {
         true
     }
 
-    /// Ends the uploads under way and makes artifacts of them.
+    /// Ends the uploads under way and makes artifacts of them: one of its own, and one in the place of the one before, whose
+    /// content goes.
     async fn settle(&mut self) {
         while self.take_upload().await {}
-        for blob in self.stored.drain(..) {
+        for (number, blob) in std::mem::take(&mut self.stored).into_iter().enumerate() {
+            let name = if number == 0 { blob.sha256.clone() } else { "newest".to_owned() };
+            let key = (self.job, name.clone());
             let row = ArtifactRow {
                 job_id: self.job,
-                name: blob.sha256.clone(),
+                name,
                 media_type: "text/plain".to_owned(),
                 bytes: blob.bytes,
-                sha256: blob.sha256,
+                sha256: blob.sha256.clone(),
                 attempt: 1,
                 created_at: at(1),
             };
-            let key = (row.job_id, row.name.clone());
-            let sha256 = row.sha256.clone();
+            self.ledger.lock().unwrap().replace(&key);
             write(&self.store, move |transaction| transaction.put_artifact(&row)).await;
-            self.ledger.lock().unwrap().artifacts.insert(key, sha256);
+            self.ledger.lock().unwrap().artifacts.insert(key, blob.sha256);
         }
     }
 
