@@ -40,9 +40,8 @@ impl Handle {
         let recorded = shared.store.write(move |transaction| {
             let mut row = fence.check(transaction)?;
             let before = transaction.artifact(job, &name)?;
-            let repeats = |row: &ArtifactRow| {
-                (row.attempt, &row.sha256, &row.media_type) == (attempt, &sha256, &media_type)
-            };
+            let repeats =
+                |row: &ArtifactRow| (row.attempt, &row.sha256, &row.media_type) == (attempt, &sha256, &media_type);
             if let Some(row) = before.as_ref().filter(|row| repeats(row)) {
                 return Ok(row.clone());
             }

@@ -8,6 +8,7 @@ mod disk_full;
 mod folders;
 mod jobs;
 mod log;
+mod migrations;
 mod models;
 #[cfg(target_os = "linux")]
 mod power_loss;
