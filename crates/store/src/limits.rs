@@ -58,10 +58,13 @@ pub const RESERVE_STEPS: u64 = 8;
 /// More would take longer than a commit.
 pub const RESERVE_PIECES: u64 = 64;
 
-/// Events removed per COMMIT after a trim or a deletion: about a millisecond of work.
+/// Events removed per COMMIT after a deletion: about a millisecond of work.
 pub const PURGED_EVENTS_PER_COMMIT: u64 = 500;
 
-/// Delayed jobs made ready per call of [`crate::Transaction::promote_delayed`].
+/// Batches of events of an attempt whose digests are kept. An agent repeats the last one, or a proxy one before it.
+pub const REMEMBERED_BATCHES: usize = 16;
+
+/// Delayed jobs made ready per call of [`crate::Jobs::promote_delayed`].
 pub const PROMOTED_PER_CALL: usize = 1_000;
 
 /// Rows a page of jobs, approvals, audit entries or digests has at most, whatever the caller asks for.

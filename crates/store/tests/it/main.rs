@@ -3,6 +3,7 @@
 
 mod backups;
 mod blobs;
+mod conformance;
 mod crash;
 mod disk_full;
 mod folders;
@@ -10,6 +11,7 @@ mod jobs;
 mod log;
 mod migrations;
 mod models;
+mod operate;
 #[cfg(target_os = "linux")]
 mod power_loss;
 mod support;

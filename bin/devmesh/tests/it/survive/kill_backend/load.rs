@@ -3,7 +3,7 @@
 use super::super::ledger::{Shared, sha256};
 use anyhow::{Context, Result};
 use client::{Client, Upload};
-use domain::{ErrorCode, JobId, JobKind, SystemClock, Timestamp, WorkerId};
+use domain::{Epoch, ErrorCode, JobId, JobKind, SystemClock, Timestamp, WorkerId};
 use protocol::{AppendEvents, CreateJob, EventBody, FinishJob, JobResult, LeaseRequest, Limits, Outcome};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -54,13 +54,14 @@ pub(super) async fn work(client: Client, ledger: Shared, stop: CancellationToken
             Err(error) => return Err(error).context("leasing"),
         };
         let (job, attempt) = (lease.job_id, lease.attempt);
-        if !write_notes(&client, job, attempt, &ledger, &stop).await?
-            || !put_artifacts(&client, job, attempt, &ledger, &stop).await?
+        if !write_notes(&client, job, (lease.epoch, attempt), &ledger, &stop).await?
+            || !put_artifacts(&client, job, (lease.epoch, attempt), &ledger, &stop).await?
         {
             continue;
         }
         let result = format!("result of attempt {}", lease.attempt);
         let finish = FinishJob {
+            epoch: lease.epoch,
             attempt: lease.attempt,
             outcome: Outcome::Succeeded { result: JobResult { answer: Some(result.clone()), ..JobResult::default() } },
         };
@@ -83,14 +84,14 @@ pub(super) async fn work(client: Client, ledger: Shared, stop: CancellationToken
 async fn write_notes(
     client: &Client,
     job: JobId,
-    attempt: u32,
+    (epoch, attempt): (Epoch, u32),
     ledger: &Shared,
     stop: &CancellationToken,
 ) -> Result<bool> {
     for producer_seq in 1..=BATCHES_PER_JOB {
         let notes: Vec<String> = (0..EVENTS_PER_BATCH).map(|n| format!("{attempt}/{producer_seq}/{n}")).collect();
         let events = notes.iter().map(|note| EventBody::AgentNote { message: note.clone() }).collect();
-        let batch = AppendEvents { attempt, producer_seq, events };
+        let batch = AppendEvents { epoch, attempt, producer_seq, events };
         loop {
             if stop.is_cancelled() {
                 return Ok(false);
@@ -113,7 +114,7 @@ async fn write_notes(
 async fn put_artifacts(
     client: &Client,
     job: JobId,
-    attempt: u32,
+    (epoch, attempt): (Epoch, u32),
     ledger: &Shared,
     stop: &CancellationToken,
 ) -> Result<bool> {
