@@ -1,7 +1,7 @@
 //! Databases of every earlier version, with rows in them: this build opens each and gives every row back as it was written.
 //!
 //! They lie in `tests/fixtures`, one for each migration and named like it, as SQL that a person can read in a review. Those of
-//! versions 4, 5, 6 and 8 were written by the programs of that time; 1, 2, 3 and 7, which no program ended at, are what a
+//! versions 4, 5, 6, 8 and 9 were written by the programs of that time; 1, 2, 3 and 7, which no program ended at, are what a
 //! process left behind that was killed between two migrations.
 
 mod dump;
@@ -9,7 +9,7 @@ mod rows;
 
 use crate::support::{append, assert_whole, at, principal, read};
 use dump::{dump, load};
-use rows::{CONTENT, CONTENT_SHA256, OTHER, OWNER, TRIMMED, job_id};
+use rows::{CONTENT, CONTENT_SHA256, OTHER, OWNER, job_id};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use store::{ApprovalRow, BLOB_FOLDER, DATABASE_FILE, JobFilter, JobRow, ModelCallFilter, Options, SpendCount, Store};
@@ -87,7 +87,7 @@ async fn every_row_of_every_earlier_version_is_read_back() {
         if version >= 2 {
             let seq = append(&store, job_id(3), 1).await.unwrap();
             assert_eq!(seq, rows::events(3).len() as u64 + 1);
-            assert_eq!(assert_whole(&store, job_id(3)).await.len() as u64, seq - TRIMMED);
+            assert_eq!(assert_whole(&store, job_id(3)).await.len() as u64, seq);
         }
         store.close().await;
     }
@@ -124,20 +124,20 @@ async fn jobs_and_logs(store: &Store, version: u32, before: &Before) {
         rows::jobs().into_iter().zip(found).zip(before.revisions.iter().zip(1..))
     {
         let events = if version >= 2 { rows::events(number) } else { Vec::new() };
-        let trimmed = if version >= 2 && number == 3 { TRIMMED } else { 0 };
         let expected = JobRow {
             // Jobs from before are held to the tighter choice.
             folders: if version >= 7 { written.folders.clone() } else { "roots".to_owned() },
+            // What runs goes back into the queue.
+            lease_epoch: written.lease_epoch.filter(|_| version >= 9),
             head_seq: events.len() as u64,
             head_hash: found.head_hash,
-            retained_after: trimmed,
             revision: *revision,
             ..written
         };
         assert_eq!(found, expected);
         let log = assert_whole(store, found.id).await;
-        assert_eq!(log.len() as u64, events.len() as u64 - trimmed);
-        for (written, found) in events.iter().skip(trimmed as usize).zip(&log) {
+        assert_eq!(log.len(), events.len());
+        for (written, found) in events.iter().zip(&log) {
             assert_eq!(
                 (&written.event_type, written.actor, written.attempt, written.at, &written.payload),
                 (&found.event_type, found.actor.as_str(), found.attempt, found.at, &found.payload)

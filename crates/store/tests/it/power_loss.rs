@@ -9,7 +9,7 @@ mod load;
 
 use image::losses;
 use load::{Load, Moment};
-use rand::{SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 use testkit::{Kept, Syncs, VolatileDisk};
 
 /// Fresh folders, and cuts of each: a folder is most vulnerable while its parts are made.
@@ -49,7 +49,7 @@ struct Found {
 async fn cut_again_and_again(syncs: Syncs, folders: u64) -> Option<Found> {
     let mut found = Found::default();
     for seed in 0..folders {
-        let disk = VolatileDisk::mount(syncs)?;
+        let mut disk = VolatileDisk::mount(syncs)?;
         let mut chance = StdRng::seed_from_u64(seed);
         let mut load = Load::start(&disk.path().join("data")).await;
         for number in 0..CUTS_PER_FOLDER {
@@ -58,7 +58,7 @@ async fn cut_again_and_again(syncs: Syncs, folders: u64) -> Option<Found> {
             let kept = *[Kept::Nothing, Kept::Nothing, Kept::UpToAMoment, Kept::Any].choose(&mut chance).unwrap();
             let (folder, acknowledged) = (tempfile::tempdir().unwrap(), load.until(moment).await);
             let survived = folder.path().join("disk");
-            disk.cut(kept, &mut chance, &survived);
+            disk.cut(kept, chance.random(), &survived);
             found.cuts += 1;
             found.acknowledged += acknowledged.len();
             for lost in losses(&survived.join("data"), &acknowledged).await {

@@ -1,7 +1,7 @@
 //! The tree as the kernel asks for it.
 
 use super::{
-    Syncs, locked,
+    Syncs,
     tree::{Node, Number, Tree},
 };
 use fuser::{
@@ -11,7 +11,7 @@ use fuser::{
 };
 use std::{
     ffi::OsStr,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -46,6 +46,10 @@ impl Files {
             reply.ok();
         });
     }
+}
+
+pub(super) fn locked(tree: &Mutex<Tree>) -> MutexGuard<'_, Tree> {
+    tree.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn attributes(number: Number, node: &Node) -> FileAttr {

@@ -28,6 +28,10 @@ pub enum Kept {
     Any,
 }
 
+impl Kept {
+    pub(super) const ALL: [Self; 3] = [Self::Nothing, Self::UpToAMoment, Self::Any];
+}
+
 /// Something that happened and was not synced yet. `at` counts all changes of the disk.
 #[derive(Clone, Debug)]
 struct Unsynced<T> {

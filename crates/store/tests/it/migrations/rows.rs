@@ -5,8 +5,8 @@
 
 use crate::support::{at, principal};
 use domain::{
-    ApprovalId, CanonicalJson, EventHash, FailureReason, JobId, JobKind, JobState, ModelCallId, RequestId, Scope,
-    TokenId, WorkerId,
+    ApprovalId, CanonicalJson, Epoch, EventHash, FailureReason, JobId, JobKind, JobState, ModelCallId, RequestId,
+    Scope, TokenId, WorkerId,
 };
 use store::{
     ApprovalRow, ArtifactRow, AuditRow, BatchNumber, IdempotencyRow, JobRow, KeyPolicyRow, LedgerRow, ModelCallRow,
@@ -21,9 +21,6 @@ pub const CONTENT_SHA256: &str = "ae05e94f119cccd28d02e065ba27eee18c1a5b0b4e24f2
 pub const OWNER: u128 = 0x0190_0000_0000_7000_8000_0000_0000_0001;
 pub const OTHER: u128 = 0x0190_0000_0000_7000_8000_0000_0000_0002;
 
-/// The events the third job's log begins after.
-pub const TRIMMED: u64 = 3;
-
 pub fn job_id(number: u128) -> JobId {
     JobId(Uuid::from_u128(0x0191_0000_0000_7000_8000_0000_0000_0000 + number))
 }
@@ -36,7 +33,7 @@ pub fn call_id(number: u128) -> ModelCallId {
     ModelCallId(Uuid::from_u128(0x0193_0000_0000_7000_8000_0000_0000_0000 + number))
 }
 
-/// One with everything, one that waits, one whose log lost its front.
+/// One with everything, one that waits, one that runs; since the ninth version the last says since when.
 pub fn jobs() -> [JobRow; 3] {
     let waiting = JobRow {
         id: job_id(2),
@@ -62,7 +59,7 @@ pub fn jobs() -> [JobRow; 3] {
         running_ms: 0,
         head_seq: 0,
         head_hash: EventHash::START,
-        retained_after: 0,
+        lease_epoch: None,
         revision: 0,
         created_at: at(2),
         updated_at: at(2),
@@ -97,8 +94,15 @@ pub fn jobs() -> [JobRow; 3] {
         updated_at: at(4),
         ..waiting.clone()
     };
-    let trimmed = JobRow { id: job_id(3), rank: 3, state: JobState::Running, ..waiting.clone() };
-    [whole, waiting, trimmed]
+    let running = JobRow {
+        id: job_id(3),
+        rank: 3,
+        state: JobState::Running,
+        attempt: 1,
+        lease_epoch: Some(Epoch(4_000_000_001)),
+        ..waiting.clone()
+    };
+    [whole, waiting, running]
 }
 
 /// In order, for each job its own.
