@@ -41,25 +41,22 @@ pub(super) struct Server {
     /// `None` when it was told to end.
     orders: Option<ChildStdin>,
     answers: Lines<BufReader<ChildStdout>>,
-    /// Given back when the server has ended.
-    _device: LoopDevice,
 }
 
 impl Server {
     pub(super) fn start(folder: &Path, syncs: Syncs) -> io::Result<Self> {
-        let device = LoopDevice::attach(folder)?;
         let thread = std::thread::current();
         let test = thread.name().ok_or_else(|| io::Error::other("only a test can mount one"))?;
         let mut child = Command::new(std::env::current_exe()?)
             .args(["--exact", test, "--nocapture"])
             .env(FOLDER, folder)
-            .env(SYNCS, format!("{syncs:?} {}", device.path.display()))
+            .env(SYNCS, format!("{syncs:?}"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
         let (orders, answers) = (child.stdin.take(), child.stdout.take());
         let answers = answers.ok_or_else(|| io::Error::other("no pipe to the server"))?;
-        let mut server = Self { child, orders, answers: BufReader::new(answers).lines(), _device: device };
+        let mut server = Self { child, orders, answers: BufReader::new(answers).lines() };
         server.expect(MOUNTED)?;
         Ok(server)
     }
@@ -87,7 +84,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.orders = None;
-        // It unmounts and ends; the device is free then.
+        // It unmounts and ends.
         let _ = self.child.wait();
     }
 }
@@ -116,13 +113,14 @@ fn answer(text: &str) {
 }
 
 fn serve(folder: &Path, syncs: &str, tree: Arc<Mutex<Tree>>) -> io::Result<()> {
-    let (syncs, device) = syncs.split_once(' ').ok_or(io::ErrorKind::InvalidInput)?;
     let all = [Syncs::Obeyed, Syncs::IgnoredForFiles, Syncs::IgnoredForFolders];
     let syncs = all.into_iter().find(|known| format!("{known:?}") == syncs).ok_or(io::ErrorKind::InvalidInput)?;
     let fuse = File::options().read(true).write(true).open("/dev/fuse").map_err(named("/dev/fuse"))?;
     let options = format!("fd={},rootmode=40000,user_id=0,group_id=0,default_permissions", fuse.as_raw_fd());
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME;
-    mount(Some(device), &point(folder), Some("fuseblk"), flags, Some(options.as_str()))
+    // Given back when it is dropped, which the kernel does when nothing is mounted on it any more.
+    let device = LoopDevice::attach(folder)?;
+    mount(Some(&device.path), &point(folder), Some("fuseblk"), flags, Some(options.as_str()))
         .map_err(|error| named("mount")(error.into()))?;
     let files = Files::new(tree, syncs, LONGEST_SYNC);
     // Its thread ends with the process.
@@ -170,7 +168,6 @@ impl LoopDevice {
 
 impl Drop for LoopDevice {
     fn drop(&mut self) {
-        // While the mount is on its way out the kernel only notes it, and lets go of the device with the mount.
         let _ = Command::new("losetup").arg("--detach").arg(&self.path).output();
     }
 }
