@@ -22,6 +22,7 @@ mod gate;
 mod outbound;
 mod repository;
 mod scripted_model;
+mod skipped;
 mod small_disk;
 #[cfg(target_os = "linux")]
 mod volatile_disk;
@@ -35,6 +36,7 @@ pub use gate::Gate;
 pub use outbound::Tripwire;
 pub use repository::{SampleRepository, sample_repository};
 pub use scripted_model::{Dialect, Received, Script, ScriptedModel, ServedModel, Turn};
-pub use small_disk::{SmallDisk, skipped};
+pub use skipped::{SKIPPED_LIST, skipped, skipped_part};
+pub use small_disk::SmallDisk;
 #[cfg(target_os = "linux")]
 pub use volatile_disk::{Kept, Syncs, VolatileDisk};
