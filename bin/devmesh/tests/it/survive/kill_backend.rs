@@ -1,6 +1,6 @@
 //! kill -9 of the backend at random points under mixed load.
 
-mod check;
+pub(super) mod check;
 mod load;
 
 use super::{

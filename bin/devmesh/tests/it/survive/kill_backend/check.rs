@@ -14,7 +14,7 @@ use std::{
     path::Path,
 };
 
-pub(super) async fn everything(client: &Client, folder: &Path, ledger: &Ledger) -> Result<()> {
+pub(in super::super) async fn everything(client: &Client, folder: &Path, ledger: &Ledger) -> Result<()> {
     let jobs = all_jobs(client).await?;
     all_created_once(&jobs, ledger)?;
     let mut contents = BTreeSet::new();

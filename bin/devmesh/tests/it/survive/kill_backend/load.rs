@@ -126,7 +126,7 @@ async fn put_artifacts(
             if stop.is_cancelled() {
                 return Ok(false);
             }
-            match client.put_artifact(job, attempt, &name, "text/plain", &upload).await {
+            match client.put_artifact(job, (epoch, attempt), &name, "text/plain", &upload).await {
                 Ok(_) => {
                     ledger.lock().expect("no load panicked").artifacts.insert((job, name), digest);
                     break;
