@@ -18,6 +18,7 @@
 //! authenticate a request.
 
 mod app;
+mod audit;
 mod auth;
 mod backup;
 mod carry_through;
@@ -40,6 +41,7 @@ mod upload;
 mod vendor;
 
 pub use app::{App, Limits, Options, Parts, Rates};
+pub use audit::record_restore;
 pub use auth::{AdminTokenError, Secret, ensure_admin_token};
 pub use backup::{RestoreError, Restored, restore};
 pub use guard::Allowed;

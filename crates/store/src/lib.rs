@@ -11,6 +11,7 @@
 //! - `transaction/` and `reader/` hold the SQL, a file per noun; [`rows`](JobRow) what goes in and comes out.
 //! - [`Store::watch_job`] and [`Store::watch_jobs`] say that there is more to read, never what.
 //! - `reserve` keeps room for what ends work and frees space on a full disk: [`Store::relieve`].
+//! - `audit` chains who did what and checks it: [`verify_audit`].
 //! - [`Blobs`] keeps content under its SHA-256.
 //! - [`is_held`] tells whether a process has a folder.
 //! - `folder`, `filesystem`, `connection` and `migration` decide whether a folder is opened at all.
@@ -20,6 +21,7 @@
 //! What never happens here: an answer before the sync that covers it; a notification before the COMMIT; a second process
 //! in the folder; a hole in a log; a query on the hot path that reads a whole table.
 
+mod audit;
 mod blobs;
 mod error;
 mod filesystem;
@@ -33,6 +35,7 @@ mod sqlite;
 mod store;
 mod watch;
 
+pub use audit::{AuditReport, BrokenAudit, verify_audit};
 pub use blobs::{Blobs, StoredBlob};
 pub use error::{Error, Refused};
 pub use filesystem::{Mount, mount_of};
@@ -41,8 +44,9 @@ pub use health::Health;
 pub use holder::is_held;
 pub use operations::*;
 pub use rows::{
-    AccountSpend, ApprovalFilter, ApprovalRow, ArtifactRow, AuditRow, BatchNumber, EventRow, IdempotencyRow, JobFilter,
-    JobHead, JobRow, KeyPolicyRow, LedgerRow, ModelCallFilter, ModelCallRow, NewEvent, SpendCount, SpendKey, TokenRow,
+    AccountSpend, ApprovalFilter, ApprovalRow, ArtifactRow, AuditEntry, AuditFilter, AuditRow, BatchNumber, EventRow,
+    IdempotencyRow, JobFilter, JobHead, JobRow, KeyPolicyRow, LedgerRow, ModelCallFilter, ModelCallRow, NewEvent, Page,
+    SpendCount, SpendKey, TokenRow,
 };
 pub use sqlite::{Reader, Transaction, connection::sqlite_version, restore};
 pub use store::{Options, Store};

@@ -1,11 +1,12 @@
 //! `devmesh diff`: a job's patch.
 
 use crate::{
+    commands::pages::{self, Ask},
     context::Context,
     output::{Exit, Failure, Result, write_patch},
 };
 use client::Client;
-use protocol::Job;
+use protocol::{Artifact, Job, ListAll};
 use sha2::{Digest, Sha256};
 
 #[derive(Debug, clap::Args)]
@@ -50,8 +51,14 @@ pub(super) async fn patch_of(client: &Client, job: &Job) -> Result<Vec<u8>> {
     }
     let mut patch = Vec::new();
     stream.copy_to(&mut patch, |_| {}).await?;
-    let listed = client.artifacts(job.id).await?.artifacts;
-    let recorded = listed.into_iter().find(|artifact| artifact.name == name);
+    let read = pages::every(
+        |artifact: &Artifact| artifact.name == *name,
+        async |ask: Ask| {
+            let list = ListAll { limit: ask.limit, cursor: ask.cursor };
+            client.artifacts(job.id, &list).await.map(|page| (page.artifacts, page.next_cursor))
+        },
+    );
+    let recorded = read.await?.pop();
     if let Some(recorded) = recorded {
         is_as_recorded(&patch, &recorded.sha256)
             .map_err(|failure| failure.next(format!("devmesh jobs retry {}", job.id)))?;

@@ -4,7 +4,9 @@ use crate::{
     context::Context,
     output::{Exit, Failure, Result},
 };
-use std::path::PathBuf;
+use domain::{SystemClock, Timestamp};
+use std::path::{Path, PathBuf};
+use store::Store;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -25,6 +27,9 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         .await
         .map_err(|error| Failure::failed(error.to_string()))?
         .map_err(|error| Failure::failed(error.to_string()).next("devmesh restore FILE --data EMPTY_FOLDER"))?;
+    if let Err(error) = record(&folder, restored.created_at).await {
+        context.output.warn(&format!("the audit trail does not tell of this: {error}"));
+    }
     let document = serde_json::json!({
         "folder": folder, "created_at": restored.created_at, "version": restored.version, "artifacts": restored.artifacts,
     });
@@ -38,4 +43,12 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     ));
     context.output.next(format_args!("devmesh up --data {}", folder.display()));
     Ok(Exit::Done)
+}
+
+/// Opens the new folder once, which also brings an older backup up to this build.
+async fn record(folder: &Path, backup_made_at: Timestamp) -> Result<(), store::Error> {
+    let store = Store::open(store::Options::new(folder)).await?;
+    let recorded = api::record_restore(&store, &SystemClock, backup_made_at).await;
+    store.close().await;
+    recorded
 }

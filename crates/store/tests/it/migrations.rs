@@ -117,7 +117,7 @@ impl Before {
 }
 
 async fn jobs_and_logs(store: &Store, version: u32, before: &Before) {
-    let mut found = read(store, |reader| reader.jobs(&JobFilter::default())).await;
+    let mut found = store.page_of_jobs(JobFilter::default()).await.unwrap().rows;
     found.reverse(); // newest first
     assert_eq!(found.len(), 3);
     for ((written, found), (revision, number)) in
@@ -166,17 +166,18 @@ async fn approvals_and_artifacts(store: &Store, version: u32) {
 }
 
 async fn access(store: &Store) {
-    let mut tokens = read(store, |reader| reader.tokens()).await;
+    let mut tokens = store.tokens().await.unwrap();
     tokens.sort_by_key(|token| token.created_at);
     assert_eq!(tokens, rows::tokens());
     let row = rows::idempotency();
-    assert_eq!(read(store, |reader| reader.idempotency(principal(OWNER), "once, and only once")).await, Some(row));
-    let audit = read(store, |reader| reader.audit_after(0, 10)).await;
-    assert_eq!(audit, [1, 2].into_iter().zip(rows::audit()).collect::<Vec<_>>());
+    assert_eq!(store.remembered_answer(principal(OWNER), row.key.clone()).await.unwrap(), Some(row.clone()));
+    let trail = store.stretch_of_audit(0, 10).await.unwrap().entries;
+    let entries: Vec<_> = trail.into_iter().map(|entry| (entry.seq, entry.row)).collect();
+    assert_eq!(entries, (1..).zip(rows::audit()).collect::<Vec<_>>());
 }
 
 async fn models(store: &Store, version: u32) {
-    assert_eq!(read(store, |reader| reader.key_policies()).await, [rows::key_policy()]);
+    assert_eq!(store.key_policy(principal(OTHER)).await.unwrap(), Some(rows::key_policy()));
     for (key, count) in rows::spend() {
         let spent =
             move |begins_at| read(store, move |reader| reader.spend_of("key", key.account, key.period, begins_at));
@@ -184,14 +185,14 @@ async fn models(store: &Store, version: u32) {
         assert_eq!(spent(at(1)).await, SpendCount::default());
     }
     assert_eq!(read(store, |reader| reader.last_batch()).await, Some(rows::batch()));
-    let mut details = read(store, |reader| reader.model_calls(&ModelCallFilter::default())).await;
+    let mut details = store.page_of_model_calls(ModelCallFilter::default()).await.unwrap().rows;
     details.reverse();
     let written = rows::model_calls();
     let calls = if version >= 6 { &written[..] } else { &written[..1] };
     assert_eq!(details, calls.iter().map(|call| call.detail.clone()).collect::<Vec<_>>());
     let filter =
         ModelCallFilter { principal: Some(principal(OTHER)), job: Some(job_id(1)), ..ModelCallFilter::default() };
-    assert_eq!(read(store, move |reader| reader.model_calls(&filter)).await.len(), calls.len());
+    assert_eq!(store.page_of_model_calls(filter).await.unwrap().rows.len(), calls.len());
     let counted = Connection::open(store.folder().join(DATABASE_FILE)).unwrap();
     let mut counted = counted.prepare("SELECT input_tokens, output_tokens FROM model_calls ORDER BY id").unwrap();
     let counted = counted.query_map((), |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
@@ -199,5 +200,5 @@ async fn models(store: &Store, version: u32) {
     let signed = |tokens: Option<u64>| tokens.map(|tokens| tokens as i64);
     let expected: Vec<_> = calls.iter().map(|call| (signed(call.input_tokens), signed(call.output_tokens))).collect();
     assert_eq!(counted, expected);
-    assert_eq!(read(store, |reader| reader.ledger_after(0, 10)).await, rows::ledger());
+    assert_eq!(store.page_of_ledger(0, 10).await.unwrap().rows, rows::ledger());
 }

@@ -1,4 +1,4 @@
-use crate::{app::App, auth::Admin, backup, problem::Result};
+use crate::{app::App, audit, auth::Admin, backup, problem::Result};
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
@@ -19,6 +19,7 @@ use std::sync::Arc;
     responses((status = 200, description = "The archive.", content_type = "application/octet-stream", body = Vec<u8>)),
 )]
 pub async fn get(State(app): State<Arc<App>>, Admin(asker): Admin) -> Result<Response> {
+    audit::record(&app, &asker, "backup.read", "everything").await?;
     let archive = backup::stream(&app, &asker).await?;
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream"),
