@@ -12,7 +12,9 @@ use dump::{dump, load};
 use rows::{CONTENT, CONTENT_SHA256, OTHER, OWNER, job_id};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
-use store::{ApprovalRow, BLOB_FOLDER, DATABASE_FILE, JobFilter, JobRow, ModelCallFilter, Options, SpendCount, Store};
+use store::{
+    ApprovalRow, BLOB_FOLDER, DATABASE_FILE, JobFilter, JobRow, ModelCallFilter, Options, SpendCount, SpendKey, Store,
+};
 
 fn migrations() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/sqlite")
@@ -31,16 +33,20 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(format!("{name}.sql"))
 }
 
-#[test]
-fn every_version_has_a_database_with_rows_in_every_table() {
+#[tokio::test]
+async fn every_version_has_a_database_with_rows_in_every_table() {
     let mut before = Connection::open_in_memory().unwrap();
     for (version, name) in (1_u32..).zip(versions()) {
         let file = fixture(&name);
         let Ok(sql) = std::fs::read_to_string(&file) else {
             let proposed = file.with_extension("sql.new");
             let migration = std::fs::read_to_string(migrations().join(format!("{name}.sql"))).unwrap();
-            migrate(&before, &migration, version, &name);
-            std::fs::write(&proposed, dump(&before)).unwrap();
+            let migrated = match version as usize == versions().len() {
+                true => migrated_here(&dump(&before)).await,
+                // This build goes further, so the part of it that is SQL has to do.
+                false => migrated_alone(&before, &migration, version, &name),
+            };
+            std::fs::write(&proposed, migrated).unwrap();
             panic!(
                 "version {version} has no database of its own: {} was made out of the one before; give rows to the tables that \
                  {name} brought, add them to `rows.rs` and to what is read back, and rename it to end in `.sql`",
@@ -54,10 +60,19 @@ fn every_version_has_a_database_with_rows_in_every_table() {
     }
 }
 
-fn migrate(connection: &Connection, migration: &str, version: u32, name: &str) {
+/// As this build leaves it.
+async fn migrated_here(sql: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    drop(load(sql, &folder.path().join(DATABASE_FILE)));
+    Store::open(Options::new(folder.path())).await.unwrap().close().await;
+    dump(&Connection::open(folder.path().join(DATABASE_FILE)).unwrap())
+}
+
+fn migrated_alone(connection: &Connection, migration: &str, version: u32, name: &str) -> String {
     connection.execute_batch(migration).unwrap();
     connection.execute("INSERT INTO migrations (version, name) VALUES (?1, ?2)", (version, name)).unwrap();
     connection.pragma_update(None, "user_version", version).unwrap();
+    dump(connection)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,7 +185,7 @@ async fn access(store: &Store) {
     tokens.sort_by_key(|token| token.created_at);
     assert_eq!(tokens, rows::tokens());
     let row = rows::idempotency();
-    assert_eq!(store.remembered_answer(principal(OWNER), row.key.clone()).await.unwrap(), Some(row.clone()));
+    assert_eq!(store.remembered_answer(principal(OWNER), row.key.clone()).await.unwrap(), Some(row));
     let trail = store.stretch_of_audit(0, 10).await.unwrap().entries;
     let entries: Vec<_> = trail.into_iter().map(|entry| (entry.seq, entry.row)).collect();
     assert_eq!(entries, (1..).zip(rows::audit()).collect::<Vec<_>>());
@@ -179,10 +194,9 @@ async fn access(store: &Store) {
 async fn models(store: &Store, version: u32) {
     assert_eq!(store.key_policy(principal(OTHER)).await.unwrap(), Some(rows::key_policy()));
     for (key, count) in rows::spend() {
-        let spent =
-            move |begins_at| read(store, move |reader| reader.spend_of("key", key.account, key.period, begins_at));
-        assert_eq!(spent(key.begins_at).await, count);
-        assert_eq!(spent(at(1)).await, SpendCount::default());
+        assert_eq!(store.spend_of(key.clone()).await.unwrap(), count);
+        let other = SpendKey { begins_at: at(1), ..key };
+        assert_eq!(store.spend_of(other).await.unwrap(), SpendCount::default());
     }
     assert_eq!(read(store, |reader| reader.last_batch()).await, Some(rows::batch()));
     let mut details = store.page_of_model_calls(ModelCallFilter::default()).await.unwrap().rows;

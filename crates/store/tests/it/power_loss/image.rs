@@ -20,14 +20,13 @@ pub async fn losses(folder: &Path, acknowledged: &Ledger) -> Vec<String> {
         }
     };
     for (id, seq) in &acknowledged.jobs {
-        let id = *id;
-        match read(&store, move |reader| reader.job(id)).await {
+        match store.job(*id).await.unwrap() {
             Some(row) if row.head_seq < *seq => lost.push(format!("job {id} ends at {} of {seq}", row.head_seq)),
             Some(_) => {}
             None => lost.push(format!("job {id} is gone")),
         }
     }
-    for job in read(&store, |reader| reader.jobs(&JobFilter::default())).await {
+    for job in store.page_of_jobs(JobFilter::default()).await.unwrap().rows {
         lost.extend(broken_log(&store, &job).await);
         // Also what nobody was told of: a row without its content is not the truth.
         let artifacts = read(&store, move |reader| reader.artifacts(job.id)).await;
