@@ -20,7 +20,7 @@ pub fn beside(older: &Path, name: &str) -> Result<()> {
         let before =
             before.inspect_err(|why| println!("  not measured with the older build: {why:#}")).unwrap_or_default();
         println!("  turn {turn} of {TURNS}");
-        for (what, figure) in &now {
+        for (what, figure) in now.iter().filter(|(what, _)| what != "wanted") {
             let old = before.iter().find(|(known, _)| known == what).map_or("not there", |(_, figure)| figure.as_str());
             println!("  {what}\n      older  {old}\n      this   {figure}");
         }

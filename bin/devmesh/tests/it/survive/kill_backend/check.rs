@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use client::Client;
 use domain::{JobId, JobState};
 use futures_util::TryStreamExt as _;
-use protocol::{Event, EventBody, Job};
+use protocol::{Event, EventBody, Job, ListAll};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -86,7 +86,7 @@ async fn artifacts_once(client: &Client, job: JobId, events: &[Event], ledger: &
         }
     }
     let mut found = BTreeMap::new();
-    for artifact in client.artifacts(job).await?.artifacts {
+    for artifact in client.artifacts(job, &ListAll::default()).await?.artifacts {
         let mut content = Vec::new();
         let mut chunks = client.artifact(job, &artifact.name).await?;
         while let Some(chunk) = chunks.try_next().await? {
