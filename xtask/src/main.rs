@@ -9,6 +9,7 @@ mod test;
 mod tools;
 
 use clap::{Parser, Subcommand};
+use std::path::PathBuf;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Chores of the devmesh repository")]
@@ -35,7 +36,12 @@ enum Chore {
     /// Install the vendors' Python libraries once, for the tests that use them as clients
     Sdks,
     /// Run the benchmarks on a release build: all of them, or the named ones
-    Bench { names: Vec<String> },
+    Bench {
+        names: Vec<String>,
+        /// A folder with `bench` and `devmesh` of an older build: both run in turn, and the figures stand beside each other
+        #[arg(long, value_name = "FOLDER")]
+        older: Option<PathBuf>,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -47,6 +53,6 @@ fn main() -> anyhow::Result<()> {
         Chore::Openapi => openapi::write(),
         Chore::Ollama => tools::ollama::OLLAMA.get().map(|folder| println!("{}", folder.join("ollama").display())),
         Chore::Sdks => tools::python::SDKS.get().map(|folder| println!("{}", folder.join("bin/python").display())),
-        Chore::Bench { names } => bench::benchmarks(&names),
+        Chore::Bench { names, older } => bench::benchmarks(&names, older.as_deref()),
     }
 }

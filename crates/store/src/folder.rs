@@ -53,6 +53,10 @@ impl Folder {
         self.path.join(format!("{DATABASE_FILE}-wal"))
     }
 
+    pub(crate) fn write_ahead_index(&self) -> PathBuf {
+        self.path.join(format!("{DATABASE_FILE}-shm"))
+    }
+
     pub(crate) fn reserve(&self) -> PathBuf {
         self.path.join(RESERVE_FILE)
     }

@@ -60,6 +60,10 @@ pub const START_BYTES: u64 = 64 * 1024;
 /// Parts the reserve is given away in, so that one cancelled job does not use up all of it.
 pub const RESERVE_STEPS: u64 = 8;
 
+/// Pieces a step is handed over in, a few microseconds each: somebody who fills the disk at the same time gets some of them.
+/// More would take longer than a commit.
+pub const RESERVE_PIECES: u64 = 64;
+
 /// Events removed per COMMIT after a deletion: about a millisecond of work.
 pub const PURGED_EVENTS_PER_COMMIT: u64 = 500;
 

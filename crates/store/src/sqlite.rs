@@ -101,7 +101,7 @@ impl Sqlite {
         backup::remove_left_copy(folder.path())?;
         let file = folder.database();
         let is_new = !file.exists();
-        let mut reserve = Reserve::open(folder.reserve(), folder.write_ahead_log());
+        let mut reserve = Reserve::open(folder.reserve(), folder.write_ahead_log(), folder.write_ahead_index());
         let (connection, epoch) = loop {
             match open_database(&file) {
                 // Even opening takes some blocks, and on a full disk somebody has to get in to delete something.

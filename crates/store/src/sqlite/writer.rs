@@ -20,7 +20,7 @@
 //!                                    ▼ while it does not fit, on one more step of the reserve
 //!                               ┌─────────┐
 //!                               │  short  │  requests for relief go on; others are refused before they touch anything;
-//!                               └────┬────┘  every 250 ms: empty the log, take the reserve back
+//!                               └────┬────┘  every 250 ms: start the log over, take the reserve back
 //!                                    └─ the reserve is whole again: not writable, until a commit works
 //! ```
 //!
@@ -80,6 +80,8 @@ pub(crate) struct Writer {
     reserve: Reserve,
     /// Nobody knows whether writes work: the next commit of its own accord writes something.
     unproven: bool,
+    /// The log's file is longer than what is kept for relief: the next commit of its own accord begins it anew and cuts it.
+    overlong: bool,
     /// Never used, only open: while no reader is lent and the writing connection was given up, it keeps the log's index from
     /// going, which could not be made again on a full disk. `None` when it could not be opened.
     anchor: Option<Connection>,
@@ -131,6 +133,7 @@ impl Writer {
             closing: false,
             reserve,
             unproven: false,
+            overlong: false,
             anchor,
             _folder: folder,
         })
@@ -152,9 +155,11 @@ impl Writer {
             }
         }
         if let Some(connection) = self.connection.take() {
-            self.checkpoints.truncate(&connection);
+            if !self.reserve.is_short() {
+                self.checkpoints.truncate(&connection);
+            }
             self.anchor = None;
-            self.checkpoints.close(connection);
+            self.checkpoints.close(connection, self.reserve.is_short());
         }
     }
 
@@ -302,8 +307,8 @@ impl Writer {
     fn begin(&mut self) -> Result<(), Failure> {
         self.open()?;
         self.execute("BEGIN IMMEDIATE")?;
-        if self.unproven && !self.reserve.is_short() {
-            // Shows that there is room again, also when nobody asks for a write.
+        if self.overlong || self.unproven && !self.reserve.is_short() {
+            // Shows that there is room again, also when nobody asks for a write, and begins a log that starts over.
             self.execute("UPDATE store SET probes = probes + 1 WHERE only_row = 1")?;
         }
         Ok(())
@@ -318,8 +323,8 @@ impl Writer {
             Error::Corrupt(reason) => Failure::Corrupt(reason),
             other => Failure::Failed(other.to_string()),
         })?;
-        // Where the log goes into holes of the database, cutting it frees space.
-        self.checkpoints.truncate(&connection);
+        // Where the log goes into holes of the database, there is room in it again.
+        self.checkpoints.restart(&connection, self.reserve.log_keeps());
         self.connection = Some(connection);
         Ok(())
     }
@@ -354,7 +359,7 @@ impl Writer {
             {
                 tracing::warn!(%error, "the transaction ends with its connection instead of a rollback");
             }
-            self.checkpoints.close(connection);
+            self.checkpoints.close(connection, self.reserve.is_short());
         }
         // A request that set this may be undone; one look finds out.
         self.batch.purge_pending = true;

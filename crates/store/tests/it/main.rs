@@ -10,7 +10,10 @@ mod disk_full;
 mod folders;
 mod jobs;
 mod log;
+mod migrations;
 mod models;
 mod operate;
+#[cfg(target_os = "linux")]
+mod power_loss;
 mod support;
 mod writer;

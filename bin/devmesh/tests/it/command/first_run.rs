@@ -56,7 +56,7 @@ async fn the_small_model_answers_and_is_called_what_it_is() {
     home.set("DEVMESH_EMBEDDED__CACHE", users_cache().to_str().unwrap());
     let pulled = home.run(&["models", "pull"]).await;
     if pulled.code != 0 {
-        eprintln!("skipped: the_small_model_answers_and_is_called_what_it_is: {}", pulled.stderr);
+        testkit::skipped(&pulled.stderr);
         return;
     }
     let answer = home.run(&["try", "--port", "0"]).await.good();
