@@ -2,7 +2,7 @@
 
 use crate::problem::Failure;
 use domain::ErrorCode;
-use protocol::FieldError;
+use protocol::{FieldError, ListError};
 use std::time::Duration;
 
 /// What a client is told to wait when the server cannot say better.
@@ -10,6 +10,12 @@ const LATER: Duration = Duration::from_secs(1);
 
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Self {
+        jobs::Error::from(error).into()
+    }
+}
+
+impl From<ListError> for Failure {
+    fn from(error: ListError) -> Self {
         jobs::Error::from(error).into()
     }
 }

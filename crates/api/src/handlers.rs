@@ -2,6 +2,7 @@
 
 pub mod approval;
 pub mod artifact;
+pub mod audit;
 pub mod backup;
 pub mod content;
 pub mod documentation;

@@ -18,6 +18,7 @@
 //! authenticate a request.
 
 mod app;
+mod audit;
 mod auth;
 mod backup;
 mod carry_through;

@@ -88,6 +88,8 @@ pub fn authenticated() -> Group {
         .routes(routes!(handlers::model_call::get::get))
         .routes(routes!(handlers::egress::list::list))
         .routes(routes!(handlers::egress::verify::verify))
+        .routes(routes!(handlers::audit::list::list))
+        .routes(routes!(handlers::audit::verify::verify))
         .routes(routes!(handlers::key::get::get, handlers::key::put::put))
         .routes(routes!(handlers::token::create::create, handlers::token::list::list))
         .routes(routes!(handlers::token::delete::delete))

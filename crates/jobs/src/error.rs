@@ -1,7 +1,7 @@
 //! Why a command was not carried out, split by what the caller can do about it.
 
 use domain::{Cursor, ErrorCode, JobId, JobState, Scope};
-use protocol::{FieldError, Reset};
+use protocol::{FieldError, ListError, Reset};
 use thiserror::Error;
 
 #[derive(Debug, Error)]
@@ -21,10 +21,8 @@ pub enum Error {
     #[error("{}", listed(.0))]
     Invalid(Vec<FieldError>),
 
-    #[error(
-        "`{0}` is not a cursor of this list; pass an earlier page's `next_cursor` unchanged, or none to start over"
-    )]
-    InvalidCursor(String),
+    #[error(transparent)]
+    InvalidCursor(ListError),
 
     #[error("job {job} is {state}: {detail}")]
     WrongState { job: JobId, state: JobState, detail: String },
@@ -106,6 +104,15 @@ impl Error {
     /// One mistake.
     pub(crate) fn invalid(pointer: &str, detail: impl Into<String>) -> Self {
         Self::Invalid(vec![FieldError { pointer: pointer.into(), detail: detail.into() }])
+    }
+}
+
+impl From<ListError> for Error {
+    fn from(error: ListError) -> Self {
+        match error {
+            ListError::Limit(_) => Self::invalid("limit", error.to_string()),
+            ListError::Cursor(_) => Self::InvalidCursor(error),
+        }
     }
 }
 

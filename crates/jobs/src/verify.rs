@@ -85,13 +85,27 @@ impl Handle {
         Ok(rows)
     }
 
+    /// As many as a job may have.
+    async fn all_artifacts(&self, job: JobId) -> Result<Vec<ArtifactRow>, Error> {
+        let mut rows: Vec<ArtifactRow> = Vec::new();
+        loop {
+            let after = rows.last().map(|row| row.name.clone());
+            let found = self.shared.store.page_of_artifacts(job, after, store::limits::ROWS_PER_PAGE).await?;
+            let page = found.ok_or_else(|| Error::no_job(job))?.page.rows;
+            if page.is_empty() {
+                return Ok(rows);
+            }
+            rows.extend(page);
+        }
+    }
+
     /// Reads all content of the job, one artifact at a time, and counts what is whole.
     async fn verify_artifacts(&self, job: JobId, chain: &Chain, whole: &mut u64) -> Result<Option<BrokenLink>, Error> {
-        let rows = match self.shared.store.artifacts(job).await {
-            Err(store::Error::Corrupt(detail)) => {
+        let rows = match self.all_artifacts(job).await {
+            Err(Error::Store(store::Error::Corrupt(detail))) => {
                 return Ok(Some(broken(0, format!("the list of artifacts cannot be read: {detail}"))));
             }
-            rows => rows?.ok_or_else(|| Error::no_job(job))?.1,
+            rows => rows?,
         };
         let handed_in = |name: &str| chain.handed_in.get(name);
         if let Some((name, handed_in)) =

@@ -11,6 +11,7 @@
 //! - `transaction/` and `reader/` hold the SQL, a file per noun; [`rows`](JobRow) what goes in and comes out.
 //! - [`Store::watch_job`] and [`Store::watch_jobs`] say that there is more to read, never what.
 //! - `reserve` keeps room for what ends work and frees space on a full disk: [`Store::relieve`].
+//! - `audit` chains who did what and checks it: [`verify_audit`].
 //! - [`Blobs`] keeps content under its SHA-256; the table behind [`Content`] knows of every file, [`Store::check_content`] looks
 //!   what became of them.
 //! - [`is_held`] tells whether a process has a folder, [`is_half_restored`] whether it is one yet.
@@ -21,6 +22,7 @@
 //! What never happens here: an answer before the sync that covers it; a notification before the COMMIT; a second process
 //! in the folder; a hole in a log; content that is not what its digest says; a query on the hot path that reads a whole table.
 
+mod audit;
 mod backup;
 mod blobs;
 mod check;
@@ -36,6 +38,7 @@ mod sqlite;
 mod store;
 mod watch;
 
+pub use audit::{AuditReport, BrokenAudit, verify_audit};
 pub use backup::{Archive, LostArtifact, LostArtifacts, Manifest, RestoreError, Unpacked, manifest_of, unpack};
 pub use blobs::{Blobs, Condition, Contents, StoredBlob};
 pub use check::{Checked, Thoroughness, look_through};
@@ -46,9 +49,9 @@ pub use health::Health;
 pub use holder::is_held;
 pub use operations::*;
 pub use rows::{
-    AccountSpend, ApprovalFilter, ApprovalRow, ArtifactRow, AuditRow, BatchNumber, ContentPlace, EventRow,
-    IdempotencyRow, JobFilter, JobHead, JobRow, KeyPolicyRow, LedgerRow, ModelCallFilter, ModelCallRow, NewEvent,
-    SpendCount, SpendKey, TokenRow,
+    AccountSpend, ApprovalFilter, ApprovalRow, ArtifactRow, AuditEntry, AuditFilter, AuditRow, BatchNumber,
+    ContentPlace, EventRow, IdempotencyRow, JobFilter, JobHead, JobRow, KeyPolicyRow, LedgerRow, ModelCallFilter,
+    ModelCallRow, NewEvent, Page, SpendCount, SpendKey, TokenRow,
 };
 pub use sqlite::{Reader, Transaction, connection::sqlite_version};
 pub use store::{Options, Store};

@@ -78,6 +78,13 @@ pub const PROMOTED_PER_CALL: usize = 1_000;
 /// Rows a page of jobs, approvals, audit entries or digests has at most, whatever the caller asks for.
 pub const ROWS_PER_PAGE: usize = 1_000;
 
+/// A page ends early rather than hold more than this of what people and agents wrote (bytes), unless its first row alone does:
+/// 200 jobs with a task of 2 MiB each, or as many approvals of 1 MiB, would otherwise be one answer.
+pub const PAGE_BYTES: usize = 4 << 20;
+
+/// [`PAGE_BYTES`] for approvals: their arguments take up to sixteen times their length while they are read as JSON.
+pub const APPROVALS_PAGE_BYTES: usize = 1 << 20;
+
 /// Prepared statements kept per connection: more than there are in this crate, so none is prepared twice.
 pub(crate) const CACHED_STATEMENTS: usize = 96;
 

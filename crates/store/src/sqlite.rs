@@ -14,6 +14,7 @@ mod column;
 pub(crate) mod connection;
 mod content;
 mod jobs;
+mod lists;
 pub(crate) mod migration;
 mod queue;
 pub mod reader;

@@ -1,11 +1,12 @@
 //! `devmesh diff`: a job's patch.
 
 use crate::{
+    commands::pages::{self, Ask},
     context::Context,
     output::{Exit, Failure, Result, write_patch},
 };
 use client::Client;
-use protocol::Job;
+use protocol::{Artifact, Job, ListAll};
 use sha2::{Digest, Sha256};
 
 #[derive(Debug, clap::Args)]
@@ -44,8 +45,14 @@ pub(super) async fn patch_of(client: &Client, job: &Job) -> Result<Vec<u8>> {
         };
         return Err(failure);
     };
-    let listed = client.artifacts(job.id).await?.artifacts;
-    let Some(recorded) = listed.into_iter().find(|artifact| artifact.name == name) else {
+    let read = pages::every(
+        |artifact: &Artifact| artifact.name == *name,
+        async |ask: Ask| {
+            let list = ListAll { limit: ask.limit, cursor: ask.cursor };
+            client.artifacts(job.id, &list).await.map(|page| (page.artifacts, page.next_cursor))
+        },
+    );
+    let Some(recorded) = read.await?.pop() else {
         let what = format!("job {} handed in a patch named `{name}`, and it has no such artifact any more", job.id);
         return Err(Failure::new(Exit::NotFound, what).next(format!("devmesh verify {}", super::short(job.id))));
     };

@@ -60,6 +60,8 @@ const TABLE: &[Row] = &[
     row("get", "/api/v1/model-calls/{id}", MODEL_READS),
     row("get", "/api/v1/egress", ADMIN),
     row("get", "/api/v1/egress/verify", ADMIN),
+    row("get", "/api/v1/audit", ADMIN),
+    row("get", "/api/v1/audit/verify", ADMIN),
     row("get", "/api/v1/tokens/{id}/policy", ADMIN),
     row("put", "/api/v1/tokens/{id}/policy", ADMIN),
     row("post", "/v1/chat/completions", MODEL_CALLS),

@@ -39,7 +39,7 @@ async fn what_is_handed_in_can_be_fetched() {
     assert_eq!(fetched, put_one);
     assert_eq!(contents.next().await.unwrap().unwrap(), "+hello");
     assert!(contents.next().await.is_none());
-    let names = mesh.handle.artifacts(&mesh.user, lease.job_id).await.unwrap().artifacts;
+    let names = mesh.handle.artifacts(&mesh.user, lease.job_id, Default::default()).await.unwrap().artifacts;
     assert_eq!(names.iter().map(|artifact| artifact.name.as_str()).collect::<Vec<_>>(), ["answer.patch", "empty"]);
     let missing = mesh.handle.artifact(&mesh.user, lease.job_id, "other").await.err().unwrap();
     assert_eq!(missing.code(), ErrorCode::NotFound);
@@ -105,7 +105,7 @@ async fn what_is_not_an_artifact_is_refused_and_leaves_nothing() {
     let cut = stream::iter([Ok(Bytes::from_static(b"half")), Err(io::Error::from(io::ErrorKind::ConnectionReset))]);
     let result = mesh.handle.put_artifact(&mesh.agent, lease.job_id, (lease.epoch, 1), "cut", "text/plain", cut).await;
     assert_eq!(refused(result), ErrorCode::InvalidRequest);
-    assert!(mesh.handle.artifacts(&mesh.user, lease.job_id).await.unwrap().artifacts.is_empty());
+    assert!(mesh.handle.artifacts(&mesh.user, lease.job_id, Default::default()).await.unwrap().artifacts.is_empty());
     assert_eq!(mesh.types(lease.job_id).await, ["job.created", "job.leased"]);
 }
 

@@ -73,6 +73,12 @@ async fn a_restored_folder_has_everything_and_says_that_it_is_another_one() {
     let refused = new.run(&["jobs", "list", "--token-file", new.path("old-token").to_str().unwrap()]).await;
     refused.with_code(4);
 
+    let told = new.run(&["audit", "--json"]).await.good().json();
+    let told: Vec<_> = told.as_array().unwrap().iter().filter_map(|entry| entry["action"].as_str()).collect();
+    let place = told.iter().position(|action| *action == "backup.restore").expect("it is told");
+    assert_eq!(told[place + 1], "backup.read", "right after the last thing the original knew: {told:?}");
+    assert!(new.run(&["audit", "--verify"]).await.good().stdout.starts_with("intact"));
+
     // A cursor from before is not silently taken for one of now.
     assert_ne!(after[0]["head"], head.as_str());
     let reset = new.run(&["logs", "-f", &id, "--json", "--after", &head]).await.good();

@@ -1,5 +1,6 @@
 use crate::{
     app::App,
+    audit,
     auth::Admin,
     backup,
     problem::{Failure, Result},
@@ -30,6 +31,7 @@ pub async fn get(State(app): State<Arc<App>>, Admin(asker): Admin, method: Metho
         let detail = format!("{method} is not available here: a backup is made as it is read. Use GET.");
         return Err(Failure::new(ErrorCode::MethodNotAllowed, detail));
     }
+    audit::record(&app, &asker, "backup.read", "everything").await?;
     let archive = backup::stream(&app, &asker).await?;
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream"),

@@ -1,8 +1,11 @@
 //! What jobs produced, and which content is still named by one of them.
 
 use crate::{
-    ArtifactRow, ContentPlace, Error, Reader, limits,
-    sqlite::column::{Columns, Id, integer},
+    ArtifactRow, ContentPlace, Error, Page, Reader, limits,
+    sqlite::{
+        column::{Columns, Id, integer},
+        reader::page::Room,
+    },
 };
 use domain::JobId;
 use rusqlite::{OptionalExtension, Row};
@@ -17,6 +20,7 @@ pub(super) const BY_NAME: &str = select_artifact!("WHERE job_id = ?1 AND name = 
 pub(super) const OF_JOB: &str = select_artifact!("WHERE job_id = ?1 ORDER BY name");
 pub(super) const BY_DIGEST: &str =
     select_artifact!("WHERE (sha256, job_id, name) > (?1, ?2, ?3) ORDER BY sha256, job_id, name LIMIT ?4");
+pub(super) const PAGE_OF_JOB: &str = select_artifact!("WHERE job_id = ?1 AND name > ?2 ORDER BY name LIMIT ?3");
 pub(super) const IN_USE: &str = "SELECT EXISTS (SELECT 1 FROM artifacts WHERE sha256 = ?1)";
 
 impl Reader<'_> {
@@ -29,6 +33,17 @@ impl Reader<'_> {
     /// Every artifact of a job, by name.
     pub fn artifacts(&self, job: JobId) -> Result<Vec<ArtifactRow>, Error> {
         self.run(|connection| connection.prepare_cached(OF_JOB)?.query_map([job.blob()], artifact_row)?.collect())
+    }
+
+    /// A page of a job's artifacts, by name.
+    pub fn page_of_artifacts(&self, job: JobId, after: Option<&str>, limit: usize) -> Result<Page<ArtifactRow>, Error> {
+        let room = Room::of(limit);
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(PAGE_OF_JOB)?;
+            // No name is empty.
+            let found = statement.query((job.blob(), after.unwrap_or_default(), room.limit()))?;
+            room.fill(found, artifact_row, |row| row.name.len() + row.media_type.len())
+        })
     }
 
     pub fn blob_in_use(&self, sha256: &str) -> Result<bool, Error> {
