@@ -21,7 +21,11 @@ pub async fn record(app: &App, asker: &Identity, action: &str, object: &str) -> 
 
 /// Tells the trail of a folder that it was made from a backup, in the name of the owner of the mesh: whoever can write there
 /// is that. No server has the folder yet.
-pub async fn record_restore(store: &Store, clock: &dyn Clock, backup_made_at: Timestamp) -> Result<(), store::Error> {
+pub async fn record_restore(
+    store: &Store,
+    clock: &dyn Clock,
+    backup_made_at: Option<Timestamp>,
+) -> Result<(), store::Error> {
     let Some(owner) = store.tokens().await?.into_iter().find(|token| token.scope == Scope::Admin) else {
         return Ok(());
     };
@@ -30,7 +34,7 @@ pub async fn record_restore(store: &Store, clock: &dyn Clock, backup_made_at: Ti
         at: now,
         principal: owner.principal,
         action: "backup.restore".to_owned(),
-        object: backup_made_at.to_string(),
+        object: backup_made_at.map_or_else(|| "unknown".to_owned(), |at| at.to_string()),
         request_id: RequestId::new(now),
     };
     store.record_audit(audit).await

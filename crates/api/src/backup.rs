@@ -2,6 +2,7 @@
 
 use crate::{
     app::App,
+    audit::record_restore,
     auth::{ADMIN_TOKEN_FILE, AdminTokenError, EarlierTokens, Identity, reset_admin_token},
     problem::{Failure, Result},
 };
@@ -91,6 +92,9 @@ pub async fn restore(
     let ordered = async {
         let lost = unpacked.lost(&staged).await?;
         let artifacts = count_artifacts(&staged).await? - lost.count;
+        let made_at = unpacked.manifest.as_ref().map(|manifest| manifest.created_at);
+        // Before the owner's token goes with the others.
+        record_restore(&staged, clock, made_at).await?;
         let tokens = reset_admin_token(&staged, clock, &unpacked.staging().join(ADMIN_TOKEN_FILE), earlier).await?;
         Ok::<_, RestoreError>((lost, artifacts, tokens))
     };

@@ -41,7 +41,6 @@ mod upload;
 mod vendor;
 
 pub use app::{App, Limits, Options, Parts, Rates};
-pub use audit::record_restore;
 pub use auth::{
     ADMIN_TOKEN_FILE, AdminTokenError, EarlierTokens, ResetToken, Secret, ensure_admin_token, reset_admin_token,
 };

@@ -8,8 +8,6 @@ use protocol::{BrokenLink, EventBody, VerifyReport};
 use std::collections::BTreeMap;
 use store::{ArtifactRow, EventPage, EventRow, JobRow};
 
-/// Artifacts read at a time.
-const PAGE_ARTIFACTS: usize = 200;
 /// Events and payload bytes read at a time: verification of a long log holds neither much memory nor a long read.
 const PAGE_EVENTS: usize = 1_000;
 const PAGE_BYTES: usize = 4 << 20;
@@ -87,24 +85,28 @@ impl Handle {
         Ok(rows)
     }
 
-    /// Reads all content of the job, one artifact at a time, and counts what is whole.
-    async fn verify_artifacts(&self, job: JobId, chain: &Chain, whole: &mut u64) -> Result<Option<BrokenLink>, Error> {
+    /// As many as a job may have.
+    async fn all_artifacts(&self, job: JobId) -> Result<Vec<ArtifactRow>, Error> {
         let mut rows: Vec<ArtifactRow> = Vec::new();
         loop {
             let after = rows.last().map(|row| row.name.clone());
-            match self.shared.store.page_of_artifacts(job, after, PAGE_ARTIFACTS).await {
-                Err(store::Error::Corrupt(detail)) => {
-                    return Ok(Some(broken(0, format!("the list of artifacts cannot be read: {detail}"))));
-                }
-                found => {
-                    let page = found?.ok_or_else(|| Error::no_job(job))?.page;
-                    rows.extend(page.rows);
-                    if !page.more {
-                        break;
-                    }
-                }
+            let found = self.shared.store.page_of_artifacts(job, after, store::limits::ROWS_PER_PAGE).await?;
+            let page = found.ok_or_else(|| Error::no_job(job))?.page.rows;
+            if page.is_empty() {
+                return Ok(rows);
             }
+            rows.extend(page);
         }
+    }
+
+    /// Reads all content of the job, one artifact at a time, and counts what is whole.
+    async fn verify_artifacts(&self, job: JobId, chain: &Chain, whole: &mut u64) -> Result<Option<BrokenLink>, Error> {
+        let rows = match self.all_artifacts(job).await {
+            Err(Error::Store(store::Error::Corrupt(detail))) => {
+                return Ok(Some(broken(0, format!("the list of artifacts cannot be read: {detail}"))));
+            }
+            rows => rows?,
+        };
         let handed_in = |name: &str| chain.handed_in.get(name);
         if let Some((name, handed_in)) =
             chain.handed_in.iter().find(|(name, _)| rows.iter().all(|row| row.name != **name))

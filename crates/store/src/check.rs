@@ -1,7 +1,7 @@
 //! Looking through all content, a stretch at a time.
 
 use crate::{
-    ArtifactRow, BLOB_FOLDER, Condition, ContentPlace, DATABASE_FILE, Error, Reader, Store, blobs, limits,
+    ArtifactRow, BLOB_FOLDER, Condition, ContentPlace, DATABASE_FILE, Error, Store, blobs, limits, sqlite::Reader,
     sqlite::connection,
 };
 use domain::Epoch;

@@ -104,10 +104,6 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn refused(error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self::Refused(Box::new(error))
-    }
-
     pub(crate) fn busy() -> Self {
         Self::Busy { waited_ms: limits::LONGEST_WAIT.as_millis() }
     }

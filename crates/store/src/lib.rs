@@ -53,5 +53,5 @@ pub use rows::{
     ContentPlace, EventRow, IdempotencyRow, JobFilter, JobHead, JobRow, KeyPolicyRow, LedgerRow, ModelCallFilter,
     ModelCallRow, NewEvent, Page, SpendCount, SpendKey, TokenRow,
 };
-pub use sqlite::{Reader, Transaction, connection::sqlite_version};
+pub use sqlite::connection::sqlite_version;
 pub use store::{Options, Store};

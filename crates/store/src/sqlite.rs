@@ -17,16 +17,16 @@ mod jobs;
 mod lists;
 pub(crate) mod migration;
 mod queue;
-pub mod reader;
+pub(crate) mod reader;
 mod readers;
 mod recovery;
 pub(crate) mod reserve;
-pub mod transaction;
+pub(crate) mod transaction;
 pub(crate) mod writer;
 
 pub(crate) use backup::{Copy, adopt_copy, settle_database};
-pub use reader::Reader;
-pub use transaction::Transaction;
+pub(crate) use reader::Reader;
+pub(crate) use transaction::Transaction;
 
 use crate::{
     Blobs, Error, Options,

@@ -1,7 +1,7 @@
 //! The handle: what the rest of the program holds.
 
 use crate::{
-    Blobs, Error, Health, Reader, Transaction,
+    Blobs, Error, Health,
     backup::{self, Archive, Copying},
     blobs::take_up_strays,
     limits,
@@ -129,34 +129,6 @@ impl Store {
         self.shared.sqlite.epoch
     }
 
-    pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
-    where
-        F: FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
-        T: Send + 'static,
-        E: From<Error> + std::error::Error + Send + Sync + 'static,
-    {
-        self.shared.sqlite.write(move |transaction| work(transaction).map_err(Error::refused)).await.map_err(unrefused)
-    }
-
-    pub async fn relieve<T, E, F>(&self, mut work: F) -> Result<T, E>
-    where
-        F: FnMut(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
-        T: Send + 'static,
-        E: From<Error> + std::error::Error + Send + Sync + 'static,
-    {
-        let relief = self.shared.sqlite.relieve(move |transaction| work(transaction).map_err(Error::refused));
-        relief.await.map_err(unrefused)
-    }
-
-    pub async fn read<T, E, F>(&self, work: F) -> Result<T, E>
-    where
-        F: FnOnce(&Reader<'_>) -> Result<T, E> + Send + 'static,
-        T: Send + 'static,
-        E: From<Error> + std::error::Error + Send + Sync + 'static,
-    {
-        self.shared.sqlite.read(move |reader| work(reader).map_err(Error::refused)).await.map_err(unrefused)
-    }
-
     /// Told after each COMMIT that appended to this job: its log goes at least as far as this seq. Begins at what was
     /// last told to others or at 0, so watch first and read the head afterwards.
     pub fn watch_job(&self, job: JobId) -> watch::Receiver<u64> {
@@ -192,15 +164,5 @@ impl Store {
         if closed.await.is_err() {
             tracing::error!("the store did not close cleanly; the write-ahead log is recovered at the next start");
         }
-    }
-}
-
-fn unrefused<E: From<Error> + std::error::Error + 'static>(error: Error) -> E {
-    match error {
-        Error::Refused(refused) => match refused.downcast::<E>() {
-            Ok(refused) => *refused,
-            Err(other) => Error::Refused(other).into(),
-        },
-        other => other.into(),
     }
 }

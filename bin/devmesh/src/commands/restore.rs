@@ -6,9 +6,8 @@ use crate::{
     output::{Exit, Failure, Result},
 };
 use api::{EarlierTokens, RestoreError, Restored};
-use domain::{SystemClock, Timestamp};
-use std::path::{Path, PathBuf};
-use store::Store;
+use domain::SystemClock;
+use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -34,11 +33,6 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let restored =
         api::restore(std::io::BufReader::new(file), folder, epoch, &SystemClock, tokens).await.map_err(failed)?;
     tell(context, &restored)?;
-    if let Some((created_at, _)) = &restored.made
-        && let Err(error) = record(folder, *created_at).await
-    {
-        context.output.warn(&format!("the audit trail does not tell of this: {error}"));
-    }
     context.output.next(format_args!("devmesh up --data {}", folder.display()));
     Ok(if restored.lost.count == 0 && !restored.is_database_changed { Exit::Done } else { Exit::Failed })
 }
@@ -82,12 +76,4 @@ fn tell(context: &Context, restored: &Restored) -> Result<()> {
     };
     output.say(format_args!("token     a new one is in {}{earlier}", restored.token_file.display()));
     Ok(())
-}
-
-/// Opens the new folder once, which also brings an older backup up to this build.
-async fn record(folder: &Path, backup_made_at: Timestamp) -> Result<(), store::Error> {
-    let store = Store::open(store::Options::new(folder)).await?;
-    let recorded = api::record_restore(&store, &SystemClock, backup_made_at).await;
-    store.close().await;
-    recorded
 }

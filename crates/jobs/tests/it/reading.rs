@@ -189,7 +189,10 @@ async fn a_rewritten_event_is_found_by_the_one_after_it() {
     mesh.succeed(&lease).await;
     // Somebody who also recomputes the hash of what they changed.
     let job = lease.job_id;
-    let mut event = mesh.store.read(move |reader| reader.events(job, 2, 1, 1_000)).await.unwrap().remove(0);
+    let mut event = {
+        let page = store::EventPage { job, after_seq: 2, max_events: 1, max_bytes: 1_000 };
+        mesh.store.page_of_events(page).await.unwrap().unwrap().1.remove(0)
+    };
     event.payload = domain::CanonicalJson::from_store(r#"{"message":"forged"}"#.into());
     let hash = event.link().hash();
     let sql = "UPDATE events SET payload = ?1, hash = ?2 WHERE seq = 3";

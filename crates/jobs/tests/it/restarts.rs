@@ -203,12 +203,13 @@ async fn old_audit_entries_go_and_the_rest_is_still_a_chain() {
 async fn records_of_old_model_calls_go_and_young_ones_stay() {
     let model_calls_retention = Some(Duration::from_secs(3_600));
     let mesh = Mesh::with(Options { model_calls_retention, ..Options::default() }).await;
+    let batch = std::cell::Cell::new(0);
     let made = async |count: usize| {
         let rows: Vec<_> = (0..count).map(|_| model_call(mesh.clock.now())).collect();
-        let put = move |transaction: &mut store::Transaction<'_>| {
-            rows.iter().try_for_each(|row| transaction.put_model_call(row))
-        };
-        mesh.store.write(put).await.unwrap();
+        batch.set(batch.get() + 1);
+        let number = store::BatchNumber { run: mesh.user.principal.0, batch: batch.get() };
+        let books = store::BooksBatch { number, spend: Vec::new(), calls: rows, ledger: Vec::new() };
+        assert!(mesh.store.book(books).await.unwrap());
     };
     // More than one transaction takes.
     made(1_100).await;

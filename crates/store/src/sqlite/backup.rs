@@ -1,7 +1,8 @@
 //! A consistent copy of a running database, and a database made of one.
 
+use crate::sqlite::Reader;
 use crate::{
-    ArtifactRow, ContentPlace, DATABASE_FILE, Error, Reader,
+    ArtifactRow, ContentPlace, DATABASE_FILE, Error,
     folder::create_private_file,
     sqlite::{connection, migration},
 };

@@ -1,9 +1,10 @@
 //! [`Books`] on SQLite.
 
 use super::Sqlite;
+use crate::sqlite::{Reader, Transaction};
 use crate::{
-    Answer, BooksBatch, Error, LedgerRow, ModelCallFilter, OpeningBooks, Page, Reader, SpendCount, SpendKey,
-    Transaction, Window, operations::Books,
+    Answer, BooksBatch, Error, LedgerRow, ModelCallFilter, OpeningBooks, Page, SpendCount, SpendKey, Window,
+    operations::Books,
 };
 use domain::{JobId, ModelCallId, Timestamp};
 use std::{thread, time::Duration};

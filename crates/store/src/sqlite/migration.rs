@@ -160,7 +160,7 @@ mod tests {
             connection.execute(insert, (key, action)).unwrap();
         }
         migrate(&mut connection, file, Epoch(1)).unwrap();
-        let reader = crate::Reader::new(&connection, Epoch(1));
+        let reader = crate::sqlite::Reader::new(&connection, Epoch(1));
         let entries = reader.audit_after(0, 10).unwrap();
         let told: Vec<_> = entries.iter().map(|entry| (entry.seq, entry.row.action.as_str())).collect();
         assert_eq!(told, [(1, "job.create"), (2, "job.delete")]);

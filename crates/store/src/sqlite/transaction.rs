@@ -7,7 +7,8 @@ pub(crate) mod events;
 pub(crate) mod jobs;
 pub(crate) mod models;
 
-use crate::{Blobs, Reader};
+use crate::Blobs;
+use crate::sqlite::Reader;
 use domain::JobId;
 use std::ops::Deref;
 

@@ -36,13 +36,14 @@ mod checkpoint;
 pub(crate) mod request;
 mod short;
 
+use crate::sqlite::{Reader, Transaction};
 use crate::{
     Blobs, Error, Health,
     error::Failure,
     folder::Folder,
     limits,
     sqlite::{
-        Reader, Transaction, connection,
+        connection,
         queue::Message,
         reserve::Reserve,
         transaction::{

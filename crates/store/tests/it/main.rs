@@ -8,7 +8,6 @@ mod conformance;
 mod crash;
 mod disk_full;
 mod folders;
-mod jobs;
 mod log;
 mod migrations;
 mod models;

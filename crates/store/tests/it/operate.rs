@@ -1,11 +1,11 @@
 //! What tests do to a database, by its operations alone.
 
 use crate::support::{at, event, job, principal};
-use domain::{EventHash, JobId, JobState, RequestId, WorkerId, verify_link};
+use domain::{ApprovalId, EventHash, JobId, JobState, RequestId, WorkerId, verify_link};
 use std::ops::Range;
 use store::{
-    Append, ArtifactPut, ArtifactRow, AuditRow, Changed, Created, Database, Error, EventPage, EventRow, Fence, Found,
-    JobRow, NewEvent, NewJob, PutArtifact, Refused, StoredBlob, Urgency, Write,
+    About, Append, ApprovalChange, ApprovalRow, ArtifactPut, ArtifactRow, AuditRow, Changed, Created, Database, Error,
+    EventPage, EventRow, Fence, Found, JobRow, NewEvent, NewJob, PutArtifact, Refused, StoredBlob, Urgency, Write,
 };
 
 pub fn audit() -> AuditRow {
@@ -36,6 +36,32 @@ pub async fn append_events(database: &dyn Database, job: JobId, events: Vec<NewE
     let write = move |found: &Found| Ok(Some(Write::new(found.job.clone(), events.clone())));
     let Changed { job, .. } = database.change_job(job, Urgency::Ordinary, Box::new(write)).await?;
     Ok(job.head_seq)
+}
+
+/// Appends one event.
+pub async fn append_one(database: &dyn Database, job: JobId, number: u64) -> Result<u64, Error> {
+    append(database, job, number..number + 1).await
+}
+
+/// One event, written as what works on a full disk.
+pub async fn relieve(database: &dyn Database, job: JobId, number: u64) -> Result<u64, Error> {
+    let write = move |found: &Found| Ok(Some(Write::new(found.job.clone(), vec![event(number)])));
+    Ok(database.change_job(job, Urgency::Relief, Box::new(write)).await?.job.head_seq)
+}
+
+/// Asks for a decision on a tool call.
+pub async fn ask(database: &dyn Database, approval: &ApprovalRow) -> Result<Changed, Error> {
+    let insert = ApprovalChange::Insert(approval.clone());
+    let write = move |found: &Found| {
+        Ok(Some(Write { approvals: vec![insert.clone()], ..Write::new(found.job.clone(), Vec::new()) }))
+    };
+    database.change_job(approval.job_id, Urgency::Ordinary, Box::new(write)).await
+}
+
+/// The approval as it is stored.
+pub async fn approval(database: &dyn Database, approval: ApprovalId) -> Option<ApprovalRow> {
+    let look = |_: &JobRow, found: &ApprovalRow| Ok(About { approval: found.clone(), write: None });
+    database.decide_approval(approval, Box::new(look)).await.unwrap().map(|(found, _)| found)
 }
 
 /// Leases up to so many ready jobs.

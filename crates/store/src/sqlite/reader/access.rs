@@ -1,7 +1,8 @@
 //! Tokens, remembered answers, and who did what.
 
+use crate::sqlite::Reader;
 use crate::{
-    AuditEntry, AuditFilter, AuditRow, Error, IdempotencyRow, Page, Reader, TokenRow, limits,
+    AuditEntry, AuditFilter, AuditRow, Error, IdempotencyRow, Page, TokenRow, limits,
     sqlite::{
         column::{Columns, Id, integer},
         reader::page::Room,

@@ -1,7 +1,8 @@
 //! Requests for a person's decision.
 
+use crate::sqlite::Reader;
 use crate::{
-    ApprovalFilter, ApprovalRow, Error, Page, Reader, limits,
+    ApprovalFilter, ApprovalRow, Error, Page, limits,
     sqlite::{
         column::{Columns, Id, integer},
         reader::page::Room,

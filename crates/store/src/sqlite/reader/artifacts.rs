@@ -1,7 +1,8 @@
 //! What jobs produced, and which content is still named by one of them.
 
+use crate::sqlite::Reader;
 use crate::{
-    ArtifactRow, ContentPlace, Error, Page, Reader, limits,
+    ArtifactRow, ContentPlace, Error, Page, limits,
     sqlite::{
         column::{Columns, Id, integer},
         reader::page::Room,
@@ -18,9 +19,9 @@ macro_rules! select_artifact {
 
 pub(super) const BY_NAME: &str = select_artifact!("WHERE job_id = ?1 AND name = ?2");
 pub(super) const OF_JOB: &str = select_artifact!("WHERE job_id = ?1 ORDER BY name");
-pub(super) const PAGE_OF_JOB: &str = select_artifact!("WHERE job_id = ?1 AND name > ?2 ORDER BY name LIMIT ?3");
 pub(super) const BY_DIGEST: &str =
     select_artifact!("WHERE (sha256, job_id, name) > (?1, ?2, ?3) ORDER BY sha256, job_id, name LIMIT ?4");
+pub(super) const PAGE_OF_JOB: &str = select_artifact!("WHERE job_id = ?1 AND name > ?2 ORDER BY name LIMIT ?3");
 pub(super) const IN_USE: &str = "SELECT EXISTS (SELECT 1 FROM artifacts WHERE sha256 = ?1)";
 
 impl Reader<'_> {

@@ -1,7 +1,8 @@
 //! Jobs: one, a page, the queue.
 
+use crate::sqlite::Reader;
 use crate::{
-    Error, JobFilter, JobHead, JobRow, Page, Reader, limits,
+    Error, JobFilter, JobHead, JobRow, Page, limits,
     sqlite::column::{Columns, Id, integer},
 };
 use domain::{Epoch, JobId, JobKind, JobState, PrincipalId, Timestamp};

@@ -1,7 +1,8 @@
 //! Policies of keys, spend, model calls and the egress ledger.
 
+use crate::sqlite::Reader;
 use crate::{
-    AccountSpend, BatchNumber, Error, KeyPolicyRow, LedgerRow, ModelCallFilter, Page, Reader, SpendCount,
+    AccountSpend, BatchNumber, Error, KeyPolicyRow, LedgerRow, ModelCallFilter, Page, SpendCount,
     sqlite::{
         column::{Columns, Id, integer},
         reader::page::Room,

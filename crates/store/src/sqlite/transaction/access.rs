@@ -1,7 +1,8 @@
 //! Writing tokens, remembered answers and the audit trail.
 
+use crate::sqlite::Transaction;
 use crate::{
-    AuditEntry, AuditRow, Error, IdempotencyRow, TokenRow, Transaction,
+    AuditEntry, AuditRow, Error, IdempotencyRow, TokenRow,
     audit::chained,
     sqlite::column::{Id, integer},
 };

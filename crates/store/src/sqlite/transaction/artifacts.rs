@@ -1,7 +1,8 @@
 //! Writing artifacts, and what is known of their content.
 
+use crate::sqlite::Transaction;
 use crate::{
-    ArtifactRow, Blobs, Error, Transaction, limits,
+    ArtifactRow, Blobs, Error, limits,
     sqlite::column::{Id, integer},
 };
 use rusqlite::Connection;

@@ -1,12 +1,12 @@
 //! What a restarted machine finds of what was acknowledged.
 
 use super::load::Ledger;
-use crate::support::read;
+use crate::operate::{approval, log};
 use domain::{EventHash, verify_link};
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 use std::path::Path;
-use store::{ArtifactRow, BLOB_FOLDER, DATABASE_FILE, EventRow, JobFilter, JobRow, Options, Store};
+use store::{ArtifactRow, BLOB_FOLDER, DATABASE_FILE, JobFilter, JobRow, Options, Store};
 
 /// What is missing or wrong in the folder, a line each.
 pub async fn losses(folder: &Path, acknowledged: &Ledger) -> Vec<String> {
@@ -29,18 +29,17 @@ pub async fn losses(folder: &Path, acknowledged: &Ledger) -> Vec<String> {
     for job in store.page_of_jobs(JobFilter::default()).await.unwrap().rows {
         lost.extend(broken_log(&store, &job).await);
         // Also what nobody was told of: a row without its content is not the truth.
-        let artifacts = read(&store, move |reader| reader.artifacts(job.id)).await;
+        let artifacts = store.page_of_artifacts(job.id, None, 1_000).await.unwrap().unwrap().page.rows;
         lost.extend(artifacts.iter().filter_map(|artifact| lost_content(folder, &artifact.sha256)));
         lost.extend(other_artifacts(&artifacts, acknowledged));
     }
     for (job, name) in acknowledged.artifacts.keys() {
-        let (job, named) = (*job, name.clone());
-        if read(&store, move |reader| reader.artifact(job, &named)).await.is_none() {
+        if store.artifact(*job, name.clone()).await.unwrap().is_none_or(|(_, found)| found.is_none()) {
             lost.push(format!("artifact {name} is gone"));
         }
     }
     for id in acknowledged.approvals.keys().copied() {
-        if read(&store, move |reader| reader.approval(id)).await.is_none() {
+        if approval(&*store, id).await.is_none() {
             lost.push(format!("approval {id} is gone"));
         }
     }
@@ -68,7 +67,7 @@ fn other_artifacts(found: &[ArtifactRow], acknowledged: &Ledger) -> Vec<String> 
 /// The whole log against its own chain and the job's head.
 async fn broken_log(store: &Store, job: &JobRow) -> Option<String> {
     let id = job.id;
-    let events: Vec<EventRow> = read(store, move |reader| reader.events(id, 0, 1_000, usize::MAX)).await;
+    let events = log(&**store, id).await;
     let mut previous = EventHash::START;
     for (event, seq) in events.iter().zip(1..) {
         if event.seq != seq || event.previous != previous || !verify_link(&event.link(), event.hash) {

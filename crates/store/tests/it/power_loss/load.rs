@@ -1,6 +1,9 @@
 //! Work of every kind at once, and what was acknowledged of it.
 
-use crate::support::{append, approval, at, insert, job, new_job, write};
+use crate::{
+    operate::{append_one, ask, hand_in, new, running_job},
+    support::{approval, job},
+};
 use bytes::Bytes;
 use domain::{ApprovalId, JobId};
 use sha2::{Digest, Sha256};
@@ -9,7 +12,7 @@ use std::{
     path::Path,
     sync::{Arc, Mutex},
 };
-use store::{ArtifactRow, Options, Store, StoredBlob};
+use store::{Options, Store, StoredBlob};
 use tokio::{sync::watch, task::JoinSet};
 
 const WRITERS: u64 = 3;
@@ -76,8 +79,8 @@ impl Load {
         for number in 0..WRITERS {
             writers.spawn(write_rows(store.clone(), number, ledger.clone(), Arc::clone(&count), going.subscribe()));
         }
-        let job = new_job(&store).await;
-        ledger.lock().unwrap().jobs.insert(job, 0);
+        let job = running_job(&*store).await;
+        ledger.lock().unwrap().jobs.insert(job, 2);
         let (uploads, stored, pairs) = (JoinSet::new(), Vec::new(), Pairs::default());
         Self { store, ledger, writers, rows, going, uploads, stored, job, pairs }
     }
@@ -116,19 +119,10 @@ impl Load {
         while self.take_upload().await {}
         for (number, blob) in std::mem::take(&mut self.stored).into_iter().enumerate() {
             let name = if number == 0 { blob.sha256.clone() } else { "newest".to_owned() };
-            let key = (self.job, name.clone());
-            let row = ArtifactRow {
-                job_id: self.job,
-                name,
-                media_type: "text/plain".to_owned(),
-                bytes: blob.bytes,
-                sha256: blob.sha256.clone(),
-                attempt: 1,
-                created_at: at(1),
-            };
+            let key = (self.job, name);
             self.ledger.lock().unwrap().replace(&key);
-            write(&self.store, move |transaction| transaction.put_artifact(&row)).await;
-            self.ledger.lock().unwrap().artifacts.insert(key, blob.sha256);
+            hand_in(&*self.store, self.job, &key.1, &blob).await.unwrap();
+            self.ledger.lock().unwrap().artifacts.insert(key, blob.sha256.clone());
         }
     }
 
@@ -152,10 +146,10 @@ async fn write_rows(
 ) {
     for number in 0.. {
         let row = job((writer * 1_000_000 + number) as i64);
-        insert(&store, &row).await;
-        ledger.lock().unwrap().jobs.insert(row.id, 0);
+        store.create_job(new(&row)).await.unwrap();
+        ledger.lock().unwrap().jobs.insert(row.id, 1);
         for number in 0..20 {
-            let seq = append(&store, row.id, number).await.unwrap();
+            let seq = append_one(&*store, row.id, number).await.unwrap();
             ledger.lock().unwrap().jobs.insert(row.id, seq);
             count.send_modify(|count| *count += 1);
             if !*going.borrow() {
@@ -164,7 +158,7 @@ async fn write_rows(
         }
         let asked = approval(row.id, "call", 1);
         let id = asked.id;
-        write(&store, move |transaction| transaction.insert_approval(&asked)).await;
+        ask(&*store, &asked).await.unwrap();
         ledger.lock().unwrap().approvals.insert(id, row.id);
     }
 }
