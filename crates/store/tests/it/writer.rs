@@ -54,7 +54,7 @@ async fn what_is_acknowledged_is_in_a_copy_of_the_files() {
         }
     }
     let copied = Store::open(Options::new(&copy)).await.unwrap();
-    assert_eq!(assert_whole(&*copied, job).await.len(), 20);
+    assert_eq!(assert_whole(&*copied, job).await.len(), 21);
     copied.close().await;
     store.close().await;
 }
@@ -109,7 +109,7 @@ async fn sixty_four_writers_make_one_dense_chain() {
             let store = store.clone();
             tokio::spawn(async move {
                 for number in 0..EACH {
-                    append_one(&*store, shared, writer * EACH + number).await.unwrap();
+                    append_one(&*store, shared, 1 + writer * EACH + number).await.unwrap();
                     append_one(&*store, others[(writer % 2) as usize], number).await.unwrap();
                 }
             })
@@ -122,9 +122,9 @@ async fn sixty_four_writers_make_one_dense_chain() {
     let events = assert_whole(&*store, shared).await;
     let mut numbers: Vec<_> = events.iter().map(number_of).collect();
     numbers.sort_unstable();
-    assert_eq!(numbers, (0..WRITERS * EACH).collect::<Vec<_>>(), "each append is there once");
+    assert_eq!(numbers, (0..=WRITERS * EACH).collect::<Vec<_>>(), "each append is there once");
     for other in others {
-        assert_eq!(assert_whole(&*store, other).await.len() as u64, WRITERS * EACH / 2);
+        assert_eq!(assert_whole(&*store, other).await.len() as u64, 1 + WRITERS * EACH / 2);
     }
     store.close().await;
 }
@@ -181,9 +181,9 @@ async fn a_caller_that_goes_away_drops_only_its_answer() {
     assert!(is_waiting(abandoned.as_mut()).await);
     drop(abandoned);
     go_on.send(()).unwrap();
-    assert_eq!(append_one(&*store, job, 2).await.unwrap(), 2);
+    assert_eq!(append_one(&*store, job, 2).await.unwrap(), 3);
     let numbers: Vec<_> = log(&*store, job).await.iter().map(number_of).collect();
-    assert_eq!(numbers, [1, 2]);
+    assert_eq!(numbers, [0, 1, 2]);
     store.close().await;
 }
 
@@ -270,7 +270,7 @@ async fn close_finishes_what_is_queued_and_refuses_the_rest() {
     let other = store.clone();
     let closing = tokio::spawn(store.clone().close());
     go_on.send(()).unwrap();
-    for (request, seq) in queued.into_iter().zip(1..) {
+    for (request, seq) in queued.into_iter().zip(2..) {
         assert_eq!(request.await.unwrap(), seq);
     }
     closing.await.unwrap();
@@ -279,7 +279,7 @@ async fn close_finishes_what_is_queued_and_refuses_the_rest() {
     let wal = folder.path().join("data").join(format!("{DATABASE_FILE}-wal"));
     assert!(!wal.exists(), "a closed folder is one whole file");
     let again = Store::open(Options::new(folder.path().join("data"))).await.unwrap();
-    assert_eq!(assert_whole(&*again, job).await.len(), 10);
+    assert_eq!(assert_whole(&*again, job).await.len(), 11);
     again.close().await;
 }
 

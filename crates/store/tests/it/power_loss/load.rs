@@ -76,11 +76,11 @@ impl Load {
         let (ledger, going, count) = (Shared::default(), watch::Sender::new(true), Arc::new(watch::Sender::new(0)));
         let rows = count.subscribe();
         let mut writers = JoinSet::new();
+        let job = running_job(&*store).await;
+        ledger.lock().unwrap().jobs.insert(job, 2);
         for number in 0..WRITERS {
             writers.spawn(write_rows(store.clone(), number, ledger.clone(), Arc::clone(&count), going.subscribe()));
         }
-        let job = running_job(&*store).await;
-        ledger.lock().unwrap().jobs.insert(job, 2);
         let (uploads, stored, pairs) = (JoinSet::new(), Vec::new(), Pairs::default());
         Self { store, ledger, writers, rows, going, uploads, stored, job, pairs }
     }
