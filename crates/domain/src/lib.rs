@@ -2,6 +2,7 @@
 //!
 //! Nothing in here does I/O except [`SystemClock`], the one place that reads the time.
 
+mod backoff;
 mod canonical;
 mod chain;
 mod clock;
@@ -11,6 +12,7 @@ mod id;
 mod job;
 mod scope;
 
+pub use backoff::{Backoff, Jitter};
 pub use canonical::{CanonicalJson, NotCanonical};
 pub use chain::{EventHash, Link, verify_link};
 pub use clock::{Clock, SystemClock, Timestamp};
