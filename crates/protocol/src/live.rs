@@ -43,24 +43,18 @@ pub enum ServerMessage {
         event: Event,
     },
     /// Topic `jobs`: this job is now like this.
-    Job {
-        topic: String,
-        job: Box<Job>,
-    },
+    Job { topic: String, job: Box<Job> },
     /// The log ended: no more will come on this topic.
-    Closed {
-        topic: String,
-    },
+    Closed { topic: String },
     /// Nothing happened lately; the log ends here.
     Heartbeat {
         topic: String,
         #[schema(value_type = String)]
         head: Cursor,
     },
-    Reset {
-        topic: String,
-        reset: Reset,
-    },
+    /// The cursor cannot be honoured: no more will come on this topic until it is subscribed again.
+    Reset { topic: String, reset: Reset },
+    /// With a `topic`: it was not subscribed, or no more will come on it, and why. Without: a message was not understood.
     Error {
         #[serde(skip_serializing_if = "Option::is_none")]
         topic: Option<String>,
