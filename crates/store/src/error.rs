@@ -1,5 +1,6 @@
 //! What can go wrong, split by what a caller can do about it.
 
+use crate::limits;
 use domain::JobId;
 use rusqlite::ErrorCode;
 use std::{
@@ -7,6 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 use thiserror::Error;
+
+/// Why a decision did not let an operation happen.
+pub type Refused = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Debug, Error)]
 pub enum Error {
@@ -58,6 +62,9 @@ pub enum Error {
     Pragma { pragma: &'static str, wanted: String, found: String },
 
     // The request is wrong.
+    /// A decision did not let it happen. Whoever made the decision knows the error by its type.
+    #[error(transparent)]
+    Refused(Refused),
     #[error("there is no job {0}")]
     NoSuchJob(JobId),
     #[error("that breaks a rule of the database: {0}")]
@@ -81,6 +88,14 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn refused(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Refused(Box::new(error))
+    }
+
+    pub(crate) fn busy() -> Self {
+        Self::Busy { waited_ms: limits::LONGEST_WAIT.as_millis() }
+    }
+
     pub(crate) fn file(path: impl Into<PathBuf>, what: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| match Failure::of_io(&source) {

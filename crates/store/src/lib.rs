@@ -20,38 +20,29 @@
 //! What never happens here: an answer before the sync that covers it; a notification before the COMMIT; a second process
 //! in the folder; a hole in a log; a query on the hot path that reads a whole table.
 
-mod backup;
 mod blobs;
-mod column;
-mod connection;
 mod error;
 mod filesystem;
 mod folder;
 mod health;
 mod holder;
 pub mod limits;
-mod migration;
-mod reader;
-mod readers;
-mod reserve;
+mod operations;
 mod rows;
+mod sqlite;
 mod store;
-mod transaction;
 mod watch;
-mod writer;
 
-pub use backup::restore;
 pub use blobs::{Blobs, StoredBlob};
-pub use connection::sqlite_version;
-pub use error::Error;
+pub use error::{Error, Refused};
 pub use filesystem::{Mount, mount_of};
 pub use folder::{BLOB_FOLDER, DATABASE_FILE, LOCK_FILE, RESERVE_FILE, RESTORING_FOLDER};
 pub use health::Health;
 pub use holder::is_held;
-pub use reader::Reader;
+pub use operations::*;
 pub use rows::{
     AccountSpend, ApprovalFilter, ApprovalRow, ArtifactRow, AuditRow, BatchNumber, EventRow, IdempotencyRow, JobFilter,
     JobHead, JobRow, KeyPolicyRow, LedgerRow, ModelCallFilter, ModelCallRow, NewEvent, SpendCount, SpendKey, TokenRow,
 };
+pub use sqlite::{Reader, Transaction, connection::sqlite_version, restore};
 pub use store::{Options, Store};
-pub use transaction::Transaction;

@@ -6,6 +6,10 @@ use std::time::Duration;
 /// few enough that the last in line still waits well under a second on a laptop disk. Callers beyond it wait outside.
 pub const QUEUED_WRITES: usize = 1_024;
 
+/// Read requests waiting for a reader thread. A read is a page, a millisecond or so: the last in line waits for about a
+/// tenth of a second.
+pub const QUEUED_READS: usize = 512;
+
 /// Write requests per COMMIT. More only makes the first one wait longer for its answer: at 256 the sync is already
 /// less than a tenth of the batch.
 pub const REQUESTS_PER_COMMIT: usize = 256;

@@ -3,7 +3,7 @@
 //! Each runs in a transaction of its own that also moves the count, so a process killed half-way leaves a database of
 //! one version or the next. Nothing migrates back: an older build refuses a newer database.
 
-use crate::{Error, connection::APPLICATION_ID};
+use crate::{Error, sqlite::connection::APPLICATION_ID};
 use domain::Epoch;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use std::path::Path;
@@ -17,7 +17,7 @@ macro_rules! migrations {
     ($($name:literal),+ $(,)?) => {
         &[$(Migration {
             name: $name,
-            sql: include_str!(concat!("../migrations/sqlite/", $name, ".sql")),
+            sql: include_str!(concat!("../../migrations/sqlite/", $name, ".sql")),
         }),+]
     };
 }

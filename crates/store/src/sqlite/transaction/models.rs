@@ -2,7 +2,7 @@
 
 use crate::{
     BatchNumber, Error, KeyPolicyRow, LedgerRow, ModelCallRow, SpendCount, SpendKey, Transaction,
-    column::{Id, integer},
+    sqlite::column::{Id, integer},
 };
 use domain::{PrincipalId, Timestamp};
 

@@ -1,9 +1,8 @@
 //! Tokens, remembered answers, and who did what.
 
 use crate::{
-    AuditRow, Error, IdempotencyRow, Reader, TokenRow,
-    column::{Columns, Id, integer},
-    limits,
+    AuditRow, Error, IdempotencyRow, Reader, TokenRow, limits,
+    sqlite::column::{Columns, Id, integer},
 };
 use domain::PrincipalId;
 use rusqlite::OptionalExtension;

@@ -1,9 +1,14 @@
-//! A write request on its way through the queue: a closure, what it came to, and who waits for it.
+//! A write request on its way through the queue: what to do, what it came to, and who waits for it.
 
-use crate::{Error, error::Failure, transaction::Transaction};
+use crate::{
+    Error,
+    error::Failure,
+    sqlite::{queue::Queued, transaction::Transaction},
+};
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
+    task::{Context, Poll},
 };
 use tokio::sync::oneshot;
 
@@ -24,41 +29,56 @@ pub(crate) enum Class {
 
 pub(crate) trait Request: Send {
     fn class(&self) -> Class;
+    fn poll_abandoned(&mut self, context: &mut Context<'_>) -> Poll<()>;
     /// On the writer thread. Again after a failed COMMIT if it is for relief.
     fn run(&mut self, transaction: &mut Transaction<'_>) -> Verdict;
     /// After the COMMIT, or after its failure.
     fn answer(self: Box<Self>, committed: Result<(), Failure>);
+    fn refuse(self: Box<Self>, error: Error);
 }
 
-pub(crate) struct Pending<T, E, F> {
+impl Queued for Box<dyn Request> {
+    fn poll_abandoned(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        (**self).poll_abandoned(context)
+    }
+
+    fn refuse(self, error: Error) {
+        Request::refuse(self, error);
+    }
+}
+
+pub(crate) struct Pending<T, F> {
     class: Class,
     work: F,
-    outcome: Option<Result<T, E>>,
-    reply: oneshot::Sender<Result<T, E>>,
+    outcome: Option<Result<T, Error>>,
+    reply: oneshot::Sender<Result<T, Error>>,
 }
 
-impl<T, E, F> Pending<T, E, F> {
-    pub(crate) fn new(class: Class, work: F) -> (Self, oneshot::Receiver<Result<T, E>>) {
+impl<T, F> Pending<T, F> {
+    pub(crate) fn new(class: Class, work: F) -> (Self, oneshot::Receiver<Result<T, Error>>) {
         let (reply, answer) = oneshot::channel();
         (Self { class, work, outcome: None, reply }, answer)
     }
 }
 
-impl<T, E, F> Request for Pending<T, E, F>
+impl<T, F> Request for Pending<T, F>
 where
-    F: FnMut(&mut Transaction<'_>) -> Result<T, E> + Send,
+    F: FnMut(&mut Transaction<'_>) -> Result<T, Error> + Send,
     T: Send,
-    E: From<Error> + Send,
 {
     fn class(&self) -> Class {
         self.class
     }
 
+    fn poll_abandoned(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.reply.poll_closed(context)
+    }
+
     fn run(&mut self, transaction: &mut Transaction<'_>) -> Verdict {
         let work = &mut self.work;
-        // What the closure left half-done is rolled back with its savepoint, so nothing broken is seen afterwards.
+        // What was left half-done is rolled back with its savepoint, so nothing broken is seen afterwards.
         let outcome = catch_unwind(AssertUnwindSafe(|| work(transaction)))
-            .unwrap_or_else(|panic| Err(Error::Panicked(panic_message(panic.as_ref())).into()));
+            .unwrap_or_else(|panic| Err(Error::Panicked(panic_message(panic.as_ref()))));
         let verdict = if outcome.is_ok() { Verdict::Keep } else { Verdict::Undo };
         self.outcome = Some(outcome);
         verdict
@@ -67,11 +87,15 @@ where
     fn answer(self: Box<Self>, committed: Result<(), Failure>) {
         let answer = match (committed, self.outcome) {
             (Ok(()), Some(outcome)) => outcome,
-            (Ok(()), None) => Err(Error::Closed.into()),
-            (Err(failure), _) => Err(Error::from(failure).into()),
+            (Ok(()), None) => Err(Error::Closed),
+            (Err(failure), _) => Err(failure.into()),
         };
         // Nobody there any more: the request was carried out all the same.
         let _ = self.reply.send(answer);
+    }
+
+    fn refuse(self: Box<Self>, error: Error) {
+        let _ = self.reply.send(Err(error)); // to nobody, if it left
     }
 }
 

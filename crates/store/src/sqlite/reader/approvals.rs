@@ -1,9 +1,8 @@
 //! Requests for a person's decision.
 
 use crate::{
-    ApprovalFilter, ApprovalRow, Error, Reader,
-    column::{Columns, Id, integer},
-    limits,
+    ApprovalFilter, ApprovalRow, Error, Reader, limits,
+    sqlite::column::{Columns, Id, integer},
 };
 use domain::{ApprovalId, JobId};
 use rusqlite::{OptionalExtension, Row};

@@ -1,7 +1,7 @@
 //! No statement of the hot path may read a whole table or sort what it found, however many jobs there are.
 
 use super::{access, approvals, artifacts, events, jobs, models};
-use crate::{migration, transaction as write};
+use crate::sqlite::{migration, transaction as write};
 use domain::Epoch;
 use rusqlite::{Connection, StatementStatus};
 use std::path::Path;
@@ -104,7 +104,7 @@ fn no_search_is_planned_again_for_other_values() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("plans.db");
     std::fs::write(&file, "").unwrap();
-    let mut connection = crate::connection::open_writer(&file).unwrap();
+    let mut connection = crate::sqlite::connection::open_writer(&file).unwrap();
     migration::migrate(&mut connection, &file, Epoch(1)).unwrap();
     for sql in SEARCHES {
         let mut statement = connection.prepare(sql).unwrap();

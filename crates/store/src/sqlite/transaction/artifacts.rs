@@ -2,7 +2,7 @@
 
 use crate::{
     ArtifactRow, Error, Transaction,
-    column::{Id, integer},
+    sqlite::column::{Id, integer},
 };
 
 const PUT: &str = "INSERT INTO artifacts (job_id, name, media_type, bytes, sha256, attempt, created_at) \

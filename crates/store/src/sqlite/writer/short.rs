@@ -1,7 +1,7 @@
 //! The writer on a full disk: who may still write, on what, and how it ends.
 
 use super::{Writer, request::Class};
-use crate::{error::Failure, writer::request::Request};
+use crate::{error::Failure, sqlite::writer::request::Request};
 
 impl Writer {
     /// The request, if it may be tried now. Otherwise it was answered.

@@ -1,6 +1,6 @@
 //! Connections: every pragma that matters is set and read back, because SQLite ignores the ones it cannot keep.
 
-use crate::{Error, limits, migration};
+use crate::{Error, limits, sqlite::migration};
 use rusqlite::{Connection, OpenFlags, config::DbConfig, types::Value};
 use std::path::Path;
 

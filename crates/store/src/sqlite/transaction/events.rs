@@ -1,9 +1,8 @@
 //! Writing the log.
 
 use crate::{
-    Error, NewEvent, Transaction,
-    column::{Columns, Id, integer, place},
-    limits,
+    Error, NewEvent, Transaction, limits,
+    sqlite::column::{Columns, Id, integer, place},
 };
 use domain::{Cursor, EventHash, JobId, Link};
 use rusqlite::{Connection, OptionalExtension};

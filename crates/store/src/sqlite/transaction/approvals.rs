@@ -2,7 +2,7 @@
 
 use crate::{
     ApprovalRow, Error, Transaction,
-    column::{Id, millis},
+    sqlite::column::{Id, millis},
 };
 use domain::{ApprovalId, JobId};
 

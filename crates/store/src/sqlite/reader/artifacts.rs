@@ -1,9 +1,8 @@
 //! What jobs produced, and which content is still named by one of them.
 
 use crate::{
-    ArtifactRow, Error, Reader,
-    column::{Columns, Id, integer},
-    limits,
+    ArtifactRow, Error, Reader, limits,
+    sqlite::column::{Columns, Id, integer},
 };
 use domain::JobId;
 use rusqlite::{OptionalExtension, Row};

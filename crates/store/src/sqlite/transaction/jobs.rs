@@ -1,9 +1,8 @@
 //! Writing jobs.
 
 use crate::{
-    Error, JobRow, Transaction,
-    column::{Id, integer, millis},
-    limits,
+    Error, JobRow, Transaction, limits,
+    sqlite::column::{Id, integer, millis},
 };
 use domain::{JobId, Timestamp};
 use rusqlite::named_params;

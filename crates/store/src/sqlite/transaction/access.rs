@@ -1,6 +1,6 @@
 //! Writing tokens, remembered answers and the audit trail.
 
-use crate::{AuditRow, Error, IdempotencyRow, TokenRow, Transaction, column::Id};
+use crate::{AuditRow, Error, IdempotencyRow, TokenRow, Transaction, sqlite::column::Id};
 use domain::{Timestamp, TokenId};
 
 const INSERT_TOKEN: &str = "INSERT INTO tokens (id, principal, name, scope, secret_sha256, created_at) \

@@ -1,9 +1,9 @@
 //! A consistent copy of a running database, and a data folder made of one.
 
 use crate::{
-    Error, connection,
+    Error,
     folder::{Folder, create_private_file, sync_folder},
-    migration,
+    sqlite::{connection, migration},
 };
 use domain::Epoch;
 use rusqlite::{Connection, OpenFlags};

@@ -8,7 +8,10 @@
 //! half-way gives none of it back: the space an operator has just freed would go into a database that is no further,
 //! beside a log that is no shorter, and writes would stay refused.
 
-use crate::{connection::PAGE_BYTES, limits, reserve::disk};
+use crate::{
+    limits,
+    sqlite::{connection::PAGE_BYTES, reserve::disk},
+};
 use rusqlite::{Connection, config::DbConfig};
 use std::{path::PathBuf, time::Duration};
 

@@ -1,9 +1,8 @@
 //! Jobs: one, a page, the queue.
 
 use crate::{
-    Error, JobFilter, JobHead, JobRow, Reader,
-    column::{Columns, Id, integer},
-    limits,
+    Error, JobFilter, JobHead, JobRow, Reader, limits,
+    sqlite::column::{Columns, Id, integer},
 };
 use domain::{JobId, JobKind, JobState, PrincipalId, Timestamp};
 use rusqlite::{OptionalExtension, Row};

@@ -1,9 +1,8 @@
 //! Policies of keys, spend, model calls and the egress ledger.
 
 use crate::{
-    AccountSpend, BatchNumber, Error, KeyPolicyRow, LedgerRow, ModelCallFilter, Reader, SpendCount,
-    column::{Columns, Id, integer},
-    limits,
+    AccountSpend, BatchNumber, Error, KeyPolicyRow, LedgerRow, ModelCallFilter, Reader, SpendCount, limits,
+    sqlite::column::{Columns, Id, integer},
 };
 use domain::{EventHash, ModelCallId, PrincipalId, Timestamp};
 use rusqlite::{OptionalExtension, Row};

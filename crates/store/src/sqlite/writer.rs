@@ -37,13 +37,17 @@ pub(crate) mod request;
 mod short;
 
 use crate::{
-    Blobs, Error, Health, Reader, connection,
+    Blobs, Error, Health,
     error::Failure,
     folder::Folder,
     limits,
-    reserve::Reserve,
+    sqlite::{
+        Reader, Transaction, connection,
+        queue::Message,
+        reserve::Reserve,
+        transaction::{Batch, events::purge_some},
+    },
     store::Announcements,
-    transaction::{Batch, Transaction, events::purge_some},
 };
 use checkpoint::Checkpoints;
 use domain::Epoch;
@@ -57,21 +61,13 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::sync::OwnedSemaphorePermit;
-
-pub(crate) enum Message {
-    /// With the place in the queue it holds, which is free again once it is taken out.
-    Run(Box<dyn Request>, OwnedSemaphorePermit),
-    /// Finish what is queued and stop.
-    Close,
-}
 
 pub(crate) struct Writer {
     /// None after a failure, until a fresh one is needed.
     connection: Option<Connection>,
     file: PathBuf,
     epoch: Epoch,
-    queue: Receiver<Message>,
+    queue: Receiver<Message<Box<dyn Request>>>,
     announcements: Arc<Announcements>,
     blobs: Blobs,
     batch: Batch,
@@ -93,7 +89,7 @@ impl Writer {
         folder: Folder,
         reserve: Reserve,
         epoch: Epoch,
-        queue: Receiver<Message>,
+        queue: Receiver<Message<Box<dyn Request>>>,
         announcements: Arc<Announcements>,
         blobs: Blobs,
     ) -> Result<Self, Error> {
@@ -156,7 +152,7 @@ impl Writer {
         }
     }
 
-    fn next(&self) -> Result<Message, RecvTimeoutError> {
+    fn next(&self) -> Result<Message<Box<dyn Request>>, RecvTimeoutError> {
         if self.closing {
             // Whoever holds a place in the queue is still served; nobody gets a new one.
             return self.queue.try_recv().map_err(|_| RecvTimeoutError::Disconnected);

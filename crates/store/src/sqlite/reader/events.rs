@@ -2,7 +2,7 @@
 
 use crate::{
     Error, EventRow, Reader,
-    column::{Columns, Id, LAST_SEQ, integer, place, seq_of},
+    sqlite::column::{Columns, Id, LAST_SEQ, integer, place, seq_of},
 };
 use domain::{CanonicalJson, Epoch, JobId};
 use rusqlite::{OptionalExtension, Row};

@@ -1,0 +1,4 @@
+//! Who may ask, and who did what.
+
+/// Tokens, the policies of keys, remembered answers, the audit trail.
+pub trait Access {}

@@ -1,0 +1,4 @@
+//! Jobs.
+
+/// Jobs, their logs, leases, artifacts and approvals.
+pub trait Jobs {}

@@ -1,0 +1,6 @@
+//! [`Access`] on SQLite.
+
+use super::Sqlite;
+use crate::operations::Access;
+
+impl Access for Sqlite {}

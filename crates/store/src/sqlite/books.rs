@@ -1,0 +1,6 @@
+//! [`Books`] on SQLite.
+
+use super::Sqlite;
+use crate::operations::Books;
+
+impl Books for Sqlite {}

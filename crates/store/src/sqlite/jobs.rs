@@ -1,0 +1,6 @@
+//! [`Jobs`] on SQLite.
+
+use super::Sqlite;
+use crate::operations::Jobs;
+
+impl Jobs for Sqlite {}
