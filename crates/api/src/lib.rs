@@ -7,6 +7,7 @@
 //! |---|---|
 //! | which routes there are, and how each is let in | `routes`, then `handlers/<noun>/<verb>.rs` |
 //! | tokens, scopes and tickets | `auth` |
+//! | what a body may be | `json`, `extract` |
 //! | what every refusal looks like | `problem`, `failure`, `docs/errors/` |
 //! | connections and their limits | `server`, `app::Limits` |
 //! | streams: pages, Server-Sent Events, WebSocket | `live` |
@@ -29,6 +30,7 @@ mod gateway;
 mod guard;
 mod handlers;
 mod idempotency;
+mod json;
 mod live;
 mod model_call;
 mod openapi;

@@ -8,6 +8,7 @@ mod chain;
 mod clock;
 mod cursor;
 mod error_code;
+pub mod i_json;
 mod id;
 mod job;
 mod scope;

@@ -59,7 +59,7 @@ pub enum Error {
     #[error("the stored {what} of job {job} cannot be read: {detail}; run `devmesh verify {job}` and `devmesh doctor`")]
     Unreadable { job: JobId, what: &'static str, detail: String },
 
-    /// A value that JSON cannot say. A bug.
+    /// A value that JSON cannot say, which is a bug, or that not every reader would keep as it is.
     #[error("an event could not be written down: {0}")]
     NotCanonical(#[from] domain::NotCanonical),
 }
@@ -78,6 +78,7 @@ impl Error {
             Self::IdempotencyConflict { .. } => ErrorCode::IdempotencyConflict,
             Self::TooManyWaiters { .. } | Self::Stopping => ErrorCode::Unavailable,
             Self::Store(error) => code_of_store(error),
+            Self::NotCanonical(domain::NotCanonical::Inexact(_)) => ErrorCode::InvalidRequest,
             Self::Unreadable { .. } | Self::NotCanonical(_) => ErrorCode::Internal,
         }
     }

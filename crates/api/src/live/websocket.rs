@@ -17,7 +17,7 @@ use super::{
 use crate::{
     app::App,
     auth::{Entry, Identity},
-    extract,
+    json,
     problem::Failure,
     rate::{Limiter, Rate},
     server::Peer,
@@ -177,7 +177,7 @@ impl Session {
     }
 
     async fn obey(&mut self, text: &str) -> Heard {
-        match extract::parse_json(text.as_bytes()) {
+        match json::parse(text.as_bytes()) {
             Ok(ClientMessage::Subscribe { topic, after }) => match self.subscribe(&topic, after.as_deref()).await {
                 Ok(subscribed) => Heard::Answer(topic::text(&subscribed)),
                 Err(failure) => self.refuse(Some(topic), failure),

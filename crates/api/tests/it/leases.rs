@@ -114,6 +114,34 @@ async fn a_person_decides_on_exactly_what_was_shown() {
 }
 
 #[tokio::test]
+async fn arguments_that_some_reader_would_change_are_never_asked_about() {
+    let app = TestApp::start().await;
+    let lease = app.leased(json!({"kind": "code", "task": "x", "approvals": {"run": "ask"}})).await;
+    let path = format!("/api/v1/leases/{}/approvals", lease.job_id);
+    let ask = |arguments: &str| {
+        let body = format!(r#"{{"attempt":{},"call_id":"1","tool":"run","arguments":{arguments}}}"#, lease.attempt);
+        app.request(Method::POST, &path, Scope::Agent).header("content-type", "application/json").body(body)
+    };
+    let nested = |levels: usize| format!("{}{}", r#"{"a":"#.repeat(levels - 1) + "{}", "}".repeat(levels - 1));
+    for (arguments, pointer) in [
+        (r#"{"amount":9007199254740993}"#.to_owned(), "/arguments/amount".to_owned()),
+        (r#"{"amount":9007199254740992}"#.to_owned(), "/arguments/amount".to_owned()),
+        (r#"{"pi":3.14159265358979323846}"#.to_owned(), "/arguments/pi".to_owned()),
+        (nested(64), format!("/arguments{}", "/a".repeat(63))),
+    ] {
+        let refused = problem(ask(&arguments)).await;
+        assert_eq!((refused.status, &refused.errors[0].pointer), (400, &pointer), "{arguments}");
+    }
+    let _: Value = parsed(ask(&nested(63)), StatusCode::OK).await;
+    // The deepest there is, as the command line reads it.
+    let page = app.get("/api/v1/approvals?pending=true", Scope::User).send().await.unwrap().bytes().await.unwrap();
+    let page: protocol::ApprovalPage = serde_json::from_slice(&page).unwrap();
+    let asked: Value = serde_json::from_str(&nested(63)).unwrap();
+    assert_eq!(page.approvals.iter().map(|approval| &approval.arguments).collect::<Vec<_>>(), [&asked]);
+    assert_eq!(app.log(lease.job_id).await.events.len(), 3);
+}
+
+#[tokio::test]
 async fn artifacts_come_back_byte_for_byte_and_never_as_a_page() {
     let app = TestApp::start().await;
     let lease = app.leased_job().await;

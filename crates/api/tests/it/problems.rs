@@ -123,7 +123,7 @@ async fn malformed_bodies_are_refused_and_the_server_goes_on() {
         ("application/json", b"\xff\xfe".to_vec(), ErrorCode::InvalidJson),
         ("application/json", b"{\"kind\":\"ask\",\"task\":\"\xc3\x28\"}".to_vec(), ErrorCode::InvalidJson),
         ("application/json", b"{\"kind\":\"ask\",\"task\":\"\\ud800\"}".to_vec(), ErrorCode::InvalidJson),
-        ("application/json", br#"{"kind":"ask","task":"x","priority":1e999}"#.to_vec(), ErrorCode::InvalidJson),
+        ("application/json", br#"{"kind":"ask","task":"x","priority":1e999}"#.to_vec(), ErrorCode::InvalidRequest),
         ("application/json", br#"{"kind":"ask","task":"x","priority":NaN}"#.to_vec(), ErrorCode::InvalidJson),
         ("application/json", br#"{"kind":"ask","task":"x","priority":10}"#.to_vec(), ErrorCode::InvalidRequest),
         (
@@ -160,7 +160,9 @@ async fn ten_thousand_levels_inside_an_event_are_refused() {
     );
     let path = format!("/api/v1/leases/{}/events", lease.job_id);
     let request = app.request(Method::POST, &path, Scope::Agent).header("content-type", "application/json").body(body);
-    assert_eq!(problem(request).await.code, ErrorCode::InvalidJson);
+    let refused = problem(request).await;
+    assert_eq!(refused.code, ErrorCode::InvalidRequest);
+    assert!(refused.errors[0].detail.contains("64 levels"), "{refused:?}");
     assert_eq!(app.log(lease.job_id).await.events.len(), 2);
 }
 

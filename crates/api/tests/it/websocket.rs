@@ -318,9 +318,14 @@ async fn topics_are_checked_and_counted() {
         socket.subscribe(name, None).await;
         assert_eq!(socket.hear().await["problem"]["code"], code, "{name:?}");
     }
-    for bad in
-        ["{", "[]", r#"{"type":"dance"}"#, r#"{"type":"subscribe"}"#, r#"{"type":"subscribe","topic":"jobs","x":1}"#]
-    {
+    for bad in [
+        "{",
+        "[]",
+        r#"["subscribe",{"topic":"jobs"}]"#,
+        r#"{"type":"dance"}"#,
+        r#"{"type":"subscribe"}"#,
+        r#"{"type":"subscribe","topic":"jobs","x":1}"#,
+    ] {
         socket.0.send(Message::text(bad)).await.unwrap();
         let error = socket.hear().await;
         assert_eq!((&error["type"], error.get("topic")), (&json!("error"), None), "{bad}");
