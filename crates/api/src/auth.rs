@@ -90,6 +90,9 @@ fn identify(app: &App, headers: &HeaderMap, extensions: &Extensions, schemes: Sc
             return Err(unauthorized(why, schemes));
         }
     };
+    if let Some(peer) = extensions.get::<Peer>() {
+        peer.place.showed(entry.scope)?;
+    }
     let limited = if schemes.are_limited() { entry.limiter.check() } else { Ok(()) };
     limited.map_err(|wait| {
         Failure::new(
