@@ -49,6 +49,11 @@ impl From<router::Error> for Failure {
     }
 }
 
+/// A file of the data folder that could not be read: whatever refuses it is the disk's doing, as it is for a row.
+pub fn of_disk(error: std::io::Error) -> Failure {
+    store::Error::StorageFailed(error.to_string()).into()
+}
+
 /// Error messages begin in lower case because they get embedded; a problem's detail stands alone.
 pub fn sentence(message: &str) -> String {
     let mut letters = message.chars();

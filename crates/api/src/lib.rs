@@ -10,6 +10,7 @@
 //! | what a body may be | `json`, `extract` |
 //! | what every refusal looks like | `problem`, `failure`, `docs/errors/` |
 //! | connections and their limits | `server`, `app::Limits` |
+//! | a file as an answer, or a part of it | `download` |
 //! | streams: pages, Server-Sent Events, WebSocket | `live` |
 //! | a model's answer on its way to an agent and into the log | `model_call` |
 //! | clients of OpenAI, Anthropic and Ollama | `gateway`, `vendor` |
@@ -22,6 +23,7 @@ mod app;
 mod auth;
 mod backup;
 mod carry_through;
+mod download;
 mod envelope;
 mod error_pages;
 mod extract;

@@ -6,6 +6,7 @@
 use crate::vendor::Vendor;
 use axum::response::{IntoResponse, Response};
 use domain::{ErrorCode, RequestId};
+use headers::{ContentRange, HeaderMapExt};
 use http::{HeaderValue, StatusCode, header};
 use protocol::{FieldError, PROBLEM_MEDIA_TYPE, Problem, Reset};
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// Becomes `WWW-Authenticate`.
     pub challenge: Option<&'static str>,
+    /// Of the content a range was asked of, in bytes. Becomes `Content-Range`.
+    pub length: Option<u64>,
 }
 
 impl Failure {
@@ -37,6 +40,7 @@ impl Failure {
             expected_producer_seq: None,
             retry_after: None,
             challenge: None,
+            length: None,
         }
     }
 
@@ -109,6 +113,9 @@ pub fn render(mut response: Response, request_id: RequestId, vendor: Option<Vend
     headers.remove(header::CONTENT_LENGTH);
     if let Some(wait) = failure.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
+    }
+    if let Some(length) = failure.length {
+        headers.typed_insert(ContentRange::unsatisfied_bytes(length));
     }
     if let Some(challenge) = failure.challenge {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

@@ -96,7 +96,7 @@ impl Error {
 fn code_of_store(error: &store::Error) -> ErrorCode {
     use store::Error as Store;
     match error {
-        Store::StorageFull(_) | Store::StorageFailed(_) => ErrorCode::StorageFull,
+        Store::StorageFull(_) | Store::StorageFailed(_) | Store::File { .. } => ErrorCode::StorageFull,
         // A job or content that went away while it was being written to: asking again gives the definite answer.
         Store::Closed | Store::Busy { .. } | Store::NoSuchJob(_) | Store::BlobMissing(_) => ErrorCode::Unavailable,
         Store::BlobTooLarge { .. } => ErrorCode::BodyTooLarge,

@@ -29,8 +29,8 @@ use tokio_util::{
 /// One part in so many of all connections is for those that have shown no token yet: 256 of 1,024. A first request follows
 /// within milliseconds, so that is thousands of newcomers a second.
 const STRANGERS: usize = 4;
-/// And for those of one address: 64 of 1,024.
-const STRANGERS_OF_AN_ADDRESS: usize = 16;
+/// And for those of one address: 128 of 1,024.
+const STRANGERS_OF_AN_ADDRESS: usize = 8;
 /// And what is kept free of everybody else for agents, who keep a few open each for as long as they live: 64 of 1,024.
 const AGENTS: usize = 16;
 /// What a client is told to wait when all places are taken.
@@ -163,6 +163,8 @@ impl Place {
     /// Until a newcomer needs it, which nobody who has shown a token has to mind.
     pub async fn has_to_leave(&self) {
         self.leave.cancelled().await;
+        // What has arrived by now is looked at first: nothing of a socket is known before the first look at all of them.
+        tokio::task::yield_now().await;
         if self.kind().is_some() {
             std::future::pending().await
         }
@@ -199,8 +201,8 @@ mod tests {
 
     #[test]
     fn the_oldest_silent_one_of_the_same_address_gives_way() {
-        // 16 strangers, 4 of one address.
-        let connections = Connections::new(64);
+        // 8 strangers, 4 of one address.
+        let connections = Connections::new(32);
         let other = connections.admit(address(2));
         let mut places: Vec<_> = (0..4).map(|_| connections.admit(address(1))).collect();
         assert!(left(&places).is_empty());

@@ -1,6 +1,6 @@
 //! An agent's life over HTTP.
 
-use crate::support::{TestApp, parsed, problem};
+use crate::support::{TestApp, parsed, problem, problem_of};
 use domain::{ErrorCode, Scope};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -158,6 +158,29 @@ async fn artifacts_come_back_byte_for_byte_and_never_as_a_page() {
     assert_eq!(response.headers()["etag"], format!("\"{sha256}\"").as_str());
     assert!(response.headers()["content-security-policy"].to_str().unwrap().contains("sandbox"));
     assert_eq!(response.bytes().await.unwrap(), content);
+
+    let part = async |headers: &[(&'static str, String)]| {
+        let mut get = app.get(&format!("/api/v1/jobs/{}/artifacts/page.html", lease.job_id), Scope::Viewer);
+        for (name, value) in headers {
+            get = get.header(*name, value);
+        }
+        get.send().await.unwrap()
+    };
+    let etag = || format!("\"{sha256}\"");
+    let rest = part(&[("range", "bytes=299990-".into()), ("if-range", etag())]).await;
+    assert_eq!(
+        (rest.status(), &rest.headers()["content-range"]),
+        (StatusCode::PARTIAL_CONTENT, &"bytes 299990-299999/300000".parse().unwrap())
+    );
+    assert_eq!(rest.bytes().await.unwrap(), content[299_990..]);
+    let another = part(&[("range", "bytes=299990-".into()), ("if-range", "\"other\"".into())]).await;
+    assert_eq!((another.status(), another.bytes().await.unwrap().len()), (StatusCode::OK, content.len()));
+    let known = part(&[("if-none-match", etag())]).await;
+    assert_eq!((known.status(), &known.headers()["etag"]), (StatusCode::NOT_MODIFIED, &etag().parse().unwrap()));
+    assert!(known.bytes().await.unwrap().is_empty());
+    let beyond = part(&[("range", "bytes=300000-".into())]).await;
+    assert_eq!(beyond.headers()["content-range"], "bytes */300000");
+    assert_eq!(problem_of(beyond).await.code, ErrorCode::RangeNotSatisfiable);
 
     for name in [".hidden", "a%2Fb", "..", "%2e%2e%2fx"] {
         let path = format!("/api/v1/leases/{}/artifacts/{name}?attempt={}", lease.job_id, lease.attempt);

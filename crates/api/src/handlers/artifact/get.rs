@@ -1,22 +1,24 @@
 use crate::{
     app::App,
     auth::Reader,
+    download,
     extract::Path,
     problem::{Failure, Result},
 };
 use axum::{
-    body::Body,
     extract::State,
     response::{IntoResponse, Response},
 };
 use domain::JobId;
-use http::header;
+use headers::ETag;
+use http::{HeaderMap, Method, header};
 use std::sync::Arc;
-use tokio_util::io::ReaderStream;
 
 /// Read an artifact's bytes
 ///
 /// `ETag` is the SHA-256 of the content. It is always a download: a page a job wrote must not run as a page of this server.
+/// One `Range` is answered with that part, so that a download which broke off goes on; with `If-Range` only while the content
+/// is the same.
 #[utoipa::path(
     get,
     path = "/api/v1/jobs/{id}/artifacts/{name}",
@@ -30,15 +32,16 @@ pub async fn get(
     State(app): State<Arc<App>>,
     Reader(asker): Reader,
     Path((id, name)): Path<(JobId, String)>,
+    method: Method,
+    headers: HeaderMap,
 ) -> Result<Response> {
     let (artifact, path) = app.jobs.artifact(&asker.caller, id, &name).await?;
-    let file = tokio::fs::File::open(&path).await.map_err(Failure::internal)?;
-    let headers = [
+    let etag: ETag = format!("\"{}\"", artifact.sha256).parse().map_err(Failure::internal)?;
+    let content = download::file(&method, &headers, &path, artifact.bytes, &etag).await?;
+    let described = [
         (header::CONTENT_TYPE, artifact.media_type),
-        (header::CONTENT_LENGTH, artifact.bytes.to_string()),
-        (header::ETAG, format!("\"{}\"", artifact.sha256)),
         // Names are letters, digits, dots, dashes and underscores, so nothing needs quoting.
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", artifact.name)),
     ];
-    Ok((headers, Body::from_stream(ReaderStream::new(file))).into_response())
+    Ok((described, content).into_response())
 }
