@@ -11,6 +11,9 @@ use std::time::Instant;
 /// How many kill -9 cycles the long form makes; the tests make 25 on their own.
 const TORTURE_CYCLES: &str = "200";
 
+/// Cases of one operation, of which there are some fifty: with those of the bounds, more than ten thousand in all.
+const SCHEMATHESIS_CASES: &str = "200";
+
 pub fn everything() -> Result<()> {
     let started = Instant::now();
     house_rules::check()?;
@@ -21,6 +24,13 @@ pub fn everything() -> Result<()> {
     run(cargo().args(["test", "--workspace", "--no-fail-fast"]))?;
     eprintln!("\nEverything holds, after {} s.", started.elapsed().as_secs());
     Ok(())
+}
+
+pub fn schemathesis() -> Result<()> {
+    tools::python::SCHEMATHESIS.get()?;
+    run(cargo()
+        .args(["test", "--package", "api", "--test", "it", "schemathesis", "--", "--nocapture", "--test-threads", "1"])
+        .env("DEVMESH_SCHEMATHESIS_CASES", SCHEMATHESIS_CASES))
 }
 
 pub fn crates(names: &[String]) -> Result<()> {

@@ -21,6 +21,7 @@ pub struct Approval {
     pub tool: String,
     pub arguments: serde_json::Value,
     /// SHA-256 over the RFC 8785 form of `{"arguments", "tool"}`.
+    #[schema(value_type = crate::schema::Sha256)]
     pub arguments_sha256: String,
     #[schema(value_type = String, format = DateTime)]
     pub requested_at: Timestamp,
@@ -52,8 +53,10 @@ pub struct ListApprovals {
 #[serde(deny_unknown_fields)]
 pub struct DecideApproval {
     pub decision: Decision,
+    #[schema(value_type = crate::schema::Sha256)]
     pub arguments_sha256: String,
     /// Handed to the model: with a denial it says what to do instead. At most 2 KiB.
+    #[schema(max_length = 2048)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }

@@ -34,7 +34,7 @@ pub enum ClientMessage {
 pub enum ServerMessage {
     Subscribed {
         topic: String,
-        #[schema(value_type = String)]
+        #[schema(value_type = crate::schema::Cursor)]
         head: Cursor,
     },
     Event {
@@ -49,7 +49,7 @@ pub enum ServerMessage {
     /// Nothing happened lately; the log ends here.
     Heartbeat {
         topic: String,
-        #[schema(value_type = String)]
+        #[schema(value_type = crate::schema::Cursor)]
         head: Cursor,
     },
     /// The cursor cannot be honoured: no more will come on this topic until it is subscribed again.
@@ -65,6 +65,6 @@ pub enum ServerMessage {
 /// The SSE data event `heartbeat`: the stream is alive and the log ends here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StreamHeartbeat {
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::schema::Cursor)]
     pub head: Cursor,
 }

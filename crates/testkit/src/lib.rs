@@ -8,6 +8,7 @@
 //! - [`TestClock`]: wall-clock time that moves when the test says so.
 //! - [`sample_repository`]: a real git repository with a failing test and the edit that makes it pass.
 //! - [`SmallDisk`]: a disk to fill, or a loud word that this machine has none; [`skipped`] is that word.
+//! - [`tool`]: a program of others that `cargo xtask test` made.
 //! - [`eventually`]: waits for something another task does, up to a deadline.
 //!
 //! Everything here panics with a sentence when it cannot do its part, because a test has nobody to hand an error to.
@@ -22,6 +23,7 @@ mod outbound;
 mod repository;
 mod scripted_model;
 mod small_disk;
+mod tool;
 
 pub use clock::TestClock;
 pub use collector::{Collector, Span};
@@ -33,3 +35,4 @@ pub use outbound::Tripwire;
 pub use repository::{SampleRepository, sample_repository};
 pub use scripted_model::{Dialect, Received, Script, ScriptedModel, ServedModel, Turn};
 pub use small_disk::{SmallDisk, skipped};
+pub use tool::{tool, users_cache};

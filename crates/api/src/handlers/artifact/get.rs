@@ -25,8 +25,30 @@ use std::sync::Arc;
     operation_id = "get_artifact",
     tag = "artifacts",
     security(("bearer" = ["viewer", "user", "admin", "agent"])),
-    params(("id" = uuid::Uuid, Path, description = "The job."), ("name" = String, Path, description = "The artifact's name.")),
-    responses((status = 200, description = "The content, as the media type it was stored with.", content_type = "application/octet-stream", body = Vec<u8>)),
+    params(
+        ("id" = uuid::Uuid, Path, description = "The job."),
+        ("name" = String, Path, description = "The artifact's name."),
+        ("Range" = Option<String>, Header, description = "One range of bytes; several are answered with the whole.", example = "bytes=1024-"),
+        ("If-Range" = Option<String>, Header, description = "The `ETag` that the range is of: of other content all of it comes."),
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of what the client has."),
+    ),
+    responses(
+        (
+            status = 200,
+            description = "The content, as the media type it was stored with.",
+            content_type = "application/octet-stream",
+            body = protocol::schema::Bytes,
+            headers(("etag" = String, description = "The SHA-256 of the content, in quotes."), ("accept-ranges" = String, description = "`bytes`.")),
+        ),
+        (
+            status = 206,
+            description = "The part that `Range` asks for.",
+            content_type = "application/octet-stream",
+            body = protocol::schema::Bytes,
+            headers(("etag" = String, description = "As of the whole."), ("content-range" = String, description = "Which part, of how many bytes.")),
+        ),
+        (status = 304, description = "`If-None-Match` names this content.", headers(("etag" = String, description = "As before."))),
+    ),
 )]
 pub async fn get(
     State(app): State<Arc<App>>,

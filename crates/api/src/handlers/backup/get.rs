@@ -16,7 +16,7 @@ use std::sync::Arc;
     operation_id = "get_backup",
     tag = "administration",
     security(("bearer" = ["admin"])),
-    responses((status = 200, description = "The archive.", content_type = "application/octet-stream", body = Vec<u8>)),
+    responses((status = 200, description = "The archive.", content_type = "application/octet-stream", body = protocol::schema::Bytes)),
 )]
 pub async fn get(State(app): State<Arc<App>>, Admin(asker): Admin) -> Result<Response> {
     let archive = backup::stream(&app, &asker).await?;
