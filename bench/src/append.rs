@@ -43,7 +43,7 @@ pub async fn run() -> Result<()> {
                 for producer_seq in 1..=BATCHES {
                     let note = |n| EventBody::AgentNote { message: format!("compiling unit {producer_seq} of {n}") };
                     let events = (0..EVENTS_PER_BATCH).map(note).collect();
-                    let batch = AppendEvents { attempt: lease.attempt, producer_seq, events };
+                    let batch = AppendEvents { epoch: lease.epoch, attempt: lease.attempt, producer_seq, events };
                     agent.append_events(lease.job_id, &batch).await?;
                 }
                 anyhow::Ok(())

@@ -37,7 +37,7 @@ pub async fn run() -> Result<()> {
             direct.record(commit);
         }
         let outcome = Outcome::Succeeded { result: JobResult::default() };
-        agent.finish(job.id, &FinishJob { attempt: lease.attempt, outcome }).await?;
+        agent.finish(job.id, &FinishJob { epoch: lease.epoch, attempt: lease.attempt, outcome }).await?;
     }
     print("enqueue → lease, both durable, over HTTP", &devmesh.line());
     print("one bare SQLite FULL commit", &direct.line());

@@ -57,7 +57,7 @@ async fn measure(server: &Server) -> Result<Figures> {
         timed(&mut figures.list, user.jobs(&list)).await?;
         timed(&mut figures.tail, user.events_page(job.id, &ListEvents::default())).await?;
         let outcome = Outcome::Succeeded { result: JobResult::default() };
-        agent.finish(lease.job_id, &FinishJob { attempt: lease.attempt, outcome }).await?;
+        agent.finish(lease.job_id, &FinishJob { epoch: lease.epoch, attempt: lease.attempt, outcome }).await?;
     }
     Ok(figures)
 }

@@ -36,7 +36,7 @@ pub async fn run() -> Result<()> {
     for producer_seq in 1..=EVENTS {
         let events = vec![EventBody::AgentNote { message: format!("word {producer_seq}") }];
         let started = Instant::now();
-        let batch = AppendEvents { attempt: lease.attempt, producer_seq, events };
+        let batch = AppendEvents { epoch: lease.epoch, attempt: lease.attempt, producer_seq, events };
         agent.append_events(job, &batch).await?;
         let acknowledged = Instant::now();
         let arrived = arrivals.recv().await.context("the stream ended")?;

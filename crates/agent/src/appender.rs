@@ -7,7 +7,7 @@ use crate::{
     stop::Stop,
 };
 use client::Client;
-use domain::JobId;
+use domain::{Epoch, JobId};
 use protocol::{AppendEvents, EventBody};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, oneshot};
@@ -40,13 +40,14 @@ pub(crate) struct Sender {
     queue: mpsc::Receiver<Entry>,
     client: Client,
     job: JobId,
-    attempt: u32,
+    /// The epoch and the number of the attempt.
+    attempt: (Epoch, u32),
     producer_seq: u64,
     stop: Stop,
     refused: Arc<OnceLock<String>>,
 }
 
-pub(crate) fn new(client: Client, job: JobId, attempt: u32, stop: Stop) -> (Appender, Sender) {
+pub(crate) fn new(client: Client, job: JobId, attempt: (Epoch, u32), stop: Stop) -> (Appender, Sender) {
     let (queue, entries) = mpsc::channel(QUEUE);
     let refused = Arc::new(OnceLock::new());
     let sender =
@@ -126,7 +127,8 @@ impl Sender {
             return Ok(());
         }
         self.producer_seq += 1;
-        let append = AppendEvents { attempt: self.attempt, producer_seq: self.producer_seq, events };
+        let (epoch, attempt) = self.attempt;
+        let append = AppendEvents { epoch, attempt, producer_seq: self.producer_seq, events };
         let sent = persist(&self.stop, self.stop.lost(), || self.client.append_events(self.job, &append));
         match sent.await {
             Ok(_) => Ok(()),

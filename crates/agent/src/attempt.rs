@@ -25,7 +25,7 @@ use crate::{
     workspace::{self, Workspace},
 };
 use client::Client;
-use domain::{JobId, JobKind};
+use domain::{Epoch, JobId, JobKind};
 use protocol::{CreateJob, Lease};
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::Instant};
@@ -37,6 +37,7 @@ pub(crate) struct Attempt {
     pub(crate) options: Arc<Options>,
     pub(crate) job: JobId,
     /// The fencing token.
+    pub(crate) epoch: Epoch,
     pub(crate) number: u32,
     pub(crate) spec: CreateJob,
     pub(crate) stop: Stop,
@@ -76,11 +77,12 @@ impl Leased {
         let Leased { options, sandbox, lease, leased_at } = self;
         let stop = Stop::default();
         let client = options.client.clone();
-        let (job, number) = (lease.job_id, lease.attempt);
-        let (appender, sender) = appender::new(client.clone(), job, number, stop.clone());
+        let (job, epoch, number) = (lease.job_id, lease.epoch, lease.attempt);
+        let (appender, sender) = appender::new(client.clone(), job, (epoch, number), stop.clone());
         let pulse = Pulse {
             client: client.clone(),
             job,
+            epoch,
             attempt: number,
             lease: Duration::from_millis(lease.lease_ms),
             leased_at,
@@ -112,7 +114,7 @@ impl Leased {
             }
             Err(halt) => (None, Err(halt)),
         };
-        let ending = ending::Ending { client, job, number, stop, appender, usage };
+        let ending = ending::Ending { client, job, epoch, number, stop, appender, usage };
         ending.conclude(attempt.as_mut(), outcome).await;
     }
 }

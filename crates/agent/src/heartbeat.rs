@@ -3,7 +3,7 @@
 
 use crate::stop::{Cause, Stop};
 use client::Client;
-use domain::JobId;
+use domain::{Epoch, JobId};
 use protocol::{Control, Heartbeat, HeartbeatAnswer};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -14,6 +14,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Pulse {
     pub(crate) client: Client,
     pub(crate) job: JobId,
+    pub(crate) epoch: Epoch,
     pub(crate) attempt: u32,
     pub(crate) lease: Duration,
     /// When the agent heard of it. The first heartbeat is sent at once, so that a slow answer does no harm.
@@ -61,8 +62,8 @@ impl Pulse {
     /// One heartbeat; an error without a cause took too long.
     async fn beat(&self) -> Result<HeartbeatAnswer, Option<client::Error>> {
         let wait = self.lease / 3;
-        let heartbeat =
-            Heartbeat { attempt: self.attempt, wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) };
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let heartbeat = Heartbeat { epoch: self.epoch, attempt: self.attempt, wait_ms };
         // A connection that hangs must not use up the whole lease before another one is tried.
         match timeout(wait * 2, self.client.heartbeat(self.job, &heartbeat)).await {
             Ok(answer) => answer.map_err(Some),

@@ -156,6 +156,7 @@ impl Attempt {
         self.appender.flush().await?;
         let most = self.profile.answer_tokens().min(self.budget.tokens_left());
         let mut call = ModelCall {
+            epoch: self.epoch,
             attempt: self.number,
             call_id: String::new(),
             messages: prompt.messages,

@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn ten_thousand_levels_are_refused_and_not_recursed_into() {
         let deep = format!(
-            r#"{{"attempt":1,"producer_seq":1,"events":[{{"type":"tool.started","payload":{{"call_id":"1","tool":"run","arguments":{}1{}}}}}]}}"#,
+            r#"{{"epoch":"5f0c21ab","attempt":1,"producer_seq":1,"events":[{{"type":"tool.started","payload":{{"call_id":"1","tool":"run","arguments":{}1{}}}}}]}}"#,
             "[".repeat(10_000),
             "]".repeat(10_000)
         );
@@ -161,14 +161,19 @@ mod tests {
             at("/repository")
         );
         // Tagged inside: the rest is kept until the tag is known.
-        let outcome = |result: &str| format!(r#"{{"attempt":1,"outcome":{{"result":{result},"state":"succeeded"}}}}"#);
+        let outcome = |result: &str| {
+            format!(r#"{{"epoch":"5f0c21ab","attempt":1,"outcome":{{"result":{result},"state":"succeeded"}}}}"#)
+        };
         assert_eq!(refused::<FinishJob>(&outcome("{}")), None);
         assert_eq!(refused::<FinishJob>(&outcome("[]")), at("/outcome/result"));
-        assert_eq!(refused::<FinishJob>(r#"{"attempt":1,"outcome":["cancelled",{}]}"#), at("/outcome"));
+        assert_eq!(
+            refused::<FinishJob>(r#"{"epoch":"5f0c21ab","attempt":1,"outcome":["cancelled",{}]}"#),
+            at("/outcome")
+        );
         assert_eq!(refused::<ClientMessage>(r#"["unsubscribe","jobs"]"#), at(""));
         assert_eq!(refused::<ClientMessage>(r#"["unsubscribe",{"topic":"jobs"}]"#), at(""));
         // Tagged beside, with the tag first and last.
-        let events = |event: &str| format!(r#"{{"attempt":1,"producer_seq":1,"events":[{event}]}}"#);
+        let events = |event: &str| format!(r#"{{"epoch":"5f0c21ab","attempt":1,"producer_seq":1,"events":[{event}]}}"#);
         let (note, first, last) = (
             r#"{"type":"agent.note","payload":{"message":"x"}}"#,
             r#"{"type":"agent.note","payload":["x"]}"#,
@@ -184,7 +189,8 @@ mod tests {
     #[test]
     fn what_some_reader_would_change_is_pointed_at() {
         let refused = |arguments: &str| {
-            let body = format!(r#"{{"attempt":1,"call_id":"c","tool":"run","arguments":{arguments}}}"#);
+            let body =
+                format!(r#"{{"epoch":"5f0c21ab","attempt":1,"call_id":"c","tool":"run","arguments":{arguments}}}"#);
             let failure = parse::<RequestApproval>(body.as_bytes()).unwrap_err();
             (failure.code, failure.errors[0].pointer.clone(), failure.detail)
         };

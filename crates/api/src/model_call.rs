@@ -42,7 +42,7 @@ const CALL_ID: std::ops::RangeInclusive<usize> = 1..=64;
 
 pub async fn stream(app: &Arc<App>, asker: &Identity, job: JobId, call: ModelCall) -> Result<Response> {
     check_call_id(&call.call_id)?;
-    let attempt = app.jobs.attempt(&asker.caller, job, call.attempt).await?;
+    let attempt = app.jobs.attempt(&asker.caller, job, (call.epoch, call.attempt)).await?;
     let route = attempt.spec().route.clone().unwrap_or_else(|| router::DEFAULT_ROUTE.to_owned());
     let (sender, receiver) = mpsc::channel(WAITING);
     let recorder = Recorder {

@@ -9,7 +9,7 @@ use crate::{
     http::{Client, Refusal},
 };
 use bytes::Bytes;
-use domain::JobId;
+use domain::{Epoch, JobId};
 use protocol::{
     AppendEvents, Appended, ApprovalRequestedAnswer, Artifact, FinishJob, Heartbeat, HeartbeatAnswer, Job, KnownJobs,
     KnownJobsRequest, Lease, LeaseRequest, ModelCall, ReleaseJob, RequestApproval,
@@ -105,13 +105,13 @@ impl Client {
     pub async fn put_artifact(
         &self,
         job: JobId,
-        attempt: u32,
+        (epoch, attempt): (Epoch, u32),
         name: &str,
         media_type: &str,
         upload: &Upload,
     ) -> Result<Artifact> {
         let mut url = self.api(&["leases", &job.to_string(), "artifacts", name]);
-        url.query_pairs_mut().append_pair("attempt", &attempt.to_string());
+        url.set_query(Some(&format!("epoch={epoch}&attempt={attempt}")));
         let mut tries = Tries::new(self.options.retry, Repeat::Always);
         loop {
             match self.put_once(url.clone(), media_type, upload).await {

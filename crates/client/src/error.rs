@@ -81,6 +81,5 @@ fn problem_text(problem: &Problem) -> String {
 fn reset_text(reset: &Reset) -> &'static str {
     match reset.reason {
         protocol::ResetReason::EpochChanged => "the data was restored from a backup",
-        protocol::ResetReason::PastRetention => "older events were removed by retention",
     }
 }

@@ -7,7 +7,6 @@ use crate::{
     Caller, Error, Handle,
     command::audit,
     event::draft,
-    handle::{found, record},
     lifecycle::{Failure, requeue},
     validate::{Mistakes, shortened},
     view,
@@ -16,7 +15,7 @@ use domain::{ApprovalId, CanonicalJson, JobState, Scope};
 use protocol::{Actor, Approval, ApprovalPage, DecideApproval, Decision, EventBody, ListApprovals, RequeueCause};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
-use store::{ApprovalFilter, ApprovalRow, JobRow, Transaction};
+use store::{About, ApprovalChange, ApprovalFilter, ApprovalRow, JobRow, Write};
 use tokio::time::Instant;
 
 /// Approvals of one answer. A job asks one thing at a time, so this is far above what a person could ever decide on.
@@ -55,39 +54,36 @@ impl Handle {
 
         let (caller, now) = (*caller, self.shared.now());
         let (here, at) = (self.shared.clone(), Instant::now());
-        let decide = move |transaction: &mut Transaction<'_>| {
-            let nowhere = || Error::NotFound { what: "approval", id: id.to_string() };
-            let mut approval = transaction.approval(id)?.ok_or_else(nowhere)?;
-            let mut row = found(transaction, approval.job_id)?;
-            if !caller.sees(&row) {
-                return Err(nowhere());
+        let decide = move |row: &JobRow, approval: &ApprovalRow| {
+            if !caller.sees(row) {
+                return Err(no_approval(id).into());
             }
             if decide.arguments_sha256 != approval.arguments_sha256 {
                 let (given, shown) = (shortened(&decide.arguments_sha256), &approval.arguments_sha256);
                 let detail = format!(
                     "is `{given}`, but this approval is about `{shown}`; look at its tool and arguments again and send that"
                 );
-                return Err(Error::invalid("/arguments_sha256", detail));
+                return Err(Error::invalid("/arguments_sha256", detail).into());
             }
             let wrong_state = |detail: String| Error::WrongState { job: row.id, state: row.state, detail };
-            if let Some(earlier) = view::decision(&approval)? {
+            if let Some(earlier) = view::decision(approval)? {
                 if earlier == decide.decision && approval.message == decide.message {
-                    return Ok((approval, None));
+                    return Ok(About { approval: approval.clone(), write: None });
                 }
-                return Err(wrong_state(format!(
-                    "approval {id} was decided already ({}), and a decision is made once",
-                    decision_name(earlier)
-                )));
+                let earlier = decision_name(earlier);
+                let detail = format!("approval {id} was decided already ({earlier}), and a decision is made once");
+                return Err(wrong_state(detail).into());
             }
             if row.state != JobState::WaitingApproval {
-                return Err(wrong_state(format!("it does not wait for approval {id} any more")));
+                return Err(wrong_state(format!("it does not wait for approval {id} any more")).into());
             }
-            approval.decision = Some(decision_name(decide.decision).to_owned());
-            approval.message = decide.message.clone();
-            approval.decided_by = Some(caller.principal);
-            approval.decided_at = Some(now);
-            transaction.update_approval(&approval)?;
-
+            let approval = ApprovalRow {
+                decision: Some(decision_name(decide.decision).to_owned()),
+                message: decide.message.clone(),
+                decided_by: Some(caller.principal),
+                decided_at: Some(now),
+                ..approval.clone()
+            };
             let decided = EventBody::ApprovalDecided {
                 approval_id: id,
                 call_id: approval.call_id.clone(),
@@ -98,22 +94,32 @@ impl Handle {
             let decided = draft(Actor::User, row.attempt, now, decided)?;
             let message = format!("{} `{}`", decision_name(decide.decision), approval.tool);
             let again = Failure { cause: RequeueCause::Decided, message: &message, delay: Duration::ZERO };
-            let requeued = requeue(&mut row, now, &again)?;
-            here.keep_back(&mut row, now, at);
-            transaction.audit(&audit(&caller, now, "approval.decide", id))?;
-            let row = record(transaction, &row, &[decided, requeued])?;
-            Ok((approval, Some(row)))
+            let mut job = row.clone();
+            let requeued = requeue(&mut job, now, &again)?;
+            here.keep_back(&mut job, now, at);
+            let write = Write {
+                job,
+                events: vec![decided, requeued],
+                approvals: vec![ApprovalChange::Decide(approval.clone())],
+                audit: Some(audit(&caller, now, "approval.decide", id)),
+            };
+            Ok(About { approval, write: Some(write) })
         };
         self.carry_through(async move |shared| {
-            let (approval, row): (ApprovalRow, Option<JobRow>) = shared.store.relieve(decide).await?;
-            if let Some(row) = row {
-                shared.kept_back(&row);
-                shared.queued(&row);
+            let decided = shared.store.decide_approval(id, Box::new(decide)).await?;
+            let (approval, changed) = decided.ok_or_else(|| no_approval(id))?;
+            if changed.wrote {
+                shared.kept_back(&changed.job);
+                shared.queued(&changed.job);
             }
             view::approval(approval)
         })
         .await
     }
+}
+
+fn no_approval(id: ApprovalId) -> Error {
+    Error::NotFound { what: "approval", id: id.to_string() }
 }
 
 pub(crate) fn decision_name(decision: Decision) -> &'static str {

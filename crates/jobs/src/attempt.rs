@@ -1,7 +1,7 @@
 //! What is done on behalf of one attempt, by its agent or by the backend.
 //!
 //! Every write checks the fencing token inside the transaction that makes it: the job must be running, in exactly this
-//! attempt, leased by this principal. There is no other way to write for an attempt.
+//! attempt, leased by this principal since the last restore. There is no other way to write for an attempt.
 
 mod append;
 mod approval;
@@ -13,60 +13,20 @@ mod release;
 
 pub(crate) use lease::Offer;
 
-use crate::{
-    Caller, Error, Handle,
-    event::stored,
-    handle::{Batch, found, head},
-};
-use domain::{Cursor, JobId, JobState, PrincipalId, Scope};
+use crate::{Caller, Error, Handle, event::stored, handle::Batch};
+use domain::{Cursor, Epoch, JobId, PrincipalId, Scope};
 use protocol::{Actor, CreateJob, EventBody, Usage};
 use std::time::Duration;
-use store::{JobHead, JobRow, Reader};
+use store::{Append, Fence, JobHead};
 use tokio_util::sync::CancellationToken;
 
 /// Pause before something is tried again that the store refused, such as while its disk is full.
 pub(crate) const RECOVERY_DELAY: Duration = Duration::from_secs(1);
 
-/// An attempt and its fencing token.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Fence {
-    pub principal: PrincipalId,
-    pub job: JobId,
-    pub attempt: u32,
-}
-
-impl Fence {
-    pub fn new(caller: &Caller, job: JobId, attempt: u32) -> Result<Self, Error> {
-        caller.must_be(Scope::Agent)?;
-        Ok(Self { principal: caller.principal, job, attempt })
-    }
-
-    /// The job's head, if this attempt may write to it now.
-    pub fn check_head(self, reader: &Reader<'_>) -> Result<JobHead, Error> {
-        let head = head(reader, self.job)?;
-        if head.attempt != self.attempt || head.state != JobState::Running {
-            return Err(self.stale(head.attempt));
-        }
-        if head.worker_principal != Some(self.principal) {
-            return Err(Error::no_job(self.job));
-        }
-        Ok(head)
-    }
-
-    /// The job's whole row, if this attempt may write to it now.
-    pub fn check(self, reader: &Reader<'_>) -> Result<JobRow, Error> {
-        self.check_head(reader)?;
-        found(reader, self.job)
-    }
-
-    /// Whether this attempt was the job's last one, running or not: then what it says again was said before.
-    pub fn was_last(self, row: &JobRow) -> bool {
-        row.attempt == self.attempt && row.worker_principal == Some(self.principal)
-    }
-
-    pub fn stale(self, current: u32) -> Error {
-        Error::StaleAttempt { job: self.job, attempt: self.attempt, current }
-    }
+/// What an agent shows with every call, if it may be one.
+fn fence(caller: &Caller, job: JobId, epoch: Epoch, attempt: u32) -> Result<Fence, Error> {
+    caller.must_be(Scope::Agent)?;
+    Ok(Fence { job, epoch, attempt, principal: caller.principal })
 }
 
 /// The backend at work for an attempt: model calls made in its name.
@@ -81,10 +41,13 @@ pub struct Attempt {
 
 impl Handle {
     /// The attempt, if it still holds its lease.
-    pub async fn attempt(&self, caller: &Caller, job: JobId, attempt: u32) -> Result<Attempt, Error> {
-        let fence = Fence::new(caller, job, attempt)?;
-        let row = self.shared.store.read(move |reader| fence.check(reader)).await?;
-        let over = self.shared.live.over(job, attempt).ok_or_else(|| fence.stale(row.attempt))?;
+    pub async fn attempt(&self, caller: &Caller, job: JobId, lease: (Epoch, u32)) -> Result<Attempt, Error> {
+        let (epoch, attempt) = lease;
+        let fence = fence(caller, job, epoch, attempt)?;
+        let row = self.shared.store.job(job).await?.ok_or_else(|| Error::no_job(job))?;
+        fence.check(&JobHead::from(&row))?;
+        let current = row.attempt;
+        let over = self.shared.live.over(job, attempt).ok_or(Error::StaleAttempt { job, attempt, current })?;
         let spec = stored(job, "specification", &row.spec)?;
         let usage = stored(job, "usage", &row.usage)?;
         Ok(Attempt { handle: self.clone(), fence, owner: row.principal, spec, usage, over })
@@ -124,21 +87,12 @@ impl Attempt {
     /// with the durable end of the log.
     pub async fn record(&self, events: Vec<EventBody>) -> Result<Cursor, Error> {
         let shared = &self.handle.shared;
-        let batch = Batch::new(Actor::System, self.fence.attempt, shared.now(), events)?;
-        let (fence, ran_ms) = (self.fence, shared.live.ran_ms(self.fence.job, self.fence.attempt));
-        let seq = shared.store.write(move |transaction| {
-            if batch.counts() {
-                let mut row = fence.check(transaction)?;
-                batch.count_into(&mut row)?;
-                row.running_ms = ran_ms.unwrap_or(row.running_ms);
-                transaction.update_job(&row)?;
-            } else {
-                fence.check_head(transaction)?;
-            }
-            Ok::<_, Error>(transaction.append(fence.job, &batch.events)?.seq)
-        });
-        let seq = seq.await?;
+        let mut batch = Batch::new(Actor::System, self.fence.attempt, shared.now(), events)?;
+        let count = batch.count(shared.live.ran_ms(self.fence.job, self.fence.attempt));
+        let (fence, spent_calls) = (self.fence, Vec::new());
+        let append = Append { fence, batch: None, events: batch.events, spent_calls, count };
+        let appended = shared.store.append_under_fence(append).await?;
         shared.live.heard(fence.job, fence.attempt);
-        Ok(Cursor { epoch: shared.store.epoch(), seq })
+        Ok(appended.head)
     }
 }

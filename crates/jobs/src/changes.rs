@@ -24,7 +24,7 @@ impl Handle {
     pub async fn changed_jobs(&self, caller: &Caller) -> Result<JobChanges, Error> {
         caller.lists_only()?;
         let woken = self.shared.store.watch_jobs();
-        let revision = self.shared.store.read(|reader| Ok::<_, Error>(reader.revision()?)).await?;
+        let revision = self.shared.store.newest_revision().await?;
         Ok(JobChanges { shared: self.shared.clone(), caller: *caller, revision, woken, not_before: Instant::now() })
     }
 }
@@ -41,10 +41,7 @@ impl JobChanges {
                 () = tokio::time::sleep_until(self.not_before) => {}
             }
             self.woken.borrow_and_update();
-            let after = self.revision;
-            let read =
-                self.shared.store.read(move |reader| Ok::<_, Error>(reader.jobs_changed_after(after, PAGE_JOBS)?));
-            let rows = read.await?;
+            let rows = self.shared.store.changed_jobs(self.revision, PAGE_JOBS).await?;
             if let Some(last) = rows.last() {
                 self.revision = last.revision;
             }

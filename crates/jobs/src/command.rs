@@ -5,11 +5,12 @@ mod create;
 mod delete;
 mod retry;
 
-use crate::{Caller, Error, validate::shortened};
-use domain::{CanonicalJson, JobId, Timestamp};
+use crate::{Caller, Error, handle::Shared, validate::shortened};
+use domain::{CanonicalJson, Timestamp};
+use protocol::Job;
 use sha2::{Digest, Sha256};
-use std::{fmt, time::Duration};
-use store::{AuditRow, IdempotencyRow, Reader, Transaction};
+use std::fmt;
+use store::{AuditRow, Earlier};
 
 /// 1 to 128 visible ASCII characters a client chose for one request: sending the request again changes nothing more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,40 +50,21 @@ impl Once {
         Ok(Self { key, request_sha256: request_sha256.into() })
     }
 
-    /// The job an earlier request with this key made.
-    fn earlier(&self, reader: &Reader<'_>, caller: &Caller, oldest: Timestamp) -> Result<Option<JobId>, Error> {
-        let Some(row) = reader.idempotency(caller.principal, &self.key.0)? else { return Ok(None) };
-        if row.created_at < oldest {
-            return Ok(None);
-        }
-        if row.request_sha256 != self.request_sha256 {
-            return Err(Error::IdempotencyConflict { key: self.key.0.clone() });
-        }
-        let gone = |_| Error::NotFound { what: "job", id: row.answer.clone() };
-        row.answer.parse().map(Some).map_err(gone)
-    }
-
-    fn remember(
-        self,
-        transaction: &mut Transaction<'_>,
-        caller: &Caller,
-        job: JobId,
-        now: Timestamp,
-    ) -> Result<(), Error> {
-        transaction.put_idempotency(&IdempotencyRow {
-            principal: caller.principal,
-            key: self.key.0,
-            request_sha256: self.request_sha256,
-            answer: job.to_string(),
-            created_at: now,
-        })?;
-        Ok(())
+    fn of(self, caller: &Caller, now: Timestamp) -> store::Once {
+        let (principal, key, request_sha256) = (caller.principal, self.key.0, self.request_sha256);
+        store::Once { principal, key, request_sha256, now }
     }
 }
 
-/// Keys made before this are forgotten.
-pub(crate) fn oldest_key(now: Timestamp, ttl: Duration) -> Timestamp {
-    now.plus_millis(-i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX))
+impl Shared {
+    /// What a request is answered with that was made before.
+    fn repeated(&self, earlier: Earlier) -> Result<Job, Error> {
+        match earlier {
+            Earlier::Job(job) => self.view(job),
+            Earlier::Deleted(job) => Err(Error::Gone { job }),
+            Earlier::Conflict { key } => Err(Error::IdempotencyConflict { key }),
+        }
+    }
 }
 
 /// The audit entry of one command.

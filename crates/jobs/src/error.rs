@@ -33,6 +33,11 @@ pub enum Error {
     #[error("attempt {attempt} of job {job} is over (the job has come to attempt {current}); stop working on it")]
     StaleAttempt { job: JobId, attempt: u32, current: u32 },
 
+    #[error(
+        "batch {producer_seq} of this attempt was stored before, with other events; repeat a batch unchanged, and give new events the next number"
+    )]
+    ProducerConflict { producer_seq: u64 },
+
     #[error("producer_seq {got} leaves a gap; send the batch with producer_seq {expected} first")]
     ProducerGap { expected: u64, got: u64 },
 
@@ -42,6 +47,10 @@ pub enum Error {
 
     #[error("this cursor cannot be honoured any more ({:?}); begin again from {}", .0.reason, .0.resume_from)]
     Reset(Reset),
+
+    /// What an earlier request with this key made is not there any more.
+    #[error("this request made job {job} before, which was deleted since; use a fresh key to make another one")]
+    Gone { job: JobId },
 
     #[error("the idempotency key `{key}` was used for another request; use a fresh key for a different request")]
     IdempotencyConflict { key: String },
@@ -53,7 +62,7 @@ pub enum Error {
     Stopping,
 
     #[error(transparent)]
-    Store(#[from] store::Error),
+    Store(store::Error),
 
     /// What the store holds is not what was ever written to it: damage or a bug, never the caller's fault.
     #[error("the stored {what} of job {job} cannot be read: {detail}; run `devmesh verify {job}` and `devmesh doctor`")]
@@ -74,6 +83,8 @@ impl Error {
             Self::WrongState { .. } => ErrorCode::WrongState,
             Self::StaleAttempt { .. } => ErrorCode::StaleAttempt,
             Self::ProducerGap { .. } => ErrorCode::ProducerGap,
+            Self::ProducerConflict { .. } => ErrorCode::ProducerConflict,
+            Self::Gone { .. } => ErrorCode::Gone,
             Self::CursorAhead { .. } => ErrorCode::CursorAhead,
             Self::IdempotencyConflict { .. } => ErrorCode::IdempotencyConflict,
             Self::TooManyWaiters { .. } | Self::Stopping => ErrorCode::Unavailable,
@@ -93,12 +104,32 @@ impl Error {
     }
 }
 
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            // What a decision of this crate refused comes back as it was.
+            store::Error::Refused(refused) => match refused.downcast::<Self>() {
+                Ok(error) => *error,
+                Err(other) => match other.downcast::<store::Error>() {
+                    Ok(error) => (*error).into(),
+                    Err(other) => Self::Store(store::Error::Refused(other)),
+                },
+            },
+            store::Error::NoSuchJob(job) => Self::no_job(job),
+            store::Error::StaleAttempt { job, attempt, current } => Self::StaleAttempt { job, attempt, current },
+            store::Error::ProducerGap { expected, got } => Self::ProducerGap { expected, got },
+            store::Error::ProducerConflict { producer_seq } => Self::ProducerConflict { producer_seq },
+            other => Self::Store(other),
+        }
+    }
+}
+
 fn code_of_store(error: &store::Error) -> ErrorCode {
     use store::Error as Store;
     match error {
         Store::StorageFull(_) | Store::StorageFailed(_) | Store::File { .. } => ErrorCode::StorageFull,
-        // A job or content that went away while it was being written to: asking again gives the definite answer.
-        Store::Closed | Store::Busy { .. } | Store::NoSuchJob(_) | Store::BlobMissing(_) => ErrorCode::Unavailable,
+        // Content that went away while it was being written to: asking again gives the definite answer.
+        Store::Closed | Store::Busy { .. } | Store::BlobMissing(_) => ErrorCode::Unavailable,
         Store::BlobTooLarge { .. } => ErrorCode::BodyTooLarge,
         Store::BlobInput(_) => ErrorCode::InvalidRequest,
         _ => ErrorCode::Internal,

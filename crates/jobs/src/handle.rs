@@ -2,15 +2,16 @@
 
 use crate::{
     Error, Options,
-    event::{draft, stored},
+    event::{draft, stored, to_store},
     lifecycle,
     live::{Delayed, Live, later},
     view,
 };
-use domain::{Clock, JobId, JobState, Timestamp};
+use domain::{Clock, JobState, Timestamp};
 use protocol::{Actor, EventBody, Job, WaitsFor};
+use sha2::{Digest, Sha256};
 use std::{sync::Arc, time::Duration};
-use store::{JobHead, JobRow, NewEvent, Reader, Store, Transaction};
+use store::{BatchId, Count, JobRow, NewEvent, Store};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -80,29 +81,13 @@ impl Shared {
     }
 }
 
-/// Stores what became of a job, and reads it back with its new head.
-pub(crate) fn record(transaction: &mut Transaction<'_>, row: &JobRow, events: &[NewEvent]) -> Result<JobRow, Error> {
-    transaction.update_job(row)?;
-    transaction.append(row.id, events)?;
-    found(transaction, row.id)
-}
-
-pub(crate) fn found(reader: &Reader<'_>, job: JobId) -> Result<JobRow, Error> {
-    reader.job(job)?.ok_or_else(|| Error::no_job(job))
-}
-
-/// [`found`] without the documents, for what is done many times a second.
-pub(crate) fn head(reader: &Reader<'_>, job: JobId) -> Result<JobHead, Error> {
-    reader.job_head(job)?.ok_or_else(|| Error::no_job(job))
-}
-
-/// One batch of events, canonicalised before it is handed to the writer thread.
+/// One batch of events, canonicalised before it is handed to the store.
 pub(crate) struct Batch {
     pub events: Vec<NewEvent>,
+    /// Tool calls that began or ended: what a person decided on them is spent.
+    pub calls: Vec<String>,
     /// What counts towards the job's usage.
     counted: Vec<EventBody>,
-    /// Tool calls that began or ended: what a person decided on them is spent.
-    calls: Vec<String>,
 }
 
 impl Batch {
@@ -120,26 +105,33 @@ impl Batch {
         });
         let calls = calls.collect();
         let events = bodies.into_iter().map(|body| draft(actor, attempt, now, body)).collect::<Result<_, _>>()?;
-        Ok(Self { events, counted, calls })
+        Ok(Self { events, calls, counted })
     }
 
-    /// Marks decisions that were made use of.
-    pub fn spend_approvals(&self, transaction: &mut Transaction<'_>, job: JobId) -> Result<(), Error> {
-        for call in &self.calls {
-            transaction.spend_approvals(job, call)?;
+    /// The number an agent gave to it, and a digest of what is in it.
+    pub fn id(&self, producer_seq: u64) -> BatchId {
+        let mut digest = Sha256::new();
+        for event in &self.events {
+            let (name, payload) = (event.event_type.as_bytes(), event.payload.as_str().as_bytes());
+            for part in [name, payload] {
+                digest.update((part.len() as u64).to_le_bytes());
+                digest.update(part);
+            }
         }
-        Ok(())
+        BatchId { producer_seq, sha256: digest.finalize().into() }
     }
 
-    /// Whether the batch changes what the job used.
-    pub fn counts(&self) -> bool {
-        !self.counted.is_empty()
-    }
-
-    /// Adds what the batch used to the job's row.
-    pub fn count_into(&self, row: &mut JobRow) -> Result<(), Error> {
-        let usage = stored(row.id, "usage", &row.usage)?;
-        row.usage = crate::event::to_store(&self.counted.iter().fold(usage, lifecycle::count))?;
-        Ok(())
+    /// How it changes what the job used; `None` when it does not.
+    pub fn count(&mut self, ran_ms: Option<u64>) -> Option<Count> {
+        let counted = std::mem::take(&mut self.counted);
+        if counted.is_empty() {
+            return None;
+        }
+        Some(Box::new(move |row: &mut JobRow| {
+            let usage = stored(row.id, "usage", &row.usage)?;
+            row.usage = to_store(&counted.iter().fold(usage, lifecycle::count))?;
+            row.running_ms = ran_ms.unwrap_or(row.running_ms);
+            Ok(())
+        }))
     }
 }

@@ -1,16 +1,11 @@
 //! One job, and lists of them.
 
-use crate::{
-    Caller, Error, Handle,
-    handle::{found, head},
-    validate::shortened,
-    view,
-};
+use crate::{Caller, Error, Handle, validate::shortened, view};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{JobId, Scope};
 use protocol::{Artifact, ArtifactPage, Job, JobPage, ListJobs};
 use std::path::PathBuf;
-use store::{JobFilter, JobHead, JobRow, Reader};
+use store::{JobFilter, JobRow, Reader};
 
 /// Jobs of one page, when nothing else is asked for.
 const DEFAULT_LIMIT: u32 = 50;
@@ -58,58 +53,30 @@ impl Handle {
             let detail = format!("has {} ids; at most {KNOWN_JOBS} are allowed. Ask again for the rest", jobs.len());
             return Err(Error::invalid("/job_ids", detail));
         }
-        let known = self.shared.store.read(move |reader| {
-            let mut known = Vec::with_capacity(jobs.len());
-            for job in jobs {
-                if reader.has_job(job)? {
-                    known.push(job);
-                }
-            }
-            Ok::<_, Error>(known)
-        });
-        known.await
+        Ok(self.shared.store.known_jobs(jobs).await?)
     }
 
     /// What the job produced, by name.
     pub async fn artifacts(&self, caller: &Caller, job: JobId) -> Result<ArtifactPage, Error> {
-        let caller = *caller;
-        let rows = self.shared.store.read(move |reader| {
-            see_head(reader, &caller, job)?;
-            Ok::<_, Error>(reader.artifacts(job)?)
-        });
-        let artifacts = rows.await?.into_iter().map(view::artifact).collect();
-        Ok(ArtifactPage { artifacts, next_cursor: None })
+        let found = self.shared.store.artifacts(job).await?.filter(|(head, _)| caller.sees_head(head));
+        let (_, rows) = found.ok_or_else(|| Error::no_job(job))?;
+        Ok(ArtifactPage { artifacts: rows.into_iter().map(view::artifact).collect(), next_cursor: None })
     }
 
     /// One artifact, and the file its content is in.
     pub async fn artifact(&self, caller: &Caller, job: JobId, name: &str) -> Result<(Artifact, PathBuf), Error> {
-        let (caller, name) = (*caller, name.to_owned());
-        let row = self.shared.store.read(move |reader| {
-            see_head(reader, &caller, job)?;
-            let missing = || Error::NotFound { what: "artifact", id: shortened(&name) };
-            reader.artifact(job, &name)?.ok_or_else(missing)
-        });
-        let row = row.await?;
+        let found = self.shared.store.artifact(job, name.to_owned()).await?.filter(|(head, _)| caller.sees_head(head));
+        let (_, row) = found.ok_or_else(|| Error::no_job(job))?;
+        let row = row.ok_or_else(|| Error::NotFound { what: "artifact", id: shortened(name) })?;
         let path = self.shared.store.blobs().path(&row.sha256)?;
         Ok((view::artifact(row), path))
     }
 
+    /// The job, if the caller may see it. One that belongs to somebody else is not told apart from none.
     pub(crate) async fn visible(&self, caller: &Caller, job: JobId) -> Result<JobRow, Error> {
-        let caller = *caller;
-        self.shared.store.read(move |reader| see(reader, &caller, job)).await
+        let row = self.shared.store.job(job).await?.filter(|row| caller.sees(row));
+        row.ok_or_else(|| Error::no_job(job))
     }
-}
-
-/// The job, if the caller may see it. One that belongs to somebody else is not told apart from none.
-pub(crate) fn see(reader: &Reader<'_>, caller: &Caller, job: JobId) -> Result<JobRow, Error> {
-    let row = found(reader, job)?;
-    if caller.sees(&row) { Ok(row) } else { Err(Error::no_job(job)) }
-}
-
-/// [`see`] without the documents.
-pub(crate) fn see_head(reader: &Reader<'_>, caller: &Caller, job: JobId) -> Result<JobHead, Error> {
-    let head = head(reader, job)?;
-    if caller.sees_head(&head) { Ok(head) } else { Err(Error::no_job(job)) }
 }
 
 /// Up to `limit` rows and whether there are more after them.

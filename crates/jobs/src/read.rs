@@ -7,8 +7,7 @@
 use crate::{
     Caller, Error, Handle,
     event::{CLOSED, to_wire},
-    handle::{Shared, head},
-    list::see_head,
+    handle::Shared,
 };
 use domain::{Cursor, Epoch, JobId};
 use protocol::{Event, EventPage, Reset, ResetReason};
@@ -70,8 +69,8 @@ impl Handle {
     pub async fn events(&self, caller: &Caller, job: JobId, after: Option<Cursor>) -> Result<EventReader, Error> {
         let shared = self.shared.clone();
         let woken = shared.store.watch_job(job);
-        let caller = *caller;
-        let row = shared.store.read(move |reader| see_head(reader, &caller, job)).await?;
+        let row = shared.store.job_head(job).await?.filter(|head| caller.sees_head(head));
+        let row = row.ok_or_else(|| Error::no_job(job))?;
         let epoch = shared.store.epoch();
         let after = after.unwrap_or(Cursor { epoch, seq: 0 });
         Ok(EventReader { shared, job, after, head: Cursor { epoch, seq: row.head_seq }, woken, ended: false })
@@ -150,17 +149,17 @@ impl EventReader {
         self.woken.borrow_and_update();
         let (job, after, epoch) = (self.job, self.after, self.shared.store.epoch());
         let (max_events, max_bytes) = (max_events.clamp(1, PAGE_EVENTS), max_bytes.min(PAGE_BYTES));
-        let read = self.shared.store.read(move |reader| {
-            let row = head(reader, job)?;
-            let readable = after.epoch == epoch && (row.retained_after..row.head_seq).contains(&after.seq);
-            let events =
-                if readable { reader.events(job, after.seq, max_events as usize, max_bytes)? } else { Vec::new() };
-            Ok::<_, Error>((row, events))
-        });
-        let (row, rows) = read.await?;
+        let gone = || Error::no_job(job);
+        let (row, rows) = if after.epoch == epoch {
+            let page = store::EventPage { job, after_seq: after.seq, max_events: max_events as usize, max_bytes };
+            self.shared.store.page_of_events(page).await?.ok_or_else(gone)?
+        } else {
+            (self.shared.store.job_head(job).await?.ok_or_else(gone)?, Vec::new())
+        };
         self.head = Cursor { epoch, seq: row.head_seq };
-        if let Some(reset) = reset(&row, after, self.head) {
-            return Ok(Look::Reset(reset));
+        if after.epoch != epoch {
+            let resume_from = Cursor { epoch, seq: 0 };
+            return Ok(Look::Reset(Reset { reason: ResetReason::EpochChanged, resume_from, head: self.head }));
         }
         if after.seq > row.head_seq {
             return Err(Error::CursorAhead { after, head: self.head });
@@ -177,45 +176,10 @@ enum Look {
     Reset(Reset),
 }
 
-/// Whether the position is one this log cannot go on from.
-fn reset(row: &JobHead, after: Cursor, head: Cursor) -> Option<Reset> {
-    let reason = if after.epoch != head.epoch {
-        ResetReason::EpochChanged
-    } else if after.seq < row.retained_after {
-        ResetReason::PastRetention
-    } else {
-        return None;
-    };
-    Some(Reset { reason, resume_from: Cursor { epoch: head.epoch, seq: row.retained_after }, head })
-}
-
 fn stretch(rows: Vec<EventRow>, row: &JobHead, after: Cursor, head: Cursor) -> Stretch {
     let read_to_end = after.seq == head.seq && row.state.is_terminal();
     let closed = rows.last().map_or(read_to_end, |last| last.event_type == CLOSED);
     let epoch = head.epoch;
     let next_cursor = rows.last().map_or(after, |last| Cursor { epoch, seq: last.seq });
     Stretch { rows, epoch, next_cursor, head, closed }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use domain::{JobState, PrincipalId, Timestamp};
-
-    fn at(epoch: u32, seq: u64) -> Cursor {
-        Cursor { epoch: Epoch(epoch), seq }
-    }
-
-    #[test]
-    fn a_position_from_another_epoch_or_before_retention_is_reset() {
-        let principal = PrincipalId::new(Timestamp::from_millis(0));
-        let (state, worker_principal) = (JobState::Running, None);
-        let (attempt, producer_seq, head_seq, retained_after) = (1, 0, 9, 5);
-        let job = JobHead { principal, state, attempt, worker_principal, producer_seq, head_seq, retained_after };
-        assert_eq!(reset(&job, at(1, 5), at(1, 9)), None);
-        let past = reset(&job, at(1, 4), at(1, 9)).unwrap();
-        assert_eq!((past.reason, past.resume_from), (ResetReason::PastRetention, at(1, 5)));
-        let other = reset(&job, at(2, 7), at(1, 9)).unwrap();
-        assert_eq!((other.reason, other.resume_from, other.head), (ResetReason::EpochChanged, at(1, 5), at(1, 9)));
-    }
 }

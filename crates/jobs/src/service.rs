@@ -3,15 +3,16 @@
 use crate::{
     Error, Handle, Options,
     attempt::RECOVERY_DELAY,
-    handle::{Shared, record},
-    lifecycle::{Ending, Failure, close, fail_attempt, limits_of, out_of_time, too_silent},
+    handle::Shared,
+    housekeeping::Trust,
+    lifecycle::{Ending, Failure, close, fail_attempt, hand_back, limits_of, out_of_time, too_silent},
     live::{Delayed, Expired, Live, StopCause, later},
 };
 use domain::{Clock, JobState};
 use futures_util::future::join_all;
 use protocol::{Actor, RequeueCause};
 use std::sync::Arc;
-use store::{JobRow, Store};
+use store::{Changed, Found, JobRow, Store, Urgency, Write};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -61,7 +62,7 @@ impl Service {
             shared.live.stopping().cancel();
         };
         let keep_house = async {
-            let mut due = Instant::now();
+            let (mut due, mut trust) = (Instant::now(), Trust::default());
             loop {
                 tokio::select! {
                     biased;
@@ -69,7 +70,7 @@ impl Service {
                     () = sleep_until(due) => {}
                 }
                 due = later(Instant::now(), shared.options.housekeeping);
-                shared.keep_house().await;
+                shared.keep_house(&mut trust).await;
             }
         };
         tokio::join!(move_on, keep_house);
@@ -81,14 +82,40 @@ impl Service {
 impl Shared {
     /// Gives every running job that nobody holds a fresh lease.
     pub(crate) async fn adopt(&self) -> Result<(), Error> {
-        let running = self.store.read(|reader| Ok::<_, Error>(reader.running()?)).await?;
+        let running = self.store.running_jobs().await?;
         for row in running {
+            if row.lease_epoch != Some(self.store.epoch()) {
+                if let Err(error) = self.put_back(&row).await {
+                    tracing::warn!(job = %row.id, %error, "a job that ran before a restore cannot be queued yet");
+                }
+                continue;
+            }
             // Its name is in the log only; ids tell workers apart as well.
             let name = row.worker.map_or_else(|| "unknown".to_owned(), |worker| worker.to_string());
             let Some(principal) = row.worker_principal else { continue };
             if let Err(error) = self.hold(&row, principal, &name) {
                 tracing::error!(job = %row.id, %error, "a running job cannot be taken up");
             }
+        }
+        Ok(())
+    }
+
+    /// A job that ran when the backup was made that this data folder comes from. Its agent, if there still is one, knows
+    /// another log than the one here.
+    async fn put_back(&self, row: &JobRow) -> Result<(), Error> {
+        let (job, now, epoch) = (row.id, self.now(), self.store.epoch());
+        let put_back = move |found: &Found| {
+            let mut row = found.job.clone();
+            if row.state != JobState::Running || row.lease_epoch == Some(epoch) {
+                return Ok(None);
+            }
+            let event = hand_back(&mut row, now, "the mesh was restored from a backup, or updated, while it ran")?;
+            Ok(Some(Write::new(row, vec![event])))
+        };
+        let Changed { job: row, wrote } = self.store.change_job(job, Urgency::Relief, Box::new(put_back)).await?;
+        if wrote {
+            tracing::info!(%job, "a job that ran before the restore is queued again");
+            self.freed(&row);
         }
         Ok(())
     }
@@ -113,8 +140,8 @@ impl Shared {
     async fn lose(&self, expired: Expired) {
         let (now, backoff, lease) = (self.now(), self.options.backoff, self.options.lease);
         let job = expired.job;
-        let row = self.store.relieve(move |transaction| {
-            let Some(mut row) = transaction.job(expired.job)? else { return Ok(None) };
+        let lose = move |found: &Found| {
+            let mut row = found.job.clone();
             if row.attempt != expired.attempt || row.state != JobState::Running {
                 return Ok(None);
             }
@@ -139,14 +166,14 @@ impl Shared {
                     fail_attempt(&mut row, now, &failure)?
                 }
             };
-            record(transaction, &row, &[event]).map(Some)
-        });
-        match row.await {
-            Ok(Some(row)) => {
+            Ok(Some(Write::new(row, vec![event])))
+        };
+        match self.store.change_job(job, Urgency::Relief, Box::new(lose)).await {
+            Ok(Changed { job: row, wrote: true }) => {
                 tracing::info!(%job, state = %row.state, "an attempt was taken away");
                 self.freed(&row);
             }
-            Ok(None) => {}
+            Ok(Changed { wrote: false, .. }) | Err(store::Error::NoSuchJob(_)) => {}
             Err(error) => {
                 // The job still runs as far as the store knows: it gets a lease again, which runs out again.
                 tracing::warn!(%job, %error, "a lost lease cannot be recorded; trying again");
@@ -168,11 +195,7 @@ impl Shared {
         let now = self.now();
         // The wait was measured by the clock that never steps, so it is over even if the wall clock says otherwise.
         let until = delayed.map_or(now, |delayed| delayed.not_before.max(now));
-        let next = self.store.write(move |transaction| {
-            transaction.promote_delayed(until)?;
-            Ok::<_, Error>(transaction.next_delayed()?)
-        });
-        if let Some(next) = next.await? {
+        if let Some(next) = self.store.promote_delayed(until).await? {
             self.live.delay(self.due(next));
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! What agents say to the backend. Every call names its attempt; a stale one is answered with 409 `stale_attempt`.
+//! What agents say to the backend. Every call names its attempt and the epoch it was leased in, because attempt numbers come
+//! again after a restore; a stale one is answered with 409 `stale_attempt`.
 
 use crate::{ChatMessage, CreateJob, Decision, EventBody, JobResult, ToolSpec, Usage};
 use domain::{ApprovalId, Cursor, Epoch, FailureReason, JobId, WorkerId};
@@ -25,7 +26,9 @@ pub struct LeaseRequest {
 pub struct Lease {
     #[schema(value_type = uuid::Uuid)]
     pub job_id: JobId,
-    /// The fencing token: goes with every write for this job.
+    /// Together with `attempt` the fencing token: both go with every call for this job.
+    #[schema(value_type = crate::schema::Epoch)]
+    pub epoch: Epoch,
     pub attempt: u32,
     pub spec: CreateJob,
     /// Which folders of the agent's machine the job may be about.
@@ -70,6 +73,9 @@ impl Folders {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Heartbeat {
+    /// That of the lease.
+    #[schema(value_type = crate::schema::Epoch)]
+    pub epoch: Epoch,
     pub attempt: u32,
     /// Answer when there is something to say, or after this many milliseconds; at most a third of the lease. Default 0.
     #[serde(default)]
@@ -97,6 +103,9 @@ pub enum Control {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AppendEvents {
+    /// That of the lease.
+    #[schema(value_type = crate::schema::Epoch)]
+    pub epoch: Epoch,
     pub attempt: u32,
     /// 1, 2, 3 … per attempt, one per batch.
     #[schema(minimum = 1)]
@@ -119,6 +128,9 @@ pub struct Appended {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RequestApproval {
+    /// That of the lease.
+    #[schema(value_type = crate::schema::Epoch)]
+    pub epoch: Epoch,
     pub attempt: u32,
     #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$")]
     pub call_id: String,
@@ -142,6 +154,9 @@ pub struct ApprovalRequestedAnswer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FinishJob {
+    /// That of the lease.
+    #[schema(value_type = crate::schema::Epoch)]
+    pub epoch: Epoch,
     pub attempt: u32,
     pub outcome: Outcome,
 }
@@ -169,6 +184,9 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseJob {
+    /// That of the lease.
+    #[schema(value_type = crate::schema::Epoch)]
+    pub epoch: Epoch,
     pub attempt: u32,
     /// What to tell people. At most 2 KiB.
     #[schema(max_length = 2048)]
@@ -200,6 +218,9 @@ pub struct KnownJobs {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelCall {
+    /// That of the lease.
+    #[schema(value_type = crate::schema::Epoch)]
+    pub epoch: Epoch,
     pub attempt: u32,
     /// Chosen by the agent, unique in the job. 1 to 64 of `A-Z a-z 0-9 . _ -`.
     #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$")]

@@ -363,8 +363,6 @@ pub struct Reset {
 pub enum ResetReason {
     /// The data was restored from a backup since the cursor was handed out.
     EpochChanged,
-    /// Retention removed the events after the cursor.
-    PastRetention,
 }
 
 /// The chain of one job, recomputed.

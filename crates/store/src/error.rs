@@ -67,6 +67,12 @@ pub enum Error {
     Refused(Refused),
     #[error("there is no job {0}")]
     NoSuchJob(JobId),
+    #[error("attempt {attempt} of job {job} is over (the job has come to attempt {current})")]
+    StaleAttempt { job: JobId, attempt: u32, current: u32 },
+    #[error("producer_seq {got} leaves a gap; send the batch with producer_seq {expected} first")]
+    ProducerGap { expected: u64, got: u64 },
+    #[error("producer_seq {producer_seq} was stored with other events; a repeat brings the same ones")]
+    ProducerConflict { producer_seq: u64 },
     #[error("that breaks a rule of the database: {0}")]
     Constraint(String),
     #[error("the content is longer than the {limit_bytes} bytes allowed here")]

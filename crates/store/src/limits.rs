@@ -54,10 +54,13 @@ pub const START_BYTES: u64 = 64 * 1024;
 /// Parts the reserve is given away in, so that one cancelled job does not use up all of it.
 pub const RESERVE_STEPS: u64 = 8;
 
-/// Events removed per COMMIT after a trim or a deletion: about a millisecond of work.
+/// Events removed per COMMIT after a deletion: about a millisecond of work.
 pub const PURGED_EVENTS_PER_COMMIT: u64 = 500;
 
-/// Delayed jobs made ready per call of [`crate::Transaction::promote_delayed`].
+/// Batches of events of an attempt whose digests are kept. An agent repeats the last one, or a proxy one before it.
+pub const REMEMBERED_BATCHES: usize = 16;
+
+/// Delayed jobs made ready per call of [`crate::Jobs::promote_delayed`].
 pub const PROMOTED_PER_CALL: usize = 1_000;
 
 /// Rows a page of jobs, approvals, audit entries or digests has at most, whatever the caller asks for.

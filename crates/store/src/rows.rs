@@ -20,7 +20,7 @@ pub struct JobRow {
     pub state: JobState,
     pub reason: Option<FailureReason>,
     pub message: Option<String>,
-    /// JSON. Never changes: [`crate::Transaction::update_job`] leaves it alone.
+    /// JSON. Never changes.
     pub spec: String,
     /// JSON.
     pub result: Option<String>,
@@ -42,12 +42,12 @@ pub struct JobRow {
     pub folders: String,
     /// Running time of all finished attempts together, in milliseconds.
     pub running_ms: u64,
-    /// The last event's seq; 0 before the first. Kept by [`crate::Transaction::append`].
+    /// The epoch its current or last attempt was leased in; `None` before the first.
+    pub lease_epoch: Option<Epoch>,
+    /// The last event's seq; 0 before the first. Kept by the store.
     pub head_seq: u64,
-    /// The last event's hash. Kept by [`crate::Transaction::append`].
+    /// The last event's hash. Kept by the store.
     pub head_hash: EventHash,
-    /// Events up to and including this seq were removed by retention. Kept by [`crate::Transaction::trim_events`].
-    pub retained_after: u64,
     /// Goes up with every insert and update of any job, never with an append. Kept by the store.
     pub revision: u64,
     pub created_at: Timestamp,
@@ -72,7 +72,21 @@ pub struct JobHead {
     pub worker_principal: Option<PrincipalId>,
     pub producer_seq: u64,
     pub head_seq: u64,
-    pub retained_after: u64,
+    pub lease_epoch: Option<Epoch>,
+}
+
+impl From<&JobRow> for JobHead {
+    fn from(job: &JobRow) -> Self {
+        Self {
+            principal: job.principal,
+            state: job.state,
+            attempt: job.attempt,
+            worker_principal: job.worker_principal,
+            producer_seq: job.producer_seq,
+            head_seq: job.head_seq,
+            lease_epoch: job.lease_epoch,
+        }
+    }
 }
 
 /// Which jobs to list, newest first.

@@ -8,7 +8,7 @@ use crate::{
     stop::{Cause, Stop},
 };
 use client::{Client, Upload};
-use domain::{FailureReason, JobId};
+use domain::{Epoch, FailureReason, JobId};
 use protocol::{EventBody, FinishJob, JobResult, Outcome, ReleaseJob, Usage};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,7 @@ const ANSWER_BYTES: usize = 1024 * 1024;
 pub(super) struct Ending {
     pub(super) client: Client,
     pub(super) job: JobId,
+    pub(super) epoch: Epoch,
     pub(super) number: u32,
     pub(super) stop: Stop,
     pub(super) appender: Appender,
@@ -120,7 +121,7 @@ impl Ending {
         }
         let upload = Upload::Bytes(patch.into());
         persist(&self.stop, self.stop.lost(), || {
-            self.client.put_artifact(self.job, self.number, PATCH, PATCH_MEDIA_TYPE, &upload)
+            self.client.put_artifact(self.job, (self.epoch, self.number), PATCH, PATCH_MEDIA_TYPE, &upload)
         })
         .await?;
         Ok(Some(PATCH.into()))
@@ -141,7 +142,7 @@ impl Ending {
         };
         let mut refused = Err(Halt::Stopped);
         for outcome in [outcome, plain] {
-            let finish = FinishJob { attempt: self.number, outcome };
+            let finish = FinishJob { epoch: self.epoch, attempt: self.number, outcome };
             refused = self.last_word(|| self.client.finish(self.job, &finish)).await.map(drop);
             match &refused {
                 // The last word is said again without what was refused; a job is not lost for its words.
@@ -171,7 +172,7 @@ impl Ending {
         let _ = self.appender.flush().await;
         let mut refused = Err(Halt::Stopped);
         for message in [clipped(message.to_owned(), MESSAGE_BYTES), UNSAID.to_owned()] {
-            let release = ReleaseJob { attempt: self.number, message, failed };
+            let release = ReleaseJob { epoch: self.epoch, attempt: self.number, message, failed };
             refused = self.last_word(|| self.client.release(self.job, &release)).await.map(drop);
             match &refused {
                 Err(Halt::Failed { message, .. }) => {

@@ -71,6 +71,7 @@ impl Attempt {
         let attempt = Self {
             client,
             job: lease.job_id,
+            epoch: lease.epoch,
             number: lease.attempt,
             budget: Budget::new(lease.spec.limits.clone(), usage),
             spec: lease.spec,
@@ -110,7 +111,7 @@ async fn prepare(
         folder: options.sandbox.workspaces.clone(),
         job: lease.job_id,
         attempt: lease.attempt,
-        mesh: lease.head.epoch.to_string(),
+        mesh: lease.epoch.to_string(),
         task: lease.spec.task.clone(),
         repository: lease.spec.repository.clone(),
         access: workspace::Access { folders: lease.folders, egress: lease.spec.egress, ..options.access.clone() },

@@ -61,6 +61,7 @@ impl Attempt {
         // Asking may end the attempt, and with it the right to write.
         self.appender.flush().await?;
         let request = RequestApproval {
+            epoch: self.epoch,
             attempt: self.number,
             call_id: call.id.clone(),
             tool: tool.as_str().to_owned(),

@@ -144,7 +144,7 @@ impl Attempt {
         let name = format!("{}-{call_id}.txt", Tool::Run.as_str());
         let upload = Upload::Bytes(bytes.into());
         persist(&self.stop, self.stop.lost(), || {
-            self.client.put_artifact(self.job, self.number, &name, "text/plain", &upload)
+            self.client.put_artifact(self.job, (self.epoch, self.number), &name, "text/plain", &upload)
         })
         .await?;
         Ok(name)

@@ -112,11 +112,15 @@ impl Row {
             .replace("{code}", "not_found")
             .replace("{provider}", "nobody")
             .replace("{path}", "audio/speech");
-        if self.path.ends_with("/artifacts/{name}") && self.method == "put" { path + "?attempt=1" } else { path }
+        if self.path.ends_with("/artifacts/{name}") && self.method == "put" {
+            path + "?epoch=00000000&attempt=1"
+        } else {
+            path
+        }
     }
 
     fn body(&self) -> Option<Value> {
-        let usage = json!({"attempt": 1, "call_id": "1", "tool": "run", "arguments": {}});
+        let usage = json!({"epoch": "00000000", "attempt": 1, "call_id": "1", "tool": "run", "arguments": {}});
         if self.method == "post" && ["/v1/", "/ollama/", "/providers/"].iter().any(|start| self.path.starts_with(start))
         {
             return Some(
@@ -132,14 +136,20 @@ impl Row {
             "/ollama/api/delete" => json!({"model": "nobody/nothing"}),
             "/api/v1/approvals/{id}/decision" => json!({"decision": "approved", "arguments_sha256": "0".repeat(64)}),
             "/api/v1/leases" => json!({"worker_id": "019a2b3c-0000-7000-8000-000000000002", "worker_name": "x"}),
-            "/api/v1/leases/{job_id}/heartbeat" => json!({"attempt": 1}),
+            "/api/v1/leases/{job_id}/heartbeat" => json!({"epoch": "00000000", "attempt": 1}),
             "/api/v1/leases/{job_id}/events" => {
-                json!({"attempt": 1, "producer_seq": 1, "events": [{"type": "agent.note", "payload": {"message": "x"}}]})
+                json!({"epoch": "00000000", "attempt": 1, "producer_seq": 1, "events": [{"type": "agent.note", "payload": {"message": "x"}}]})
             }
             "/api/v1/leases/{job_id}/approvals" => usage,
-            "/api/v1/leases/{job_id}/model-calls" => json!({"attempt": 1, "call_id": "1", "messages": []}),
-            "/api/v1/leases/{job_id}/finish" => json!({"attempt": 1, "outcome": {"state": "cancelled"}}),
-            "/api/v1/leases/{job_id}/release" => json!({"attempt": 1, "message": "x", "failed": false}),
+            "/api/v1/leases/{job_id}/model-calls" => {
+                json!({"epoch": "00000000", "attempt": 1, "call_id": "1", "messages": []})
+            }
+            "/api/v1/leases/{job_id}/finish" => {
+                json!({"epoch": "00000000", "attempt": 1, "outcome": {"state": "cancelled"}})
+            }
+            "/api/v1/leases/{job_id}/release" => {
+                json!({"epoch": "00000000", "attempt": 1, "message": "x", "failed": false})
+            }
             _ => return None,
         })
     }

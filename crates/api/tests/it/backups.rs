@@ -2,7 +2,7 @@
 
 use crate::{
     sse::SseStream,
-    support::{TestApp, options, parsed, problem},
+    support::{TestApp, artifact_path, options, parsed, problem},
 };
 use domain::{Epoch, Scope};
 use reqwest::{Method, StatusCode};
@@ -14,7 +14,7 @@ async fn a_restored_backup_has_everything_under_a_new_epoch() {
     let app = TestApp::start().await;
     let lease = app.leased_job().await;
     let content = vec![42; 200_000];
-    let path = format!("/api/v1/leases/{}/artifacts/big?attempt={}", lease.job_id, lease.attempt);
+    let path = artifact_path(&lease, "big");
     let _: Value = parsed(app.request(Method::PUT, &path, Scope::Agent).body(content.clone()), StatusCode::OK).await;
     app.finish(&lease).await;
     let before = app.log(lease.job_id).await;
@@ -70,7 +70,7 @@ async fn one_backup_at_a_time() {
     let app = TestApp::start().await;
     let lease = app.leased_job().await;
     // Large enough that the first backup cannot be handed over whole without being read.
-    let path = format!("/api/v1/leases/{}/artifacts/big?attempt={}", lease.job_id, lease.attempt);
+    let path = artifact_path(&lease, "big");
     let _: Value =
         parsed(app.request(Method::PUT, &path, Scope::Agent).body(vec![42; 40_000_000]), StatusCode::OK).await;
     let first = app.get("/api/v1/backup", Scope::Admin).send().await.unwrap();

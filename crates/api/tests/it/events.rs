@@ -130,22 +130,6 @@ async fn a_cursor_of_another_epoch_is_reset_and_never_guessed() {
 }
 
 #[tokio::test]
-async fn a_cursor_past_retention_is_reset() {
-    let app = TestApp::start().await;
-    let lease = finished_job(&app, 10).await;
-    let job = lease.job_id;
-    app.store.write(move |transaction| transaction.trim_events(job, 5)).await.unwrap();
-    let from_the_start = format!("{}.0", app.epoch());
-    let events = open(stream(&app, job).header("last-event-id", from_the_start)).await.rest().await;
-    let reset = events[0].json();
-    assert_eq!((events.len(), &reset["reason"]), (1, &json!("past_retention")));
-    let resume = reset["resume_from"].as_str().unwrap().to_owned();
-    let rest = open(stream(&app, job).header("last-event-id", resume)).await.rest().await;
-    assert_eq!(rest.first().unwrap().json()["seq"], 6);
-    assert_eq!(rest.last().unwrap().event, "closed");
-}
-
-#[tokio::test]
 async fn a_quiet_stream_says_where_the_log_ends() {
     let mut options = options();
     options.limits.heartbeat = Duration::from_millis(50);

@@ -178,7 +178,7 @@ async fn a_job_keeps_to_its_own_budget_and_its_account_ends_with_it() {
     let spec = json!({"kind": "ask", "task": "say something", "limits": {"tokens": 100}});
     let call = |job: domain::JobId, attempt: u32, most: u32| {
         let messages = json!([{"role": "user", "content": "hello"}]);
-        let body = json!({"attempt": attempt, "call_id": "c1", "messages": messages, "max_output_tokens": most});
+        let body = json!({"epoch": app.epoch(), "attempt": attempt, "call_id": "c1", "messages": messages, "max_output_tokens": most});
         app.post(&format!("/api/v1/leases/{job}/model-calls"), Scope::Agent, &body)
     };
     let answered = async |job, attempt| {

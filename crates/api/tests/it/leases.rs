@@ -1,6 +1,6 @@
 //! An agent's life over HTTP.
 
-use crate::support::{TestApp, parsed, problem, problem_of};
+use crate::support::{TestApp, artifact_path, parsed, problem, problem_of};
 use domain::{ErrorCode, Scope};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -12,27 +12,30 @@ async fn a_job_goes_from_question_to_answer() {
     let lease = app.leased_job().await;
     let path = |verb: &str| format!("/api/v1/leases/{}/{verb}", lease.job_id);
     let attempt = lease.attempt;
-    let beat: Value =
-        parsed(app.post(&path("heartbeat"), Scope::Agent, &json!({"attempt": attempt})), StatusCode::OK).await;
+    let beat: Value = parsed(
+        app.post(&path("heartbeat"), Scope::Agent, &json!({"epoch": app.epoch(), "attempt": attempt})),
+        StatusCode::OK,
+    )
+    .await;
     assert_eq!(beat["control"], "continue");
 
-    let batch = json!({"attempt": attempt, "producer_seq": 1, "events": [{"type": "agent.note", "payload": {"message": "hi"}}]});
+    let batch = json!({"epoch": app.epoch(), "attempt": attempt, "producer_seq": 1, "events": [{"type": "agent.note", "payload": {"message": "hi"}}]});
     let appended: Value = parsed(app.post(&path("events"), Scope::Agent, &batch), StatusCode::OK).await;
     let repeated: Value = parsed(app.post(&path("events"), Scope::Agent, &batch), StatusCode::OK).await;
     assert_eq!(appended["head"], repeated["head"]);
     assert_eq!((&appended["repeated"], &repeated["repeated"]), (&json!(false), &json!(true)));
 
-    let gap = json!({"attempt": attempt, "producer_seq": 3, "events": [{"type": "agent.note", "payload": {"message": "hi"}}]});
+    let gap = json!({"epoch": app.epoch(), "attempt": attempt, "producer_seq": 3, "events": [{"type": "agent.note", "payload": {"message": "hi"}}]});
     let refused = problem(app.post(&path("events"), Scope::Agent, &gap)).await;
     assert_eq!((refused.code, refused.expected_producer_seq), (ErrorCode::ProducerGap, Some(2)));
-    let stale = json!({"attempt": attempt + 1, "producer_seq": 2, "events": [{"type": "agent.note", "payload": {"message": "hi"}}]});
+    let stale = json!({"epoch": app.epoch(), "attempt": attempt + 1, "producer_seq": 2, "events": [{"type": "agent.note", "payload": {"message": "hi"}}]});
     assert_eq!(problem(app.post(&path("events"), Scope::Agent, &stale)).await.code, ErrorCode::StaleAttempt);
-    let not_its_own = json!({"attempt": attempt, "producer_seq": 2, "events": [{"type": "job.requeued", "payload": {"cause": "released", "message": "", "delay_ms": 0}}]});
+    let not_its_own = json!({"epoch": app.epoch(), "attempt": attempt, "producer_seq": 2, "events": [{"type": "job.requeued", "payload": {"cause": "released", "message": "", "delay_ms": 0}}]});
     assert_eq!(problem(app.post(&path("events"), Scope::Agent, &not_its_own)).await.code, ErrorCode::InvalidRequest);
 
     let done = app.finish(&lease).await;
     assert_eq!(done.state.as_str(), "succeeded");
-    let late = json!({"attempt": attempt, "producer_seq": 2, "events": [{"type": "agent.note", "payload": {"message": "late"}}]});
+    let late = json!({"epoch": app.epoch(), "attempt": attempt, "producer_seq": 2, "events": [{"type": "agent.note", "payload": {"message": "late"}}]});
     assert_eq!(problem(app.post(&path("events"), Scope::Agent, &late)).await.code, ErrorCode::StaleAttempt);
     let report: Value =
         parsed(app.get(&format!("/api/v1/jobs/{}/verify", lease.job_id), Scope::Viewer), StatusCode::OK).await;
@@ -45,7 +48,7 @@ async fn nothing_to_do_is_no_content_and_a_released_job_goes_to_the_next() {
     let ask = json!({"worker_id": "019a2b3c-0000-7000-8000-0000000000aa", "worker_name": "test"});
     assert_eq!(app.post("/api/v1/leases", Scope::Agent, &ask).send().await.unwrap().status(), 204);
     let lease = app.leased_job().await;
-    let release = json!({"attempt": lease.attempt, "message": "going away", "failed": false});
+    let release = json!({"epoch": app.epoch(), "attempt": lease.attempt, "message": "going away", "failed": false});
     let path = format!("/api/v1/leases/{}/release", lease.job_id);
     let job: Value = parsed(app.post(&path, Scope::Agent, &release), StatusCode::OK).await;
     assert_eq!(job["state"], "queued");
@@ -77,7 +80,7 @@ async fn an_agent_learns_which_jobs_were_deleted() {
 async fn a_cancelled_job_tells_the_agent_at_its_next_heartbeat() {
     let app = TestApp::start().await;
     let lease = app.leased_job().await;
-    let beat = json!({"attempt": lease.attempt, "wait_ms": 5_000});
+    let beat = json!({"epoch": app.epoch(), "attempt": lease.attempt, "wait_ms": 5_000});
     let beat =
         tokio::spawn(app.post(&format!("/api/v1/leases/{}/heartbeat", lease.job_id), Scope::Agent, &beat).send());
     let cancel = json!({"message": "changed my mind"});
@@ -92,7 +95,7 @@ async fn a_cancelled_job_tells_the_agent_at_its_next_heartbeat() {
 async fn a_person_decides_on_exactly_what_was_shown() {
     let app = TestApp::start().await;
     let lease = app.leased(json!({"kind": "code", "task": "x", "approvals": {"run": "ask"}})).await;
-    let ask = json!({"attempt": lease.attempt, "call_id": "1", "tool": "run", "arguments": {"command": "make"}});
+    let ask = json!({"epoch": app.epoch(), "attempt": lease.attempt, "call_id": "1", "tool": "run", "arguments": {"command": "make"}});
     let path = format!("/api/v1/leases/{}/approvals", lease.job_id);
     let asked: Value = parsed(app.post(&path, Scope::Agent, &ask), StatusCode::OK).await;
     assert_eq!(asked.get("decision"), None);
@@ -108,7 +111,7 @@ async fn a_person_decides_on_exactly_what_was_shown() {
     let decided: Value = parsed(app.post(&decide, Scope::User, &yes), StatusCode::OK).await;
     assert_eq!(decided["decision"], "approved");
     let next = app.lease().await;
-    let again = json!({"attempt": next.attempt, "call_id": "1", "tool": "run", "arguments": {"command": "make"}});
+    let again = json!({"epoch": app.epoch(), "attempt": next.attempt, "call_id": "1", "tool": "run", "arguments": {"command": "make"}});
     let answer: Value = parsed(app.post(&path, Scope::Agent, &again), StatusCode::OK).await;
     assert_eq!(answer["decision"], "approved");
 }
@@ -119,7 +122,10 @@ async fn arguments_that_some_reader_would_change_are_never_asked_about() {
     let lease = app.leased(json!({"kind": "code", "task": "x", "approvals": {"run": "ask"}})).await;
     let path = format!("/api/v1/leases/{}/approvals", lease.job_id);
     let ask = |arguments: &str| {
-        let body = format!(r#"{{"attempt":{},"call_id":"1","tool":"run","arguments":{arguments}}}"#, lease.attempt);
+        let body = format!(
+            r#"{{"epoch":"{}","attempt":{},"call_id":"1","tool":"run","arguments":{arguments}}}"#,
+            lease.epoch, lease.attempt
+        );
         app.request(Method::POST, &path, Scope::Agent).header("content-type", "application/json").body(body)
     };
     let nested = |levels: usize| format!("{}{}", r#"{"a":"#.repeat(levels - 1) + "{}", "}".repeat(levels - 1));
@@ -146,7 +152,7 @@ async fn artifacts_come_back_byte_for_byte_and_never_as_a_page() {
     let app = TestApp::start().await;
     let lease = app.leased_job().await;
     let content: Vec<u8> = (0..300_000u32).map(|number| (number % 251) as u8).collect();
-    let path = format!("/api/v1/leases/{}/artifacts/page.html?attempt={}", lease.job_id, lease.attempt);
+    let path = artifact_path(&lease, "page.html");
     let put = app.request(Method::PUT, &path, Scope::Agent).header("content-type", "text/html").body(content.clone());
     let stored: Value = parsed(put, StatusCode::OK).await;
     let sha256 = hex::encode(Sha256::digest(&content));
@@ -183,11 +189,11 @@ async fn artifacts_come_back_byte_for_byte_and_never_as_a_page() {
     assert_eq!(problem_of(beyond).await.code, ErrorCode::RangeNotSatisfiable);
 
     for name in [".hidden", "a%2Fb", "..", "%2e%2e%2fx"] {
-        let path = format!("/api/v1/leases/{}/artifacts/{name}?attempt={}", lease.job_id, lease.attempt);
+        let path = artifact_path(&lease, name);
         let status = app.request(Method::PUT, &path, Scope::Agent).body("x").send().await.unwrap().status();
         assert!(status.is_client_error(), "{name}: {status}");
     }
     let without =
         app.request(Method::PUT, &format!("/api/v1/leases/{}/artifacts/x", lease.job_id), Scope::Agent).body("x");
-    assert_eq!(problem(without).await.errors[0].detail, "missing field `attempt`");
+    assert_eq!(problem(without).await.errors[0].detail, "missing field `epoch`");
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     raw,
-    support::{TestApp, options, parsed, problem, problem_of},
+    support::{TestApp, artifact_path, options, parsed, problem, problem_of},
 };
 use domain::{ErrorCode, Scope};
 use futures_util::stream;
@@ -237,13 +237,7 @@ async fn an_artifact_beyond_its_limit_is_refused_and_a_pause_ends_it() {
     options.limits.upload_pause = Duration::from_millis(100);
     let app = TestApp::with(options).await;
     let lease = app.leased_job().await;
-    let put = |name: &str| {
-        app.request(
-            Method::PUT,
-            &format!("/api/v1/leases/{}/artifacts/{name}?attempt={}", lease.job_id, lease.attempt),
-            Scope::Agent,
-        )
-    };
+    let put = |name: &str| app.request(Method::PUT, &artifact_path(&lease, name), Scope::Agent);
     assert_eq!(put("fits").body(vec![7; 1_000]).send().await.unwrap().status(), 200);
     assert_eq!(problem(put("long").body(vec![7; 1_001])).await.code, ErrorCode::BodyTooLarge);
     let chunks = stream::iter((0..3).map(|_| Ok::<_, io::Error>(vec![7; 500])));

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use testkit::eventually;
 
 fn call(app: &TestApp, lease: &Lease) -> RequestBuilder {
-    let body = json!({"attempt": lease.attempt, "call_id": "c1", "messages": [{"role": "user", "content": "hello"}]});
+    let body = json!({"epoch": app.epoch(), "attempt": lease.attempt, "call_id": "c1", "messages": [{"role": "user", "content": "hello"}]});
     app.post(&format!("/api/v1/leases/{}/model-calls", lease.job_id), Scope::Agent, &body)
 }
 
@@ -147,10 +147,10 @@ async fn an_agent_that_goes_away_stops_the_model_and_the_log_says_so() {
 async fn a_call_of_a_stale_attempt_reaches_no_model() {
     let app = TestApp::start().await;
     let lease = app.leased_job().await;
-    let body = json!({"attempt": lease.attempt + 1, "call_id": "c1", "messages": []});
+    let body = json!({"epoch": app.epoch(), "attempt": lease.attempt + 1, "call_id": "c1", "messages": []});
     let path = format!("/api/v1/leases/{}/model-calls", lease.job_id);
     assert_eq!(problem(app.post(&path, Scope::Agent, &body)).await.code, ErrorCode::StaleAttempt);
-    let bad_id = json!({"attempt": lease.attempt, "call_id": "a b", "messages": []});
+    let bad_id = json!({"epoch": app.epoch(), "attempt": lease.attempt, "call_id": "a b", "messages": []});
     assert_eq!(problem(app.post(&path, Scope::Agent, &bad_id)).await.errors[0].pointer, "/call_id");
     app.finish(&lease).await;
     assert_eq!(problem(call(&app, &lease)).await.code, ErrorCode::StaleAttempt);

@@ -156,7 +156,7 @@ async fn ten_thousand_levels_inside_an_event_are_refused() {
     let lease = app.leased_job().await;
     let deep = format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000));
     let body = format!(
-        r#"{{"attempt":1,"producer_seq":1,"events":[{{"type":"tool.started","payload":{{"call_id":"1","tool":"run","arguments":{deep}}}}}]}}"#
+        r#"{{"epoch":"00000000","attempt":1,"producer_seq":1,"events":[{{"type":"tool.started","payload":{{"call_id":"1","tool":"run","arguments":{deep}}}}}]}}"#
     );
     let path = format!("/api/v1/leases/{}/events", lease.job_id);
     let request = app.request(Method::POST, &path, Scope::Agent).header("content-type", "application/json").body(body);

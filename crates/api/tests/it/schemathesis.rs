@@ -20,7 +20,7 @@ const OPERATIONS: u32 = 50;
 async fn a_person_finds_what_the_document_promises() {
     let app = TestApp::with(options()).await;
     let lease = app.leased_job().await;
-    let put = format!("/api/v1/leases/{}/artifacts/notes.txt?attempt={}", lease.job_id, lease.attempt);
+    let put = support::artifact_path(&lease, "notes.txt");
     assert_eq!(app.request(Method::PUT, &put, Scope::Agent).body("notes").send().await.unwrap().status(), 200);
     app.finish(&lease).await;
     // A backup reads everything there is each time, a WebSocket is no answer, and those of models are their vendors'.

@@ -17,7 +17,7 @@ async fn streams_and_long_polls_end_and_the_server_is_gone_soon() {
     let page = tokio::spawn(app.get(&format!("{path}?wait_ms=30000&after={}.2", app.epoch()), Scope::User).send());
     let ask = json!({"worker_id": "019a2b3c-0000-7000-8000-0000000000bb", "worker_name": "other", "wait_ms": 30_000});
     let waiting = tokio::spawn(app.post("/api/v1/leases", Scope::Agent, &ask).send());
-    let beat = json!({"attempt": lease.attempt, "wait_ms": 5_000});
+    let beat = json!({"epoch": app.epoch(), "attempt": lease.attempt, "wait_ms": 5_000});
     let beat =
         tokio::spawn(app.post(&format!("/api/v1/leases/{}/heartbeat", lease.job_id), Scope::Agent, &beat).send());
     testkit::eventually("three long-polls", async || (app.app.requests_in_flight() == 3).then_some(())).await;

@@ -182,8 +182,7 @@ impl TestApp {
         let mut producer_seq = first_batch;
         while left > 0 {
             let batch = left.min(64);
-            let body =
-                json!({"attempt": lease.attempt, "producer_seq": producer_seq, "events": vec![note.clone(); batch]});
+            let body = json!({"epoch": lease.epoch, "attempt": lease.attempt, "producer_seq": producer_seq, "events": vec![note.clone(); batch]});
             let path = format!("/api/v1/leases/{}/events", lease.job_id);
             let _: Value = parsed(self.post(&path, Scope::Agent, &body), StatusCode::OK).await;
             left -= batch;
@@ -193,7 +192,7 @@ impl TestApp {
 
     pub async fn finish(&self, lease: &Lease) -> Job {
         let outcome = json!({"state": "succeeded", "result": {"answer": "done"}});
-        let body = json!({"attempt": lease.attempt, "outcome": outcome});
+        let body = json!({"epoch": lease.epoch, "attempt": lease.attempt, "outcome": outcome});
         let path = format!("/api/v1/leases/{}/finish", lease.job_id);
         parsed(self.post(&path, Scope::Agent, &body), StatusCode::OK).await
     }
@@ -250,4 +249,9 @@ pub async fn problem_of(response: Response) -> Problem {
     assert_eq!(problem.r#type, format!("/api/errors/{}", problem.code));
     assert_eq!(headers["x-request-id"], problem.request_id.as_str());
     problem
+}
+
+/// Where an attempt puts a file.
+pub fn artifact_path(lease: &Lease, name: &str) -> String {
+    format!("/api/v1/leases/{}/artifacts/{name}?epoch={}&attempt={}", lease.job_id, lease.epoch, lease.attempt)
 }

@@ -187,7 +187,7 @@ async fn an_agent_token_made_by_the_program_replaces_the_one_before_and_keeps_it
     assert_ne!(first, second);
     let beat = |secret: &str| {
         let path = app.url(&format!("/api/v1/leases/{}/heartbeat", leased.job_id));
-        app.http.post(path).bearer_auth(secret).json(&json!({"attempt": leased.attempt}))
+        app.http.post(path).bearer_auth(secret).json(&json!({"epoch": app.epoch(), "attempt": leased.attempt}))
     };
     assert_eq!(problem(beat(&first)).await.code, ErrorCode::Unauthorized);
     let _: Value = parsed(beat(&second), StatusCode::OK).await;

@@ -22,8 +22,15 @@ fn job() -> JobId {
     "019a2b3c-0000-7000-8000-000000000001".parse().unwrap()
 }
 
+const EPOCH: domain::Epoch = domain::Epoch(7);
+
 fn batch() -> AppendEvents {
-    AppendEvents { attempt: 1, producer_seq: 7, events: vec![EventBody::AgentNote { message: "hello".into() }] }
+    AppendEvents {
+        epoch: EPOCH,
+        attempt: 1,
+        producer_seq: 7,
+        events: vec![EventBody::AgentNote { message: "hello".into() }],
+    }
 }
 
 /// What came in, and what to answer next; the last answer stays.
@@ -123,7 +130,7 @@ async fn store(
     }
     let media_type = headers["content-type"].to_str().unwrap().to_owned();
     let mut uploads = uploads.lock().unwrap();
-    uploads.push((bytes, media_type, query["attempt"].clone()));
+    uploads.push((bytes, media_type, format!("{}.{}", query["epoch"], query["attempt"])));
     if uploads.len() == 1 {
         return problem(507, "storage_full");
     }
@@ -144,19 +151,20 @@ async fn a_file_is_sent_whole_and_again_from_its_start() {
     let content: Vec<u8> = (0..3_000_000u32).map(|number| (number % 251) as u8).collect();
     std::fs::write(&path, &content).unwrap();
     let upload = Upload::File(path.clone());
-    let artifact = server.client().put_artifact(job(), 3, "patch.diff", "text/x-diff", &upload).await.unwrap();
+    let artifact = server.client().put_artifact(job(), (EPOCH, 3), "patch.diff", "text/x-diff", &upload).await.unwrap();
     assert_eq!(artifact.bytes, content.len() as u64);
     {
         let uploads = uploads.lock().unwrap();
         assert_eq!(uploads.len(), 2);
         for (bytes, media_type, attempt) in uploads.iter() {
             assert!(*bytes == content);
-            assert_eq!((media_type.as_str(), attempt.as_str()), ("text/x-diff", "3"));
+            assert_eq!((media_type.as_str(), attempt.as_str()), ("text/x-diff", "00000007.3"));
         }
     }
 
     std::fs::remove_file(&path).unwrap();
-    let error = server.client().put_artifact(job(), 3, "patch.diff", "text/x-diff", &upload).await.unwrap_err();
+    let error =
+        server.client().put_artifact(job(), (EPOCH, 3), "patch.diff", "text/x-diff", &upload).await.unwrap_err();
     assert!(matches!(error, Error::File { .. }), "{error:?}");
 }
 
@@ -175,7 +183,8 @@ async fn a_model_call_that_may_have_begun_is_not_repeated() {
     let mut options = options(server.address);
     options.silence = Duration::from_millis(100);
     let call: ModelCall =
-        serde_json::from_value(serde_json::json!({"attempt": 1, "call_id": "c1", "messages": []})).unwrap();
+        serde_json::from_value(serde_json::json!({"epoch": EPOCH, "attempt": 1, "call_id": "c1", "messages": []}))
+            .unwrap();
     let error = Client::new(options).unwrap().model_call(job(), &call).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
     assert_eq!(*calls.lock().unwrap(), 1);

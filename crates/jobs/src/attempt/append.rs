@@ -1,12 +1,8 @@
 //! Events from an agent, in numbered batches: a batch sent twice is stored once, and one that went missing is noticed.
 
-use super::Fence;
-use crate::{
-    Caller, Error, Handle,
-    handle::{Batch, found},
-    validate::Mistakes,
-};
-use domain::{Cursor, JobId};
+use super::fence;
+use crate::{Caller, Error, Handle, handle::Batch, validate::Mistakes};
+use domain::JobId;
 use protocol::{Actor, AppendEvents, Appended, EventBody};
 
 /// Events of one batch. Enough for a burst of output at 20 ms per event and 5 s between batches.
@@ -18,43 +14,23 @@ const EVENT_BYTES: usize = 1 << 20;
 impl Handle {
     /// Appends a batch under the attempt, durably, and answers with where the log ends.
     pub async fn append(&self, caller: &Caller, job: JobId, append: AppendEvents) -> Result<Appended, Error> {
-        let fence = Fence::new(caller, job, append.attempt)?;
+        let fence = fence(caller, job, append.epoch, append.attempt)?;
         check(&append)?;
         let shared = &self.shared;
         let producer_seq = append.producer_seq;
-        let batch = Batch::new(Actor::Agent, append.attempt, shared.now(), append.events)?;
+        let mut batch = Batch::new(Actor::Agent, append.attempt, shared.now(), append.events)?;
         if let Some(at) = batch.events.iter().position(|event| event.payload.as_str().len() > EVENT_BYTES) {
             let bytes = batch.events[at].payload.as_str().len();
             let detail = format!("is {bytes} bytes; {EVENT_BYTES} are allowed. Put the whole of it into an artifact");
             return Err(Error::invalid(&format!("/events/{at}/payload"), detail));
         }
-        let ran_ms = shared.live.ran_ms(job, append.attempt);
-        let appended = shared.store.write(move |transaction| {
-            let head = fence.check_head(transaction)?;
-            if producer_seq <= head.producer_seq {
-                return Ok((head.head_seq, true));
-            }
-            let expected = head.producer_seq + 1;
-            if producer_seq != expected {
-                return Err(Error::ProducerGap { expected, got: producer_seq });
-            }
-            if batch.counts() {
-                let mut row = found(transaction, job)?;
-                row.producer_seq = producer_seq;
-                row.running_ms = ran_ms.unwrap_or(row.running_ms);
-                batch.count_into(&mut row)?;
-                transaction.update_job(&row)?;
-            } else {
-                // Output and deltas, by far the most: nothing of the job but its log changes.
-                transaction.update_producer_seq(job, producer_seq)?;
-            }
-            batch.spend_approvals(transaction, job)?;
-            let head = transaction.append(job, &batch.events)?;
-            Ok((head.seq, false))
-        });
-        let (seq, repeated) = appended.await?;
-        shared.live.heard(job, append.attempt);
-        Ok(Appended { head: Cursor { epoch: shared.store.epoch(), seq }, repeated })
+        let (number, ran_ms) = (batch.id(producer_seq), shared.live.ran_ms(job, append.attempt));
+        let count = batch.count(ran_ms);
+        let append =
+            store::Append { fence, batch: Some(number), events: batch.events, spent_calls: batch.calls, count };
+        let appended = shared.store.append_under_fence(append).await?;
+        shared.live.heard(job, fence.attempt);
+        Ok(Appended { head: appended.head, repeated: appended.repeated })
     }
 }
 

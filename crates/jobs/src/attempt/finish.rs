@@ -1,16 +1,15 @@
 //! The last word of an attempt: the job is over.
 
-use super::Fence;
+use super::fence;
 use crate::{
     Caller, Error, Handle,
     event::to_store,
-    handle::{found, record},
     last_words,
     lifecycle::{Ending, close},
 };
 use domain::{JobId, JobState};
 use protocol::{Actor, FinishJob, Job, JobResult, Outcome};
-use store::{JobRow, Transaction};
+use store::{Found, JobHead, JobRow, Urgency, Write};
 
 /// What a job may hand back in its row: answer and closing words (bytes). Longer results are artifacts.
 const RESULT_BYTES: usize = 4 << 20;
@@ -19,23 +18,23 @@ impl Handle {
     /// Records the one outcome of the job. A job that somebody cancelled ends as cancelled, whatever the outcome says,
     /// and keeps the result. The same words again, after an answer that got lost, are harmless.
     pub async fn finish(&self, caller: &Caller, job: JobId, finish: FinishJob) -> Result<Job, Error> {
-        let fence = Fence::new(caller, job, finish.attempt)?;
+        let fence = fence(caller, job, finish.epoch, finish.attempt)?;
         let outcome = last_words::fit_outcome(finish.outcome);
         check(&outcome)?;
         let (now, ran_ms) = (self.shared.now(), self.shared.live.ran_ms(job, finish.attempt));
-        let finish = move |transaction: &mut Transaction<'_>| {
-            let row = found(transaction, job)?;
+        let finish = move |found: &Found| {
+            let mut row = found.job.clone();
             if row.state.is_terminal() && fence.was_last(&row) && repeats(&row, &outcome)? {
-                return Ok(row);
+                return Ok(None);
             }
-            let mut row = fence.check(transaction)?;
+            fence.check(&JobHead::from(&row))?;
             row.running_ms = ran_ms.unwrap_or(row.running_ms);
             let ending = ending(&row, outcome.clone())?;
             let closed = close(&mut row, Actor::Agent, now, ending)?;
-            record(transaction, &row, &[closed])
+            Ok(Some(Write::new(row, vec![closed])))
         };
         self.carry_through(async move |shared| {
-            let row = shared.store.relieve(finish).await?;
+            let row = shared.store.change_job(job, Urgency::Relief, Box::new(finish)).await?.job;
             shared.live.end(job, fence.attempt);
             shared.freed(&row);
             shared.view(row)

@@ -1,10 +1,11 @@
 //! Keep a lease, and hear at once when the attempt is to stop.
 
-use super::Fence;
+use super::fence;
 use crate::{Caller, Error, Handle};
 use domain::JobId;
 use protocol::{Control, Heartbeat, HeartbeatAnswer};
 use std::time::Duration;
+use store::Fence;
 use tokio::time::Instant;
 
 impl Handle {
@@ -13,9 +14,12 @@ impl Handle {
     /// The lease begins when the heartbeat arrives, not when it is answered: an agent that hangs with its request open
     /// is found out no later than one that hangs without.
     pub async fn heartbeat(&self, caller: &Caller, job: JobId, beat: Heartbeat) -> Result<HeartbeatAnswer, Error> {
-        let fence = Fence::new(caller, job, beat.attempt)?;
+        let fence = fence(caller, job, beat.epoch, beat.attempt)?;
         let shared = &self.shared;
         let lease = shared.options.lease;
+        if beat.epoch != shared.store.epoch() {
+            return Err(self.why_not(fence).await);
+        }
         let Some(mut control) = shared.live.heartbeat(job, beat.attempt, caller.principal, lease) else {
             return Err(self.why_not(fence).await);
         };
@@ -34,7 +38,12 @@ impl Handle {
 
     /// Why an attempt holds no lease. In doubt it is stale: the store says it runs, but its lease is being taken away.
     async fn why_not(&self, fence: Fence) -> Error {
-        let head = self.shared.store.read(move |reader| fence.check_head(reader)).await;
-        head.map_or_else(|error| error, |head| fence.stale(head.attempt))
+        let why = async || {
+            let head = self.shared.store.job_head(fence.job).await?.ok_or_else(|| Error::no_job(fence.job))?;
+            fence.check(&head)?;
+            Ok::<_, Error>(head.attempt)
+        };
+        let stale = |current| Error::StaleAttempt { job: fence.job, attempt: fence.attempt, current };
+        why().await.map_or_else(|error| error, stale)
     }
 }

@@ -4,11 +4,11 @@
 //! in one transaction, and tells each which it got. Nobody is told before the commit. A worker that goes away between
 //! the two gives its job back, and one that vanishes after it was told lets its lease expire: no job goes with it.
 
-use super::{Fence, RECOVERY_DELAY};
+use super::RECOVERY_DELAY;
 use crate::{
     Caller, Error, Handle,
     event::{draft, stored},
-    handle::{Shared, record},
+    handle::Shared,
     lifecycle::{hand_back, limits_of},
     live::{NewHeld, Patience, StopCause, Waiter, later},
     validate::Mistakes,
@@ -17,7 +17,7 @@ use domain::{JobId, JobState, PrincipalId, Scope, Timestamp, WorkerId};
 use futures_util::future::join_all;
 use protocol::{Actor, CreateJob, EventBody, Folders, Lease, LeaseRequest, Usage};
 use std::{sync::Arc, time::Duration};
-use store::{JobRow, Transaction};
+use store::{BeginAttempt, Changed, Fence, Found, JobHead, JobRow, Urgency, Write};
 use tokio::{sync::oneshot, time::Instant};
 
 /// Longest wait of one request: below the idle time-outs of common proxies.
@@ -133,17 +133,15 @@ impl Shared {
     /// One transaction for the first of the line, or for those each of these jobs is kept for. Whether all got one.
     async fn serve(self: &Arc<Self>, waiters: Vec<Waiter>, kept: Vec<JobId>) -> bool {
         let workers: Vec<_> = waiters.iter().map(Worker::of).collect();
-        let leasing = Leasing {
-            now: self.now(),
-            lease: self.options.lease,
-            running_per_principal: self.options.running_per_principal,
-        };
         let was_kept = !kept.is_empty();
-        let leased = self.store.write(move |transaction| match was_kept {
-            true => leasing.kept(transaction, workers, kept),
-            false => leasing.ready(transaction, workers),
-        });
-        let leased = leased.await;
+        let begin = begin(workers, self.now(), self.options.lease);
+        let most = self.options.running_per_principal;
+        let leased = if was_kept {
+            self.store.lease_kept(kept, most, begin).await
+        } else {
+            let ready = self.store.lease_ready(waiters.len(), most, begin).await;
+            ready.map(|rows| rows.into_iter().map(Some).collect())
+        };
         let mut waiters = waiters.into_iter();
         let leased: Vec<Option<JobRow>> = match leased {
             Ok(leased) => leased,
@@ -151,7 +149,7 @@ impl Shared {
                 tracing::warn!(%error, "no job can be leased");
                 if let Some(first) = waiters.next() {
                     // A worker that has left does not need to hear of it.
-                    let _ = first.reply.send(Err(error));
+                    let _ = first.reply.send(Err(error.into()));
                 }
                 self.live.line.put_back(waiters.collect());
                 self.live.adopt_after(RECOVERY_DELAY);
@@ -213,6 +211,7 @@ impl Shared {
         let usage: Usage = stored(row.id, "usage", &row.usage)?;
         let lease = Lease {
             job_id: row.id,
+            epoch: self.store.epoch(),
             attempt: row.attempt,
             folders: Folders::parse(&row.folders),
             lease_ms: u64::try_from(self.options.lease.as_millis()).unwrap_or(u64::MAX),
@@ -221,22 +220,25 @@ impl Shared {
             head: row.head(self.store.epoch()),
             spec,
         };
-        let fence = Fence { principal: waiter.principal, job: row.id, attempt: row.attempt };
+        let (epoch, attempt) = (self.store.epoch(), row.attempt);
+        let fence = Fence { job: row.id, epoch, attempt, principal: waiter.principal };
         Ok(Offer { lease: Some(lease), fence, shared: self.clone() })
     }
 
     /// The worker left before it heard of its job, so nothing was done: the attempt does not count.
     async fn give_back(&self, fence: Fence) {
         let now = self.now();
-        let row = self.store.relieve(move |transaction| {
-            let mut row = fence.check(transaction)?;
+        let hand_back = move |found: &Found| {
+            let mut row = found.job.clone();
+            fence.check(&JobHead::from(&row))?;
             let event = hand_back(&mut row, now, "the worker went away before it was told of the job")?;
-            record(transaction, &row, &[event])
-        });
+            Ok(Some(Write::new(row, vec![event])))
+        };
+        let row = self.store.change_job(fence.job, Urgency::Relief, Box::new(hand_back));
         match row.await {
-            Ok(row) => {
+            Ok(Changed { job, .. }) => {
                 self.live.end(fence.job, fence.attempt);
-                self.freed(&row);
+                self.freed(&job);
             }
             // The lease expires by itself.
             Err(error) => tracing::warn!(job = %fence.job, %error, "a job was not given back"),
@@ -250,13 +252,9 @@ impl Shared {
         if jobs.is_empty() {
             return;
         }
-        let rows = self.store.read(move |reader| {
-            let rows = jobs.into_iter().map(|job| Ok(reader.job(job)?));
-            rows.collect::<Result<Vec<_>, Error>>()
-        });
-        match rows.await {
+        match self.store.jobs(jobs).await {
             Ok(rows) => {
-                let cancelled = rows.into_iter().flatten().filter(|row| row.cancel_requested);
+                let cancelled = rows.into_iter().filter(|row| row.cancel_requested);
                 for row in cancelled.filter(|row| row.state == JobState::Running) {
                     self.live.stop(row.id, row.attempt, StopCause::Cancelled, self.stop_grace());
                 }
@@ -275,57 +273,13 @@ impl Worker {
     }
 }
 
-/// What one transaction gives leases with.
-struct Leasing {
-    now: Timestamp,
-    lease: Duration,
-    running_per_principal: u32,
-}
-
-impl Leasing {
-    /// Leases ready jobs to workers in order, until there are no more of one or the other.
-    fn ready(&self, transaction: &mut Transaction<'_>, workers: Vec<Worker>) -> Result<Vec<Option<JobRow>>, Error> {
-        let mut leased = Vec::with_capacity(workers.len());
-        // Principals that run as many jobs as they may. Grows by one per principal at most.
-        let mut busy: Vec<PrincipalId> = Vec::new();
-        for worker in workers {
-            let ready = loop {
-                match transaction.next_ready(&busy)? {
-                    Some(row) if self.is_busy(transaction, row.principal)? => busy.push(row.principal),
-                    next => break next,
-                }
-            };
-            let Some(row) = ready else { break };
-            leased.push(Some(self.begin(transaction, row, worker)?));
-        }
-        Ok(leased)
-    }
-
-    /// Leases to each worker the job that was kept for it, if that still waits.
-    fn kept(
-        &self,
-        transaction: &mut Transaction<'_>,
-        workers: Vec<Worker>,
-        jobs: Vec<JobId>,
-    ) -> Result<Vec<Option<JobRow>>, Error> {
-        let mut leased = Vec::with_capacity(workers.len());
-        for (worker, job) in workers.into_iter().zip(jobs) {
-            leased.push(match transaction.job(job)? {
-                Some(row) if row.state == JobState::Queued && !self.is_busy(transaction, row.principal)? => {
-                    Some(self.begin(transaction, row, worker)?)
-                }
-                _ => None,
-            });
-        }
-        Ok(leased)
-    }
-
-    fn is_busy(&self, transaction: &Transaction<'_>, principal: PrincipalId) -> Result<bool, Error> {
-        Ok(transaction.running_count(principal)? >= u64::from(self.running_per_principal))
-    }
-
-    /// A new attempt.
-    fn begin(&self, transaction: &mut Transaction<'_>, mut row: JobRow, worker: Worker) -> Result<JobRow, Error> {
+/// How each of these workers begins a new attempt.
+fn begin(workers: Vec<Worker>, now: Timestamp, lease: Duration) -> BeginAttempt {
+    let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
+    Box::new(move |number, mut row| {
+        let Some(worker) = workers.get(number).cloned() else {
+            return Err(Error::Stopping.into()); // nobody asked for this one
+        };
         row.state = JobState::Running;
         row.attempt = row.attempt.saturating_add(1);
         row.worker = Some(worker.id);
@@ -333,11 +287,10 @@ impl Leasing {
         row.producer_seq = 0;
         row.message = None;
         row.not_before = None;
-        row.updated_at = self.now;
-        row.started_at = row.started_at.or(Some(self.now));
-        let lease_ms = u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX);
+        row.updated_at = now;
+        row.started_at = row.started_at.or(Some(now));
         let body = EventBody::JobLeased { worker_id: worker.id, worker_name: worker.name, lease_ms };
-        let event = draft(Actor::System, row.attempt, self.now, body)?;
-        record(transaction, &row, &[event])
-    }
+        let event = draft(Actor::System, row.attempt, now, body)?;
+        Ok((row, event))
+    })
 }

@@ -1,15 +1,14 @@
 //! Create a job.
 
-use super::{IdempotencyKey, Once, audit, oldest_key};
+use super::{IdempotencyKey, Once, audit};
 use crate::{
     Caller, Error, Handle,
     event::{draft, to_store},
-    handle::found,
     repository, validate,
 };
 use domain::{EventHash, JobId, JobState, Priority, Scope, Timestamp};
 use protocol::{Actor, CreateJob, EventBody, Job, Usage};
-use store::{AuditRow, JobRow, NewEvent, Transaction};
+use store::{AuditRow, Created, JobRow, NewEvent};
 
 impl Handle {
     /// A new job, queued. With a key that was used before for the same request: the job that request made.
@@ -20,7 +19,7 @@ impl Handle {
         let once = key.map(|key| Once::new(key, "job.create", &spec)).transpose()?;
         let now = self.shared.now();
         let new = NewJob::new(caller, spec, None, now, "job.create")?;
-        self.insert(caller, new, once, now).await
+        self.insert(new, once.map(|once| once.of(caller, now))).await
     }
 }
 
@@ -76,9 +75,9 @@ impl NewJob {
             retry_of,
             folders: repository::folders_of(caller).as_str().to_owned(),
             running_ms: 0,
+            lease_epoch: None,
             head_seq: 0,
             head_hash: EventHash::START,
-            retained_after: 0,
             revision: 0,
             created_at: now,
             updated_at: now,
@@ -103,30 +102,15 @@ fn rank(priority: Priority, queued_at: Timestamp) -> i64 {
 }
 
 impl Handle {
-    pub(super) async fn insert(
-        &self,
-        caller: &Caller,
-        new: NewJob,
-        once: Option<Once>,
-        now: Timestamp,
-    ) -> Result<Job, Error> {
-        let (caller, oldest) = (*caller, oldest_key(now, self.shared.options.idempotency_ttl));
-        let insert = move |transaction: &mut Transaction<'_>| {
-            if let Some(once) = once {
-                if let Some(earlier) = once.earlier(transaction, &caller, oldest)? {
-                    return found(transaction, earlier);
-                }
-                once.remember(transaction, &caller, new.row.id, now)?;
+    pub(super) async fn insert(&self, new: NewJob, once: Option<store::Once>) -> Result<Job, Error> {
+        let NewJob { row, created, audit } = new;
+        let new = store::NewJob { job: row, created, audit, once };
+        self.carry_through(async move |shared| match shared.store.create_job(new).await? {
+            Created::New(row) => {
+                shared.live.wake();
+                shared.view(row)
             }
-            transaction.insert_job(&new.row)?;
-            transaction.append(new.row.id, &[new.created])?;
-            transaction.audit(&new.audit)?;
-            found(transaction, new.row.id)
-        };
-        self.carry_through(async move |shared| {
-            let row = shared.store.write(insert).await?;
-            shared.live.wake();
-            shared.view(row)
+            Created::Earlier(earlier) => shared.repeated(earlier),
         })
         .await
     }

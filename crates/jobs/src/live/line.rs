@@ -8,10 +8,7 @@
 //!                                                               └─ 5 s have passed ──▶ anybody's (its row says until when)
 //! ```
 
-use crate::{
-    Error,
-    attempt::{Fence, Offer},
-};
+use crate::{Error, attempt::Offer};
 use domain::{JobId, PrincipalId, WorkerId};
 use std::{
     collections::{HashMap, VecDeque},
@@ -19,6 +16,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+use store::Fence;
 use tokio::{sync::oneshot, time::Instant};
 
 /// A worker that waits for a job.

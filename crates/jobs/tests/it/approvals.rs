@@ -125,7 +125,7 @@ async fn asks(mesh: &Mesh, lease: &Lease, call_id: &str) -> ApprovalRequestedAns
 async fn tool_begins(mesh: &Mesh, lease: &Lease, call_id: &str) {
     let (tool, arguments) = ("run".into(), json!({"command": "make"}));
     let events = vec![EventBody::ToolStarted { call_id: call_id.into(), tool, arguments }];
-    let append = AppendEvents { attempt: lease.attempt, producer_seq: 1, events };
+    let append = AppendEvents { epoch: lease.epoch, attempt: lease.attempt, producer_seq: 1, events };
     mesh.handle.append(&mesh.agent, lease.job_id, append).await.unwrap();
 }
 

@@ -11,7 +11,7 @@ use std::{io, path::Path};
 async fn put(mesh: &Mesh, agent: &Caller, lease: &Lease, name: &str, content: &str) -> Result<Artifact, Error> {
     let halves = content.as_bytes().chunks(content.len().div_ceil(2).max(1)).map(Bytes::copy_from_slice);
     let body = stream::iter(halves.map(io::Result::Ok).collect::<Vec<_>>());
-    mesh.handle.put_artifact(agent, lease.job_id, lease.attempt, name, "text/x-diff", body).await
+    mesh.handle.put_artifact(agent, lease.job_id, (lease.epoch, lease.attempt), name, "text/x-diff", body).await
 }
 
 /// Content goes right after the commit that let go of it.
@@ -36,6 +36,18 @@ async fn what_is_handed_in_can_be_fetched() {
     assert_eq!(missing.code(), ErrorCode::NotFound);
     let event = mesh.log(lease.job_id).await[2].body().unwrap();
     assert!(matches!(event, EventBody::ArtifactCreated { bytes: 6, sha256, .. } if sha256 == put_one.sha256));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_file_once_more_is_no_news() {
+    let mesh = Mesh::new().await;
+    let lease = mesh.running(ask("x")).await;
+    let first = put(&mesh, &mesh.agent, &lease, "a", "one").await.unwrap();
+    let log = mesh.log(lease.job_id).await;
+    assert_eq!(put(&mesh, &mesh.agent, &lease, "a", "one").await.unwrap(), first);
+    assert_eq!(mesh.log(lease.job_id).await, log, "an answer that got lost makes no second event");
+    put(&mesh, &mesh.agent, &lease, "a", "two").await.unwrap();
+    assert_eq!(mesh.log(lease.job_id).await.len(), log.len() + 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,7 +94,7 @@ async fn what_is_not_an_artifact_is_refused_and_leaves_nothing() {
     }
     assert_eq!(refused(put(&mesh, &mesh.agent, &lease, "big", "eleven bytes").await), ErrorCode::BodyTooLarge);
     let cut = stream::iter([Ok(Bytes::from_static(b"half")), Err(io::Error::from(io::ErrorKind::ConnectionReset))]);
-    let result = mesh.handle.put_artifact(&mesh.agent, lease.job_id, 1, "cut", "text/plain", cut).await;
+    let result = mesh.handle.put_artifact(&mesh.agent, lease.job_id, (lease.epoch, 1), "cut", "text/plain", cut).await;
     assert_eq!(refused(result), ErrorCode::InvalidRequest);
     assert!(mesh.handle.artifacts(&mesh.user, lease.job_id).await.unwrap().artifacts.is_empty());
     assert_eq!(mesh.types(lease.job_id).await, ["job.created", "job.leased"]);

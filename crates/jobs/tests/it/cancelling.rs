@@ -26,7 +26,7 @@ async fn a_queued_job_is_closed_at_once() {
 async fn a_running_job_is_told_and_ends_with_its_agent() {
     let mesh = Mesh::new().await;
     let lease = mesh.running(ask("x")).await;
-    let attempt = mesh.handle.attempt(&mesh.agent, lease.job_id, 1).await.unwrap();
+    let attempt = mesh.handle.attempt(&mesh.agent, lease.job_id, (mesh.store.epoch(), 1)).await.unwrap();
     let job = mesh.handle.cancel(&mesh.user, lease.job_id, because("enough")).await.unwrap();
     assert_eq!((job.state, job.cancel_requested), (JobState::Running, true));
     assert!(attempt.cancelled().is_cancelled(), "a model call is stopped");
@@ -106,7 +106,7 @@ async fn what_is_over_cannot_be_cancelled_and_nobody_else_cancels() {
     let mesh = Mesh::new().await;
     let lease = mesh.running(ask("x")).await;
     let alone = Outcome::Cancelled { result: JobResult::default() };
-    let finish = FinishJob { attempt: 1, outcome: alone };
+    let finish = FinishJob { epoch: mesh.store.epoch(), attempt: 1, outcome: alone };
     let refused = mesh.handle.finish(&mesh.agent, lease.job_id, finish).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::InvalidRequest, "an agent does not cancel by itself");
     mesh.succeed(&lease).await;

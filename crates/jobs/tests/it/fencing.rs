@@ -13,20 +13,23 @@ fn note(text: &str) -> EventBody {
 
 /// Every way there is to write for an attempt, and what each is answered with.
 async fn try_everything(mesh: &Mesh, agent: &jobs::Caller, lease: &Lease) -> Vec<(&'static str, Error)> {
-    let (handle, job, attempt) = (&mesh.handle, lease.job_id, lease.attempt);
-    let append = AppendEvents { attempt, producer_seq: 1, events: vec![note("late")] };
+    let (handle, job, epoch, attempt) = (&mesh.handle, lease.job_id, lease.epoch, lease.attempt);
+    let append = AppendEvents { epoch, attempt, producer_seq: 1, events: vec![note("late")] };
     let content = stream::iter([Ok(bytes::Bytes::from_static(b"late"))]);
     let request = approval(lease, json!({"command": "late"}));
-    let beat = Heartbeat { attempt, wait_ms: 0 };
+    let beat = Heartbeat { epoch, attempt, wait_ms: 0 };
     vec![
         ("append", handle.append(agent, job, append).await.unwrap_err()),
-        ("artifact", handle.put_artifact(agent, job, attempt, "late", "text/plain", content).await.unwrap_err()),
+        (
+            "artifact",
+            handle.put_artifact(agent, job, (epoch, attempt), "late", "text/plain", content).await.unwrap_err(),
+        ),
         ("approval", handle.request_approval(agent, job, request).await.unwrap_err()),
         ("finish", handle.finish(agent, job, succeeded(lease, "late")).await.unwrap_err()),
         ("release", handle.release(agent, job, handed_back(lease, false)).await.unwrap_err()),
         ("failed release", handle.release(agent, job, handed_back(lease, true)).await.unwrap_err()),
         ("heartbeat", handle.heartbeat(agent, job, beat).await.unwrap_err()),
-        ("attempt", handle.attempt(agent, job, attempt).await.map(|_| ()).unwrap_err()),
+        ("attempt", handle.attempt(agent, job, (epoch, attempt)).await.map(|_| ()).unwrap_err()),
     ]
 }
 
@@ -34,7 +37,7 @@ async fn try_everything(mesh: &Mesh, agent: &jobs::Caller, lease: &Lease) -> Vec
 async fn after_a_takeover_every_write_of_the_old_attempt_is_refused() {
     let mesh = Mesh::new().await;
     let old = mesh.running(ask("x")).await;
-    let backend = mesh.handle.attempt(&mesh.agent, old.job_id, 1).await.unwrap();
+    let backend = mesh.handle.attempt(&mesh.agent, old.job_id, (mesh.store.epoch(), 1)).await.unwrap();
     pass(LEASE).await;
     mesh.until(old.job_id, JobState::Queued).await;
     assert!(backend.cancelled().is_cancelled(), "a model call of the old attempt is stopped");
@@ -98,15 +101,18 @@ async fn a_batch_sent_twice_is_stored_once_and_a_missing_one_is_noticed() {
     let lease = mesh.running(ask("x")).await;
     let append = async |producer_seq, text: &str| {
         let events = vec![note(text), note(text)];
-        let append = AppendEvents { attempt: lease.attempt, producer_seq, events };
+        let append = AppendEvents { epoch: lease.epoch, attempt: lease.attempt, producer_seq, events };
         mesh.handle.append(&mesh.agent, lease.job_id, append).await
     };
     let first = append(1, "one").await.unwrap();
     assert_eq!((first.head.seq, first.repeated), (4, false));
     let second = append(2, "two").await.unwrap();
-    for producer_seq in [1, 2] {
-        let repeat = append(producer_seq, "again").await.unwrap();
+    for (producer_seq, text) in [(1, "one"), (2, "two")] {
+        let repeat = append(producer_seq, text).await.unwrap();
         assert_eq!((repeat.head, repeat.repeated), (second.head, true));
+        let other = append(producer_seq, "other").await.unwrap_err();
+        assert!(matches!(other, Error::ProducerConflict { producer_seq: seq } if seq == producer_seq), "{other}");
+        assert_eq!(other.code(), ErrorCode::ProducerConflict);
     }
     assert!(matches!(append(4, "four").await, Err(Error::ProducerGap { expected: 3, got: 4 })));
     assert_eq!(append(0, "zero").await.unwrap_err().code(), ErrorCode::InvalidRequest);
@@ -118,6 +124,52 @@ async fn a_batch_sent_twice_is_stored_once_and_a_missing_one_is_noticed() {
     mesh.handle.release(&mesh.agent, lease.job_id, handed_back(&lease, false)).await.unwrap();
     let next = mesh.lease().await;
     assert_eq!(mesh.note(&next, 1, "a new attempt counts from 1").await.unwrap().seq, 11);
+    for producer_seq in 2..=40 {
+        mesh.note(&next, producer_seq, &format!("{producer_seq}")).await.unwrap();
+    }
+    let end = mesh.note(&next, 25, "25").await.unwrap();
+    assert_eq!(end.seq, 50, "a proxy that repeats an old batch adds nothing");
+    assert!(matches!(mesh.note(&next, 25, "other").await, Err(Error::ProducerConflict { .. })));
+}
+
+/// Attempt 1 of before and attempt 1 of after are not the same, though agent, job and number are.
+#[tokio::test(start_paused = true)]
+async fn a_restore_fences_off_every_attempt_of_before() {
+    let mesh = Mesh::new().await;
+    let queued = mesh.create(ask("x")).await;
+    let mesh = mesh.restart_after(another_epoch).await;
+    let zombie = mesh.lease().await;
+    assert_eq!((zombie.job_id, zombie.attempt), (queued.id, 1));
+    mesh.note(&zombie, 1, "of a time that did not happen").await.unwrap();
+
+    // The backup is of the moment before that lease: queued, and never tried.
+    let other = mesh.create(ask("y")).await;
+    let mesh = mesh.restart_after(another_epoch).await;
+    mesh.until(zombie.job_id, JobState::Queued).await;
+    let log = mesh.log(zombie.job_id).await;
+    let back = log.last().unwrap();
+    assert_eq!((back.event_type.as_str(), back.payload["cause"].as_str()), ("job.requeued", Some("released")));
+    assert!(back.payload["message"].as_str().unwrap().contains("restored"), "{}", back.payload);
+    for (verb, error) in try_everything(&mesh, &mesh.agent, &zombie).await {
+        assert_eq!(error.code(), ErrorCode::StaleAttempt, "{verb}: {error}");
+    }
+    let lease = mesh.lease().await;
+    let next = if lease.job_id == other.id { mesh.lease().await } else { lease };
+    assert_eq!(next.job_id, zombie.job_id);
+    // Whatever number the attempt of after has, the word of before is not its.
+    let forged = Lease { attempt: next.attempt, ..zombie.clone() };
+    let before = mesh.log(next.job_id).await;
+    for (verb, error) in try_everything(&mesh, &mesh.agent, &forged).await {
+        assert_eq!(error.code(), ErrorCode::StaleAttempt, "{verb}: {error}");
+    }
+    assert_eq!(mesh.log(next.job_id).await, before);
+    mesh.succeed(&next).await;
+}
+
+/// What a restore does to a data folder, seen from here.
+fn another_epoch(folder: std::path::PathBuf) {
+    let database = rusqlite::Connection::open(folder.join(store::DATABASE_FILE)).unwrap();
+    database.execute("UPDATE store SET epoch = (epoch + 1) % 4294967296", ()).unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,7 +177,7 @@ async fn agents_write_their_own_kinds_of_events_in_bounded_batches() {
     let mesh = Mesh::new().await;
     let lease = mesh.running(ask("x")).await;
     let pointers = async |events: Vec<EventBody>| {
-        let append = AppendEvents { attempt: 1, producer_seq: 1, events };
+        let append = AppendEvents { epoch: mesh.store.epoch(), attempt: 1, producer_seq: 1, events };
         match mesh.handle.append(&mesh.agent, lease.job_id, append).await {
             Err(Error::Invalid(mistakes)) => mistakes.into_iter().map(|mistake| mistake.pointer).collect(),
             other => panic!("{other:?}"),

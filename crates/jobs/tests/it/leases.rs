@@ -67,7 +67,7 @@ async fn last_words_are_kept_whatever_is_in_them() {
     let mesh = Mesh::new().await;
     let foreign = format!("make said:\n\t\u{1b}[31merror\0\r\n{}", "é".repeat(20_000));
     let lease = mesh.running(ask("x")).await;
-    let release = ReleaseJob { attempt: lease.attempt, message: foreign.clone(), failed: true };
+    let release = ReleaseJob { epoch: lease.epoch, attempt: lease.attempt, message: foreign.clone(), failed: true };
     let job = mesh.handle.release(&mesh.agent, lease.job_id, release).await.unwrap();
     let told = job.message.unwrap();
     assert!(told.starts_with("make said:\n\t\u{fffd}[31merror\u{fffd}\néé"), "{told}");
@@ -77,7 +77,7 @@ async fn last_words_are_kept_whatever_is_in_them() {
     let lease = mesh.lease().await;
     let (reason, result) = (FailureReason::Error, JobResult::default());
     let outcome = Outcome::Failed { reason, message: foreign, result };
-    let finish = FinishJob { attempt: lease.attempt, outcome };
+    let finish = FinishJob { epoch: lease.epoch, attempt: lease.attempt, outcome };
     let job = mesh.handle.finish(&mesh.agent, lease.job_id, finish.clone()).await.unwrap();
     let told = job.message.clone().unwrap();
     assert!(told.starts_with("make said:\n\t\u{fffd}[31merror\u{fffd}\néé"), "{told}");
@@ -269,8 +269,8 @@ async fn a_heartbeat_waits_for_news_and_for_no_longer_than_a_third_of_the_lease(
     let mesh = Mesh::new().await;
     let lease = mesh.running(ask("x")).await;
     let beat = |attempt| {
-        let (handle, agent, job) = (mesh.handle.clone(), mesh.agent, lease.job_id);
-        tokio::spawn(async move { handle.heartbeat(&agent, job, Heartbeat { attempt, wait_ms: 60_000 }).await })
+        let (handle, agent, job, epoch) = (mesh.handle.clone(), mesh.agent, lease.job_id, lease.epoch);
+        tokio::spawn(async move { handle.heartbeat(&agent, job, Heartbeat { epoch, attempt, wait_ms: 60_000 }).await })
     };
     let waiting = beat(1);
     breathe().await;
@@ -293,9 +293,11 @@ async fn a_heartbeat_waits_for_news_and_for_no_longer_than_a_third_of_the_lease(
 async fn a_heartbeat_that_waits_hears_that_its_attempt_ended() {
     let mesh = Mesh::new().await;
     let lease = mesh.running(ask("x")).await;
-    let (handle, agent, job) = (mesh.handle.clone(), mesh.agent, lease.job_id);
+    let (handle, agent, job, epoch) = (mesh.handle.clone(), mesh.agent, lease.job_id, lease.epoch);
     let waiting =
-        tokio::spawn(async move { handle.heartbeat(&agent, job, Heartbeat { attempt: 1, wait_ms: 5_000 }).await });
+        tokio::spawn(
+            async move { handle.heartbeat(&agent, job, Heartbeat { epoch, attempt: 1, wait_ms: 5_000 }).await },
+        );
     breathe().await;
     let request = approval(&lease, json!({"command": "make"}));
     mesh.handle.request_approval(&mesh.agent, job, request).await.unwrap();
@@ -314,8 +316,8 @@ async fn shutting_down_answers_everyone_who_waits() {
         async move { handle.lease(&agent, worker("waits", 30_000)).await }
     });
     let beating = tokio::spawn({
-        let handle = handle.clone();
-        async move { handle.heartbeat(&agent, job, Heartbeat { attempt: 1, wait_ms: 5_000 }).await }
+        let (handle, epoch) = (handle.clone(), lease.epoch);
+        async move { handle.heartbeat(&agent, job, Heartbeat { epoch, attempt: 1, wait_ms: 5_000 }).await }
     });
     let reading = tokio::spawn(async move { reader.next(10).await });
     let following = tokio::spawn(async move { changes.next().await });

@@ -9,7 +9,11 @@ use protocol::{
 use serde_json::{Value, json};
 use std::{
     path::PathBuf,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant as RealInstant},
 };
 use store::Store;
@@ -37,11 +41,20 @@ pub struct Mesh {
 pub struct TestClock {
     begun: Instant,
     begun_at: Timestamp,
+    ahead_ms: AtomicI64,
+}
+
+impl TestClock {
+    /// As somebody sets it, or a battery runs out.
+    pub fn jump(&self, millis: i64) {
+        self.ahead_ms.fetch_add(millis, Ordering::SeqCst);
+    }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
-        self.begun_at.plus_millis(i64::try_from(self.begun.elapsed().as_millis()).unwrap())
+        let passed = i64::try_from(self.begun.elapsed().as_millis()).unwrap();
+        self.begun_at.plus_millis(passed + self.ahead_ms.load(Ordering::SeqCst))
     }
 }
 
@@ -68,7 +81,11 @@ impl Mesh {
     }
 
     pub async fn with(options: Options) -> Self {
-        let clock = TestClock { begun: Instant::now(), begun_at: Timestamp::from_millis(1_795_386_615_000) };
+        let clock = TestClock {
+            begun: Instant::now(),
+            begun_at: Timestamp::from_millis(1_795_386_615_000),
+            ahead_ms: AtomicI64::new(0),
+        };
         let folder = tempfile::tempdir().unwrap();
         Self::open(folder, options, Arc::new(clock), caller(Scope::User), caller(Scope::Agent)).await
     }
@@ -147,13 +164,13 @@ impl Mesh {
     }
 
     pub async fn heartbeat(&self, lease: &Lease) -> Result<HeartbeatAnswer, jobs::Error> {
-        let beat = Heartbeat { attempt: lease.attempt, wait_ms: 0 };
+        let beat = Heartbeat { epoch: lease.epoch, attempt: lease.attempt, wait_ms: 0 };
         self.handle.heartbeat(&self.agent, lease.job_id, beat).await
     }
 
     pub async fn note(&self, lease: &Lease, producer_seq: u64, text: &str) -> Result<Cursor, jobs::Error> {
         let events = vec![EventBody::AgentNote { message: text.into() }];
-        let append = AppendEvents { attempt: lease.attempt, producer_seq, events };
+        let append = AppendEvents { epoch: lease.epoch, attempt: lease.attempt, producer_seq, events };
         self.handle.append(&self.agent, lease.job_id, append).await.map(|appended| appended.head)
     }
 
@@ -261,16 +278,22 @@ pub fn worker(name: &str, wait_ms: u64) -> LeaseRequest {
 }
 
 pub fn approval(lease: &Lease, arguments: Value) -> RequestApproval {
-    RequestApproval { attempt: lease.attempt, call_id: "call-1".into(), tool: "run".into(), arguments }
+    RequestApproval {
+        epoch: lease.epoch,
+        attempt: lease.attempt,
+        call_id: "call-1".into(),
+        tool: "run".into(),
+        arguments,
+    }
 }
 
 pub fn succeeded(lease: &Lease, answer: &str) -> FinishJob {
     let result = JobResult { answer: Some(answer.into()), ..JobResult::default() };
-    FinishJob { attempt: lease.attempt, outcome: Outcome::Succeeded { result } }
+    FinishJob { epoch: lease.epoch, attempt: lease.attempt, outcome: Outcome::Succeeded { result } }
 }
 
 pub fn handed_back(lease: &Lease, failed: bool) -> ReleaseJob {
-    ReleaseJob { attempt: lease.attempt, message: "because of a test".into(), failed }
+    ReleaseJob { epoch: lease.epoch, attempt: lease.attempt, message: "because of a test".into(), failed }
 }
 
 pub const LEASE: Duration = Duration::from_secs(15);

@@ -85,7 +85,7 @@ async fn time_that_was_used_stays_used() {
     // What an agent spent is written down as it is spent, and the time with it.
     let usage = protocol::Usage { steps: 4, input_tokens: 100, ..Default::default() };
     let events = vec![protocol::EventBody::BudgetUpdated { usage }];
-    let append = protocol::AppendEvents { attempt: 1, producer_seq: 1, events };
+    let append = protocol::AppendEvents { epoch: mesh.store.epoch(), attempt: 1, producer_seq: 1, events };
     mesh.handle.append(&mesh.agent, lease.job_id, append).await.unwrap();
     let mesh = mesh.restart().await;
     mesh.handle.release(&mesh.agent, lease.job_id, handed_back(&lease, false)).await.unwrap();
@@ -151,6 +151,34 @@ async fn old_jobs_go_and_young_and_unfinished_ones_stay() {
     assert_eq!(mesh.handle.get(&mesh.user, old[0]).await.unwrap_err().code(), ErrorCode::NotFound);
 }
 
+/// Set right within a day, a clock that was a year ahead has cost nothing.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_ahead_removes_nothing() {
+    let retention = Some(Duration::from_secs(3_600));
+    let mesh = Mesh::with(Options { retention, ..Options::default() }).await;
+    let old = mesh.running(ask("old")).await;
+    mesh.succeed(&old).await;
+    mesh.clock.jump(365 * 24 * 3_600_000);
+    pass(Duration::from_secs(1_800)).await;
+    let young = mesh.running(ask("young")).await;
+    mesh.succeed(&young).await;
+    pass(Duration::from_secs(1_800)).await;
+    assert_eq!(mesh.handle.list(&mesh.user, ListJobs::default()).await.unwrap().jobs.len(), 2);
+
+    // The same at a start.
+    let mesh = mesh.restart_after(|_| ()).await;
+    mesh.clock.jump(365 * 24 * 3_600_000);
+    let mesh = mesh.restart_after(|_| ()).await;
+    pass(Duration::from_secs(3 * 3_600)).await;
+    assert_eq!(mesh.handle.list(&mesh.user, ListJobs::default()).await.unwrap().jobs.len(), 2);
+    // It was right: the day after, what is old goes.
+    let none = async || {
+        pass(Duration::from_secs(3_600)).await;
+        mesh.handle.list(&mesh.user, ListJobs::default()).await.unwrap().jobs.is_empty().then_some(())
+    };
+    eventually("both are old", none).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn records_of_old_model_calls_go_and_young_ones_stay() {
     let model_calls_retention = Some(Duration::from_secs(3_600));
@@ -214,7 +242,7 @@ async fn forgotten_keys_are_removed() {
 async fn model_calls_are_counted_by_the_backend_whatever_becomes_of_the_agent() {
     let mesh = Mesh::new().await;
     let lease = mesh.running(ask("x")).await;
-    let attempt = mesh.handle.attempt(&mesh.agent, lease.job_id, 1).await.unwrap();
+    let attempt = mesh.handle.attempt(&mesh.agent, lease.job_id, (mesh.store.epoch(), 1)).await.unwrap();
     let finished = protocol::EventBody::ModelFinished {
         call_id: "c".into(),
         route: "default".into(),

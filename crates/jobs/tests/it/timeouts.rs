@@ -25,7 +25,7 @@ async fn a_job_out_of_time_is_told_and_then_closed() {
     let mesh = Mesh::new().await;
     let lease = mesh.running(limited(json!({"total_timeout_ms": 30_000}))).await;
     assert_eq!(lease.time_left_ms, 30_000);
-    let attempt = mesh.handle.attempt(&mesh.agent, lease.job_id, 1).await.unwrap();
+    let attempt = mesh.handle.attempt(&mesh.agent, lease.job_id, (mesh.store.epoch(), 1)).await.unwrap();
     beat_for(&mesh, &lease, 29).await;
     assert_eq!(mesh.heartbeat(&lease).await.unwrap().control, Control::Continue);
     pass(SECOND).await;
@@ -67,7 +67,7 @@ async fn total_time_is_counted_over_attempts_but_not_while_waiting() {
 async fn silence_ends_a_job_and_any_event_breaks_it() {
     let mesh = Mesh::new().await;
     let lease = mesh.running(limited(json!({"idle_timeout_ms": 10_000}))).await;
-    let attempt = mesh.handle.attempt(&mesh.agent, lease.job_id, 1).await.unwrap();
+    let attempt = mesh.handle.attempt(&mesh.agent, lease.job_id, (mesh.store.epoch(), 1)).await.unwrap();
     beat_for(&mesh, &lease, 9).await;
     mesh.note(&lease, 1, "still here").await.unwrap();
     beat_for(&mesh, &lease, 9).await;

@@ -31,7 +31,8 @@ const MIGRATIONS: &[Migration] = migrations![
     "0005_models",
     "0006_unknown_tokens",
     "0007_job_folders",
-    "0008_used_approvals"
+    "0008_used_approvals",
+    "0009_lease_epoch",
 ];
 
 /// The version this build brings a database to.

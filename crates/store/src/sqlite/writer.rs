@@ -30,7 +30,7 @@
 //! - Nobody is answered before the COMMIT that covers the request has returned, with `synchronous=FULL`.
 //! - After a failed COMMIT or sync nobody knows what the connection believes is on disk, so it is never used again.
 //! - A caller that went away drops its reply, not its request.
-//! - Between batches: checkpoints ([`checkpoint`]), and the deletion of trimmed events rides along with each COMMIT.
+//! - Between batches: checkpoints ([`checkpoint`]), and the deletion of events nobody can read any more rides along with each COMMIT.
 
 mod checkpoint;
 pub(crate) mod request;

@@ -30,6 +30,7 @@ async fn a_row_comes_back_as_it_was_stored() {
         not_before: Some(at(5)),
         worker: Some(domain::WorkerId::new(at(1))),
         worker_principal: Some(principal(9)),
+        lease_epoch: Some(domain::Epoch(u32::MAX)),
         retry_of: Some(job(-1).id),
         cancel_requested: true,
         attempt: u32::MAX,
@@ -52,7 +53,7 @@ async fn a_row_comes_back_as_it_was_stored() {
         worker_principal: Some(principal(9)),
         producer_seq: 8,
         head_seq: row.head_seq,
-        retained_after: row.retained_after,
+        lease_epoch: row.lease_epoch,
     };
     assert_eq!(read(&store, move |reader| reader.job_head(id)).await, Some(head));
 
@@ -73,7 +74,10 @@ async fn a_row_comes_back_as_it_was_stored() {
     let expected = JobRow { revision: 2, ..update };
     assert_eq!(read(&store, move |reader| reader.job(id)).await, Some(expected));
 
-    write(&store, move |transaction| transaction.update_producer_seq(id, 41)).await;
+    write(&store, move |transaction| {
+        transaction.remember_batch(id, store::BatchId { producer_seq: 41, sha256: [1; 32] })
+    })
+    .await;
     let after = read(&store, move |reader| reader.job(id)).await.unwrap();
     assert_eq!((after.producer_seq, after.revision), (41, 2));
     store.close().await;
@@ -208,7 +212,7 @@ async fn finished_jobs_expire_oldest_first() {
     }
     new_job(&store).await;
     let expired = read(&store, |reader| reader.expired_jobs(at(99), 2)).await;
-    assert_eq!(expired.iter().map(|row| row.id).collect::<Vec<_>>(), [ids[4], ids[3]]);
+    assert_eq!(expired, [ids[4], ids[3]]);
     assert_eq!(read(&store, |reader| reader.expired_jobs(at(99), 10)).await.len(), 3);
     store.close().await;
 }

@@ -1,4 +1,4 @@
-//! The event log: dense, linked, paged, trimmed.
+//! The event log: dense, linked, paged.
 
 use crate::support::{
     append, assert_whole, event, insert, job, log, new_job, number_of, read, reopened, store, until, write,
@@ -37,34 +37,6 @@ async fn an_update_from_an_old_read_does_not_turn_the_head_back() {
     write(&store, move |transaction| transaction.update_job(&old)).await;
     assert_eq!(append(&store, row.id, 2).await.unwrap(), 2);
     assert_whole(&store, row.id).await;
-    store.close().await;
-}
-
-#[tokio::test]
-async fn a_trimmed_log_keeps_its_head_and_what_the_rest_links_to() {
-    let (folder, store) = store().await;
-    let job = new_job(&store).await;
-    let count = 2_345; // several steps of the deletion behind the scenes
-    write(&store, move |transaction| transaction.append(job, &(1..=count).map(event).collect::<Vec<_>>())).await;
-    let before = log(&store, job).await;
-    let trim = async |through| write(&store, move |transaction| transaction.trim_events(job, through)).await;
-    trim(2_000).await;
-    assert_eq!(log(&store, job).await, before[2_000..], "gone for readers at once");
-    trim(10).await;
-    assert_eq!(assert_whole(&store, job).await.len(), 345, "a trim never brings anything back");
-    trim(u64::MAX).await;
-    assert_eq!(log(&store, job).await, []);
-    assert_eq!(append(&store, job, 1).await.unwrap(), count + 1);
-    let events = assert_whole(&store, job).await;
-    assert_eq!(events[0].previous, before[2_344].hash, "the chain goes on over the gap");
-
-    // And from the disk soon after.
-    let file = folder.path().join("data").join(DATABASE_FILE);
-    until("trimmed events are deleted", async || {
-        let connection = Connection::open(&file).unwrap();
-        connection.query_row("SELECT count(*) FROM events", (), |row| row.get::<_, i64>(0)).unwrap() == 1
-    })
-    .await;
     store.close().await;
 }
 
@@ -159,7 +131,6 @@ async fn verification_finds_every_kind_of_tampering() {
 enum Step {
     Append { count: u64 },
     AppendUndone { count: u64 },
-    Trim { through: u64 },
     Page { after: u64, rows: usize },
     Reopen,
 }
@@ -168,7 +139,6 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => (0..20_u64).prop_map(|count| Step::Append { count }),
         1 => (1..20_u64).prop_map(|count| Step::AppendUndone { count }),
-        2 => (0..150_u64).prop_map(|through| Step::Trim { through }),
         4 => (0..150_u64, 0..40_usize).prop_map(|(after, rows)| Step::Page { after, rows }),
         1 => Just(Step::Reopen),
     ];
@@ -178,14 +148,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// A log behaves like a list of numbers from which a front part was cut off.
+    /// A log behaves like a list of numbers.
     #[test]
-    fn a_log_is_a_list_with_its_front_cut_off(steps in steps()) {
+    fn a_log_is_a_list(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (folder, mut store) = store().await;
             let job = new_job(&store).await;
-            let (mut numbers, mut cut): (Vec<u64>, u64) = (Vec::new(), 0);
+            let mut numbers: Vec<u64> = Vec::new();
             for step in steps {
                 match step {
                     Step::Append { count } => {
@@ -202,15 +172,11 @@ proptest! {
                             .await;
                         assert!(undone.is_err());
                     }
-                    Step::Trim { through } => {
-                        write(&store, move |transaction| transaction.trim_events(job, through)).await;
-                        cut = cut.max(through.min(numbers.len() as u64));
-                    }
                     Step::Page { after, rows } => {
                         let page = read(&store, move |reader| reader.events(job, after, rows, usize::MAX)).await;
                         let seqs: Vec<_> = page.iter().map(|event| event.seq).collect();
                         let expected: Vec<_> =
-                            (1..=numbers.len() as u64).filter(|seq| *seq > after && *seq > cut).take(rows).collect();
+                            (1..=numbers.len() as u64).filter(|seq| *seq > after).take(rows).collect();
                         assert_eq!(seqs, expected);
                         for event in page {
                             assert_eq!(number_of(&event), numbers[event.seq as usize - 1]);
@@ -219,7 +185,7 @@ proptest! {
                     Step::Reopen => store = reopened(&folder, store).await,
                 }
             }
-            assert_eq!(assert_whole(&store, job).await.len() as u64, numbers.len() as u64 - cut);
+            assert_eq!(assert_whole(&store, job).await.len() as u64, numbers.len() as u64);
             store.close().await;
         });
     }

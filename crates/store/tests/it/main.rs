@@ -3,11 +3,13 @@
 
 mod backups;
 mod blobs;
+mod conformance;
 mod crash;
 mod disk_full;
 mod folders;
 mod jobs;
 mod log;
 mod models;
+mod operate;
 mod support;
 mod writer;

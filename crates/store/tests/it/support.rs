@@ -76,9 +76,9 @@ pub fn job(queued_at_ms: i64) -> JobRow {
         retry_of: None,
         folders: "roots".to_owned(),
         running_ms: 0,
+        lease_epoch: None,
         head_seq: 0,
         head_hash: EventHash::START,
-        retained_after: 0,
         revision: 0,
         created_at: now,
         updated_at: now,
@@ -157,7 +157,7 @@ pub async fn assert_whole(store: &Store, job: JobId) -> Vec<EventRow> {
     let events = log(store, job).await;
     let row = read(store, move |reader| reader.job(job)).await.expect("the job is there");
     let mut previous: Option<&EventRow> = None;
-    for (event, seq) in events.iter().zip(row.retained_after + 1..) {
+    for (event, seq) in events.iter().zip(1..) {
         assert_eq!(event.seq, seq, "a hole before seq {}", event.seq);
         assert!(verify_link(&event.link(), event.hash), "seq {seq} does not match its hash");
         match previous {
@@ -170,7 +170,7 @@ pub async fn assert_whole(store: &Store, job: JobId) -> Vec<EventRow> {
     if let Some(last) = events.last() {
         assert_eq!((row.head_seq, row.head_hash), (last.seq, last.hash));
     } else {
-        assert_eq!(row.head_seq, row.retained_after);
+        assert_eq!(row.head_seq, 0);
     }
     events
 }

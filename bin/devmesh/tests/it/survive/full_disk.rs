@@ -42,7 +42,7 @@ async fn on_a_full_disk_jobs_are_cancelled_finished_and_deleted_and_a_restart_co
     let large = client.create_job(&job(0), None).await?.id;
     let lease = leased(&agent).await?;
     let output = Upload::Bytes(vec![7; 8 << 20].into());
-    agent.put_artifact(large, lease.attempt, "output", "text/plain", &output).await?;
+    agent.put_artifact(large, (lease.epoch, lease.attempt), "output", "text/plain", &output).await?;
     agent.finish(large, &finish(&lease, true)).await?;
     let runs = client.create_job(&job(1), None).await?.id;
     let running = leased(&agent).await?;
@@ -51,7 +51,8 @@ async fn on_a_full_disk_jobs_are_cancelled_finished_and_deleted_and_a_restart_co
 
     fill(&disk, &client, &mut acknowledged).await?;
     let small = Upload::Bytes(vec![7; 64 << 10].into());
-    let refused = agent.put_artifact(runs, running.attempt, "small", "text/plain", &small).await.unwrap_err();
+    let refused =
+        agent.put_artifact(runs, (running.epoch, running.attempt), "small", "text/plain", &small).await.unwrap_err();
     ensure!(refused.code() == Some(ErrorCode::StorageFull), "content is refused like a row: {refused}");
     client.cancel_job(waits, &CancelJob::default()).await.context("cancelling a job that waits")?;
     ensure!(client.job(waits).await?.state == JobState::Cancelled);
@@ -61,7 +62,7 @@ async fn on_a_full_disk_jobs_are_cancelled_finished_and_deleted_and_a_restart_co
     let not_ready = client.ready().await.unwrap_err().to_string();
     ensure!(not_ready.contains("503") || not_ready.contains("full"), "{not_ready}");
     client.cancel_job(runs, &CancelJob::default()).await.context("cancelling a job that runs")?;
-    let beat = agent.heartbeat(runs, &Heartbeat { attempt: running.attempt, wait_ms: 0 }).await?;
+    let beat = agent.heartbeat(runs, &Heartbeat { epoch: running.epoch, attempt: running.attempt, wait_ms: 0 }).await?;
     ensure!(beat.control == Control::Cancel, "the agent was not told: {beat:?}");
     let cancelled = agent.finish(runs, &finish(&running, false)).await.context("finishing")?;
     ensure!(cancelled.state == JobState::Cancelled);
@@ -120,7 +121,7 @@ async fn leased(agent: &Client) -> Result<Lease> {
 fn finish(lease: &Lease, well: bool) -> FinishJob {
     let result = JobResult { answer: Some("done".into()), ..JobResult::default() };
     let outcome = if well { Outcome::Succeeded { result } } else { Outcome::Cancelled { result } };
-    FinishJob { attempt: lease.attempt, outcome }
+    FinishJob { epoch: lease.epoch, attempt: lease.attempt, outcome }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use super::{
 };
 use anyhow::{Context, Result, ensure};
 use client::Client;
-use domain::{JobId, JobKind, JobState, SystemClock, Timestamp, WorkerId};
+use domain::{Epoch, JobId, JobKind, JobState, SystemClock, Timestamp, WorkerId};
 use protocol::{AppendEvents, CreateJob, EventBody, FinishJob, JobResult, LeaseRequest, Limits, Outcome};
 use rand::RngExt as _;
 use std::{
@@ -112,11 +112,12 @@ async fn work(client: Client, ledger: Shared, stop: CancellationToken) -> Result
             }
             Err(error) => return Err(error).context("leasing"),
         };
-        if !write_notes(&client, lease.job_id, lease.attempt, &ledger, &stop).await? {
+        if !write_notes(&client, lease.job_id, (lease.epoch, lease.attempt), &ledger, &stop).await? {
             continue;
         }
         let result = format!("result of attempt {}", lease.attempt);
         let finish = FinishJob {
+            epoch: lease.epoch,
             attempt: lease.attempt,
             outcome: Outcome::Succeeded { result: JobResult { answer: Some(result.clone()), ..JobResult::default() } },
         };
@@ -139,14 +140,14 @@ async fn work(client: Client, ledger: Shared, stop: CancellationToken) -> Result
 async fn write_notes(
     client: &Client,
     job: JobId,
-    attempt: u32,
+    (epoch, attempt): (Epoch, u32),
     ledger: &Shared,
     stop: &CancellationToken,
 ) -> Result<bool> {
     for producer_seq in 1..=BATCHES_PER_JOB {
         let notes: Vec<String> = (0..EVENTS_PER_BATCH).map(|n| format!("{attempt}/{producer_seq}/{n}")).collect();
         let events = notes.iter().map(|note| EventBody::AgentNote { message: note.clone() }).collect();
-        let batch = AppendEvents { attempt, producer_seq, events };
+        let batch = AppendEvents { epoch, attempt, producer_seq, events };
         loop {
             if stop.is_cancelled() {
                 return Ok(false);

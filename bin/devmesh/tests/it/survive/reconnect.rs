@@ -78,18 +78,18 @@ async fn write(agent: &Client, job: JobId) -> Result<()> {
     let worker_id = WorkerId::new(domain::Clock::now(&domain::SystemClock));
     let request = LeaseRequest { worker_id, worker_name: "talker".into(), wait_ms: 5_000 };
     let lease = agent.lease(&request).await?.context("the job is there to lease")?;
-    let attempt = lease.attempt;
+    let (epoch, attempt) = (lease.epoch, lease.attempt);
     let talk = async {
         for producer_seq in 1..=EVENTS / EVENTS_PER_BATCH {
             let note = |n| EventBody::AgentNote { message: format!("{producer_seq}/{n}") };
             let events = (0..EVENTS_PER_BATCH).map(note).collect();
-            agent.append_events(job, &AppendEvents { attempt, producer_seq, events }).await?;
+            agent.append_events(job, &AppendEvents { epoch, attempt, producer_seq, events }).await?;
         }
         anyhow::Ok(())
     };
     let keep = async {
         loop {
-            agent.heartbeat(job, &Heartbeat { attempt, wait_ms: 500 }).await?;
+            agent.heartbeat(job, &Heartbeat { epoch, attempt, wait_ms: 500 }).await?;
         }
     };
     tokio::select! {
@@ -97,7 +97,7 @@ async fn write(agent: &Client, job: JobId) -> Result<()> {
         kept = keep => return kept,
     }
     let outcome = Outcome::Succeeded { result: JobResult::default() };
-    agent.finish(job, &FinishJob { attempt, outcome }).await?;
+    agent.finish(job, &FinishJob { epoch, attempt, outcome }).await?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use axum::{
     Json,
     extract::{Request, State},
 };
-use domain::JobId;
+use domain::{Epoch, JobId};
 use http::header;
 use protocol::Artifact;
 use std::sync::Arc;
@@ -18,6 +18,9 @@ use std::sync::Arc;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PutArtifact {
+    /// That of the lease.
+    #[param(value_type = protocol::schema::Epoch)]
+    pub epoch: Epoch,
     pub attempt: u32,
 }
 
@@ -50,6 +53,7 @@ pub async fn put_artifact(
     let media_type = request.headers().get(header::CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let media_type = media_type.map_or_else(|| "application/octet-stream".into(), std::borrow::Cow::into_owned);
     let content = upload::steady(request.into_body(), pause, limit);
-    let stored = app.jobs.put_artifact(&asker.caller, job, query.attempt, &name, &media_type, content).await;
+    let fence = (query.epoch, query.attempt);
+    let stored = app.jobs.put_artifact(&asker.caller, job, fence, &name, &media_type, content).await;
     Ok(Json(stored.map_err(|error| upload::failure(error, pause, limit))?))
 }

@@ -71,6 +71,11 @@ impl Reader<'_> {
         })
     }
 
+    /// What a job waits for a person to decide: one thing at a time.
+    pub fn pending_approvals(&self, job: JobId) -> Result<Vec<ApprovalRow>, Error> {
+        self.approvals(&ApprovalFilter { job: Some(job), pending_only: true, ..ApprovalFilter::default() })
+    }
+
     /// A page of approvals, newest first.
     pub fn approvals(&self, filter: &ApprovalFilter) -> Result<Vec<ApprovalRow>, Error> {
         let before = filter.before.map_or([0xff; 16], Id::blob);

@@ -7,14 +7,13 @@ use crate::{
 use domain::{CanonicalJson, Epoch, JobId};
 use rusqlite::{OptionalExtension, Row};
 
-pub(super) const LOG: &str = "SELECT job_key, retained_after FROM jobs WHERE id = ?1";
+pub(super) const LOG: &str = "SELECT job_key FROM jobs WHERE id = ?1";
 pub(super) const PAGE: &str = "SELECT place, epoch, event_type, actor, attempt, at, payload, previous, hash FROM events \
      WHERE place > ?1 AND place <= ?2 ORDER BY place LIMIT ?3";
 
 impl Reader<'_> {
     /// The events after `after_seq`, in order: at most `max_rows`, and no further one once their payloads pass
-    /// `max_bytes` (so a page has at least one event if there is one). Nothing of a job that does not exist, and nothing
-    /// that retention removed: a page that begins after `after_seq + 1` says so by its first seq.
+    /// `max_bytes` (so a page has at least one event if there is one). Nothing of a job that does not exist.
     pub fn events(
         &self,
         job: JobId,
@@ -23,17 +22,12 @@ impl Reader<'_> {
         max_bytes: usize,
     ) -> Result<Vec<EventRow>, Error> {
         self.run(|connection| {
-            // What is trimmed or deleted may still lie in the table for a moment.
-            let log: Option<(i64, u64)> = connection
-                .prepare_cached(LOG)?
-                .query_row([job.blob()], |row| {
-                    let mut columns = Columns::of(row);
-                    Ok((columns.take()?, columns.count()?))
-                })
-                .optional()?;
-            let Some((key, retained_after)) = log else { return Ok(Vec::new()) };
+            // What is deleted may still lie in the table for a moment.
+            let key: Option<i64> =
+                connection.prepare_cached(LOG)?.query_row([job.blob()], |row| row.get(0)).optional()?;
+            let Some(key) = key else { return Ok(Vec::new()) };
             let mut statement = connection.prepare_cached(PAGE)?;
-            let after = place(key, after_seq.max(retained_after));
+            let after = place(key, after_seq);
             let mut rows = statement.query((after, place(key, LAST_SEQ), integer(max_rows as u64)))?;
             let (mut events, mut bytes) = (Vec::new(), 0);
             while let Some(row) = rows.next()? {

@@ -4,7 +4,7 @@ use crate::{
     Error, JobFilter, JobHead, JobRow, Reader, limits,
     sqlite::column::{Columns, Id, integer},
 };
-use domain::{JobId, JobKind, JobState, PrincipalId, Timestamp};
+use domain::{Epoch, JobId, JobKind, JobState, PrincipalId, Timestamp};
 use rusqlite::{OptionalExtension, Row};
 
 macro_rules! select_job {
@@ -12,7 +12,7 @@ macro_rules! select_job {
         concat!(
             "SELECT j.id, j.principal, j.kind, j.state, j.reason, j.message, d.spec, d.result, j.usage, j.priority, ",
             "j.rank, j.not_before, j.attempt, j.attempts_failed, j.worker, j.worker_principal, j.producer_seq, ",
-            "j.cancel_requested, j.retry_of, j.folders, j.running_ms, j.head_seq, j.head_hash, j.retained_after, j.revision, ",
+            "j.cancel_requested, j.retry_of, j.folders, j.running_ms, j.lease_epoch, j.head_seq, j.head_hash, j.revision, ",
             "j.created_at, j.updated_at, j.started_at, j.finished_at ",
             "FROM jobs j JOIN job_documents d ON d.job_key = j.job_key ",
             $rest
@@ -22,13 +22,13 @@ macro_rules! select_job {
 
 pub(super) const BY_ID: &str = select_job!("WHERE j.id = ?1");
 pub(super) const HEAD_BY_ID: &str = "SELECT principal, state, attempt, worker_principal, producer_seq, head_seq, \
-     retained_after FROM jobs WHERE id = ?1";
+     lease_epoch FROM jobs WHERE id = ?1";
 pub(super) const EXISTS: &str = "SELECT 1 FROM jobs WHERE id = ?1";
 pub(super) const BY_KEY: &str = select_job!("WHERE j.job_key = ?1");
 pub(super) const CHANGED_AFTER: &str = select_job!("WHERE j.revision > ?1 ORDER BY j.revision LIMIT ?2");
 pub(super) const RUNNING: &str = select_job!("WHERE j.state = 'running' ORDER BY j.kind, j.id");
 pub(super) const FINISHED_BEFORE: &str =
-    select_job!("WHERE j.finished_at < ?1 AND j.finished_at IS NOT NULL ORDER BY j.finished_at LIMIT ?2");
+    "SELECT id FROM jobs WHERE finished_at < ?1 AND finished_at IS NOT NULL ORDER BY finished_at LIMIT ?2";
 
 pub(super) const PAGE_OF_ALL: &str = "SELECT id FROM jobs WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT ?3";
 pub(super) const PAGE_BY_STATE: &str =
@@ -46,6 +46,12 @@ pub(super) const NEXT_DELAYED: &str = "SELECT not_before FROM jobs INDEXED BY jo
 /// The newest revision there is or was: deleting the newest job must not give its number away again.
 pub(super) const REVISION: &str = "SELECT max((SELECT coalesce(max(revision), 0) FROM jobs), \
      (SELECT revision_floor FROM store WHERE only_row = 1))";
+
+/// Each a step down an index.
+pub(super) const NEWEST_CHANGE: &str = "SELECT max(at) FROM (\
+     SELECT (SELECT updated_at FROM jobs ORDER BY revision DESC LIMIT 1) AS at \
+     UNION ALL SELECT (SELECT at FROM audit ORDER BY audit_key DESC LIMIT 1) \
+     UNION ALL SELECT (SELECT at FROM model_calls ORDER BY id DESC LIMIT 1))";
 
 impl Reader<'_> {
     pub fn job(&self, id: JobId) -> Result<Option<JobRow>, Error> {
@@ -65,7 +71,7 @@ impl Reader<'_> {
                     worker_principal: columns.id_or_null()?,
                     producer_seq: columns.count()?,
                     head_seq: columns.count()?,
-                    retained_after: columns.count()?,
+                    lease_epoch: columns.take::<Option<u32>>()?.map(Epoch),
                 })
             });
             head.optional()
@@ -169,11 +175,18 @@ impl Reader<'_> {
     }
 
     /// Jobs that ended before this time, oldest first.
-    pub fn expired_jobs(&self, finished_before: Timestamp, limit: usize) -> Result<Vec<JobRow>, Error> {
+    pub fn expired_jobs(&self, finished_before: Timestamp, limit: usize) -> Result<Vec<JobId>, Error> {
         let rows = integer(limit.min(limits::ROWS_PER_PAGE) as u64);
         self.run(|connection| {
             let mut statement = connection.prepare_cached(FINISHED_BEFORE)?;
-            statement.query_map((finished_before.as_millis(), rows), job_row)?.collect()
+            statement.query_map((finished_before.as_millis(), rows), job_id)?.collect()
+        })
+    }
+
+    /// When anything was last written that bears a time.
+    pub fn newest_change(&self) -> Result<Option<Timestamp>, Error> {
+        self.run(|connection| {
+            connection.prepare_cached(NEWEST_CHANGE)?.query_row((), |row| Columns::of(row).time_or_null())
         })
     }
 
@@ -228,9 +241,9 @@ fn job_row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         retry_of: columns.id_or_null()?,
         folders: columns.take()?,
         running_ms: columns.count()?,
+        lease_epoch: columns.take::<Option<u32>>()?.map(Epoch),
         head_seq: columns.count()?,
         head_hash: columns.hash()?,
-        retained_after: columns.count()?,
         revision: columns.count()?,
         created_at: columns.time()?,
         updated_at: columns.time()?,

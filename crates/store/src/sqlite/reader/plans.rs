@@ -60,12 +60,12 @@ const SEARCHES: &[&str] = &[
     models::LAST_BATCH,
     write::jobs::UPDATE,
     write::jobs::UPDATE_RESULT,
-    write::jobs::UPDATE_PRODUCER,
+    write::jobs::REMEMBER_BATCH,
+    write::jobs::RECENT_BATCHES,
     write::jobs::PROMOTE,
     write::jobs::DELETE,
     write::events::HEAD,
     write::events::MOVE_HEAD,
-    write::events::TRIM,
     write::events::PURGE_STEP,
     write::events::PURGE,
     write::events::PURGE_DONE,
@@ -130,8 +130,10 @@ fn the_queue_is_read_from_its_own_index() {
 #[test]
 fn the_newest_revision_is_one_step_down_an_index() {
     let connection = database();
-    let plan = plan(&connection, jobs::REVISION);
-    assert!(plan.iter().any(|line| line.contains("jobs_by_revision")), "{plan:?}");
+    for sql in [jobs::REVISION, jobs::NEWEST_CHANGE] {
+        let plan = plan(&connection, sql);
+        assert!(plan.iter().any(|line| line.contains("jobs_by_revision")), "{plan:?}");
+    }
 }
 
 #[test]

@@ -12,7 +12,6 @@ pub(crate) const MOVE_HEAD: &str = "UPDATE jobs SET head_seq = ?2, head_hash = ?
 const INSERT: &str = "INSERT INTO events (place, epoch, event_type, actor, attempt, at, payload, previous, hash) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 
-pub(crate) const TRIM: &str = "UPDATE jobs SET retained_after = max(retained_after, min(?2, head_seq)) WHERE id = ?1";
 pub(crate) const PURGE_LATER: &str = "INSERT INTO purges (job_key, through_seq) \
      SELECT job_key, min(?2, head_seq) FROM jobs WHERE id = ?1 \
      ON CONFLICT (job_key) DO UPDATE SET through_seq = max(through_seq, excluded.through_seq)";
@@ -62,14 +61,6 @@ impl Transaction<'_> {
         })?;
         self.batch.heads.push((job, seq));
         Ok(Cursor { epoch, seq })
-    }
-
-    /// Removes the events up to and including `through_seq`; the head stays, and so does the hash the rest links to.
-    /// They disappear for readers at once and from the disk a few at a time.
-    pub fn trim_events(&mut self, job: JobId, through_seq: u64) -> Result<(), Error> {
-        let rows =
-            self.run(|connection| connection.prepare_cached(TRIM)?.execute((job.blob(), integer(through_seq))))?;
-        if rows == 0 { Err(Error::NoSuchJob(job)) } else { self.purge(job, through_seq) }
     }
 
     /// Lets the events up to and including `through_seq` be deleted, while their job is still there to be found.
