@@ -4,9 +4,9 @@ mod refusals;
 
 use crate::routes;
 use domain::i_json::LARGEST_INTEGER;
-use protocol::{ClientMessage, ModelStreamItem, PROBLEM_MEDIA_TYPE, Problem, Reset, ServerMessage, StreamHeartbeat};
+use protocol::{ClientMessage, ModelStreamItem, Problem, Reset, ServerMessage, StreamHeartbeat};
 use serde_json::{Value, json};
-use std::sync::LazyLock;
+use std::{collections::BTreeMap, sync::LazyLock};
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -69,11 +69,6 @@ impl Modify for Tokens {
             .description(Some("A token. The first one lies in `admin-token` in the data folder."))
             .build();
         components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
-        let problem = Response::builder()
-            .description("A problem; `code` says which. See `/api/errors/{code}`.")
-            .content(PROBLEM_MEDIA_TYPE, Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem")))))
-            .build();
-        components.responses.insert("Problem".into(), RefOr::T(problem));
         let of_a_vendor = Response::builder()
             .description("An error in the shape of the vendor whose path was asked: OpenAI's, Anthropic's or Ollama's.")
             .content("application/json", Content::new(None::<RefOr<utoipa::openapi::Schema>>))
@@ -132,6 +127,7 @@ fn complete(document: &mut Value) {
     of_agents["description"] = json!("What an agent appends. The backend writes everything else itself.");
     schemas["AgentEvent"] = of_agents;
     schemas["AppendEvents"]["properties"]["events"]["items"] = json!({"$ref": "#/components/schemas/AgentEvent"});
+    let mut shared = BTreeMap::new();
     let items = document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
     let operations = items.filter_map(Value::as_object_mut).flat_map(|item| item.values_mut());
     for operation in operations {
@@ -146,9 +142,15 @@ fn complete(document: &mut Value) {
         if responses.contains_key("default") {
             continue;
         }
-        for (status, refusal) in refusals {
-            responses.entry(status.to_string()).or_insert(refusal);
+        for (status, codes) in refusals {
+            let name = refusals::name(&codes);
+            let described = json!({"$ref": format!("#/components/responses/{name}")});
+            responses.entry(status.to_string()).or_insert(described);
+            shared.entry(name).or_insert_with(|| refusals::response(&codes));
         }
+    }
+    if let Some(responses) = document["components"]["responses"].as_object_mut() {
+        responses.extend(shared);
     }
     bound_integers(&mut document["components"], Some(LARGEST_INTEGER));
     // In a query they are text, and as large as their type.

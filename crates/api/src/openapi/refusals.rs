@@ -42,8 +42,8 @@ const WITH_A_TOKEN: &[ErrorCode] = &[Unauthorized, RateLimited, TooManyConnectio
 const WITH_A_STORE: &[ErrorCode] = &[StorageFull, Unavailable];
 const WITH_A_BODY: &[ErrorCode] = &[InvalidRequest, InvalidJson, BodyTooLarge, RequestTimeout, UnsupportedMediaType];
 
-/// The codes by the status they come with, as the answers of a document. `responses` has the good ones.
-pub fn of(operation: &Value) -> BTreeMap<u16, Value> {
+/// What one operation may be refused with: by the status, the codes that come with it.
+pub fn of(operation: &Value) -> BTreeMap<u16, Vec<ErrorCode>> {
     let id = operation["operationId"].as_str().unwrap_or_default();
     let has = |place: &str| operation["parameters"].as_array().into_iter().flatten().any(|one| one["in"] == place);
     let mut codes = ANY.to_vec();
@@ -66,10 +66,15 @@ pub fn of(operation: &Value) -> BTreeMap<u16, Value> {
     for code in ErrorCode::ALL.iter().filter(|code| codes.contains(code)) {
         by_status.entry(code.status()).or_default().push(*code);
     }
-    by_status.into_iter().map(|(status, codes)| (status, response(&codes))).collect()
+    by_status
 }
 
-fn response(codes: &[ErrorCode]) -> Value {
+/// The name under which an answer with one of these codes is described once for all operations.
+pub fn name(codes: &[ErrorCode]) -> String {
+    codes.iter().map(|code| code.as_str()).collect::<Vec<_>>().join(".")
+}
+
+pub fn response(codes: &[ErrorCode]) -> Value {
     let named: Vec<_> = codes.iter().map(|code| format!("`{code}`: {}.", code.title())).collect();
     let codes: Vec<_> = codes.iter().map(|code| code.as_str()).collect();
     let schema = json!({
