@@ -14,7 +14,7 @@ pub use tokens::{AdminTokenError, Entry, Tokens, ensure_admin_token};
 
 use crate::{
     app::App,
-    problem::{Failure, Result},
+    problem::{Challenge, Failure, Result},
     server::Peer,
 };
 use axum::{
@@ -117,8 +117,8 @@ pub fn unauthorized_ticket(app: &App, extensions: &Extensions) -> Failure {
 
 fn unauthorized(why: &str, schemes: Schemes) -> Failure {
     let challenge = match schemes {
-        Schemes::Bearer | Schemes::BearerOrApiKey => r#"Bearer realm="devmesh""#,
-        Schemes::BearerOrBasic => r#"Basic realm="devmesh: any user name, a token as the password", charset="UTF-8""#,
+        Schemes::Bearer | Schemes::BearerOrApiKey => Challenge::Bearer,
+        Schemes::BearerOrBasic => Challenge::Basic,
     };
     let mut failure = Failure::new(ErrorCode::Unauthorized, why);
     failure.challenge = Some(challenge);
