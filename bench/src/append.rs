@@ -28,8 +28,7 @@ pub async fn run() -> Result<()> {
         let mut leases = Vec::new();
         for principal in 0..WRITERS {
             // One user each: a single one may not have 64 jobs running.
-            let token =
-                protocol::CreateToken { name: format!("user {principal}"), scope: domain::Scope::User, policy: None };
+            let token = protocol::CreateToken::new(format!("user {principal}"), domain::Scope::User);
             let secret = user.create_token(&token).await?.secret;
             let own = client::Client::new(client::Options::new(&server.url, secret))?;
             own.create_job(&CreateJob::new(JobKind::Ask, "write"), None).await?;

@@ -61,7 +61,7 @@ where
 
 /// The owner of the admin token, which a first start has made.
 async fn principal(store: &Store) -> Result<PrincipalId> {
-    let tokens = store.read(|reader| reader.tokens()).await?;
+    let tokens = store.tokens().await?;
     Ok(tokens.first().context("start a server on this folder first")?.principal)
 }
 

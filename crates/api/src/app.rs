@@ -15,7 +15,6 @@ use std::{
     time::Duration,
 };
 use store::Store;
-use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How the edge behaves.
@@ -90,9 +89,6 @@ impl Default for Rates {
     }
 }
 
-/// Backups being written at once: each reads the whole data folder.
-const BACKUPS: usize = 1;
-
 /// What the program hands in.
 pub struct Parts {
     pub store: Store,
@@ -111,7 +107,6 @@ pub struct App {
     pub(crate) tokens: Tokens,
     pub(crate) tickets: Tickets,
     pub(crate) failed_authentications: FailedAuthentications,
-    pub(crate) backups: Arc<Semaphore>,
     /// Work that outlives the request that began it, such as recording a model call.
     pub(crate) tasks: TaskTracker,
     /// Requests being answered; a stream counts until it begins.
@@ -129,7 +124,6 @@ impl App {
         let tokens = Tokens::load(store.clone(), clock.clone(), options.rates).await?;
         Ok(Arc::new(Self {
             failed_authentications: FailedAuthentications::new(options.rates.failed_authentications_per_minute),
-            backups: Arc::new(Semaphore::new(BACKUPS)),
             tickets: Tickets::default(),
             tasks: TaskTracker::new(),
             in_flight: AtomicUsize::new(0),

@@ -4,13 +4,15 @@
 //! to be let in. A handler names the scope it needs by the extractor it takes: [`Viewer`], [`User`], [`Admin`], [`Agent`],
 //! [`Reader`] or [`Anyone`].
 
+mod recovery;
 mod secret;
 mod tickets;
 mod tokens;
 
+pub use recovery::{EarlierTokens, ResetToken, reset_admin_token};
 pub use secret::{Seal, Secret};
 pub use tickets::{LIFETIME as TICKET_LIFETIME, Tickets};
-pub use tokens::{AdminTokenError, Entry, Tokens, ensure_admin_token};
+pub use tokens::{ADMIN_TOKEN_FILE, AdminTokenError, Entry, Tokens, ensure_admin_token};
 
 use crate::{
     app::App,

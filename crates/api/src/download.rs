@@ -1,4 +1,4 @@
-//! A file as an answer: whole, a part of it, or nothing because the client has it (RFC 9110 §13 and §14).
+//! Content as an answer: whole, a part of it, or nothing because the client has it (RFC 9110 §13 and §14).
 //!
 //! | asked with | answer |
 //! |---|---|
@@ -7,23 +7,20 @@
 //! | one `Range` beyond its end | 416 |
 //! | anything else, several ranges among it | 200 and all of it |
 
-use crate::{
-    failure,
-    problem::{Failure, Result},
-};
+use crate::problem::{Failure, Result};
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
+use bytes::{Buf, Bytes};
 use domain::ErrorCode;
+use futures_util::{Stream, StreamExt, future::ready};
 use headers::{AcceptRanges, ContentLength, ContentRange, ETag, HeaderMapExt, IfNoneMatch, IfRange};
 use http::{HeaderMap, Method, StatusCode, header};
-use std::{io::SeekFrom, ops::RangeInclusive, path::Path};
-use tokio::{
-    fs::File,
-    io::{AsyncReadExt, AsyncSeekExt},
+use std::{
+    io,
+    ops::{Range, RangeInclusive},
 };
-use tokio_util::io::ReaderStream;
 
 /// What is asked for, of content of `length` bytes.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,8 +32,14 @@ enum Part {
     Beyond,
 }
 
-/// The content of `file`, which is `length` bytes and named by `etag`.
-pub async fn file(method: &Method, asked: &HeaderMap, file: &Path, length: u64, etag: &ETag) -> Result<Response> {
+/// Of `contents`, which are `length` bytes and named by `etag`.
+pub fn answer(
+    method: &Method,
+    asked: &HeaderMap,
+    contents: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    length: u64,
+    etag: &ETag,
+) -> Result<Response> {
     let mut headers = HeaderMap::new();
     headers.typed_insert(etag.clone());
     headers.typed_insert(AcceptRanges::bytes());
@@ -53,13 +56,30 @@ pub async fn file(method: &Method, asked: &HeaderMap, file: &Path, length: u64, 
             (StatusCode::PARTIAL_CONTENT, *part.start()..part.end() + 1)
         }
     };
-    let mut content = File::open(file).await.map_err(failure::of_disk)?;
-    if part.start > 0 {
-        content.seek(SeekFrom::Start(part.start)).await.map_err(failure::of_disk)?;
-    }
-    let bytes = part.end - part.start;
-    headers.typed_insert(ContentLength(bytes));
-    Ok((status, headers, Body::from_stream(ReaderStream::new(content.take(bytes)))).into_response())
+    headers.typed_insert(ContentLength(part.end - part.start));
+    Ok((status, headers, Body::from_stream(within_bytes(contents, part))).into_response())
+}
+
+/// The bytes of a part. All before them are read too: contents are compared with their digest from the first byte on.
+fn within_bytes(
+    contents: impl Stream<Item = io::Result<Bytes>> + Send,
+    part: Range<u64>,
+) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    let state = (part.start, part.end - part.start);
+    let parts = contents.scan(state, |(before, left), chunk| {
+        if *left == 0 {
+            return ready(None);
+        }
+        ready(Some(chunk.map(|mut bytes| {
+            let skipped = (bytes.len() as u64).min(*before);
+            *before -= skipped;
+            bytes.advance(skipped as usize);
+            bytes.truncate((*left).min(bytes.len() as u64) as usize);
+            *left -= bytes.len() as u64;
+            bytes
+        })))
+    });
+    parts.filter(|chunk| ready(chunk.as_ref().map_or(true, |bytes| !bytes.is_empty())))
 }
 
 fn part(method: &Method, asked: &HeaderMap, length: u64, etag: &ETag) -> Part {

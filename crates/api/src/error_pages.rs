@@ -16,6 +16,7 @@ pub fn page(code: ErrorCode) -> &'static str {
         ErrorCode::NotFound => include_str!("../../../docs/errors/not_found.md"),
         ErrorCode::MethodNotAllowed => include_str!("../../../docs/errors/method_not_allowed.md"),
         ErrorCode::NotAcceptable => include_str!("../../../docs/errors/not_acceptable.md"),
+        ErrorCode::ContentLost => include_str!("../../../docs/errors/content_lost.md"),
         ErrorCode::WrongState => include_str!("../../../docs/errors/wrong_state.md"),
         ErrorCode::StaleAttempt => include_str!("../../../docs/errors/stale_attempt.md"),
         ErrorCode::ProducerConflict => include_str!("../../../docs/errors/producer_conflict.md"),

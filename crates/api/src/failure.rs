@@ -2,7 +2,7 @@
 
 use crate::problem::Failure;
 use domain::{ErrorCode, NotCanonical};
-use protocol::FieldError;
+use protocol::{FieldError, ListError};
 use std::time::Duration;
 
 /// What a client is told to wait when the server cannot say better.
@@ -10,6 +10,12 @@ const LATER: Duration = Duration::from_secs(1);
 
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Self {
+        jobs::Error::from(error).into()
+    }
+}
+
+impl From<ListError> for Failure {
+    fn from(error: ListError) -> Self {
         jobs::Error::from(error).into()
     }
 }
@@ -47,11 +53,6 @@ impl From<router::Error> for Failure {
             code => Self::new(code, sentence(&error.to_string())),
         }
     }
-}
-
-/// A file of the data folder that could not be read: whatever refuses it is the disk's doing, as it is for a row.
-pub fn of_disk(error: std::io::Error) -> Failure {
-    store::Error::StorageFailed(error.to_string()).into()
 }
 
 /// Error messages begin in lower case because they get embedded; a problem's detail stands alone.

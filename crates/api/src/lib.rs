@@ -20,6 +20,7 @@
 //! authenticate a request.
 
 mod app;
+mod audit;
 mod auth;
 mod backup;
 mod carry_through;
@@ -44,7 +45,10 @@ mod upload;
 mod vendor;
 
 pub use app::{App, Limits, Options, Parts, Rates};
-pub use auth::{AdminTokenError, Secret, ensure_admin_token};
+pub use audit::record_restore;
+pub use auth::{
+    ADMIN_TOKEN_FILE, AdminTokenError, EarlierTokens, ResetToken, Secret, ensure_admin_token, reset_admin_token,
+};
 pub use backup::{RestoreError, Restored, restore};
 pub use guard::Allowed;
 pub use openapi::{openapi, openapi_json};

@@ -24,7 +24,8 @@ Every request but `/healthz` and `/readyz` carries `Authorization: Bearer dm_…
 security names the scopes that may use it, any of them: `admin` includes `user`, which includes `viewer`; `agent` and `model` stand apart.
 
 Errors are RFC 9457 problems with a stable `code`; `type` leads to the page that explains it. Every answer has an \
-`x-request-id`. Lists are pages: pass `next_cursor` on as `cursor`. A job's log is read from any `epoch.seq` cursor, as pages, \
+`x-request-id`. Every list is read in pages: at most `limit` rows (50 unless said, 200 at most; more is refused), fewer when \
+they are large. Pass `next_cursor` on as `cursor`; where it is absent the list is over. A job's log is read from any `epoch.seq` cursor, as pages, \
 as Server-Sent Events, or over one WebSocket for many jobs.";
 
 #[derive(OpenApi)]
@@ -40,7 +41,7 @@ as Server-Sent Events, or over one WebSocket for many jobs.";
         (name = "gateway", description = "For clients of OpenAI, Anthropic and Ollama: their words, answered by local models first. Errors have the vendor's shape."),
         (name = "live", description = "Many logs over one WebSocket."),
         (name = "leases", description = "What agents say: under one attempt, refused once it is over."),
-        (name = "administration", description = "Tokens and backups."),
+        (name = "administration", description = "Tokens, backups, what is stored, who did what and what left the machine."),
         (name = "server", description = "Is it up, what is it, what does it say."),
     )
 )]

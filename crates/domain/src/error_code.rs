@@ -18,6 +18,7 @@ names! {
         Gone = "gone",
         MethodNotAllowed = "method_not_allowed",
         NotAcceptable = "not_acceptable",
+        ContentLost = "content_lost",
         WrongState = "wrong_state",
         StaleAttempt = "stale_attempt",
         ProducerGap = "producer_gap",
@@ -55,7 +56,7 @@ impl ErrorCode {
             Self::WrongState | Self::StaleAttempt | Self::ProducerGap | Self::ProducerConflict | Self::CursorAhead => {
                 409
             }
-            Self::Gone => 410,
+            Self::Gone | Self::ContentLost => 410,
             Self::BodyTooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::RangeNotSatisfiable => 416,
@@ -84,6 +85,7 @@ impl ErrorCode {
             Self::Gone => "What this request made was deleted",
             Self::MethodNotAllowed => "This method is not available here",
             Self::NotAcceptable => "None of the accepted media types is available here",
+            Self::ContentLost => "The stored content is missing or damaged",
             Self::WrongState => "The job is not in a state that allows this",
             Self::StaleAttempt => "Another attempt owns this job now",
             Self::ProducerGap => "Events are missing before this batch",

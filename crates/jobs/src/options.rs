@@ -20,6 +20,8 @@ pub struct Options {
     pub retention: Option<Duration>,
     /// Age after which the record of a model call is deleted; what it spent stays. Default `None`: kept.
     pub model_calls_retention: Option<Duration>,
+    /// Age after which an entry of the audit trail goes; what is left stays verifiable. Default `None`: kept.
+    pub audit_retention: Option<Duration>,
     /// How many workers may wait for a job at once. Default 1,024: far above any mesh, and a bound.
     pub waiters: usize,
     /// Size of one artifact, in bytes. Default 2 GiB: the whole output of a tool that printed 1 GiB, and a bound.
@@ -46,6 +48,7 @@ impl Default for Options {
             backoff: Backoff::default(),
             retention: None,
             model_calls_retention: None,
+            audit_retention: None,
             waiters: 1024,
             artifact_bytes: 2 << 30,
             roots: Vec::new(),

@@ -43,9 +43,16 @@ pub struct ListApprovals {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<uuid::Uuid>)]
     pub job_id: Option<JobId>,
-    /// `true`: only those still waiting.
+    /// `true`: only those still waiting. `false`: only those decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<bool>,
+    /// At most this many, 1 to 200. Default 50.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 200)]
+    pub limit: Option<u32>,
+    /// Go on after an earlier page's `next_cursor`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
 }
 
 /// The decision. `arguments_sha256` must be the one that was shown, so nobody approves something else.

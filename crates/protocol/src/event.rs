@@ -29,7 +29,7 @@ pub struct Event {
 impl Event {
     /// The typed payload; `None` for a type or shape this build does not know.
     pub fn body(&self) -> Option<EventBody> {
-        serde_json::from_value(serde_json::json!({"type": self.event_type, "payload": self.payload})).ok()
+        EventBody::from_parts(&self.event_type, self.payload.clone()).ok()
     }
 }
 
@@ -244,6 +244,11 @@ impl EventBody {
         Ok((r#type, payload))
     }
 
+    /// The event of these parts.
+    pub fn from_parts(event_type: &str, payload: serde_json::Value) -> Result<Self, serde_json::Error> {
+        serde_json::from_value(serde_json::json!({"type": event_type, "payload": payload}))
+    }
+
     /// Whether an agent may append this. Everything else is written by the backend as part of what it decided.
     pub fn is_agents_to_write(&self) -> bool {
         matches!(
@@ -373,18 +378,25 @@ pub struct VerifyReport {
     pub intact: bool,
     /// How many events were recomputed.
     pub events: u64,
+    /// How many artifacts were read and found whole.
+    #[serde(default)]
+    pub artifacts: u64,
     #[schema(value_type = crate::schema::Cursor)]
     pub head: Cursor,
     /// Hash of the last event.
     #[schema(value_type = crate::schema::Sha256)]
     pub head_hash: EventHash,
-    /// The first event that does not fit, and why.
+    /// The first event that does not fit, or artifact that is not what was handed in, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub broken_at: Option<BrokenLink>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BrokenLink {
+    /// Of the event; of an artifact, the one it was handed in with, or 0 where the log has none.
     pub seq: u64,
+    /// Set when it is an artifact's content that is broken, and not the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<String>,
     pub detail: String,
 }

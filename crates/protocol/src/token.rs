@@ -32,6 +32,13 @@ pub struct CreateToken {
     pub policy: Option<KeyPolicy>,
 }
 
+impl CreateToken {
+    /// One that may do with models whatever its scope may.
+    pub fn new(name: impl Into<String>, scope: Scope) -> Self {
+        Self { name: name.into(), scope, policy: None }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CreatedToken {
     #[serde(flatten)]

@@ -63,17 +63,8 @@ impl Books {
         if self.accounts.has_job(job) {
             return Ok(());
         }
-        let open = self.accounts.open_jobs();
-        let over = self.store.read(move |reader| {
-            let mut over = Vec::new();
-            for job in open {
-                if reader.job_head(job)?.is_none_or(|head| head.state.is_terminal()) {
-                    over.push(job);
-                }
-            }
-            Ok::<_, store::Error>(over)
-        });
-        over.await?.into_iter().for_each(|job| self.accounts.close_job(job));
+        let over = self.store.jobs_over(self.accounts.open_jobs()).await?;
+        over.into_iter().for_each(|job| self.accounts.close_job(job));
         accounts::open_job((&self.accounts, &self.journal, &self.store), job, parent, budget).await
     }
 

@@ -2,15 +2,19 @@
 
 use crate::{
     Blobs, Error, Health, Reader, Transaction,
-    operations::Database,
-    sqlite::{self, Sqlite},
+    backup::{self, Archive, Copying},
+    blobs::take_up_strays,
+    limits,
+    operations::{Content, Database},
+    sqlite::Sqlite,
     watch::JobWatches,
 };
-use domain::{Epoch, JobId};
+use domain::{Epoch, JobId, Timestamp};
 use std::{
     ops::Deref,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 use tokio::sync::watch;
 
@@ -22,11 +26,13 @@ pub struct Options {
     /// Reads that run at once; each keeps a connection. Default 4: twice a small machine's cores, since a read that
     /// waits for the disk leaves a core free.
     pub readers: usize,
+    /// How long a backup waits for whoever reads it. Default [`limits::BACKUP_PAUSE`].
+    pub backup_pause: Duration,
 }
 
 impl Options {
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), readers: 4 }
+        Self { folder: folder.into(), readers: 4, backup_pause: limits::BACKUP_PAUSE }
     }
 }
 
@@ -42,6 +48,7 @@ struct Shared {
     sqlite: Sqlite,
     announcements: Arc<Announcements>,
     blobs: Blobs,
+    backups: backup::Turns,
 }
 
 impl Deref for Store {
@@ -92,12 +99,24 @@ impl Announcements {
 impl Store {
     /// Opens a data folder, making it if there is none: file system, lock, library, pragmas, migrations, in this order.
     pub async fn open(options: Options) -> Result<Self, Error> {
-        let opened = tokio::task::spawn_blocking(move || {
+        let opened = tokio::task::spawn_blocking(move || -> Result<Self, Error> {
             let announcements = Arc::new(Announcements::new());
             let (sqlite, blobs) = Sqlite::open(&options, &announcements)?;
-            Ok(Self { shared: Arc::new(Shared { sqlite, announcements, blobs }) })
+            let backups = backup::Turns::new(options.backup_pause);
+            Ok(Self { shared: Arc::new(Shared { sqlite, announcements, blobs, backups }) })
         });
-        opened.await.map_err(|_| Error::Closed)?
+        let store = opened.await.map_err(|_| Error::Closed)??;
+        store.look_for_strays();
+        Ok(store)
+    }
+
+    /// Beside everything else, so that a start does not wait for a look through all content.
+    fn look_for_strays(&self) {
+        let (blobs, shared) = (self.shared.blobs.clone(), Arc::downgrade(&self.shared));
+        tokio::spawn(async move {
+            let register = |files| Some(shared.upgrade()?.sqlite.register_blobs(files));
+            take_up_strays(&blobs, register).await;
+        });
     }
 
     /// The data folder.
@@ -158,13 +177,12 @@ impl Store {
         &self.shared.blobs
     }
 
-    /// Copies the database as it is at one moment into a new file (0600), while everything goes on. Blobs are files of
-    /// their own; [`Reader::blob_digests`] lists which.
-    pub async fn backup(&self, file: PathBuf) -> Result<(), Error> {
-        let store = self.clone();
-        tokio::task::spawn_blocking(move || sqlite::backup(&store.shared.sqlite.file, &file))
-            .await
-            .map_err(|_| Error::Closed)?
+    /// Everything this folder keeps, as of one moment, as one archive to read while everything goes on. `version` is the build
+    /// that writes it. [`Error::BackupRunning`] while another one is read.
+    pub async fn backup(&self, created_at: Timestamp, version: &str) -> Result<Archive, Error> {
+        let (database, blobs) = (self.shared.sqlite.file.clone(), self.shared.blobs.clone());
+        let copying = Copying { database, blobs, created_at, version: version.to_owned() };
+        backup::begin(&self.shared.backups, copying).await
     }
 
     /// Refuses new requests, finishes those in the queue, empties the write-ahead log and gives the folder free. Other

@@ -9,26 +9,20 @@ use std::collections::BTreeMap;
 
 /// Codes of single operations, beyond what their parameters, bodies and scopes bring.
 const OWN: &[(&str, &[ErrorCode])] = &[
-    ("create_job", &[Forbidden, IdempotencyConflict]),
-    ("retry_job", &[Forbidden, IdempotencyConflict, WrongState]),
+    ("create_job", &[Forbidden, IdempotencyConflict, Gone]),
+    ("retry_job", &[Forbidden, IdempotencyConflict, WrongState, Gone]),
     ("cancel_job", &[WrongState]),
     ("delete_job", &[WrongState]),
-    ("list_jobs", &[InvalidCursor]),
-    ("list_tokens", &[InvalidCursor]),
-    ("list_approvals", &[InvalidCursor]),
-    ("list_artifacts", &[InvalidCursor]),
-    ("list_model_calls", &[InvalidCursor]),
-    ("list_egress", &[InvalidCursor]),
     ("list_events", &[InvalidCursor, CursorAhead, NotAcceptable]),
-    ("get_artifact", &[RangeNotSatisfiable]),
+    ("get_artifact", &[RangeNotSatisfiable, ContentLost]),
     ("decide_approval", &[WrongState]),
     ("explain_route", &[EgressRefused, ModelUnavailable]),
     ("get_route", &[ModelUnavailable]),
-    ("create_token", &[IdempotencyConflict]),
+    ("create_token", &[IdempotencyConflict, Gone]),
     ("delete_token", &[WrongState]),
     ("create_lease", &[]),
     ("heartbeat", &[StaleAttempt]),
-    ("append_events", &[StaleAttempt, ProducerGap, WrongState]),
+    ("append_events", &[StaleAttempt, ProducerGap, ProducerConflict, WrongState]),
     ("request_approval", &[StaleAttempt, WrongState]),
     ("call_model", &[StaleAttempt, WrongState, EgressRefused, ModelUnavailable, ModelFailed, ContextLengthExceeded]),
     ("finish_job", &[StaleAttempt, WrongState]),
@@ -57,6 +51,9 @@ pub fn of(operation: &Value) -> BTreeMap<u16, Vec<ErrorCode>> {
     }
     if has("path") {
         codes.extend([InvalidRequest, NotFound]);
+    }
+    if operation["parameters"].as_array().into_iter().flatten().any(|one| one["name"] == "cursor") {
+        codes.push(InvalidCursor);
     }
     if has("query") || has("header") {
         codes.push(InvalidRequest);

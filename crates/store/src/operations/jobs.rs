@@ -278,7 +278,5 @@ pub trait Jobs {
 
     /// The head as it is and the events after a position, of one moment.
     fn page_of_events(&self, page: EventPage) -> Answer<Option<(JobHead, Vec<EventRow>)>>;
-    /// Of one moment, artifacts by name.
-    fn artifacts(&self, job: JobId) -> Answer<Option<(JobHead, Vec<ArtifactRow>)>>;
     fn artifact(&self, job: JobId, name: String) -> Answer<Option<(JobHead, Option<ArtifactRow>)>>;
 }

@@ -188,13 +188,6 @@ impl Jobs for Sqlite {
         })
     }
 
-    fn artifacts(&self, job: JobId) -> Answer<Option<(JobHead, Vec<ArtifactRow>)>> {
-        self.read(move |reader| {
-            let Some(head) = reader.job_head(job)? else { return Ok(None) };
-            Ok(Some((head, reader.artifacts(job)?)))
-        })
-    }
-
     fn artifact(&self, job: JobId, name: String) -> Answer<Option<(JobHead, Option<ArtifactRow>)>> {
         self.read(move |reader| {
             let Some(head) = reader.job_head(job)? else { return Ok(None) };

@@ -45,7 +45,11 @@ use crate::{
         Reader, Transaction, connection,
         queue::Message,
         reserve::Reserve,
-        transaction::{Batch, events::purge_some},
+        transaction::{
+            Batch,
+            artifacts::{forget, unnamed},
+            events::purge_some,
+        },
     },
     store::Announcements,
 };
@@ -103,6 +107,8 @@ impl Writer {
             heads: Vec::new(),
             jobs_changed: false,
             purge_pending: true, // of the process before; one look finds out
+            sweep_pending: true, // the same
+            forgotten_blobs: Vec::new(),
             released_blobs: Vec::new(),
         };
         let file = folder.database();
@@ -167,7 +173,7 @@ impl Writer {
     fn patience(&self) -> Option<Duration> {
         if self.connection.is_none() || self.reserve.is_short() {
             Some(limits::PROBE_INTERVAL)
-        } else if self.batch.purge_pending {
+        } else if self.batch.purge_pending || self.batch.blobs_wait() {
             Some(Duration::ZERO)
         } else {
             self.checkpoints.patience()
@@ -179,7 +185,7 @@ impl Writer {
         if self.reserve.is_short() && !self.recover() {
             return;
         }
-        if self.connection.is_none() || self.batch.purge_pending || self.unproven {
+        if self.connection.is_none() || self.batch.purge_pending || self.batch.blobs_wait() || self.unproven {
             self.commit(None);
         } else if let Some(connection) = &self.connection {
             self.checkpoints.truncate(connection);
@@ -235,6 +241,9 @@ impl Writer {
         requests: &mut Vec<Box<dyn Request>>,
         started: Instant,
     ) -> Result<(), Failure> {
+        if self.batch.blobs_wait() && self.may_purge() {
+            self.sweep().map_err(fatal)?;
+        }
         let mut next = first;
         while let Some(request) = next.take() {
             requests.push(request);
@@ -349,7 +358,27 @@ impl Writer {
         }
         // A request that set this may be undone; one look finds out.
         self.batch.purge_pending = true;
+        self.batch.sweep_pending = true;
         self.unproven = true;
+    }
+
+    /// Of content that was removed the rows go, and of what is left some that nobody names goes after this COMMIT. Looked for
+    /// before the batch's own requests: what those leave unnamed is not committed yet.
+    fn sweep(&mut self) -> rusqlite::Result<()> {
+        let Some(connection) = &self.connection else { return Ok(()) };
+        for sha256 in &self.batch.forgotten_blobs {
+            // Somebody who is storing it again has counted on the row.
+            if self.blobs.is_free(sha256) {
+                forget(connection, sha256)?;
+            }
+        }
+        if self.batch.sweep_pending {
+            let unnamed = unnamed(connection, &self.blobs)?;
+            self.batch.sweep_pending = unnamed.len() >= limits::SWEPT_PER_COMMIT;
+            self.batch.released_blobs.extend(unnamed);
+        }
+        self.batch.forgotten_blobs.clear();
+        Ok(())
     }
 
     /// Deletes content whose last artifact went with this COMMIT.
@@ -358,11 +387,15 @@ impl Writer {
             let Some(connection) = &self.connection else { return };
             match Reader::new(connection, self.epoch).blob_in_use(&sha256) {
                 Ok(true) => {}
-                Ok(false) => {
-                    if let Err(error) = self.blobs.remove(&sha256) {
+                Ok(false) => match self.blobs.remove(&sha256) {
+                    Ok(true) => self.batch.forgotten_blobs.push(sha256),
+                    Ok(false) => {} // in use; whoever uses it has it swept
+                    Err(error) => {
                         tracing::warn!(%error, sha256, "content no artifact names could not be removed");
+                        // Not at once again.
+                        self.batch.sweep_pending = false;
                     }
-                }
+                },
                 Err(error) => tracing::warn!(%error, sha256, "content stays, because its users could not be counted"),
             }
         }

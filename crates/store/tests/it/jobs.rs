@@ -1,8 +1,8 @@
 //! The queue and the lists.
 
 use crate::support::{approval, at, insert, job, new_job, principal, read, reopened, store, write};
-use domain::{JobId, JobKind, JobState, PrincipalId, Priority, RequestId, Scope, TokenId};
-use store::{ApprovalFilter, AuditRow, Error, IdempotencyRow, JobFilter, JobHead, JobRow, Store, TokenRow};
+use domain::{JobId, JobState, PrincipalId, Priority};
+use store::{ApprovalFilter, ArtifactRow, Error, JobHead, JobRow, Store};
 
 async fn next(store: &Store, excluded: &[PrincipalId]) -> Option<JobRow> {
     let excluded = excluded.to_vec();
@@ -80,59 +80,6 @@ async fn a_row_comes_back_as_it_was_stored() {
     .await;
     let after = read(&store, move |reader| reader.job(id)).await.unwrap();
     assert_eq!((after.producer_seq, after.revision), (41, 2));
-    store.close().await;
-}
-
-#[tokio::test]
-async fn lists_are_filtered_sorted_and_paged() {
-    let (_folder, store) = store().await;
-    let mut all = Vec::new();
-    for number in 0..60_i64 {
-        let row = JobRow {
-            principal: principal(1 + number as u128 % 2),
-            kind: JobKind::ALL[number as usize % 2],
-            state: JobState::ALL[number as usize % 6],
-            ..job(number)
-        };
-        insert(&store, &row).await;
-        all.push(row);
-    }
-    all.reverse();
-    let owners = [None, Some(principal(1)), Some(principal(2)), Some(principal(3))];
-    let states = std::iter::once(None).chain(JobState::ALL.iter().copied().map(Some));
-    for state in states {
-        for kind in [None, Some(JobKind::Ask), Some(JobKind::Code)] {
-            for owner in owners {
-                let expected: Vec<JobId> = all
-                    .iter()
-                    .filter(|row| owner.is_none_or(|owner| row.principal == owner))
-                    .filter(|row| state.is_none_or(|state| row.state == state))
-                    .filter(|row| kind.is_none_or(|kind| row.kind == kind))
-                    .map(|row| row.id)
-                    .collect();
-                let mut found: Vec<JobId> = Vec::new();
-                loop {
-                    let before = found.last().copied();
-                    let filter = JobFilter { principal: owner, state, kind, id_prefix: None, before, limit: 7 };
-                    let page = read(&store, move |reader| reader.jobs(&filter)).await;
-                    assert!(page.len() <= 7);
-                    if page.is_empty() {
-                        break;
-                    }
-                    found.extend(page.iter().map(|row| row.id));
-                }
-                assert_eq!(found, expected, "{owner:?} {state:?} {kind:?}");
-            }
-        }
-    }
-    let one = all[17].id;
-    let filter = JobFilter { id_prefix: Some(one.to_string()), ..JobFilter::default() };
-    let found = read(&store, move |reader| reader.jobs(&filter)).await;
-    assert_eq!(found.iter().map(|row| row.id).collect::<Vec<_>>(), [one]);
-    for (prefix, count) in [("01", 60), ("ff", 0), ("no hex", 0)] {
-        let filter = JobFilter { id_prefix: Some(prefix.to_owned()), ..JobFilter::default() };
-        assert_eq!(read(&store, move |reader| reader.jobs(&filter)).await.len(), count, "{prefix}");
-    }
     store.close().await;
 }
 
@@ -218,7 +165,7 @@ async fn finished_jobs_expire_oldest_first() {
 }
 
 #[tokio::test]
-async fn approvals_are_found_by_call_owner_and_state_and_go_with_their_job() {
+async fn approvals_are_found_by_call_and_go_with_their_job() {
     let (_folder, store) = store().await;
     let (mine, other) = (queued(1, 0, 4), queued(2, 1, 4));
     insert(&store, &mine).await;
@@ -242,71 +189,27 @@ async fn approvals_are_found_by_call_owner_and_state_and_go_with_their_job() {
     assert_eq!(read(&store, move |reader| reader.approval_for_call(job_id, "call-1")).await, Some(decided.clone()));
     assert_eq!(read(&store, move |reader| reader.approval_for_call(job_id, "call-2")).await, None);
 
-    let list = async |filter: ApprovalFilter| -> Vec<usize> {
-        let found = read(&store, move |reader| reader.approvals(&filter)).await;
-        found.iter().map(|found| asked.iter().position(|asked| asked.id == found.id).unwrap()).collect()
-    };
-    let (any, pending) = (ApprovalFilter::default(), ApprovalFilter { pending_only: true, ..Default::default() });
-    let (first, second) = (Some(principal(1)), Some(principal(2)));
-    assert_eq!(list(any.clone()).await, [2, 1, 0]);
-    assert_eq!(list(pending.clone()).await, [2, 0]);
-    assert_eq!(list(ApprovalFilter { principal: first, ..any.clone() }).await, [1, 0]);
-    assert_eq!(list(ApprovalFilter { principal: first, ..pending.clone() }).await, [0]);
-    assert_eq!(list(ApprovalFilter { job: Some(mine.id), ..any.clone() }).await, [1, 0]);
-    assert_eq!(list(ApprovalFilter { job: Some(mine.id), ..pending.clone() }).await, [0]);
-    assert_eq!(list(ApprovalFilter { job: Some(mine.id), principal: second, ..any.clone() }).await, [] as [usize; 0]);
-    assert_eq!(list(ApprovalFilter { limit: 1, ..any.clone() }).await, [2]);
-    assert_eq!(list(ApprovalFilter { before: Some(asked[2].id), limit: 1, ..any }).await, [1]);
-
     write(&store, move |transaction| transaction.delete_job(job_id)).await;
     assert_eq!(read(&store, move |reader| reader.approval(decided.id)).await, None);
-    assert_eq!(list(ApprovalFilter::default()).await, [2]);
+    assert_eq!(store.page_of_approvals(ApprovalFilter::default()).await.unwrap().rows, [asked[2].clone()]);
     store.close().await;
 }
 
 #[tokio::test]
-async fn tokens_answers_and_the_audit_trail_survive_a_restart() {
-    let (folder, store) = store().await;
-    let token = TokenRow {
-        id: TokenId::new(at(1)),
-        principal: principal(1),
-        name: "laptop".to_owned(),
-        scope: Scope::Admin,
-        secret_sha256: [7; 32],
-        created_at: at(1),
+async fn artifacts_are_read_page_by_page_by_name() {
+    let (_folder, store) = store().await;
+    let job = new_job(&store).await;
+    for name in ["c.txt", "a.txt", "b.txt"] {
+        let sha256 = store.blobs().put_bytes(bytes::Bytes::from_static(name.as_bytes())).await.unwrap().sha256;
+        let (name, media_type) = (name.to_owned(), "text/plain".to_owned());
+        let row = ArtifactRow { job_id: job, name, media_type, bytes: 5, sha256, attempt: 1, created_at: at(0) };
+        write(&store, move |transaction| transaction.put_artifact(&row)).await;
+    }
+    let names = async |after: Option<&str>| {
+        let found = store.page_of_artifacts(job, after.map(str::to_owned), 2).await.unwrap().unwrap();
+        (found.page.rows.into_iter().map(|row| row.name).collect::<Vec<_>>(), found.page.more)
     };
-    let answer = IdempotencyRow {
-        principal: principal(1),
-        key: "key".to_owned(),
-        request_sha256: [8; 32],
-        answer: "{}".to_owned(),
-        created_at: at(2),
-    };
-    let entry = AuditRow {
-        at: at(3),
-        principal: principal(1),
-        action: "job.create".to_owned(),
-        object: "job".to_owned(),
-        request_id: RequestId::new(at(3)),
-    };
-    let (new_token, new_answer, new_entry) = (token.clone(), answer.clone(), entry.clone());
-    write(&store, move |transaction| {
-        transaction.insert_token(&new_token)?;
-        transaction.put_idempotency(&new_answer)?;
-        transaction.audit(&new_entry)?;
-        transaction.audit(&new_entry)
-    })
-    .await;
-    let store = reopened(&folder, store).await;
-    assert_eq!(read(&store, |reader| reader.tokens()).await, std::slice::from_ref(&token));
-    assert_eq!(read(&store, |reader| reader.idempotency(principal(1), "key")).await, Some(answer));
-    assert_eq!(read(&store, |reader| reader.idempotency(principal(2), "key")).await, None);
-    assert_eq!(read(&store, |reader| reader.audit_after(0, 1)).await, [(1, entry.clone())]);
-    assert_eq!(read(&store, |reader| reader.audit_after(1, 10)).await, [(2, entry)]);
-
-    assert!(write(&store, move |transaction| transaction.delete_token(token.id)).await);
-    assert!(!write(&store, move |transaction| transaction.delete_token(token.id)).await);
-    assert_eq!(write(&store, |transaction| transaction.delete_idempotency_before(at(2))).await, 0);
-    assert_eq!(write(&store, |transaction| transaction.delete_idempotency_before(at(3))).await, 1);
-    store.close().await;
+    assert_eq!(names(None).await, (vec!["a.txt".to_owned(), "b.txt".to_owned()], true));
+    assert_eq!(names(Some("b.txt")).await, (vec!["c.txt".to_owned()], false));
+    assert!(store.page_of_artifacts(JobId::new(at(9)), None, 2).await.unwrap().is_none());
 }

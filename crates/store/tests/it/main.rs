@@ -1,6 +1,7 @@
 //! The store over its real interface, on real files.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking, in its helpers too")]
 
+mod access;
 mod backups;
 mod blobs;
 mod conformance;

@@ -4,8 +4,8 @@ use crate::support::{at, event, job, principal};
 use domain::{EventHash, JobId, JobState, RequestId, WorkerId, verify_link};
 use std::ops::Range;
 use store::{
-    Append, AuditRow, Changed, Created, Database, Error, EventPage, EventRow, Fence, Found, JobRow, NewEvent, NewJob,
-    Refused, Urgency, Write,
+    Append, ArtifactPut, ArtifactRow, AuditRow, Changed, Created, Database, Error, EventPage, EventRow, Fence, Found,
+    JobRow, NewEvent, NewJob, PutArtifact, Refused, StoredBlob, Urgency, Write,
 };
 
 pub fn audit() -> AuditRow {
@@ -71,6 +71,32 @@ pub async fn put_back(database: &dyn Database, job: JobId) {
         Ok(Some(Write::new(job, vec![event(2_000)])))
     };
     database.change_job(job, Urgency::Relief, Box::new(queue)).await.unwrap();
+}
+
+/// A new job that a worker has.
+pub async fn running_job(database: &dyn Database) -> JobId {
+    let job = new_job(database).await;
+    assert_eq!(lease(database, 1).await[0].id, job);
+    job
+}
+
+/// Hands stored content in for a job that runs.
+pub async fn hand_in(database: &dyn Database, job: JobId, name: &str, blob: &StoredBlob) -> Result<ArtifactPut, Error> {
+    let fence = fence(&database.job(job).await.unwrap().unwrap());
+    let artifact = ArtifactRow {
+        job_id: job,
+        name: name.to_owned(),
+        media_type: "text/plain".to_owned(),
+        bytes: blob.bytes,
+        sha256: blob.sha256.clone(),
+        attempt: fence.attempt,
+        created_at: at(1),
+    };
+    database.put_artifact(PutArtifact { fence, artifact, event: event(3_000), limit: 100, running_ms: None }).await
+}
+
+pub async fn delete(database: &dyn Database, job: JobId) {
+    database.delete_job(job, Box::new(|_| Ok(audit()))).await.unwrap();
 }
 
 /// The whole log, in pages.

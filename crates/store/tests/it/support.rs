@@ -8,7 +8,7 @@ use std::{
     task::Poll,
     time::{Duration, Instant},
 };
-use store::{ApprovalRow, Error, EventRow, JobRow, NewEvent, Options, Reader, Store, Transaction};
+use store::{ApprovalRow, AuditRow, Error, EventRow, JobRow, NewEvent, Options, Reader, Store, Transaction};
 use tempfile::TempDir;
 
 /// Long enough for the slowest machine; a test that uses it up has failed.
@@ -119,6 +119,17 @@ pub fn approval(job: JobId, call_id: &str, asked_at_ms: i64) -> ApprovalRow {
         used_by: None,
         used_in: None,
         spent: false,
+    }
+}
+
+/// Done by principal 100.
+pub fn audit(action: &str, object: impl std::fmt::Display) -> AuditRow {
+    AuditRow {
+        at: at(0),
+        principal: principal(100),
+        action: action.to_owned(),
+        object: object.to_string(),
+        request_id: domain::RequestId(uuid::Uuid::from_u128(1)),
     }
 }
 

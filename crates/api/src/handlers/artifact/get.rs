@@ -16,7 +16,8 @@ use std::sync::Arc;
 
 /// Read an artifact's bytes
 ///
-/// `ETag` is the SHA-256 of the content. It is always a download: a page a job wrote must not run as a page of this server.
+/// `ETag` is the SHA-256 of the content, with which what is sent is compared: of content that was damaged since, the answer is
+/// cut off before its end, or is `content_lost`. It is always a download: a page a job wrote must not run as a page of this server.
 /// One `Range` is answered with that part, so that a download which broke off goes on; with `If-Range` only while the content
 /// is the same.
 #[utoipa::path(
@@ -57,9 +58,9 @@ pub async fn get(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let (artifact, path) = app.jobs.artifact(&asker.caller, id, &name).await?;
+    let (artifact, contents) = app.jobs.artifact(&asker.caller, id, &name).await?;
     let etag: ETag = format!("\"{}\"", artifact.sha256).parse().map_err(Failure::internal)?;
-    let content = download::file(&method, &headers, &path, artifact.bytes, &etag).await?;
+    let content = download::answer(&method, &headers, contents, artifact.bytes, &etag)?;
     let described = [
         (header::CONTENT_TYPE, artifact.media_type),
         // Names are letters, digits, dots, dashes and underscores, so nothing needs quoting.

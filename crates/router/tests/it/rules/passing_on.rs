@@ -65,13 +65,13 @@ async fn bytes_pass_as_they_are_both_ways_and_credentials_do_not() {
             assert!(!metrics.contains("transcriptions"), "a path is no label: {metrics}");
 
             stage.books.flush().await;
-            let left = stage.store.read(|reader| reader.ledger_after(0, 10)).await.unwrap();
+            let left = stage.store.page_of_ledger(0, 10).await.unwrap().rows;
             let digests: Vec<_> = left.into_iter().map(|row| row.body_sha256).collect();
             let sent = hex::encode(Sha256::digest(every_byte()));
             let expected = if location == Location::Cloud { vec![sent] } else { Vec::new() };
             assert_eq!(digests, expected, "{case}");
             assert!(verify_store(&stage.store).await.unwrap().is_ok());
-            let stored = stage.store.read(move |reader| reader.model_call(id)).await.unwrap();
+            let stored = stage.store.model_call(id).await.unwrap();
             assert!(stored.is_some_and(|detail| !detail.contains("\"tokens\"")), "{case}: not known, and not 0");
         }
     }
