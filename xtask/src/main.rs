@@ -31,6 +31,8 @@ enum Chore {
     Layers,
     /// Write docs/openapi.json anew
     Openapi,
+    /// Ten thousand cases against what docs/openapi.json promises, by a program that has nothing but it
+    Schemathesis,
     /// Build the real Ollama once, for the tests that run against it
     Ollama,
     /// Install the vendors' Python libraries once, for the tests that use them as clients
@@ -51,6 +53,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Torture => test::torture(),
         Chore::Layers => layers::check(),
         Chore::Openapi => openapi::write(),
+        Chore::Schemathesis => test::schemathesis(),
         Chore::Ollama => tools::ollama::OLLAMA.get().map(|folder| println!("{}", folder.join("ollama").display())),
         Chore::Sdks => tools::python::SDKS.get().map(|folder| println!("{}", folder.join("bin/python").display())),
         Chore::Bench { names, older } => bench::benchmarks(&names, older.as_deref()),

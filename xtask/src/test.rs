@@ -19,6 +19,9 @@ const SKIPPED_LIST: &str = "DEVMESH_TEST_SKIPPED";
 /// How many kill -9 cycles the long form makes; the tests make 25 on their own.
 const TORTURE_CYCLES: &str = "200";
 
+/// Cases of one operation, of which there are some fifty: with those of the bounds, more than ten thousand in all.
+const SCHEMATHESIS_CASES: &str = "200";
+
 pub fn everything() -> Result<()> {
     let started = Instant::now();
     house_rules::check()?;
@@ -35,6 +38,13 @@ pub fn everything() -> Result<()> {
         ),
     }
     Ok(())
+}
+
+pub fn schemathesis() -> Result<()> {
+    tools::python::SCHEMATHESIS.get()?;
+    run(cargo()
+        .args(["test", "--package", "api", "--test", "it", "schemathesis", "--", "--nocapture", "--test-threads", "1"])
+        .env("DEVMESH_SCHEMATHESIS_CASES", SCHEMATHESIS_CASES))
 }
 
 pub fn crates(names: &[String]) -> Result<()> {

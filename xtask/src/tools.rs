@@ -63,7 +63,7 @@ impl Tool {
 
 /// What tests do without when it cannot be had; they say so.
 pub fn for_tests() {
-    for tool in [&ollama::OLLAMA, &python::SDKS] {
+    for tool in [&ollama::OLLAMA, &python::SDKS, &python::SCHEMATHESIS] {
         if let Err(error) = tool.get() {
             eprintln!("{} is not here, tests that need it are skipped: {error:#}", tool.name);
         }

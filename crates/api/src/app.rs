@@ -42,7 +42,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// How long a client may leave its socket full before the connection is closed. Default 30 s.
     pub write_stall: Duration,
-    /// Connections at once. Default 1,024: under the usual limit of open files with room for the database.
+    /// Connections at once. Default 1,024: under the usual limit of open files with room for the database. A quarter of them
+    /// is for those that have shown no token yet, a sixteenth for agents.
     pub connections: usize,
     /// How long answers in flight may take after shutdown began. Default 10 s: what container runtimes wait for.
     pub drain: Duration,

@@ -16,7 +16,7 @@ pub use tokens::{ADMIN_TOKEN_FILE, AdminTokenError, Entry, Tokens, ensure_admin_
 
 use crate::{
     app::App,
-    problem::{Failure, Result},
+    problem::{Challenge, Failure, Result},
     server::Peer,
 };
 use axum::{
@@ -92,6 +92,9 @@ fn identify(app: &App, headers: &HeaderMap, extensions: &Extensions, schemes: Sc
             return Err(unauthorized(why, schemes));
         }
     };
+    if let Some(peer) = extensions.get::<Peer>() {
+        peer.place.showed(entry.scope)?;
+    }
     let limited = if schemes.are_limited() { entry.limiter.check() } else { Ok(()) };
     limited.map_err(|wait| {
         Failure::new(
@@ -116,8 +119,8 @@ pub fn unauthorized_ticket(app: &App, extensions: &Extensions) -> Failure {
 
 fn unauthorized(why: &str, schemes: Schemes) -> Failure {
     let challenge = match schemes {
-        Schemes::Bearer | Schemes::BearerOrApiKey => r#"Bearer realm="devmesh""#,
-        Schemes::BearerOrBasic => r#"Basic realm="devmesh: any user name, a token as the password", charset="UTF-8""#,
+        Schemes::Bearer | Schemes::BearerOrApiKey => Challenge::Bearer,
+        Schemes::BearerOrBasic => Challenge::Basic,
     };
     let mut failure = Failure::new(ErrorCode::Unauthorized, why);
     failure.challenge = Some(challenge);

@@ -26,6 +26,7 @@ pub fn page(code: ErrorCode) -> &'static str {
         ErrorCode::BodyTooLarge => include_str!("../../../docs/errors/body_too_large.md"),
         ErrorCode::HeadersTooLarge => include_str!("../../../docs/errors/headers_too_large.md"),
         ErrorCode::UnsupportedMediaType => include_str!("../../../docs/errors/unsupported_media_type.md"),
+        ErrorCode::RangeNotSatisfiable => include_str!("../../../docs/errors/range_not_satisfiable.md"),
         ErrorCode::ContextLengthExceeded => include_str!("../../../docs/errors/context_length_exceeded.md"),
         ErrorCode::EgressRefused => include_str!("../../../docs/errors/egress_refused.md"),
         ErrorCode::RateLimited => include_str!("../../../docs/errors/rate_limited.md"),

@@ -1,7 +1,7 @@
 //! How what the features refuse becomes a problem.
 
 use crate::problem::Failure;
-use domain::ErrorCode;
+use domain::{ErrorCode, NotCanonical};
 use protocol::{FieldError, ListError};
 use std::time::Duration;
 
@@ -26,6 +26,9 @@ impl From<jobs::Error> for Failure {
         let detail = sentence(&error.to_string());
         match error {
             jobs::Error::Invalid(errors) => Self::fields(errors),
+            jobs::Error::NotCanonical(NotCanonical::Inexact(flaw)) => {
+                Self::field(flaw.pointer, flaw.problem.to_string())
+            }
             jobs::Error::MayNotRead { pointer, detail } => {
                 let errors = vec![FieldError { pointer: pointer.into(), detail: detail.clone() }];
                 Self { errors, ..Self::new(code, sentence(&detail)) }

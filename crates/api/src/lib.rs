@@ -7,8 +7,10 @@
 //! |---|---|
 //! | which routes there are, and how each is let in | `routes`, then `handlers/<noun>/<verb>.rs` |
 //! | tokens, scopes and tickets | `auth` |
+//! | what a body may be | `json`, `extract` |
 //! | what every refusal looks like | `problem`, `failure`, `docs/errors/` |
 //! | connections and their limits | `server`, `app::Limits` |
+//! | a file as an answer, or a part of it | `download` |
 //! | streams: pages, Server-Sent Events, WebSocket | `live` |
 //! | a model's answer on its way to an agent and into the log | `model_call` |
 //! | clients of OpenAI, Anthropic and Ollama | `gateway`, `vendor` |
@@ -22,6 +24,7 @@ mod audit;
 mod auth;
 mod backup;
 mod carry_through;
+mod download;
 mod envelope;
 mod error_pages;
 mod extract;
@@ -30,6 +33,7 @@ mod gateway;
 mod guard;
 mod handlers;
 mod idempotency;
+mod json;
 mod live;
 mod model_call;
 mod openapi;

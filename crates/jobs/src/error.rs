@@ -71,7 +71,7 @@ pub enum Error {
     #[error("the stored {what} of job {job} cannot be read: {detail}; run `devmesh verify {job}` and `devmesh doctor`")]
     Unreadable { job: JobId, what: &'static str, detail: String },
 
-    /// A value that JSON cannot say. A bug.
+    /// A value that JSON cannot say, which is a bug, or that not every reader would keep as it is.
     #[error("an event could not be written down: {0}")]
     NotCanonical(#[from] domain::NotCanonical),
 }
@@ -92,6 +92,7 @@ impl Error {
             Self::IdempotencyConflict { .. } => ErrorCode::IdempotencyConflict,
             Self::TooManyWaiters { .. } | Self::Stopping => ErrorCode::Unavailable,
             Self::Store(error) => code_of_store(error),
+            Self::NotCanonical(domain::NotCanonical::Inexact(_)) => ErrorCode::InvalidRequest,
             Self::ContentLost { .. } => ErrorCode::ContentLost,
             Self::Unreadable { .. } | Self::NotCanonical(_) => ErrorCode::Internal,
         }
@@ -139,7 +140,7 @@ impl From<store::Error> for Error {
 fn code_of_store(error: &store::Error) -> ErrorCode {
     use store::Error as Store;
     match error {
-        Store::StorageFull(_) | Store::StorageFailed(_) => ErrorCode::StorageFull,
+        Store::StorageFull(_) | Store::StorageFailed(_) | Store::File { .. } => ErrorCode::StorageFull,
         // Content that went away while it was being written to: asking again gives the definite answer.
         Store::Closed | Store::Busy { .. } | Store::BlobMissing(_) => ErrorCode::Unavailable,
         Store::BlobLost { .. } => ErrorCode::ContentLost,

@@ -21,6 +21,7 @@ pub struct EgressEntry {
     pub provider: String,
     pub model: String,
     /// Of the bytes that left, after redaction.
+    #[schema(value_type = crate::schema::Sha256)]
     pub body_sha256: String,
     pub body_bytes: u64,
     /// Secrets that became placeholders in it.

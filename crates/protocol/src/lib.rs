@@ -20,6 +20,7 @@ mod page;
 mod problem;
 mod remote;
 mod routing;
+pub mod schema;
 mod token;
 
 pub use account::*;

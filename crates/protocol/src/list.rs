@@ -96,6 +96,7 @@ pub enum ListError {
 pub struct ListAll {
     /// At most this many, 1 to 200. Default 50.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 200)]
     pub limit: Option<u32>,
     /// Go on after an earlier page's `next_cursor`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,6 +9,7 @@
 //! - [`sample_repository`]: a real git repository with a failing test and the edit that makes it pass.
 //! - [`SmallDisk`]: a disk to fill, or a loud word that this machine has none; [`skipped`] is that word.
 //! - [`VolatileDisk`]: a disk that forgets what was not synced when its power is cut, Linux only.
+//! - [`tool`]: a program of others that `cargo xtask test` made.
 //! - [`eventually`]: waits for something another task does, up to a deadline.
 //!
 //! Everything here panics with a sentence when it cannot do its part, because a test has nobody to hand an error to.
@@ -24,6 +25,7 @@ mod repository;
 mod scripted_model;
 mod skipped;
 mod small_disk;
+mod tool;
 #[cfg(target_os = "linux")]
 mod volatile_disk;
 
@@ -38,5 +40,6 @@ pub use repository::{SampleRepository, sample_repository};
 pub use scripted_model::{Dialect, Received, Script, ScriptedModel, ServedModel, Turn};
 pub use skipped::{SKIPPED_LIST, skipped, skipped_part};
 pub use small_disk::SmallDisk;
+pub use tool::{tool, users_cache};
 #[cfg(target_os = "linux")]
 pub use volatile_disk::{Kept, Syncs, VolatileDisk};

@@ -105,7 +105,7 @@ struct Chain {
 
 impl Chain {
     fn add(&mut self, event: &Event) -> Result<(), String> {
-        let payload = CanonicalJson::of(&event.payload).map_err(|error| error.to_string())?;
+        let payload = CanonicalJson::of_kept(&event.payload).map_err(|error| error.to_string())?;
         if event.seq != self.seq + 1 {
             return Err(format!("event {} follows event {}", event.seq, self.seq));
         }

@@ -7,14 +7,13 @@ mod server;
 
 use crate::{
     command::{Home, Up},
-    model_tools::{tool, users_cache},
     sdks,
 };
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use server::Ollama;
 use std::time::{Duration, Instant};
-use testkit::skipped_part;
+use testkit::{skipped_part, tool, users_cache};
 
 const MODEL: &str = "ollama/smollm2:135m";
 /// A small context, so that too long a prompt is soon there.

@@ -2,13 +2,10 @@
 //!
 //! The checks are the Python scripts in `tests/sdk`; what the script answers here is what they look for.
 
-use crate::{
-    command::{Home, Up},
-    model_tools::{tool, users_cache},
-};
+use crate::command::{Home, Up};
 use serde_json::json;
 use std::{path::Path, process::Stdio, time::Duration};
-use testkit::{Script, ScriptedModel, ServedModel, Turn, skipped_part};
+use testkit::{Script, ScriptedModel, ServedModel, Turn, skipped_part, tool, users_cache};
 use tokio::process::Command;
 
 /// Python starts slowly on a loaded machine, and a real model answers slowly; a script that hangs is ended.

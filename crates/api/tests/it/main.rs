@@ -16,6 +16,7 @@ mod model_calls;
 mod problems;
 mod provider;
 mod raw;
+mod schemathesis;
 mod shutdown;
 mod sse;
 mod support;

@@ -165,6 +165,8 @@ async fn revoking_a_token_refuses_it_and_ends_what_it_has_open() {
     let revoke = app.request(Method::DELETE, &format!("/api/v1/tokens/{}", doomed.token.id), Scope::Admin);
     assert_eq!(revoke.send().await.unwrap().status(), 204);
     let revoked = Instant::now();
+    let last = stream.next().await.unwrap();
+    assert_eq!((last.event.as_str(), &last.json()["code"]), ("error", &json!("unauthorized")));
     assert_eq!(stream.next().await, None, "the stream ends");
     assert_eq!(waiting.await.unwrap().unwrap().status(), 401);
     assert!(revoked.elapsed().as_secs() < 2, "{:?}", revoked.elapsed());

@@ -12,11 +12,13 @@
 
 use super::{Failed, Phase, Run, Step, Trying};
 use crate::Error;
+use domain::{Backoff, Jitter};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Before the first further try of a target; doubles with each.
-const FIRST_PAUSE: Duration = Duration::from_millis(150);
+/// Before each further try of a target. The sixth doubling is more than any route allows.
+const PAUSES: Backoff =
+    Backoff { first: Duration::from_millis(150), longest: Duration::from_millis(150 * 64), jitter: Jitter::Half };
 /// A server that asks for more rest than this is not waited for while another one could answer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// Nor is it when there is no other one: the caller is told, and knows better whether to wait.
@@ -79,9 +81,7 @@ impl Run {
             return None;
         }
         let allowed = self.policy().map_or(retries, |policy| policy.retries);
-        let grown = FIRST_PAUSE * 2u32.saturating_pow(allowed.saturating_sub(retries)).min(64);
-        // Callers that failed together should not come back together.
-        let pause = grown.mul_f64(0.5 + rand::random::<f64>() / 2.0);
+        let pause = PAUSES.after(allowed.saturating_sub(retries).saturating_add(1));
         match error {
             Error::RateLimited { retry_after, .. } => {
                 let longest = if self.left.is_empty() { LONGEST_LAST_PAUSE } else { LONGEST_PAUSE };

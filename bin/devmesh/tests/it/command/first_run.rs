@@ -1,7 +1,7 @@
 //! `try`, with a scripted model in place of the small one it fetches, and once with the real one.
 
 use super::{Home, Mesh, Up};
-use crate::model_tools::users_cache;
+use testkit::users_cache;
 use testkit::{Script, ScriptedModel, Turn, sample_repository};
 
 const MODEL: &str = "ollama/scripted:latest";

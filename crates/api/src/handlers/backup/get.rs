@@ -23,7 +23,7 @@ use std::sync::Arc;
     operation_id = "get_backup",
     tag = "administration",
     security(("bearer" = ["admin"])),
-    responses((status = 200, description = "The archive.", content_type = "application/octet-stream", body = Vec<u8>)),
+    responses((status = 200, description = "The archive.", content_type = "application/octet-stream", body = protocol::schema::Bytes)),
 )]
 pub async fn get(State(app): State<Arc<App>>, Admin(asker): Admin, method: Method) -> Result<Response> {
     // The router takes HEAD for a GET without its body; this would copy the database for nothing.
