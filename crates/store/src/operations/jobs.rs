@@ -48,7 +48,7 @@ pub struct Once {
 /// What an earlier request with the same key came to.
 #[derive(Debug)]
 pub enum Earlier {
-    Job(JobRow),
+    Job(Box<JobRow>),
     /// It made this job, which was deleted since.
     Deleted(JobId),
     /// It was another request.
@@ -67,6 +67,7 @@ pub struct NewJob {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every one of them holds a job")]
 pub enum Created {
     New(JobRow),
     /// Nothing was stored: the request was made before.
