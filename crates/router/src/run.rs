@@ -26,7 +26,8 @@ mod step;
 mod trace;
 
 use crate::{
-    Conversation, Error, Event, Frame,
+    Awaited, Conversation, Error, Event, Frame,
+    accounts::Refusal,
     admission::Standing,
     answer::{Finish, Usage},
     call::Call,
@@ -136,6 +137,24 @@ impl Run {
     }
 
     async fn next(&mut self) -> Option<Step> {
+        let revoked = self.call.caller.revoked.clone();
+        tokio::select! {
+            biased;
+            () = revoked.cancelled(), if !matches!(self.phase, Phase::Over) => Some(self.revoke()),
+            step = self.go() => step,
+        }
+    }
+
+    /// The caller is told, in its dialect: an answer that merely ended could be taken for a whole one.
+    fn revoke(&mut self) -> Step {
+        self.booking.stops_listening();
+        if let Some(failed) = self.give_up(Error::revoked()) {
+            self.booking.trace.cut(&failed);
+        }
+        self.fail(Error::revoked())
+    }
+
+    async fn go(&mut self) -> Option<Step> {
         loop {
             if let Some(fallback) = self.booking.trace.unsaid() {
                 return Some(Step::Gave(fallback));
@@ -160,6 +179,12 @@ impl Run {
         self.plan.as_ref().map(|plan| &plan.policy)
     }
 
+    /// Holds what this target may come to.
+    fn hold_for(&mut self, candidate: &Candidate) -> Result<(), Refusal> {
+        let policy = self.plan.as_ref().map(|plan| &plan.policy);
+        self.booking.hold(&self.call, candidate, policy)
+    }
+
     async fn try_one(&mut self, trying: Trying) -> Option<Step> {
         let Trying { candidate, retries, not_before, mode } = trying;
         if let Some(not_before) = not_before {
@@ -170,7 +195,7 @@ impl Run {
         }
         let begun = Instant::now();
         let begun_attempt = self.begin(&candidate, retries, mode.clone()).await;
-        self.booking.heard();
+        let was_asked = self.booking.heard();
         match begun_attempt {
             Ok(attempt) => {
                 let step = Step::Accepted { model: candidate.model.clone(), why: candidate.why.clone() };
@@ -179,9 +204,8 @@ impl Run {
                 Some(step)
             }
             Err(error) => {
-                // Whoever sent a part of an answer has read the prompt; how long that was is estimated.
-                let read = matches!(error, Error::Cut { .. } | Error::Malformed { .. });
-                let usage = read.then(Usage::default);
+                // Nobody knows how far it came; how long the prompt was is estimated.
+                let usage = (was_asked && may_have_read(&error)).then(Usage::default);
                 self.failed_before_content(Failed { candidate, retries, mode, begun, error, usage })
             }
         }
@@ -237,8 +261,9 @@ impl Run {
             mode: attempt.mode.clone(),
             begun: attempt.begun,
             error: Error::Flawed { provider: attempt.candidate.model.provider.clone(), message },
-            usage: Some(attempt.whole.usage()),
+            usage: attempt.used(),
         };
+        self.booking.trace.flaws(&flaws);
         let frames = std::mem::take(&mut self.held);
         if self.flawed.is_none() {
             self.flawed = Some(Flawed { attempt: Box::new(attempt.over()), frames, flaws });
@@ -257,8 +282,11 @@ impl Run {
             return Vec::new();
         }
         let peek = &self.call.asked.peek;
-        let declared = (peek.has_tools || peek.has_schema).then(|| self.call.asked.conversation().ok()).flatten();
-        quality::judge(declared.unwrap_or(&Conversation::default()), &attempt.whole)
+        if !peek.has_tools && !peek.has_schema {
+            return quality::judge(&Conversation::default(), &attempt.whole);
+        }
+        // What cannot be read here was promised to nobody that could be held to it.
+        self.call.asked.conversation().map(|declared| quality::judge(declared, &attempt.whole)).unwrap_or_default()
     }
 
     fn commit(&mut self, whole: bool, flaws: &[Flaw]) -> Option<Step> {
@@ -380,6 +408,15 @@ impl Run {
         self.booking.end(Ended::Failed(error.clone()));
         let fallbacks = std::iter::from_fn(|| self.booking.trace.unsaid()).collect();
         Step::Failed { error, fallbacks }
+    }
+}
+
+/// Whether who failed so before it said anything may have read the prompt, and charges for it.
+fn may_have_read(error: &Error) -> bool {
+    match error {
+        Error::TimedOut { awaited, .. } => !matches!(awaited, Awaited::Queue | Awaited::Listing),
+        Error::Cut { .. } | Error::Malformed { .. } | Error::TooLarge { .. } | Error::Overdue { .. } => true,
+        _ => false,
     }
 }
 

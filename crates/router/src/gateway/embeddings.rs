@@ -110,7 +110,7 @@ impl Embedding {
         let table = self.inner.table();
         let mut plan = table.plan(&self.call.route, &needs, Freshness::CALL, &self.inner.targets).await?;
         self.booking.trace.planned(&mut plan);
-        self.inner.books.check_route(&self.call)?;
+        self.inner.books.check_route(&self.call, table.is_route(&self.call.route))?;
         let mut first_error = None;
         for mut candidate in std::mem::take(&mut plan.candidates) {
             candidate.price = self.inner.price(&candidate.model);
@@ -149,7 +149,7 @@ impl Embedding {
         if let Some(why) = self.inner.books.may_not_ask(&self.call, candidate, &plan.policy) {
             return Ok(Err(Error::NotAllowed { message: format!("`{}`: {why}", candidate.id()) }));
         }
-        match self.booking.hold(&self.call, candidate) {
+        match self.booking.hold(&self.call, candidate, Some(&plan.policy)) {
             Ok(()) => Ok(Ok(())),
             // Another target may cost less.
             Err(refusal) if refusal.is_about_the_target() => Ok(Err(refusal.into())),
@@ -158,8 +158,8 @@ impl Embedding {
     }
 
     async fn ask(&mut self, candidate: &Arc<Candidate>, begun: Instant) -> Result<Embeddings, Error> {
-        let permit = self.inner.permit(candidate)?;
-        let _slot = self.inner.slot(candidate, self.deadline, &Standing::default()).await?;
+        let (_slot, permit) =
+            self.inner.enter(&self.call, candidate, self.deadline, &Standing::default()).await?;
         let checkpoint = self.inner.departures(&self.call, candidate);
         let request = EmbedRequest {
             model: candidate.model.name.clone(),

@@ -18,11 +18,11 @@ use crate::{
 };
 use bytes::Bytes;
 use domain::ModelCallId;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use http::{HeaderValue, Response, StatusCode, header};
 use protocol::{Egress, Model, Models};
 use serde_json::Value;
-use std::sync::Arc;
+use std::{future::ready, sync::Arc};
 
 impl Router {
     /// `GET /v1/models`: in Anthropic's shape for a client that says it is one.
@@ -88,7 +88,11 @@ impl Router {
                 json(StatusCode::OK, &serde_json::json!({"status": "success"}))
             }
             Ok(steps) => {
-                let lines = steps.map(|step| match step {
+                let revoked = inbound.caller.revoked.clone();
+                let is_revoked = revoked.clone();
+                let ended = stream::once(async move { is_revoked.is_cancelled() })
+                    .filter_map(|is_revoked| ready(is_revoked.then(|| Err(Error::revoked()))));
+                let lines = steps.take_until(revoked.cancelled_owned()).chain(ended).map(|step| match step {
                     Ok(step) => Ok(listing::pull_line(&step)),
                     Err(error) => Ok(listing::pull_failed(&error)),
                 });

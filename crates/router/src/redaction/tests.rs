@@ -224,7 +224,7 @@ fn the_refusal_says_what_to_do_and_shows_no_secret() {
     let key = secrets().remove(6);
     let error = redact(&redactor(), &json!({key.clone(): [{"type": "image"}]})).unwrap_err();
     assert_eq!(error.code(), domain::ErrorCode::EgressRefused);
-    assert!(!error.retryable());
+    assert!(!error.may_pass());
     assert!(!error.to_string().contains(&key));
     assert!(error.to_string().contains("a picture at `/…/0`"), "{error}");
 }

@@ -32,6 +32,8 @@ pub(crate) struct Attempt {
     speaks: bool,
     /// Of what it said, whether or not the caller got it.
     heard_bytes: usize,
+    /// Answers at once.
+    choices: u64,
     /// What it told of the prompt when it began.
     told: Usage,
     pub(crate) redactions: u64,
@@ -85,9 +87,8 @@ impl Run {
         let begun = Instant::now();
         let provider = || candidate.model.provider.clone();
         let trace = self.booking.trace.attempt_begins();
-        let permit = inner.permit(candidate)?;
-        let slot = inner.slot(candidate, self.deadline, &self.standing).await?;
-        let changed = self.changed(&mode)?;
+        let (slot, permit) = inner.enter(&self.call, candidate, self.deadline, &self.standing).await?;
+        let changed = self.changed(candidate, &mode)?;
         let checkpoint = inner.departures(&self.call, candidate);
         let redacts = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.redacts());
         let dialect = self.call.asked.dialect;
@@ -144,6 +145,7 @@ impl Run {
             waited: slot.waited,
             speaks: false,
             heard_bytes: 0,
+            choices: u64::from(self.call.asked.peek.choices.max(1)),
             told: Usage::default(),
             redactions: checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.redactions()),
             stream,
@@ -218,6 +220,9 @@ impl Attempt {
         }
         frame.events = self.mode.adapt(std::mem::take(&mut frame.events), &self.candidate.model.provider)?;
         if self.speaks {
+            if let Some(permit) = self.permit.as_mut().filter(|_| self.awaited != Awaited::NextToken) {
+                permit.answers();
+            }
             self.awaited = Awaited::NextToken;
             self.due = (Instant::now() + self.inter_token_timeout).min(self.whole_due);
         }
@@ -254,14 +259,16 @@ impl Attempt {
         Failed { candidate, retries, mode, begun, error, usage }
     }
 
-    /// What it used until now, where it has begun to answer. Providers count at the end, so what was not told by then is
-    /// estimated; no input tokens mean that nobody knows.
+    /// What it used until now, where it has begun to answer. Providers count at the end, and some never do: what was not told
+    /// is estimated from what was heard. No input tokens mean that nobody knows.
     pub(crate) fn used(&self) -> Option<Usage> {
+        // Of several answers at once only the first one is heard.
+        let heard = estimated_tokens(self.heard_bytes).saturating_mul(self.choices);
         if let Some(finish) = &self.whole.finish {
-            return Some(finish.usage);
+            let told = finish.usage;
+            return Some(Usage { output_tokens: if told.output_tokens == 0 { heard } else { told.output_tokens }, ..told });
         }
-        let output_tokens = estimated_tokens(self.heard_bytes).max(self.told.output_tokens);
-        let told = Usage { output_tokens, ..self.told };
+        let told = Usage { output_tokens: heard.max(self.told.output_tokens), ..self.told };
         (told != Usage::default()).then_some(told)
     }
 
@@ -271,7 +278,7 @@ impl Attempt {
             permit.succeeded();
         }
         let load = self.whole.finish.as_ref().and_then(|finish| finish.load_ms).map(Duration::from_millis);
-        inner.targets.learn(self.candidate.id(), load);
+        inner.targets.learn(&self.candidate, load);
     }
 
     /// Lets go of its place and its connection and keeps what it said, after it was booked.

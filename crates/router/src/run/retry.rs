@@ -26,11 +26,19 @@ impl Run {
     pub(super) fn failed_before_content(&mut self, failed: Failed) -> Option<Step> {
         let Failed { candidate, retries, mode, ref error, .. } = failed;
         let trace_id = self.booking.trace.trace_id().map(tracing::field::display);
-        tracing::info!(target = candidate.id(), trace_id, %error, "a target did not answer");
+        tracing::info!(
+            target = candidate.id(),
+            trace_id,
+            code = %error.code(),
+            error = error.recorded(),
+            "a target did not answer"
+        );
         self.booking.trace.tried_in_vain(&candidate, &mode, failed.begun, error, failed.usage);
         let error = error.clone();
-        if let Error::RateLimited { retry_after: Some(wait), .. } = &error {
-            self.inner.targets.rest(candidate.id(), *wait);
+        if let Error::RateLimited { retry_after: Some(wait), .. } | Error::Overloaded { retry_after: Some(wait), .. } =
+            &error
+        {
+            self.inner.targets.rest(&candidate, *wait);
         }
         if self.is_overdue() || matches!(error, Error::Overdue { .. }) {
             return Some(self.fail(self.overdue()));
@@ -49,7 +57,7 @@ impl Run {
         }
         // What it came to so far stays held beside what it may come to now.
         if let Some(pause) = self.pause(&error, retries)
-            && self.booking.hold(&self.call, &candidate).is_ok()
+            && self.hold_for(&candidate).is_ok()
         {
             let not_before = Some(Instant::now() + pause);
             self.booking.trace.will_retry();
@@ -83,16 +91,18 @@ impl Run {
         // Callers that failed together should not come back together.
         let pause = grown.mul_f64(0.5 + rand::random::<f64>() / 2.0);
         match error {
-            Error::RateLimited { retry_after, .. } => {
+            Error::RateLimited { retry_after, .. } | Error::Overloaded { retry_after, .. } => {
                 let longest = if self.left.is_empty() { LONGEST_LAST_PAUSE } else { LONGEST_PAUSE };
                 let wait = retry_after.unwrap_or(pause).max(pause);
                 (wait <= longest).then_some(wait)
             }
             // What a provider does not have it will not have in a moment.
             Error::Unavailable { missing: true, .. } => None,
-            Error::Unavailable { .. } | Error::Cut { .. } | Error::Failed { .. } | Error::Malformed { .. } => {
-                Some(pause)
-            }
+            Error::Unreachable { .. }
+            | Error::Unavailable { .. }
+            | Error::Cut { .. }
+            | Error::Failed { .. }
+            | Error::Malformed { .. } => Some(pause),
             Error::Flawed { .. } => Some(Duration::ZERO),
             _ => None,
         }

@@ -69,5 +69,5 @@ async fn forward(
         caller,
         egress,
     };
-    gateway::respond(&identity, app.router.pass_through(request).await)
+    gateway::respond(app.router.pass_through(request).await)
 }
