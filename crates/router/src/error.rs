@@ -36,7 +36,7 @@ pub enum Error {
     Denied { provider: String, message: String },
     /// The account works and may not use this model, or not for a request like this one.
     #[error(
-        "{provider} does not let the configured account do this: {message}. Use another model, or check what the account may use."
+        "{provider} does not let the configured account do this (use another model, or check what the account may use): {message}"
     )]
     Forbidden { provider: String, message: String },
     /// The request is wrong for this model; the same request fails there again.

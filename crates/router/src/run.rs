@@ -63,6 +63,8 @@ pub(crate) struct Run {
     /// What it said that was not passed on yet.
     held: VecDeque<Frame>,
     sent: Sent,
+    /// A frame went to the caller.
+    has_told: bool,
     booking: Booking,
     /// What the next target may come to is held already.
     is_reserved: bool,
@@ -120,6 +122,7 @@ impl Run {
             attempt: None,
             held: VecDeque::new(),
             sent: Sent::default(),
+            has_told: false,
             booking,
             is_reserved: false,
             first_error: None,
@@ -354,12 +357,14 @@ impl Run {
         if frame.raw.is_none() && frame.events.is_empty() {
             return None;
         }
+        self.has_told = true;
         self.sent.note(&frame.events);
         self.booking.trace.content(&frame.events);
         Some(Step::Frame(frame))
     }
 
     fn finish(&mut self, mut frame: Frame) -> Step {
+        let is_first = !std::mem::replace(&mut self.has_told, true);
         for event in &mut frame.events {
             if let Event::Finished(Finish { usage, .. }) = event {
                 // The caller paid for what a target said before it broke off, too.
@@ -372,7 +377,9 @@ impl Run {
                 && self.rescues == 0
                 && !self.booking.trace.flawed()
             {
-                self.inner.kept.keep(&self.call, plan, &attempt.candidate.model, &attempt.whole);
+                // A body that came whole is the caller's own, to the byte.
+                let body = frame.raw.as_ref().filter(|_| !self.call.asked.peek.stream && is_first);
+                self.inner.kept.keep(&self.call, plan, &attempt.candidate.model, &attempt.whole, body);
             }
             self.booking.trace.finished(&attempt);
             attempt.done(&self.inner);
@@ -384,7 +391,7 @@ impl Run {
     fn answer_from_memory(&mut self, kept: KeptAnswer) -> Step {
         let committed = kept.committed();
         self.booking.trace.answered_from_memory(&committed);
-        self.held = VecDeque::from([Frame { raw: None, events: kept.into_events() }]);
+        self.held = VecDeque::from([kept.into_frame(&self.call)]);
         self.phase = Phase::PassingHeld { whole: true };
         Step::Committed(Box::new(committed))
     }
@@ -412,7 +419,7 @@ impl Run {
 }
 
 /// Whether who failed so before it said anything may have read the prompt, and charges for it.
-fn may_have_read(error: &Error) -> bool {
+pub(crate) fn may_have_read(error: &Error) -> bool {
     match error {
         Error::TimedOut { awaited, .. } => !matches!(awaited, Awaited::Queue | Awaited::Listing),
         Error::Cut { .. } | Error::Malformed { .. } | Error::TooLarge { .. } | Error::Overdue { .. } => true,

@@ -13,7 +13,7 @@ use crate::{
     plan::{Candidate, Needs, Plan, Work},
     providers::{EmbedRequest, Embeddings, Patience},
     router::Inner,
-    run::{Booking, Committed, Ended, Mode},
+    run::{Booking, Committed, Ended, Mode, may_have_read},
     telemetry::Operation,
 };
 use bytes::Bytes;
@@ -32,6 +32,8 @@ struct Embedding {
     deadline: Option<Instant>,
     input: Vec<String>,
     dimensions: Option<u32>,
+    /// The target that failed had the texts.
+    was_asked: bool,
 }
 
 impl Router {
@@ -74,7 +76,7 @@ impl Router {
         let mut booking = Booking::new(self.inner.clone(), &call, Some(Operation::Embeddings));
         booking.trace.asked_in("embeddings");
         let deadline = call.deadline.map(|deadline| Instant::now() + deadline);
-        Ok(Embedding { inner: self.inner.clone(), call, booking, deadline, input, dimensions })
+        Ok(Embedding { inner: self.inner.clone(), call, booking, deadline, input, dimensions, was_asked: false })
     }
 
     fn respond(
@@ -131,7 +133,8 @@ impl Embedding {
                 }
                 Err(error) => error,
             };
-            self.booking.trace.tried_in_vain(&candidate, &Mode::Fresh, begun, &error, None);
+            let usage = (std::mem::take(&mut self.was_asked) && may_have_read(&error)).then(Usage::default);
+            self.booking.trace.tried_in_vain(&candidate, &Mode::Fresh, begun, &error, usage);
             if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 return Err(Error::Overdue { after: self.call.deadline.unwrap_or_default() });
             }
@@ -176,11 +179,16 @@ impl Embedding {
             let provider = candidate.model.provider.clone();
             Err(Error::TimedOut { provider, awaited: Awaited::Headers, after: PATIENCE })
         });
-        self.booking.heard();
-        self.booking.trace.redacted(checkpoint.map_or(0, |checkpoint| checkpoint.redactions()));
+        self.was_asked = self.booking.heard();
+        self.booking.trace.redacted(checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.redactions()));
         match &embedded {
             Ok(_) => permit.succeeded(),
-            Err(error) => permit.report(error, candidate.loaded),
+            Err(error) => {
+                if let Some(checkpoint) = &checkpoint {
+                    checkpoint.came_to(error);
+                }
+                permit.report(error, candidate.loaded);
+            }
         }
         embedded
     }

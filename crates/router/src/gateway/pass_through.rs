@@ -136,7 +136,7 @@ impl Router {
             query,
             headers: head::only(&FORWARDED, &headers),
             body,
-            checkpoint: checkpoint.map(|checkpoint| checkpoint as Arc<dyn crate::egress::Checkpoint>),
+            checkpoint: checkpoint.clone().map(|checkpoint| checkpoint as Arc<dyn crate::egress::Checkpoint>),
             patience: Patience { headers: PATIENCE },
         };
         let timeouts = self.inner.timeouts(&candidate);
@@ -147,12 +147,16 @@ impl Router {
         passing.deadline = call.deadline;
         passing.booking.asking(&candidate, &Mode::Fresh, passing.begun);
         passing.candidate = Some(candidate);
-        let mut answer = tokio::select! {
+        let answer = tokio::select! {
             answer = timeout_at(passing.begun + passing.due, provider.forward(forward)) => {
-                answer.unwrap_or_else(|_| Err(passing.overdue()))?
+                answer.unwrap_or_else(|_| Err(passing.overdue()))
             }
-            () = call.caller.revoked.cancelled() => return Err(Error::revoked()),
+            () = call.caller.revoked.cancelled() => Err(Error::revoked()),
         };
+        if let (Err(error), Some(checkpoint)) = (&answer, &checkpoint) {
+            checkpoint.came_to(error);
+        }
+        let mut answer = answer?;
         passing.status = answer.status();
         head::tell(answer.headers_mut(), None, id);
         Ok((slot, answer))

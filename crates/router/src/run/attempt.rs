@@ -131,6 +131,9 @@ impl Run {
         let stream = match started {
             Ok(stream) => stream,
             Err(error) => {
+                if let Some(checkpoint) = &checkpoint {
+                    checkpoint.came_to(&error);
+                }
                 // Nobody else tells the breaker: there is no attempt yet that could.
                 permit.report(&error, candidate.loaded);
                 return Err(error);
