@@ -18,6 +18,7 @@ mod attempt;
 mod booking;
 mod changes;
 mod choice;
+mod overruled;
 mod own;
 mod rescue;
 mod retry;
@@ -41,6 +42,7 @@ use crate::{
 use attempt::{Attempt, Failed, Heard};
 pub(crate) use booking::Booking;
 use futures_util::{Stream, stream};
+pub(crate) use overruled::overruled;
 pub(crate) use own::items;
 use protocol::FinishReason;
 pub(crate) use rescue::Mode;
@@ -175,6 +177,14 @@ impl Run {
             if step.is_some() {
                 return step;
             }
+        }
+    }
+
+    /// What is told when nobody answers: what the target said that the route prefers, unless only another one may answer when
+    /// it is asked again.
+    fn note(&mut self, error: Error) {
+        if self.first_error.as_ref().is_none_or(|first| !first.may_pass() && error.may_pass()) {
+            self.first_error = Some(error);
         }
     }
 

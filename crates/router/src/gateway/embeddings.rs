@@ -13,7 +13,7 @@ use crate::{
     plan::{Candidate, Needs, Plan, Work},
     providers::{EmbedRequest, Embeddings, Patience},
     router::Inner,
-    run::{Booking, Committed, Ended, Mode, may_have_read},
+    run::{Booking, Committed, Ended, Mode, may_have_read, overruled},
     telemetry::Operation,
 };
 use bytes::Bytes;
@@ -56,7 +56,8 @@ impl Router {
             let begun = Instant::now();
             let embedding = self.embedding(&inbound, &request.model, request.input.clone(), request.dimensions)?;
             let (embeddings, committed) = embedding.run().await?;
-            Ok((request.answer(&embeddings, begun.elapsed()), committed))
+            let lost = overruled(&inbound.body, committed.model.context_tokens);
+            Ok((request.answer(&embeddings, begun.elapsed()), Committed { lost, ..committed }))
         };
         self.respond(answered.await, Dialect::OllamaChat, &inbound)
     }
@@ -141,7 +142,9 @@ impl Embedding {
             if !error.leads_on() {
                 return Err(error);
             }
-            first_error.get_or_insert(error);
+            if first_error.as_ref().is_none_or(|first: &Error| !first.may_pass() && error.may_pass()) {
+                first_error = Some(error);
+            }
         }
         let nobody = || Error::NoModel(format!("route `{}` has no target that makes embeddings", self.call.route));
         Err(first_error.unwrap_or_else(nobody))

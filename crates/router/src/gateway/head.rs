@@ -160,14 +160,22 @@ pub(super) fn tell_of(headers: &mut HeaderMap, committed: &Committed) {
     if let Some(age) = committed.cached {
         say("x-devmesh-cache", &format!("hit; age={}", age.as_secs()));
     }
-    if !committed.lost.is_empty() {
-        say("x-devmesh-lost-fields", &committed.lost.join(", "));
-    }
     if !committed.flaws.is_empty() {
         say("x-devmesh-quality", &committed.flaws.join("; "));
     }
     if let Some(notice) = &committed.notice {
         say("x-devmesh-notice", notice);
+    }
+    if !committed.lost.is_empty() {
+        lost(headers, &committed.lost);
+    }
+}
+
+/// Fields of the request that were not followed.
+pub(super) fn lost(headers: &mut HeaderMap, places: &[String]) {
+    let text = places.join(", ");
+    if let Ok(value) = HeaderValue::from_str(&text[..text.floor_char_boundary(LONGEST)]) {
+        headers.insert(HeaderName::from_static("x-devmesh-lost-fields"), value);
     }
 }
 

@@ -120,10 +120,14 @@ fn said(body: &Value) -> (String, String) {
 
 /// One line of at most [`MESSAGE_CHARACTERS`].
 pub(crate) fn short(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(MESSAGE_CHARACTERS) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
+    cut(text.split_whitespace().collect::<Vec<_>>().join(" "), MESSAGE_CHARACTERS)
+}
+
+/// At most so many characters of a text.
+pub(crate) fn cut(text: String, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }
 

@@ -1,6 +1,6 @@
 //! One target at work on one call.
 
-use super::{Run, rescue::Mode};
+use super::{Run, overruled, rescue::Mode};
 use crate::{
     Awaited, Error, Event, Frame,
     admission::Slot,
@@ -244,7 +244,7 @@ impl Attempt {
     /// What the caller's request said and this target was not told.
     pub(crate) fn lost(&self, asked: &Asked) -> Vec<String> {
         if self.passes_raw {
-            return Vec::new();
+            return overruled::in_passing(asked, self.candidate.model.context_tokens);
         }
         let Ok(conversation) = asked.conversation() else { return Vec::new() };
         let model = &self.candidate.model.name;

@@ -106,7 +106,7 @@ impl Run {
             }
             if let Err(refusal) = self.hold_for(candidate) {
                 let why = refusal.to_string();
-                self.first_error.get_or_insert_with(|| refusal.into());
+                self.note(refusal.into());
                 return Some(why);
             }
         }
@@ -128,7 +128,7 @@ impl Run {
             return Some(format!("its queue would take {eta:.1} s, over the route's budget of {budget} s"));
         }
         let wait = self.inner.targets.cooling(candidate.id())?;
-        self.first_error.get_or_insert_with(|| resting(candidate, wait));
+        self.note(resting(candidate, wait));
         Some(format!("it asked for a rest of {:.1} s", wait.as_secs_f32()))
     }
 }

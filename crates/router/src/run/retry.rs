@@ -11,7 +11,7 @@
 //! | content refused | never | never: a refusal is an answer |
 
 use super::{Failed, Phase, Run, Step, Trying};
-use crate::Error;
+use crate::{Error, error};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -35,10 +35,13 @@ impl Run {
         );
         self.booking.trace.tried_in_vain(&candidate, &mode, failed.begun, error, failed.usage);
         let error = error.clone();
-        if let Error::RateLimited { retry_after: Some(wait), .. } | Error::Overloaded { retry_after: Some(wait), .. } =
-            &error
-        {
-            self.inner.targets.rest(&candidate, *wait);
+        match &error {
+            // It is ours that is full, and is left to whoever waits in it.
+            Error::RateLimited { message, .. } if message == error::QUEUE_FULL => {}
+            Error::RateLimited { retry_after: Some(wait), .. } | Error::Overloaded { retry_after: Some(wait), .. } => {
+                self.inner.targets.rest(&candidate, *wait);
+            }
+            _ => {}
         }
         if self.is_overdue() || matches!(error, Error::Overdue { .. }) {
             return Some(self.fail(self.overdue()));
@@ -73,10 +76,7 @@ impl Run {
             Error::Refused { .. } => {
                 self.callers_fault.get_or_insert(error);
             }
-            // The target that the route prefers says best what is wrong.
-            _ => {
-                self.first_error.get_or_insert(error);
-            }
+            _ => self.note(error),
         }
         self.go_on()
     }
