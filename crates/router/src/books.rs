@@ -170,9 +170,7 @@ impl Books {
         let peek = &call.asked.peek;
         // Several answers at once are never written anew, and so cannot be bounded here.
         let may_bound = bound.is_none() && peek.max_output_tokens.is_none() && peek.choices <= 1;
-        bound.or_else(|| {
-            (may_bound && self.caps_money(call, candidate, policy)).then_some(BOUND_FOR_MONEY_TOKENS)
-        })
+        bound.or_else(|| (may_bound && self.caps_money(call, candidate, policy)).then_some(BOUND_FOR_MONEY_TOKENS))
     }
 
     fn caps_money(&self, call: &Call, candidate: &Candidate, policy: Option<&Policy>) -> bool {

@@ -11,8 +11,8 @@ use crate::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use domain::Clock;
+use sha2::{Digest, Sha256};
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::timeout;
 

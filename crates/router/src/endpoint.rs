@@ -15,8 +15,8 @@ mod retry_after;
 
 use crate::{
     Awaited, Error, Secret,
-    error,
     egress::Checkpoint,
+    error,
     http::failure::{self, short},
     providers::{ByteStream, Patience},
     telemetry::TraceContext,

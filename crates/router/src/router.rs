@@ -2,12 +2,12 @@
 
 use crate::{
     Awaited, Call, Error, RouteConfig,
-    error,
     accounts::{Price, Prices},
     admission::{Admission, QueueFull, Slot, Standing},
     books::Books,
     catalogue::{Freshness, Shelf},
     departure::Departures,
+    error,
     kept::Kept,
     metrics::Metrics,
     plan::{Candidate, Needs, Placement, Table, Work},

@@ -281,8 +281,8 @@ impl Target {
         }
         let (target, shelf) = (Arc::downgrade(self), shelf.clone());
         tokio::spawn(async move {
-            loop {
-                let Some(pause) = target.upgrade().and_then(|target| target.breaker.state().opens_again_in) else { break };
+            let pause = || target.upgrade()?.breaker.state().opens_again_in;
+            while let Some(pause) = pause() {
                 tokio::time::sleep(pause).await;
                 let listing = shelf.listing(Freshness::NOW).await;
                 let Some(target) = target.upgrade() else { break };

@@ -200,9 +200,11 @@ mod tests {
             let data = "A".repeat(size);
             format!(r#"{{"type":"image","source":{{"type":"base64","media_type":"image/png","data": "{data}"}}}}"#)
         };
-        let pdf = format!(r#"{{"type":"document","source":{{"type":"base64","data":"JVBERi{}"}}}}"#, "0".repeat(1_000_000));
+        let pdf =
+            format!(r#"{{"type":"document","source":{{"type":"base64","data":"JVBERi{}"}}}}"#, "0".repeat(1_000_000));
         let result = format!(r#"{{"type":"tool_result","tool_use_id":"t","content":[{}]}}"#, image(1_400_000));
-        let said = format!(r#"{{"type":"tool_use","id":"t","name":"n","input":{{"data":"{}"}}}}"#, "two words ".repeat(1_000));
+        let said =
+            format!(r#"{{"type":"tool_use","id":"t","name":"n","input":{{"data":"{}"}}}}"#, "two words ".repeat(1_000));
         for (what, block, least, most) in [
             ("a small icon", image(100), 150, 300),
             ("a screenshot", image(1_400_000), 6_000, 6_500),

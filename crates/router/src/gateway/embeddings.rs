@@ -164,8 +164,7 @@ impl Embedding {
     }
 
     async fn ask(&mut self, candidate: &Arc<Candidate>, begun: Instant) -> Result<Embeddings, Error> {
-        let (_slot, permit) =
-            self.inner.enter(&self.call, candidate, self.deadline, &Standing::default()).await?;
+        let (_slot, permit) = self.inner.enter(&self.call, candidate, self.deadline, &Standing::default()).await?;
         let checkpoint = self.inner.departures(&self.call, candidate);
         let request = EmbedRequest {
             model: candidate.model.name.clone(),

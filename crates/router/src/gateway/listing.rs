@@ -135,7 +135,9 @@ impl Router {
         if !places.is_empty() {
             head::lost(response.headers_mut(), &places);
             let notice = "how long a model stays in memory, and how much it holds, are settings of this server";
-            response.headers_mut().insert(HeaderName::from_static("x-devmesh-notice"), HeaderValue::from_static(notice));
+            response
+                .headers_mut()
+                .insert(HeaderName::from_static("x-devmesh-notice"), HeaderValue::from_static(notice));
         }
         Ok(response)
     }

@@ -29,15 +29,8 @@ use tokio_util::sync::CancellationToken;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Of a caller's headers, those that describe the body and the answer. Everything else stays here.
-const FORWARDED: [&str; 7] = [
-    "content-type",
-    "accept",
-    "range",
-    "openai-beta",
-    "anthropic-beta",
-    "anthropic-version",
-    "idempotency-key",
-];
+const FORWARDED: [&str; 7] =
+    ["content-type", "accept", "range", "openai-beta", "anthropic-beta", "anthropic-version", "idempotency-key"];
 
 /// A request to one provider's own API.
 #[derive(Debug)]

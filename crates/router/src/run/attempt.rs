@@ -1,6 +1,6 @@
 //! One target at work on one call.
 
-use super::{Run, overruled, rescue::Mode};
+use super::{Run, may_have_read, overruled, rescue::Mode};
 use crate::{
     Awaited, Error, Event, Frame,
     admission::Slot,
@@ -257,7 +257,7 @@ impl Attempt {
         if let Some(permit) = self.permit.take() {
             permit.report(&error, self.candidate.loaded);
         }
-        let usage = self.used();
+        let usage = self.used().or_else(|| may_have_read(&error).then(Usage::default));
         let Self { candidate, retries, mode, begun, .. } = *self;
         Failed { candidate, retries, mode, begun, error, usage }
     }
@@ -269,7 +269,10 @@ impl Attempt {
         let heard = estimated_tokens(self.heard_bytes).saturating_mul(self.choices);
         if let Some(finish) = &self.whole.finish {
             let told = finish.usage;
-            return Some(Usage { output_tokens: if told.output_tokens == 0 { heard } else { told.output_tokens }, ..told });
+            return Some(Usage {
+                output_tokens: if told.output_tokens == 0 { heard } else { told.output_tokens },
+                ..told
+            });
         }
         let told = Usage { output_tokens: heard.max(self.told.output_tokens), ..self.told };
         (told != Usage::default()).then_some(told)

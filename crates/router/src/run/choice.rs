@@ -3,8 +3,8 @@
 use super::{Phase, Run, Step, Trying, rescue::Mode};
 use crate::{
     Error,
-    error,
     catalogue::Freshness,
+    error,
     plan::{Candidate, Needs, Work},
 };
 use std::{sync::Arc, time::Duration};

@@ -1,5 +1,8 @@
 use super::*;
-use crate::{Awaited, providers::{ChatRequest, ChatStream, Provider}};
+use crate::{
+    Awaited,
+    providers::{ChatRequest, ChatStream, Provider},
+};
 use async_trait::async_trait;
 use domain::PrincipalId;
 use protocol::{Egress, Model};

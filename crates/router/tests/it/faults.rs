@@ -1,14 +1,20 @@
 //! Whose fault a failure is: who pays for it, what everybody is told of it, and what stays of it.
 
-use crate::stage::{Answer, CHAIN, DIALECTS, Ends, MODEL, Stage, asking, header_map, keyed, mounted, streamed, unstreamed};
+use crate::stage::{
+    Answer, CHAIN, DIALECTS, Ends, MODEL, Stage, asking, header_map, keyed, mounted, streamed, unstreamed,
+};
 use domain::PrincipalId;
+use futures_util::StreamExt;
 use http::Method;
 use protocol::Location;
-use router::{Caller, dialect::Dialect, gateway::{Body, PassThrough}};
+use router::{
+    Caller,
+    dialect::Dialect,
+    gateway::{Body, PassThrough},
+};
 use serde_json::json;
 use std::time::Duration;
 use testkit::{FaultyModel, Reply, RetryAfter, ServedModel, Wire};
-use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 const CHAT: Dialect = Dialect::OpenAiChat;

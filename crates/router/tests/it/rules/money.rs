@@ -152,9 +152,7 @@ async fn an_answer_without_counts_is_paid_for_what_was_asked_and_heard() {
 
 #[tokio::test]
 async fn several_answers_at_once_are_held_and_paid_as_many_times() {
-    let body = |choices: u32| {
-        json!({"model": "chain", "max_tokens": 100, "n": choices, "messages": [{"role": "user", "content": "x"}]})
-    };
+    let body = |choices: u32| json!({"model": "chain", "max_tokens": 100, "n": choices, "messages": [{"role": "user", "content": "x"}]});
     for (choices, budget, asked) in [(1, 300, 1), (2, 300, 1), (4, 300, 0), (4, 500, 1)] {
         let model = FaultyModel::start(Wire::OpenAiChat).await;
         let stage = one(&model, budget).await;
@@ -191,8 +189,7 @@ async fn where_money_is_capped_a_request_without_a_bound_gets_one() {
         ] {
             let model = FaultyModel::start(wire).await;
             let providers = vec![mounted("a", wire, &model.base_url(), location)];
-            let stage =
-                Stage::of(providers, |options| options.prices = priced(&[("a", 1_000_000, 1_000_000)])).await;
+            let stage = Stage::of(providers, |options| options.prices = priced(&[("a", 1_000_000, 1_000_000)])).await;
             let policy = KeyPolicy { budget_microusd: budget, ..KeyPolicy::default() };
             stage.books.accounts().set_policy(stage.principal, policy);
             let mut body = unstreamed(CHAT);
