@@ -228,13 +228,13 @@ impl Error {
             | Self::Cut { .. }
             | Self::TimedOut { .. }
             | Self::Malformed { .. }
+            | Self::Overdue { .. }
             | Self::Unrecorded(_)
             | Self::Cancelled
             | Self::NoModel(_)
             | Self::OverLimit { kind: LimitKind::Rate, .. } => true,
             Self::Denied { .. }
             | Self::Forbidden { .. }
-            | Self::Overdue { .. }
             | Self::OverLimit { kind: LimitKind::Budget, .. }
             | Self::NotAllowed { .. }
             | Self::Invalid { .. }

@@ -149,8 +149,11 @@ impl Targets {
         if let Some(error) = target.left_alone(candidate, who) {
             return Err(error);
         }
-        let permit = target.breaker.permit();
-        let own = lock(&target.suspects).permit(who);
+        // Somebody else may have become the probe in this very moment.
+        let (permit, own) = (target.breaker.permit(), lock(&target.suspects).permit(who));
+        if let Some(error) = target.left_alone(candidate, who).filter(|_| permit.is_none()) {
+            return Err(error);
+        }
         target.in_flight.fetch_add(1, Ordering::Relaxed);
         Ok(Permit { target, shelf: shelf.clone(), who, permit, own })
     }
