@@ -8,10 +8,7 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, LazyLock},
-};
+use std::sync::{Arc, LazyLock};
 
 /// A caller's body, read in every dialect.
 pub fn request(body: &[u8]) {
