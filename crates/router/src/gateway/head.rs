@@ -194,6 +194,9 @@ pub(super) fn retry(headers: &mut HeaderMap, error: &Error) {
     if let Some(wait) = error.retry_after() {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        // The vendors' own clients read this first: nobody waits a second for what takes less.
+        let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        headers.insert(HeaderName::from_static("retry-after-ms"), HeaderValue::from(ms));
     }
     if !error.may_pass() {
         headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
@@ -239,6 +242,11 @@ mod tests {
             let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
             (text("retry-after"), text("x-should-retry"))
         };
+        let told_ms = |error: &Error| {
+            let mut headers = HeaderMap::new();
+            retry(&mut headers, error);
+            headers.get("retry-after-ms").map(|value| value.to_str().unwrap().to_owned())
+        };
         let (p, m) = (|| "p".to_owned(), || "m".to_owned());
         let wait = Some(Duration::from_millis(1500));
         let left_alone = |may_pass| Error::LeftAlone {
@@ -266,6 +274,7 @@ mod tests {
             (over(LimitKind::Rate), (None, None)),
         ] {
             let (wait, again) = told(&error);
+            assert_eq!(told_ms(&error), error.retry_after().map(|wait| wait.as_millis().to_string()), "{error:?}");
             assert_eq!((wait.as_deref(), again.as_deref()), expected, "{error:?}");
         }
     }

@@ -2,9 +2,9 @@
 //!
 //! | failure | same target again | next target |
 //! |---|---|---|
-//! | asks to slow down, unavailable, cut, broke off | within the route's retries, after `Retry-After` or a growing pause | then |
+//! | asks to slow down, overloaded, unavailable, cut, broke off | within the route's retries, after `Retry-After` or a growing pause | then |
 //! | silent | never: whoever is silent once is not waited for twice | at once |
-//! | key refused | never: the key rests | at once |
+//! | key refused, or not for this model | never: a refused key rests | at once |
 //! | prompt too long | never | those with a larger window |
 //! | request refused | never | at once |
 //! | answer with a flaw | within the route's retries | then |

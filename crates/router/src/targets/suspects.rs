@@ -23,8 +23,9 @@ impl Who {
 #[derive(Default)]
 pub(crate) struct Suspects {
     breakers: HashMap<Who, Breaker>,
-    /// Who failed since somebody last succeeded; two are enough to suspect the target.
-    lately: Vec<Who>,
+    /// Whose calls failed since somebody last succeeded; two keys are enough to suspect the target. Jobs of one key are at
+    /// work for one person with one agent, and fail alike.
+    lately: Vec<PrincipalId>,
 }
 
 impl Suspects {
@@ -36,7 +37,7 @@ impl Suspects {
         self.breakers.get(&who)?.permit()
     }
 
-    /// A call of this caller failed, and perhaps by its own fault. Tells whether it is the only one.
+    /// A call of this caller failed, and perhaps by its own fault. Tells whether its key is the only one in that trouble.
     pub(super) fn suspect(&mut self, who: Who, permit: Option<Permit>, options: Options) -> bool {
         if permit.is_none() && self.breakers.len() >= REMEMBERED {
             self.breakers.retain(|_, breaker| breaker.state().phase != Phase::Closed);
@@ -49,8 +50,8 @@ impl Suspects {
                 permit.end(Outcome::Failure);
             }
         }
-        if self.lately.len() < 2 && !self.lately.contains(&who) {
-            self.lately.push(who);
+        if self.lately.len() < 2 && !self.lately.contains(&who.0) {
+            self.lately.push(who.0);
         }
         self.lately.len() < 2
     }

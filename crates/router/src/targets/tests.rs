@@ -126,6 +126,8 @@ async fn one_callers_failures_leave_everybody_else_alone_and_those_of_several_ar
     let Err(Error::LeftAlone { after, retry_after, may_pass, .. }) = scene.permit(&one).map(drop) else { panic!() };
     assert!(after.contains("HTTP 500") && !after.contains("role"), "{after}");
     assert!(may_pass && retry_after <= Duration::from_secs(5), "{retry_after:?}");
+    scene.fail(&job, &failed(), 50);
+    assert_eq!(scene.phase(), Phase::Closed, "two jobs of one key fail alike");
     // A second one in the same trouble: it is not the requests.
     scene.fail(&other, &failed(), 1);
     scene.fail(&third, &failed(), 5);
