@@ -168,7 +168,9 @@ async fn revoking_the_key_ends_its_stream() {
     let path = format!("/api/v1/tokens/{}", key.token.id);
     assert_eq!(app.request(Method::DELETE, &path, Scope::Admin).send().await.unwrap().status(), 204);
     asked.stopped().await;
-    let _ = response.bytes().await;
+    // Its client must not take what came for a whole answer.
+    let told = response.text().await.unwrap();
+    assert!(told.contains("revoked") && !told.contains("\"finish_reason\":\"stop\""), "{told}");
 }
 
 #[tokio::test]

@@ -17,6 +17,6 @@ use std::sync::Arc;
 )]
 pub async fn ollama_delete(State(app): State<Arc<App>>, Admin(identity): Admin, raw: Raw) -> Result<Response> {
     audit::record(&app, &identity, "model.delete", &audit::ollama_model(&raw.body)).await?;
-    let inbound = gateway::Asked::new(identity.clone(), raw).inbound(&app, Dialect::OllamaChat);
-    Ok(gateway::respond(&identity, app.router.ollama_delete(inbound).await))
+    let inbound = gateway::Asked::new(identity, raw).inbound(&app, Dialect::OllamaChat);
+    Ok(gateway::respond(app.router.ollama_delete(inbound).await))
 }
