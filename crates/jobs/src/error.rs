@@ -43,7 +43,7 @@ pub enum Error {
     #[error("cursor {after} is ahead of the log, which ends at {head}; read again from a cursor this server gave out")]
     CursorAhead { after: Cursor, head: Cursor },
 
-    #[error("this cursor cannot be honoured any more ({:?}); begin again from {}", .0.reason, .0.resume_from)]
+    #[error("this cursor cannot be honoured any more, because {}; begin again from {}", .0.reason, .0.resume_from)]
     Reset(Reset),
 
     /// What an earlier request with this key made is not there any more.
