@@ -52,6 +52,12 @@ pub enum Error {
     NewerSchema { file: PathBuf, found: u32, name: String, known: u32 },
     #[error("{} is no devmesh database (application id {application_id:#010x}); choose another folder or file", file.display())]
     ForeignDatabase { file: PathBuf, application_id: i32 },
+    #[error(
+        "{} is {found}, so another folder may have the same data, and two backends would damage it; \
+         choose the folder it really lies in with --data, or put a copy in its place",
+        path.display()
+    )]
+    NotItsOwn { path: PathBuf, found: String },
     #[error("the data folder {} is not empty (it holds `{entry}`); restore into a new folder", folder.display())]
     FolderNotEmpty { folder: PathBuf, entry: String },
     #[error(
