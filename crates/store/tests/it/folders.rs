@@ -184,3 +184,29 @@ async fn a_database_or_content_that_another_folder_has_is_refused() {
     assert!(matches!(second, Error::FolderInUse { .. }), "{second}");
     store.close().await;
 }
+
+/// What was leased before a copy was made must not write into what became of the copy.
+#[tokio::test]
+async fn a_folder_put_back_from_a_copy_has_another_epoch_and_a_renamed_one_has_not() {
+    let (folder, store) = store().await;
+    let epoch = store.epoch();
+    store.close().await;
+    let (data, copy, renamed) = (folder.path().join("data"), folder.path().join("copy"), folder.path().join("renamed"));
+    std::fs::create_dir(&copy).unwrap();
+    std::fs::copy(data.join(DATABASE_FILE), copy.join(DATABASE_FILE)).unwrap();
+    std::fs::rename(&data, &renamed).unwrap();
+    let store = Store::open(Options::new(&renamed)).await.unwrap();
+    assert_eq!(store.epoch(), epoch);
+    store.close().await;
+
+    // The original is gone, and its number may be given to what comes in its place.
+    std::fs::remove_dir_all(&renamed).unwrap();
+    std::fs::create_dir(&data).unwrap();
+    std::fs::copy(copy.join(DATABASE_FILE), data.join(DATABASE_FILE)).unwrap();
+    let store = Store::open(Options::new(&data)).await.unwrap();
+    let of_copy = store.epoch();
+    assert_ne!(of_copy, epoch);
+    let store = crate::support::reopened(&folder, store).await;
+    assert_eq!(store.epoch(), of_copy, "once");
+    store.close().await;
+}
