@@ -101,6 +101,8 @@ pub enum Error {
     NotADigest(String),
 
     // A bug, or damage.
+    #[error(transparent)]
+    Unreadable(crate::Unreadable),
     #[error("the database is damaged ({0}); stop, copy the data folder for diagnosis, and restore a backup")]
     Corrupt(String),
     #[error("a database request panicked ({0}); nothing of it was stored")]
@@ -142,9 +144,12 @@ impl From<rusqlite::Error> for Error {
             rusqlite::Error::SqliteFailure(code, message) if code.code == ErrorCode::ConstraintViolation => {
                 Self::Constraint(message.unwrap_or_else(|| code.to_string()))
             }
+            rusqlite::Error::FromSqlConversionFailure(at, kind, cause) => match cause.downcast::<crate::Unreadable>() {
+                Ok(unreadable) => Self::Unreadable(*unreadable),
+                Err(cause) => Self::Corrupt(rusqlite::Error::FromSqlConversionFailure(at, kind, cause).to_string()),
+            },
             // A row this build did not write: a value outside its type or set of names.
-            rusqlite::Error::FromSqlConversionFailure(..)
-            | rusqlite::Error::IntegralValueOutOfRange(..)
+            rusqlite::Error::IntegralValueOutOfRange(..)
             | rusqlite::Error::InvalidColumnType(..)
             | rusqlite::Error::Utf8Error(..) => Self::Corrupt(error.to_string()),
             other => Self::Sqlite(other),
