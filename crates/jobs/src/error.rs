@@ -98,6 +98,17 @@ impl Error {
         }
     }
 
+    /// The row that is damaged, where that is why.
+    pub fn unreadable(&self) -> Option<store::Unreadable> {
+        match self {
+            Self::Store(store::Error::Unreadable(row)) => Some(row.clone()),
+            Self::Unreadable { job, what, .. } => {
+                Some(store::Unreadable { what: "job", id: job.to_string(), column: (*what).to_owned() })
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) fn no_job(job: JobId) -> Self {
         Self::NotFound { what: "job", id: job.to_string() }
     }
