@@ -267,13 +267,13 @@ async fn what_lies_in_the_place_of_content_and_is_no_file_is_damage_and_keeps_no
     std::fs::write(&elsewhere, "content").unwrap();
     let stored = store.blobs().put_bytes(Bytes::from_static(b"content")).await.unwrap();
     let path = store.blobs().path(&stored.sha256).unwrap();
-    let pipe = |path: &Path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
-    let link = |path: &Path| std::os::unix::fs::symlink(&elsewhere, path).unwrap();
-    let in_its_place: [(&str, &dyn Fn(&Path)); 3] =
-        [("pipe", &pipe), ("link", &link), ("folder", &|path| std::fs::create_dir(path).unwrap())];
-    for (what, put) in in_its_place {
-        let _ = std::fs::remove_file(&path);
-        put(&path);
+    for what in ["pipe", "link", "folder"] {
+        std::fs::remove_file(&path).unwrap();
+        match what {
+            "pipe" => assert!(Command::new("mkfifo").arg(&path).status().unwrap().success()),
+            "link" => std::os::unix::fs::symlink(&elsewhere, &path).unwrap(),
+            _ => std::fs::create_dir(&path).unwrap(),
+        }
         let read = tokio::time::timeout(PATIENCE, store.blobs().read(&stored.sha256, stored.bytes)).await.unwrap();
         let lost = read.map(drop).unwrap_err();
         assert!(
