@@ -75,15 +75,25 @@ async fn where_nothing_can_be_read_a_list_is_empty() {
 }
 
 #[tokio::test]
-async fn a_queued_job_that_cannot_be_read_keeps_no_other_principal_waiting() {
+async fn queued_jobs_that_cannot_be_read_keep_no_others_waiting() {
     let (folder, store) = store().await;
-    let ids = jobs(&*store, 3).await;
-    // The first in line.
-    let store = with_plain_sql(&folder, store, |connection| damage(connection, "kind", "'zzz'", &ids[..1])).await;
+    let mut ids = Vec::new();
+    for number in 1..=4 {
+        match store.create_job(new(&job(number))).await.unwrap() {
+            Created::New(job) => ids.push(job.id),
+            Created::Earlier(earlier) => panic!("{earlier:?}"),
+        }
+    }
+    // The first in line, and one that stands at the same place as another.
+    let store = with_plain_sql(&folder, store, |connection| {
+        damage(connection, "kind", "'zzz'", &ids[..2]);
+        damage(connection, "rank", &job(2).rank.to_string(), &ids[2..3]);
+    })
+    .await;
     let begin = |_: usize, job: JobRow| Ok((JobRow { state: JobState::Running, ..job }, event(1)));
-    let leased = store.lease_ready(5, 1, Box::new(begin)).await;
+    let leased = store.lease_ready(5, 10, Box::new(begin)).await;
     let leased: Vec<_> = leased.unwrap().into_iter().map(|row| row.id).collect();
-    assert_eq!(leased, ids[1..]);
+    assert_eq!(leased, ids[2..]);
     store.close().await;
 }
 

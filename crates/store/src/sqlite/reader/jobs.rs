@@ -38,10 +38,11 @@ pub(super) const PAGE_BY_STATE: &str =
 pub(super) const PAGE_BY_PRINCIPAL: &str = "SELECT id FROM jobs WHERE principal = ?6 AND state = ?4 AND kind = ?5 \
      AND id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT ?3";
 
-/// The first ready job of the first principal after ?1: one step down the index, however long the queue. The index is
-/// named, because the planner does not know how few jobs it holds.
-pub(super) const NEXT_PRINCIPAL: &str = "SELECT principal, rank, job_key FROM jobs INDEXED BY jobs_ready \
-     WHERE state = 'queued' AND not_before IS NULL AND principal > ?1 ORDER BY principal, rank LIMIT 1";
+/// The first ready job after a place in the order of principals, ranks and keys: one step down the index, however long the
+/// queue. The index is named, because the planner does not know how few jobs it holds.
+pub(super) const NEXT_READY: &str = "SELECT principal, rank, job_key FROM jobs INDEXED BY jobs_ready \
+     WHERE state = 'queued' AND not_before IS NULL AND (principal, rank, job_key) > (?1, ?2, ?3) \
+     ORDER BY principal, rank, job_key LIMIT 1";
 pub(super) const RUNNING_COUNT: &str = "SELECT count(*) FROM jobs WHERE principal = ?1 AND state = 'running'";
 pub(super) const NEXT_DELAYED: &str = "SELECT not_before FROM jobs INDEXED BY jobs_delayed \
      WHERE state = 'queued' AND not_before IS NOT NULL ORDER BY not_before LIMIT 1";
@@ -163,46 +164,47 @@ impl Reader<'_> {
     /// So a principal with a million queued jobs takes its share and no more, and priorities order a principal's own
     /// work first. Costs one index step per principal with ready jobs, however long the queue.
     ///
-    /// Of a principal whose next job cannot be read, none is started: the others go on.
+    /// Passes over up to [`limits::UNREADABLE_IN_QUEUE`] jobs that cannot be read.
     pub fn next_ready(&self, excluded: &[PrincipalId]) -> Result<Option<JobRow>, Error> {
-        let mut stuck = Vec::new();
+        let mut unreadable = Vec::new();
         loop {
-            let next = self.first_ready(|principal| excluded.contains(principal) || stuck.contains(principal))?;
-            let Some((principal, key)) = next else { return Ok(None) };
+            let Some(key) = self.first_ready(excluded, &unreadable)? else { return Ok(None) };
             match self.run(|connection| connection.prepare_cached(BY_KEY)?.query_row([key], job_row).optional()) {
-                Err(Error::Unreadable(row)) => {
+                Err(Error::Unreadable(row)) if unreadable.len() < limits::UNREADABLE_IN_QUEUE => {
                     row.log_once();
-                    stuck.push(principal);
+                    unreadable.push(key);
                 }
                 row => return row,
             }
         }
     }
 
-    fn first_ready(&self, is_excluded: impl Fn(&PrincipalId) -> bool) -> Result<Option<(PrincipalId, i64)>, Error> {
-        let mut best: Option<(u64, i64, i64, PrincipalId)> = None;
-        let mut after: Vec<u8> = Vec::new(); // before every principal
+    fn first_ready(&self, excluded: &[PrincipalId], unreadable: &[i64]) -> Result<Option<i64>, Error> {
+        let mut best: Option<(u64, i64, i64)> = None;
+        let mut after = (Vec::new(), i64::MIN, i64::MIN); // before every principal
         loop {
             let found = self.run(|connection| {
-                connection
-                    .prepare_cached(NEXT_PRINCIPAL)?
-                    .query_row([&after], |row| {
-                        let mut columns = Columns::of(row);
-                        Ok((columns.id::<PrincipalId>()?, columns.take()?, columns.take()?))
-                    })
-                    .optional()
+                let mut statement = connection.prepare_cached(NEXT_READY)?;
+                let place = statement.query_row((&after.0, after.1, after.2), |row| {
+                    let mut columns = Columns::of(row);
+                    Ok((columns.id::<PrincipalId>()?, columns.take()?, columns.take()?))
+                });
+                place.optional()
             })?;
-            let Some((principal, rank, key)) = found else { break };
-            after = principal.blob().to_vec();
-            if is_excluded(&principal) {
+            let Some((principal, rank, key)) = found else { return Ok(best.map(|(_, _, key)| key)) };
+            if unreadable.contains(&key) {
+                after = (principal.blob().to_vec(), rank, key);
                 continue;
             }
-            let candidate = (self.running_count(principal)?, rank, key, principal);
+            after = (principal.blob().to_vec(), i64::MAX, i64::MAX);
+            if excluded.contains(&principal) {
+                continue;
+            }
+            let candidate = (self.running_count(principal)?, rank, key);
             if best.is_none_or(|best| candidate < best) {
                 best = Some(candidate);
             }
         }
-        Ok(best.map(|(_, _, key, principal)| (principal, key)))
     }
 
     /// When the next delayed job becomes ready.
