@@ -84,6 +84,12 @@ impl Failure {
         )
     }
 
+    /// Stored data is not what was written. `detail` says which, and nothing of what is in it.
+    pub fn damaged(cause: impl std::fmt::Display, detail: String) -> Self {
+        tracing::error!(%cause, "a request came upon damaged data");
+        Self::new(ErrorCode::Internal, detail)
+    }
+
     pub fn not_found(what: impl std::fmt::Display) -> Self {
         Self::new(ErrorCode::NotFound, format!("There is no {what}, or this token may not see it."))
     }

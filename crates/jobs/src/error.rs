@@ -43,7 +43,7 @@ pub enum Error {
     #[error("cursor {after} is ahead of the log, which ends at {head}; read again from a cursor this server gave out")]
     CursorAhead { after: Cursor, head: Cursor },
 
-    #[error("this cursor cannot be honoured any more ({:?}); begin again from {}", .0.reason, .0.resume_from)]
+    #[error("this cursor cannot be honoured any more, because {}; begin again from {}", .0.reason, .0.resume_from)]
     Reset(Reset),
 
     /// What an earlier request with this key made is not there any more.
@@ -95,6 +95,17 @@ impl Error {
             Self::NotCanonical(domain::NotCanonical::Inexact(_)) => ErrorCode::InvalidRequest,
             Self::ContentLost { .. } => ErrorCode::ContentLost,
             Self::Unreadable { .. } | Self::NotCanonical(_) => ErrorCode::Internal,
+        }
+    }
+
+    /// The row that is damaged, where that is why.
+    pub fn unreadable(&self) -> Option<store::Unreadable> {
+        match self {
+            Self::Store(store::Error::Unreadable(row)) => Some(row.clone()),
+            Self::Unreadable { job, what, .. } => {
+                Some(store::Unreadable { what: "job", id: job.to_string(), column: (*what).to_owned() })
+            }
+            _ => None,
         }
     }
 
