@@ -85,9 +85,9 @@ impl Entry {
     }
 
     #[cfg(test)]
-    pub fn for_tests() -> Self {
+    pub fn for_tests(scope: Scope) -> Self {
         let now = Timestamp::from_millis(0);
-        let row = new_row("test".into(), PrincipalId::new(now), &Secret::generate(Scope::User), Scope::User, now);
+        let row = new_row("test".into(), PrincipalId::new(now), &Secret::generate(scope), scope, now);
         Self::new(row, Rates::default(), None)
     }
 }
