@@ -79,10 +79,13 @@ impl Known {
         self.holders.remove(&number);
     }
 
-    /// Whose token was revoked or has expired goes. Its place is free once it has.
+    /// Whose token was revoked or has expired goes. Its place is free once it has. Where a request may be on its way, the
+    /// answer to it or the next look ends the connection.
     pub fn end_revoked(&self) {
+        let now = Instant::now();
+        let may_go = |line: &Line| line.waits_since().is_none_or(|since| now - since >= SETTLED);
         let revoked = self.holders.values().filter(|holder| holder.token.revoked.is_cancelled());
-        revoked.for_each(|holder| holder.line.end(Leave::AfterAnswer));
+        revoked.filter(|holder| may_go(&holder.line)).for_each(|holder| holder.line.end(Leave::AfterAnswer));
     }
 
     fn count(&self, is_meant: impl Fn(&Holder) -> bool) -> usize {
