@@ -137,6 +137,10 @@ pub fn render(mut response: Response, request_id: RequestId, vendor: Option<Vend
     if let Some(wait) = failure.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
     }
+    if matches!(failure.code, ErrorCode::Unauthorized | ErrorCode::TooManyConnections) {
+        // Nobody keeps a connection without the right to a place for it.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if let Some(length) = failure.length {
         headers.typed_insert(ContentRange::unsatisfied_bytes(length));
     }

@@ -36,6 +36,11 @@ pub enum Error {
     )]
     ProducerConflict { producer_seq: u64 },
 
+    #[error(
+        "batch {producer_seq} of this attempt is too old to tell whether it was stored with these events; read the job's events, and give new ones the next number"
+    )]
+    ProducerForgotten { producer_seq: u64 },
+
     #[error("producer_seq {got} leaves a gap; send the batch with producer_seq {expected} first")]
     ProducerGap { expected: u64, got: u64 },
 
@@ -86,7 +91,7 @@ impl Error {
             Self::WrongState { .. } => ErrorCode::WrongState,
             Self::StaleAttempt { .. } => ErrorCode::StaleAttempt,
             Self::ProducerGap { .. } => ErrorCode::ProducerGap,
-            Self::ProducerConflict { .. } => ErrorCode::ProducerConflict,
+            Self::ProducerConflict { .. } | Self::ProducerForgotten { .. } => ErrorCode::ProducerConflict,
             Self::Gone { .. } => ErrorCode::Gone,
             Self::CursorAhead { .. } => ErrorCode::CursorAhead,
             Self::IdempotencyConflict { .. } => ErrorCode::IdempotencyConflict,
@@ -143,6 +148,7 @@ impl From<store::Error> for Error {
             store::Error::StaleAttempt { job, attempt, current } => Self::StaleAttempt { job, attempt, current },
             store::Error::ProducerGap { expected, got } => Self::ProducerGap { expected, got },
             store::Error::ProducerConflict { producer_seq } => Self::ProducerConflict { producer_seq },
+            store::Error::ProducerForgotten { producer_seq } => Self::ProducerForgotten { producer_seq },
             other => Self::Store(other),
         }
     }

@@ -84,6 +84,8 @@ pub enum Error {
     ProducerGap { expected: u64, got: u64 },
     #[error("producer_seq {producer_seq} was stored with other events; a repeat brings the same ones")]
     ProducerConflict { producer_seq: u64 },
+    #[error("producer_seq {producer_seq} is too old to tell whether it was stored with these events")]
+    ProducerForgotten { producer_seq: u64 },
     #[error("that breaks a rule of the database: {0}")]
     Constraint(String),
     #[error("the content is longer than the {limit_bytes} bytes allowed here")]
