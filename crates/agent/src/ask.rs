@@ -2,11 +2,11 @@
 //! answer becomes that file, through the same tool call, approval and step commit as in a `code` job.
 
 use crate::{
+    answer::{unwrapped, without_reasoning},
     attempt::{Attempt, Done},
-    call_id::{Part, tool_call_id},
+    call_id::tool_call_id,
     context,
     conversation::{Answer, Call},
-    envelope::{unwrapped, without_reasoning},
     halt::Halt,
     helper::check_path,
     model::{CallError, Prompt},
@@ -71,7 +71,7 @@ impl Attempt {
         .await?;
         messages.push(ChatMessage::new(Role::Assistant, answer.content));
         messages.push(ChatMessage::new(Role::User, prompt::ask_shorter(tokens)));
-        match self.ask_model(turn + 1, Part::Action, plain(&messages)).await {
+        match self.ask_model(turn + 1, plain(&messages)).await {
             Ok(answer) => whole(turn + 1, answer),
             Err(CallError::Halt(halt)) => Err(halt),
             // The question fitted; with the cut answer it does not.
@@ -82,9 +82,14 @@ impl Attempt {
     /// The room for the workspace is an estimate. Where it was too much, less is tried, and people are told.
     async fn first_answer(&mut self, first_turn: u32) -> Result<(u32, Vec<ChatMessage>, ModelAnswer), Halt> {
         let room = self.room();
+        let (names, sources) = (self.workspace.files_at_base(), self.sources().await?);
         for (turn, room) in (first_turn..).zip([room, room / 3, 0]) {
-            let messages = self.messages(room).await?;
-            match self.ask_model(turn, Part::Action, plain(&messages)).await {
+            let gathered = context::gather(&names, sources.clone(), &self.spec.task, room);
+            if !names.is_empty() {
+                self.note(gathered.describe()).await?;
+            }
+            let messages = self.messages(&gathered.text);
+            match self.ask_model(turn, plain(&messages)).await {
                 Ok(answer) => return Ok((turn, messages, answer)),
                 Err(CallError::Halt(halt)) => return Err(halt),
                 Err(CallError::DidNotFit(message)) if room == 0 => {
@@ -112,15 +117,10 @@ impl Attempt {
         }
     }
 
-    async fn messages(&self, room: u64) -> Result<Vec<ChatMessage>, Halt> {
-        let (tree, task) = (self.place.tree.join(self.workspace.subfolder()), self.spec.task.clone());
-        let gathered = tokio::task::spawn_blocking(move || {
-            let gathered = context::gather(&tree, &task, room);
-            prompt::ask_task(&task, &gathered)
-        });
-        let question = gathered.await.map_err(|error| Halt::AttemptFailed { message: error.to_string() })?;
+    fn messages(&self, gathered: &str) -> Vec<ChatMessage> {
         let rules = prompt::ask_rules(self.spec.write_file.as_deref());
-        Ok(vec![ChatMessage::new(Role::System, rules), ChatMessage::new(Role::User, question)])
+        let question = prompt::ask_task(&self.spec.task, gathered);
+        vec![ChatMessage::new(Role::System, rules), ChatMessage::new(Role::User, question)]
     }
 
     async fn write_answer(&mut self, call: &Call, past: &[Fact]) -> Result<(), Halt> {
@@ -183,7 +183,7 @@ fn cut_off(tokens: u64) -> Halt {
 }
 
 fn plain(messages: &[ChatMessage]) -> Prompt {
-    Prompt { messages: messages.to_vec(), tools: Vec::new(), response_schema: None }
+    Prompt { messages: messages.to_vec(), tools: Vec::new(), grammar: None }
 }
 
 #[cfg(test)]
@@ -194,7 +194,6 @@ mod tests {
     fn only_a_whole_answer_of_an_earlier_attempt_is_used_again() {
         let answered = |turn, finish_reason| Fact::Answered {
             turn,
-            part: Part::Action,
             answer: Answer { content: format!("answer {turn}"), tool_calls: Vec::new(), finish_reason },
         };
         assert_eq!(whole_answer(&[answered(1, FinishReason::Length)]), None);

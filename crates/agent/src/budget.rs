@@ -18,7 +18,7 @@ impl Budget {
         self.usage
     }
 
-    /// A turn is one answer of a model. An action whose body comes in an answer of its own takes two.
+    /// A step is one answer of a model.
     pub(crate) fn count_answer(&mut self, answer: &ModelAnswer) {
         self.usage.steps += 1;
         self.usage.input_tokens += answer.input_tokens;
@@ -34,6 +34,11 @@ impl Budget {
     /// Tokens a next call may still take.
     pub(crate) fn tokens_left(&self) -> u64 {
         self.limits.tokens.saturating_sub(self.usage.input_tokens + self.usage.output_tokens)
+    }
+
+    /// Answers a model may still give, the next one included.
+    pub(crate) fn steps_left(&self) -> u32 {
+        self.limits.steps.saturating_sub(self.usage.steps)
     }
 
     /// Why there may be no further model call, in words for a person.

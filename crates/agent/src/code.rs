@@ -1,36 +1,35 @@
 //! The turn loop of a `code` job: the conversation says what comes next, this does it and tells the conversation.
 
 use crate::{
-    attempt::{Attempt, Done},
-    call_id::Part,
+    answer,
+    attempt::{Attempt, Done, broken_workspace},
     context,
-    conversation::{Answer, Conversation, Next},
-    envelope,
+    conversation::{Answer, Conversation, Manner, Next, Opening},
     halt::Halt,
     model::{CallError, Prompt},
     prompt::{self, Dialect},
     rebuild::Fact,
+    stuck::Pattern,
     tool::Tool,
 };
 use domain::FailureReason;
-use protocol::{ChatMessage, ModelAnswer};
+use protocol::ModelAnswer;
 
 /// Most of the list of files in the first message, in bytes: about 1,000 tokens.
 const FILE_LIST_BYTES: usize = 3_000;
+/// Most of the files that are shown with the task, in tokens: read once, and kept by the model's cache.
+const OPENING_TOKENS: u64 = 4_000;
 
 impl Attempt {
     pub(crate) async fn code(&mut self, first_turn: u32, past: Vec<Fact>) -> Result<Done, Halt> {
         self.profile.check_fits("the task", &self.spec.task)?;
-        let files = context::summary(&self.workspace.files_at_base(), self.file_list_bytes());
-        let task = match self.workspace.subfolder().as_os_str().is_empty() {
-            true => prompt::code_task(&self.spec.task, &files),
-            false => prompt::code_task(
-                &format!("{}\n\n{}", self.spec.task, prompt::in_folder(self.workspace.subfolder())),
-                &files,
-            ),
+        let manner = Manner {
+            dialect: self.profile.dialect,
+            offered: Tool::offered(&self.spec.approvals, self.profile.is_small),
+            prompt_tokens: self.profile.prompt_tokens(),
+            gives_hints: self.profile.is_small,
         };
-        let offered = Tool::offered(&self.spec.approvals);
-        let mut conversation = Conversation::new(self.profile.dialect, offered, task, first_turn);
+        let mut conversation = Conversation::new(manner, self.opening().await?, first_turn);
         conversation.replay(past);
         if let Some(call) = conversation.interrupted().cloned() {
             let finished = self.interrupt(&call).await?;
@@ -38,8 +37,7 @@ impl Attempt {
         }
         loop {
             let circle = match conversation.next() {
-                Next::Answer { turn } => self.next_answer(&mut conversation, turn, Part::Action).await?,
-                Next::Body { turn } => self.next_answer(&mut conversation, turn, Part::Body).await?,
+                Next::Answer { turn } => self.next_answer(&mut conversation, turn).await?,
                 Next::Call(call) => {
                     let finished = self.carry_out(&call).await?;
                     conversation.finished(&call.id, &finished)
@@ -59,6 +57,25 @@ impl Attempt {
         }
     }
 
+    /// What the model is told before its first turn.
+    async fn opening(&self) -> Result<Opening, Halt> {
+        let files = context::summary(&self.workspace.files_at_base(), self.file_list_bytes());
+        let folder = self.workspace.subfolder();
+        let task = match folder.as_os_str().is_empty() {
+            true => self.spec.task.clone(),
+            false => format!("{}\n\n{}", self.spec.task, prompt::in_folder(folder)),
+        };
+        let budget = self.profile.prompt_tokens().map_or(OPENING_TOKENS, |tokens| (tokens / 4).min(OPENING_TOKENS));
+        let shown = context::opening(self.sources().await?, &self.spec.task, budget);
+        Ok(Opening { task: prompt::code_task(&task, &files, &self.spec.limits), shown })
+    }
+
+    /// The texts of files as the job found them: after a restart the same, whatever was changed since.
+    pub(crate) async fn sources(&self) -> Result<Vec<(String, String)>, Halt> {
+        let names = context::worth_reading(&self.workspace.files_at_base(), &self.spec.task);
+        self.workspace.sources(&names).await.map_err(broken_workspace)
+    }
+
     /// A small context has better uses than names.
     fn file_list_bytes(&self) -> usize {
         let tenth = self
@@ -68,17 +85,12 @@ impl Attempt {
         tenth.min(FILE_LIST_BYTES)
     }
 
-    async fn next_answer(
-        &mut self,
-        conversation: &mut Conversation,
-        turn: u32,
-        part: Part,
-    ) -> Result<Option<crate::stuck::Pattern>, Halt> {
+    async fn next_answer(&mut self, conversation: &mut Conversation, turn: u32) -> Result<Option<Pattern>, Halt> {
+        self.say_dropped(conversation.make_room(), "would not have fitted the model's context").await?;
         loop {
-            let prompt = request(conversation, part);
-            match self.ask_model(turn, part, prompt).await {
+            match self.ask_model(turn, self.request(conversation)).await {
                 Ok(ModelAnswer { content, tool_calls, finish_reason, .. }) => {
-                    return Ok(conversation.answered(turn, part, Answer { content, tool_calls, finish_reason }));
+                    return Ok(conversation.answered(turn, Answer { content, tool_calls, finish_reason }));
                 }
                 Err(CallError::Halt(halt)) => return Err(halt),
                 Err(CallError::DidNotFit(message)) => match conversation.shrink() {
@@ -89,25 +101,28 @@ impl Attempt {
                         )));
                     }
                     dropped => {
-                        self.note(format!(
-                            "the conversation did not fit the model's context ({message}); dropped the {dropped} oldest outputs \
-                             from it"
-                        ))
-                        .await?;
+                        self.say_dropped(dropped, &format!("did not fit the model's context ({message})")).await?;
                     }
                 },
             }
         }
     }
-}
 
-fn request(conversation: &Conversation, part: Part) -> Prompt {
-    let messages: Vec<ChatMessage> = conversation.messages();
-    let (tools, response_schema) = match (conversation.dialect(), part) {
-        (Dialect::Native, Part::Action) => (conversation.offered().iter().map(|tool| tool.spec()).collect(), None),
-        (Dialect::Schema, Part::Action) => (Vec::new(), Some(envelope::schema(conversation.offered()))),
-        // A body is free text in every dialect.
-        (Dialect::Text, _) | (_, Part::Body) => (Vec::new(), None),
-    };
-    Prompt { messages, tools, response_schema }
+    async fn say_dropped(&self, dropped: usize, why: &str) -> Result<(), Halt> {
+        match dropped {
+            0 => Ok(()),
+            1 => self.note(format!("the conversation {why}; dropped the oldest output from it")).await,
+            _ => self.note(format!("the conversation {why}; dropped the {dropped} oldest outputs and texts from it")).await,
+        }
+    }
+
+    fn request(&self, conversation: &Conversation) -> Prompt {
+        let offered = conversation.offered();
+        let steps_left = self.budget.steps_left();
+        let (tools, grammar) = match conversation.dialect() {
+            Dialect::Native => (offered.iter().map(|tool| tool.spec()).collect(), None),
+            Dialect::Text => (Vec::new(), self.profile.grammar.then(|| answer::grammar(offered))),
+        };
+        Prompt { messages: conversation.messages(Some(steps_left)), tools, grammar }
+    }
 }

@@ -1,29 +1,22 @@
-//! What of a workspace goes into the prompt of an `ask`: the tree in short, then the files that have to do with the task,
-//! best first, packed to a budget. What does not fit is named as left out, never cut silently.
+//! What of a workspace goes into a prompt: the tree in short, what the project says of itself, and files, best first,
+//! packed to a budget. What does not fit is named as left out, never cut silently.
 //!
 //! A file has to do with the task when the task names it, when its name or its content holds words of the task, or when
 //! it is what people read first. That is plain word matching: it needs no index and no model, and the context plane can
-//! replace it where there is one.
+//! replace it where there is one. Where there is room for all files all are sent, whatever the words.
 
 mod excerpt;
+mod opening;
 mod tree;
 
+pub(crate) use opening::opening;
 pub(crate) use tree::summary;
 
-use crate::prompt::shown_path;
-use std::{
-    collections::HashSet,
-    fs,
-    io::Read,
-    path::{Path, PathBuf},
-};
+use crate::{answer::fenced, prompt::shown_path};
+use std::{collections::HashSet, path::PathBuf};
 
-/// Files looked at, tree and contents: past this a repository is described, not searched.
-const FILES: usize = 20_000;
-/// A larger file is data, not something to read.
-const FILE_BYTES: u64 = 256 * 1024;
-/// Bytes read in search of words, over all files: about a second on a slow disk.
-const SEARCHED_BYTES: u64 = 64 * 1024 * 1024;
+/// Files whose texts are looked at: past this a repository is described, not searched.
+const FILES: usize = 5_000;
 /// Words of the task that are looked for.
 const WORDS: usize = 64;
 /// Share of the budget for the tree.
@@ -46,37 +39,76 @@ pub(crate) fn estimated_tokens(text: &str) -> u64 {
     text.len().div_ceil(BYTES_PER_TOKEN) as u64
 }
 
-/// The part of the prompt that shows the workspace, in at most about `budget_tokens`. Blocking.
-pub(crate) fn gather(root: &Path, task: &str, budget_tokens: u64) -> String {
-    let budget = usize::try_from(budget_tokens).unwrap_or(usize::MAX).saturating_mul(BYTES_PER_TOKEN);
-    let files = tree::walk(root, FILES);
-    if files.is_empty() || budget < LEAST_EXCERPT_TOKENS * BYTES_PER_TOKEN {
-        return String::new();
-    }
-    let mut gathered = format!("Files in the repository:\n{}\n", summary(&files, budget / TREE_SHARE));
-    for ranked in rank(root, &files, task) {
-        let room = budget.saturating_sub(gathered.len());
-        if room < LEAST_EXCERPT_TOKENS * BYTES_PER_TOKEN {
-            break;
-        }
-        let heading = format!("\n{}:\n", shown_path(&ranked.name));
-        // Half of what is left, so that one long file does not push out all others; the last one may take it all.
-        let Some(space) = room.checked_sub(heading.len() + 8) else { continue };
-        let text = match ranked.text.len() <= space {
-            true => ranked.text,
-            false => excerpt::excerpt(&ranked.text, &ranked.words, space / 2),
-        };
-        let fence = fence_for(&text);
-        let line_end = if text.ends_with('\n') { "" } else { "\n" };
-        gathered.push_str(&format!("{heading}{fence}\n{text}{line_end}{fence}\n"));
-    }
-    gathered
+/// The part of a prompt that shows the workspace.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Gathered {
+    pub(crate) text: String,
+    whole: Vec<String>,
+    in_part: Vec<String>,
+    left_out: usize,
 }
 
-/// Longer than any run of backticks within.
-fn fence_for(text: &str) -> String {
-    let longest = text.split(|character| character != '`').map(str::len).max().unwrap_or(0);
-    "`".repeat((longest + 1).max(3))
+impl Gathered {
+    /// For people: which files the model was shown.
+    pub(crate) fn describe(&self) -> String {
+        let names = |names: &[String]| names.iter().map(|name| shown_path(name)).collect::<Vec<_>>().join(", ");
+        let mut parts = Vec::new();
+        if !self.whole.is_empty() {
+            parts.push(names(&self.whole));
+        }
+        if !self.in_part.is_empty() {
+            parts.push(format!("in part {}", names(&self.in_part)));
+        }
+        if parts.is_empty() {
+            return "the model was shown no files".into();
+        }
+        match self.left_out {
+            0 => format!("the model was shown {}", parts.join("; ")),
+            count => format!("the model was shown {}; for {count} other files there was no room", parts.join("; ")),
+        }
+    }
+}
+
+/// The names whose texts are worth having, best first.
+pub(crate) fn worth_reading(names: &[String], task: &str) -> Vec<String> {
+    let (words, task) = (words(task), task.to_lowercase());
+    let mut scored: Vec<(u64, &String)> =
+        names.iter().map(|name| (name_score(name, &task, &words), name)).filter(|(_, name)| !is_generated(name)).collect();
+    scored.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+    scored.into_iter().take(FILES).map(|(_, name)| name.clone()).collect()
+}
+
+/// The part of the prompt that shows the workspace, in at most about `budget_tokens`: `names` of all its files, and the
+/// texts of some.
+pub(crate) fn gather(names: &[String], sources: Vec<(String, String)>, task: &str, budget_tokens: u64) -> Gathered {
+    let budget = usize::try_from(budget_tokens).unwrap_or(usize::MAX).saturating_mul(BYTES_PER_TOKEN);
+    if names.is_empty() || budget < LEAST_EXCERPT_TOKENS * BYTES_PER_TOKEN {
+        return Gathered { left_out: names.len(), ..Gathered::default() };
+    }
+    let text = format!("Files in the repository:\n{}\n", summary(names, budget / TREE_SHARE));
+    let mut gathered = Gathered { text, ..Gathered::default() };
+    for ranked in rank(sources, task) {
+        let room = budget.saturating_sub(gathered.text.len());
+        let heading = format!("\n{}:\n", shown_path(&ranked.name));
+        let space = room.saturating_sub(heading.len() + 8);
+        let text = match ranked.text.len() <= space {
+            true => {
+                gathered.whole.push(ranked.name);
+                ranked.text
+            }
+            // Half of what is left, so that one long file does not push out all others.
+            false if ranked.score > 0 && room >= LEAST_EXCERPT_TOKENS * BYTES_PER_TOKEN => {
+                gathered.in_part.push(ranked.name);
+                excerpt::excerpt(&ranked.text, &ranked.words, space / 2)
+            }
+            false => {
+                gathered.left_out += 1;
+                continue;
+            }
+        };
+        gathered.text.push_str(&format!("{heading}{}\n", fenced("", &text)));
+    }
+    gathered
 }
 
 struct Ranked {
@@ -87,27 +119,26 @@ struct Ranked {
     score: u64,
 }
 
-/// The text files that have to do with the task, best first; the same order on every run.
-fn rank(root: &Path, files: &[String], task: &str) -> Vec<Ranked> {
+/// Text files, those that have to do with the task first; the same order on every run.
+fn rank(sources: Vec<(String, String)>, task: &str) -> Vec<Ranked> {
     let words = words(task);
     let task = task.to_lowercase();
-    let mut searched = 0;
-    let mut ranked: Vec<Ranked> = files
-        .iter()
-        .filter_map(|name| {
-            if searched >= SEARCHED_BYTES {
-                return None;
-            }
-            let text = read_text(&root.join(name))?;
-            searched += text.len() as u64;
+    let mut ranked: Vec<Ranked> = sources
+        .into_iter()
+        .map(|(name, text)| {
             let lower = text.to_lowercase();
             let found: Vec<String> = words.iter().filter(|word| lower.contains(word.as_str())).cloned().collect();
-            let score = name_score(name, &task, &words) + content_score(&lower, &found);
-            (score > 0).then_some(Ranked { name: name.clone(), text, words: found, score })
+            let score = name_score(&name, &task, &words) + content_score(&lower, &found);
+            Ranked { name, text, words: found, score }
         })
         .collect();
     ranked.sort_by(|a, b| b.score.cmp(&a.score).then_with(|| a.name.cmp(&b.name)));
     ranked
+}
+
+/// Written by programs for programs.
+fn is_generated(name: &str) -> bool {
+    name.ends_with(".lock") || name.ends_with("-lock.json") || name.ends_with(".min.js") || name.ends_with("go.sum")
 }
 
 fn name_score(name: &str, task: &str, words: &[String]) -> u64 {
@@ -153,43 +184,33 @@ fn words(task: &str) -> Vec<String> {
         .collect()
 }
 
-/// The text of a regular file; `None` for what is too large or no text.
-fn read_text(path: &Path) -> Option<String> {
-    let metadata = fs::symlink_metadata(path).ok()?;
-    if !metadata.is_file() || metadata.len() > FILE_BYTES {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    // The file may grow while it is read.
-    fs::File::open(path).ok()?.take(FILE_BYTES).read_to_end(&mut bytes).ok()?;
-    let text = String::from_utf8(bytes).ok()?;
-    (!text.contains('\0')).then_some(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn repository() -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| {
-            let path = folder.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        };
-        write("README.md", "# Slugs\nTurns titles into slugs.\n");
-        write("src/slug.py", "def slugify(title):\n    return title.lower()\n");
-        write("src/other.py", "def unrelated():\n    return 1\n");
-        write("tests/test_slug.py", "from slug import slugify\nassert slugify('A B') == 'a-b'\n");
-        write("logo.png", "\0\0\0slugify");
-        write(".git/config", "slugify");
-        folder
+    fn repository() -> Vec<(String, String)> {
+        let of = |(name, text): (&str, &str)| (name.to_owned(), text.to_owned());
+        [
+            ("README.md", "# Slugs\nTurns titles into slugs.\n"),
+            ("src/slug.py", "def slugify(title):\n    return title.lower()\n"),
+            ("src/other.py", "def unrelated():\n    return 1\n"),
+            ("tests/test_slug.py", "from slug import slugify\nassert slugify('A B') == 'a-b'\n"),
+        ]
+        .map(of)
+        .to_vec()
+    }
+
+    fn gathered(sources: Vec<(String, String)>, task: &str, budget_tokens: u64) -> Gathered {
+        let mut names: Vec<String> = sources.iter().map(|(name, _)| name.clone()).collect();
+        names.push("logo.png".into());
+        names.sort();
+        gather(&names, sources, task, budget_tokens)
     }
 
     #[test]
-    fn shows_the_tree_and_what_the_task_is_about() {
-        let folder = repository();
-        insta::assert_snapshot!(gather(folder.path(), "Fix slugify in src/slug.py so that spaces become dashes", 1_000), @r"
+    fn shows_the_tree_and_every_file_what_the_task_is_about_first() {
+        let gathered = gathered(repository(), "Fix slugify in src/slug.py so that spaces become dashes", 1_000);
+        insta::assert_snapshot!(gathered.text, @r"
         Files in the repository:
         README.md
         logo.png
@@ -214,29 +235,35 @@ mod tests {
         # Slugs
         Turns titles into slugs.
         ```
+
+        src/other.py:
+        ```
+        def unrelated():
+            return 1
+        ```
         ");
+        let said = "the model was shown src/slug.py, tests/test_slug.py, README.md, src/other.py";
+        assert_eq!(gathered.describe(), said);
     }
 
     #[test]
     fn stays_within_its_budget_and_says_what_is_left_out() {
-        let folder = repository();
-        let long: String = (0..2_000).map(|line| format!("value_{line} = slugify({line})\n")).collect();
-        fs::write(folder.path().join("src/slug.py"), long).unwrap();
-        let gathered = gather(folder.path(), "What does slugify do in src/slug.py?", 500);
-        assert!(gathered.len() <= 1_500, "{} bytes", gathered.len());
-        assert!(gathered.contains("lines left out"), "{gathered}");
-        assert_eq!(gather(folder.path(), "What does slugify do?", 10), "");
+        let mut repository = repository();
+        repository[1].1 = (0..2_000).map(|line| format!("value_{line} = slugify({line})\n")).collect();
+        repository.push(("src/data.py".into(), "x\n".repeat(2_000)));
+        let shown = gathered(repository, "What does slugify do in src/slug.py?", 500);
+        assert!(shown.text.len() <= 1_500, "{} bytes", shown.text.len());
+        assert!(shown.text.contains("lines left out"), "{}", shown.text);
+        assert!(shown.describe().ends_with("in part src/slug.py; for 1 other files there was no room"), "{}", shown.describe());
+        let nothing = gathered(self::repository(), "What does slugify do?", 10);
+        assert_eq!((nothing.text.as_str(), nothing.describe().as_str()), ("", "the model was shown no files"));
     }
 
-    #[cfg(unix)]
     #[test]
-    fn a_loop_of_links_and_odd_names_do_no_harm() {
-        let folder = repository();
-        std::os::unix::fs::symlink("..", folder.path().join("src/up")).unwrap();
-        std::os::unix::fs::symlink("/etc/passwd", folder.path().join("passwd")).unwrap();
-        fs::write(folder.path().join("new\nline.txt"), "slugify here\n").unwrap();
-        let gathered = gather(folder.path(), "slugify", 1_000);
-        assert!(gathered.contains("\nnew\\nline.txt\n"), "{gathered}");
-        assert!(!gathered.contains("root:"), "links are not followed");
+    fn odd_names_stay_on_their_line_and_generated_files_are_not_read() {
+        let shown = gathered(vec![("new\nline.txt".into(), "slugify here\n".into())], "slugify", 1_000);
+        assert!(shown.text.contains("\nnew\\nline.txt:\n"), "{}", shown.text);
+        let names = ["Cargo.lock", "src/a.rs", "slugify.rs"].map(str::to_owned);
+        assert_eq!(worth_reading(&names, "slugify"), ["slugify.rs", "src/a.rs"]);
     }
 }

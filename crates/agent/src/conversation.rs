@@ -2,45 +2,40 @@
 //! same facts, so both come to the same next step and show the model the same words.
 //!
 //! ```text
-//!           ┌────────────── malformed: the model is told why ─────────────┐
-//!           ▼                                                             │
-//!   Next::Answer ── answered ──▶ an action without body ─▶ Next::Body ────┤
-//!           ▲          │                                       │          │
-//!           │          ▼                                       ▼          │
-//!           └─────── all finished ◀── finished ── Next::Call(1, 2 …) ─────┘
-//!                                                   │
-//!                                                   └─▶ Next::Finish
+//!           ┌── nothing in it can be done: the model is told why ──┐
+//!           ▼                                                      │
+//!   Next::Answer ── answered ──────────────────────────────────────┤
+//!           ▲                                                      ▼
+//!           └─────── all finished ◀── finished ◀── Next::Call(1, 2 …)
+//!                                                      │
+//!                                                      └─▶ Next::Finish
+//!   words alone, twice, after the work was done ─▶ Next::Finish
 //!   any answer or result the stuck detector gives up on ─▶ Next::Stuck
 //! ```
 
+mod opening;
 mod render;
+mod room;
 mod turn;
 
+pub(crate) use opening::Opening;
 pub(crate) use turn::Call;
 
 use crate::{
-    call_id::{Part, tool_call_id},
-    envelope::{self, Reading},
+    answer::{self, CALLS_PER_ANSWER, Reading},
+    call_id::tool_call_id,
     prompt::{self, Dialect},
     stuck::{Detector, Pattern, Verdict},
-    tool::{Action, Tool},
+    tool::{self, Action, Tool},
 };
 use protocol::{FinishReason, ToolCall, ToolOutcome};
-use turn::{Observation, Turn};
-
-/// Most tool calls taken from one answer. A model that asks for more in one go is not looking at results.
-const CALLS_PER_ANSWER: usize = 8;
-/// How often outputs are dropped to make room before the job fails: the first time all but the newest three results,
-/// the second time all but the newest.
-const KEPT_WHEN_SHRINKING: [usize; 2] = [3, 1];
+use turn::{Observation, Refusal, Turn};
 
 /// What has to happen now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// A model's answer, for this turn.
     Answer { turn: u32 },
-    /// The body of the action this turn asked for.
-    Body { turn: u32 },
     /// This tool call.
     Call(Call),
     /// The model says it is done.
@@ -65,39 +60,38 @@ pub(crate) struct Finished {
     pub(crate) output: String,
 }
 
+/// How a model is spoken to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Manner {
+    pub(crate) dialect: Dialect,
+    pub(crate) offered: Vec<Tool>,
+    /// Most tokens of a prompt, where the model's context is known.
+    pub(crate) prompt_tokens: Option<u64>,
+    /// A failure comes with a word on what to do about it: for models that do not know by themselves.
+    pub(crate) gives_hints: bool,
+}
+
 pub(crate) struct Conversation {
-    dialect: Dialect,
-    offered: Vec<Tool>,
-    /// The user's task with the list of files.
-    task: String,
+    manner: Manner,
+    opening: Opening,
     turns: Vec<Turn>,
     first_turn: u32,
     detector: Detector,
     stuck: Option<Pattern>,
-    shrunk: usize,
 }
 
 impl Conversation {
     /// `first_turn` is above every turn the log already holds, so no call id is used twice.
-    pub(crate) fn new(dialect: Dialect, offered: Vec<Tool>, task: String, first_turn: u32) -> Self {
-        Self {
-            dialect,
-            offered,
-            task,
-            turns: Vec::new(),
-            first_turn,
-            detector: Detector::default(),
-            stuck: None,
-            shrunk: 0,
-        }
+    pub(crate) fn new(manner: Manner, opening: Opening, first_turn: u32) -> Self {
+        Self { manner, opening, turns: Vec::new(), first_turn, detector: Detector::default(), stuck: None }
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
-        self.dialect
+        self.manner.dialect
     }
 
     pub(crate) fn offered(&self) -> &[Tool] {
-        &self.offered
+        &self.manner.offered
     }
 
     pub(crate) fn next(&self) -> Next {
@@ -105,9 +99,6 @@ impl Conversation {
             return Next::Stuck(pattern);
         }
         let Some(turn) = self.turns.last() else { return Next::Answer { turn: self.first_turn } };
-        if turn.bodiless.is_some() {
-            return Next::Body { turn: turn.number };
-        }
         match turn.open_call() {
             Some(Call { action: Action::Finish { summary }, .. }) => Next::Finish { summary: summary.clone() },
             Some(call) => Next::Call(call.clone()),
@@ -122,47 +113,39 @@ impl Conversation {
     }
 
     /// A model answered. Returns the circle it was found in, when it is to be told for the first time.
-    pub(crate) fn answered(&mut self, turn: u32, part: Part, answer: Answer) -> Option<Pattern> {
-        match part {
-            Part::Action => self.action_answered(turn, answer),
-            Part::Body => self.body_answered(turn, answer),
-        }
-    }
-
-    fn action_answered(&mut self, number: u32, answer: Answer) -> Option<Pattern> {
+    pub(crate) fn answered(&mut self, number: u32, answer: Answer) -> Option<Pattern> {
         // The log may hold an answer that never reached the agent, which then asked again: the newer one counts.
         self.turns.pop_if(|turn| turn.number == number && !turn.has_begun());
+        // As before the call, where this is a rebuild.
+        self.make_room();
         let mut turn = Turn::new(number, answer.content);
-        let outcome = match unusable(answer.finish_reason) {
-            Some(reason) => Err(reason.to_owned()),
-            None if answer.tool_calls.is_empty() => match envelope::read(&turn.content) {
-                Reading::Action(action) => Ok(vec![action]),
-                Reading::NeedsBody(bodiless) => {
-                    let allowed = self.allowed(bodiless.tool());
-                    turn.bodiless = Some(bodiless);
-                    allowed.map(|()| Vec::new())
-                }
-                Reading::Malformed(reason) => Err(reason),
-            },
-            None => native_actions(&answer.tool_calls),
+        let reading = match unusable(answer.finish_reason) {
+            Some(reason) => Reading::Malformed(reason.to_owned()),
+            None if answer.tool_calls.is_empty() => answer::read(&turn.content),
+            None => native(&answer.tool_calls),
         };
-        let outcome = outcome.and_then(|actions| {
-            actions.iter().try_for_each(|action| self.allowed(action.tool()))?;
-            Ok(actions)
-        });
         let numbered = answer.tool_calls.into_iter().enumerate().map(|(index, call)| ToolCall {
             // Ids that models choose repeat from turn to turn; ours are unique in the job.
             id: tool_call_id(number, index + 1),
             ..call
         });
         turn.native = numbered.collect();
-        let verdict = match outcome {
-            Ok(actions) => {
+        let verdict = match self.only_offered(reading) {
+            Reading::Actions { actions, left_out } => {
                 turn.take(actions);
+                turn.left_out = left_out;
                 Verdict::Fine
             }
-            Err(reason) => {
-                turn.refuse(reason);
+            Reading::Prose if self.is_done_and_reminded() => {
+                turn.take(vec![Action::Finish { summary: answer::words(&turn.content).to_owned() }]);
+                Verdict::Fine
+            }
+            Reading::Prose => {
+                turn.refused = Some(Refusal::OnlyWords);
+                self.detector.malformed()
+            }
+            Reading::Malformed(reason) => {
+                turn.refused = Some(Refusal::Malformed(reason));
                 self.detector.malformed()
             }
         };
@@ -170,31 +153,30 @@ impl Conversation {
         self.judge(verdict)
     }
 
-    fn body_answered(&mut self, number: u32, answer: Answer) -> Option<Pattern> {
-        let turn = self.turns.last_mut().filter(|turn| turn.number == number && !turn.has_begun())?;
-        // The second is a body that was asked for again, as above.
-        let bodiless = turn.bodiless.take().or_else(|| turn.body.take().map(|(bodiless, _)| bodiless))?;
-        turn.malformed = None;
-        let unusable = unusable(answer.finish_reason).map(str::to_owned);
-        turn.body = Some((bodiless.clone(), answer.content.clone()));
-        let verdict = match (unusable, bodiless.with_body(&answer.content)) {
-            (None, Some(action)) => {
-                turn.take(vec![action]);
-                Verdict::Fine
-            }
-            (reason, _) => {
-                turn.refuse(reason.unwrap_or_else(|| "there is no command in your answer".into()));
-                self.detector.malformed()
-            }
+    fn only_offered(&self, reading: Reading) -> Reading {
+        let Reading::Actions { mut actions, left_out } = reading else { return reading };
+        let Some(at) = actions.iter().position(|action| !self.offered().contains(&action.tool())) else {
+            return Reading::Actions { actions, left_out };
         };
-        self.judge(verdict)
+        let refused = format!("`{}` is not allowed in this job", actions[at].tool().as_str());
+        // Each native call needs its own result, so there all go or none.
+        if at == 0 || self.dialect() == Dialect::Native {
+            return Reading::Malformed(refused);
+        }
+        actions.truncate(at);
+        Reading::Actions { actions, left_out: Some(refused) }
     }
 
-    fn allowed(&self, tool: Tool) -> Result<(), String> {
-        match self.offered.contains(&tool) {
-            true => Ok(()),
-            false => Err(format!("`{}` is not allowed in this job", tool.as_str())),
-        }
+    /// Files were changed, the last thing that was done succeeded, and the model was asked once to finish or go on.
+    fn is_done_and_reminded(&self) -> bool {
+        let results = || {
+            let calls = self.turns.iter().rev().flat_map(|turn| turn.calls.iter().rev());
+            calls.filter_map(|state| Some((state.call.action.tool(), state.result.as_ref()?.outcome)))
+        };
+        let succeeded = |outcome| outcome == ToolOutcome::Succeeded;
+        self.turns.last().is_some_and(|turn| turn.refused == Some(Refusal::OnlyWords))
+            && results().next().is_some_and(|(_, outcome)| succeeded(outcome))
+            && results().any(|(tool, outcome)| changes_files(tool) && succeeded(outcome))
     }
 
     /// A tool call begins.
@@ -206,10 +188,17 @@ impl Conversation {
 
     /// A tool call ended. Returns the circle the model was found in, when it is to be told for the first time.
     pub(crate) fn finished(&mut self, call_id: &str, finished: &Finished) -> Option<Pattern> {
+        let gives_hints = self.manner.gives_hints;
         let state = self.turns.iter_mut().rev().find_map(|turn| turn.call_mut(call_id))?;
-        let text = prompt::result(finished.outcome, finished.exit_code, &finished.output);
-        let verdict = self.detector.called(&state.call.action, &text);
-        state.result = Some(Observation { text, dropped: false });
+        let action = &state.call.action;
+        let mut text = prompt::result(finished.outcome, finished.exit_code, &finished.output);
+        let changed = changes_files(action.tool()) && finished.outcome == ToolOutcome::Succeeded;
+        let verdict = self.detector.called(action, &text, changed);
+        if gives_hints && let Some(hint) = prompt::hint(action, finished) {
+            text.truncate(text.trim_end().len());
+            text.push_str(&format!("\n\n{hint}"));
+        }
+        state.result = Some(Observation { text, outcome: finished.outcome, dropped: false });
         self.judge(verdict)
     }
 
@@ -228,29 +217,10 @@ impl Conversation {
             }
         }
     }
+}
 
-    /// The prompt did not fit: replaces the oldest outputs by a note. Returns how many; 0 when there is nothing left to
-    /// drop and the job has to fail.
-    pub(crate) fn shrink(&mut self) -> usize {
-        let Some(kept) = KEPT_WHEN_SHRINKING.get(self.shrunk) else { return 0 };
-        self.shrunk += 1;
-        let results = self.turns.iter_mut().flat_map(|turn| &mut turn.calls).filter_map(|state| state.result.as_mut());
-        let mut results: Vec<&mut Observation> = results.collect();
-        let droppable = results.len().saturating_sub(*kept);
-        let mut dropped = 0;
-        for result in &mut results[..droppable] {
-            if !result.dropped && result.text.len() > prompt::DROPPED.len() {
-                result.text = prompt::DROPPED.into();
-                result.dropped = true;
-                dropped += 1;
-            }
-        }
-        match dropped {
-            // Nothing old enough this time; the next time keeps less.
-            0 if self.shrunk < KEPT_WHEN_SHRINKING.len() => self.shrink(),
-            dropped => dropped,
-        }
-    }
+fn changes_files(tool: Tool) -> bool {
+    matches!(tool, Tool::EditFile | Tool::WriteFile)
 }
 
 /// Why an answer that is not whole is not used, in words for the model.
@@ -262,17 +232,21 @@ fn unusable(reason: FinishReason) -> Option<&'static str> {
     }
 }
 
-fn native_actions(calls: &[ToolCall]) -> Result<Vec<Action>, String> {
+fn native(calls: &[ToolCall]) -> Reading {
     if calls.len() > CALLS_PER_ANSWER {
-        return Err(format!("{} calls in one answer; at most {CALLS_PER_ANSWER} are taken", calls.len()));
+        return Reading::Malformed(answer::too_many(calls.len()));
     }
-    calls
+    let actions: Result<Vec<Action>, String> = calls
         .iter()
         .map(|call| match Tool::parse(&call.name) {
             Some(tool) => Action::from_arguments(tool, &call.arguments),
-            None => Err(format!("`{}` is not one of the tools", call.name.chars().take(40).collect::<String>())),
+            None => Err(tool::unknown(&call.name)),
         })
-        .collect()
+        .collect();
+    match actions {
+        Ok(actions) => Reading::Actions { actions, left_out: None },
+        Err(reason) => Reading::Malformed(reason),
+    }
 }
 
 #[cfg(test)]

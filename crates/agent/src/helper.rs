@@ -12,36 +12,48 @@
 //! - `prepare` makes a tree: `source` looks at a repository, `submodules` at those in it, `copy` at a plain folder, and `tools_repository` gives the tree a
 //!   repository of its own.
 //! - `step` commits what changed, which `scan` finds with what is `known` and what is `ignored`; `restore` goes back.
-//! - `write`, `remove` and `measure` do what they say. All of them go through `folder`, and `git` only keeps objects.
+//! - `sources` reads files as a commit has them; `read`, `search`, `edit` and `write` are the tools of models that look at files and change them; `inside` keeps their paths
+//!   in the tree.
+//! - `remove` and `measure` do what they say. All of them go through `folder`, and `git` only keeps objects.
 
 mod copy;
 mod folder;
 mod git;
+mod edit;
 mod handle;
 mod ignored;
+mod inside;
 mod known;
 mod measure;
 mod prepare;
+mod read;
 mod remove;
 mod restore;
 mod scan;
+mod search;
 mod source;
+mod sources;
 mod step;
 mod submodules;
 mod tools_repository;
 mod write;
 
 pub(crate) use copy::is_secret;
+pub(crate) use edit::{Edit, Edited};
 pub(crate) use git::is_object_id;
 pub(crate) use handle::{Failure, Helper, Reach};
+pub(crate) use inside::check_path;
 pub(crate) use measure::{Measure, Measured};
 pub(crate) use prepare::{From, Local, Prepare, Prepared, Remote};
+pub(crate) use read::{Page, Read};
 pub(crate) use remove::Empty;
 pub(crate) use restore::{Restore, Restored};
 pub(crate) use scan::FILE_BYTES;
+pub(crate) use search::{Found, Search};
 pub(crate) use source::Uncommitted;
+pub(crate) use sources::Sources;
 pub(crate) use step::{Difference, Step, Stepped};
-pub(crate) use write::{Write, Written, check_path};
+pub(crate) use write::{Change, Over, Refused, Write, Written};
 
 use folder::{Folder, Kind};
 use serde::{Deserialize, Serialize};
@@ -63,6 +75,10 @@ pub(crate) enum Task {
     /// What a patch touches, as `git diff --numstat -z` prints it, after the answer.
     Changed(Difference),
     Write(Write),
+    Edit(Edit),
+    Read(Read),
+    Search(Search),
+    Sources(Sources),
     Empty(Empty),
     Measure(Measure),
 }
@@ -149,6 +165,13 @@ fn do_it(task: &Task) -> Done {
             Ok((serde_json::Value::Null, task.names()?))
         }
         Task::Write(task) => plain(write::write(task)),
+        Task::Edit(task) => plain(edit::edit(task)),
+        Task::Read(task) => plain(read::read(task)),
+        Task::Search(task) => plain(search::search(task)),
+        Task::Sources(task) => {
+            git::configure(&task.git)?;
+            plain(sources::read(task)?)
+        }
         Task::Empty(task) => plain(remove::empty(task)?),
         Task::Measure(task) => plain(measure::measure(task)),
     }

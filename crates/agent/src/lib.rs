@@ -5,12 +5,13 @@
 //!   is the one way to the log, `stop` says why to end, and `halt` what that means.
 //! - `ask` answers a question with what `context` finds in the workspace; `code` is the turn loop.
 //! - `conversation` is the turns as a fold over the log, so that `rebuild` can put the next attempt where the last one died;
-//!   `prompt` holds every word a model is told, `envelope` reads the actions of models without tool calls, `stuck` notices
-//!   circles, `budget` counts.
+//!   `prompt` holds every word a model is told, `answer` reads what models write where their tool calls were not handed over,
+//!   `stuck` notices circles, `budget` counts.
 //! - `tool` does what the model asks for: [`sandbox`] runs its commands, [`workspace`] keeps and commits the files, [`disk`]
 //!   sees that there is room, `output` makes what they print safe and short.
 //! - `helper` does all work on what commands left and on repositories of others: in the sandbox, where it can be killed.
 
+mod answer;
 mod appender;
 mod ask;
 mod attempt;
@@ -20,7 +21,6 @@ mod code;
 mod context;
 mod conversation;
 pub mod disk;
-mod envelope;
 mod error;
 mod halt;
 mod heartbeat;

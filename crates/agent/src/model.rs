@@ -1,8 +1,11 @@
 //! Which model works for a job, and calls to it.
 
+mod size;
+
 use crate::{
     attempt::Attempt,
-    call_id::{ModelCallId, Part},
+    call_id::ModelCallId,
+    context::estimated_tokens,
     halt::{Halt, persist, refused},
     prompt::Dialect,
     stop::Stop,
@@ -14,7 +17,6 @@ use protocol::{
     ChatMessage, CreateJob, Egress, EventBody, Location, Model, ModelAnswer, ModelCall, ModelStreamItem, Route,
     ToolSpec,
 };
-use serde_json::Value;
 use std::time::Duration;
 
 /// How often a call that failed is repeated, beyond what the router does by itself.
@@ -22,13 +24,23 @@ const RETRIES: u32 = 3;
 /// Longest answer of one call, in tokens: a file of some 600 lines. Without a bound a small model that repeats itself
 /// would go on until its context is full.
 const ANSWER_TOKENS: u64 = 8_192;
+/// Shortest limit of an answer, in tokens: one step with a file of some 100 lines.
+const LEAST_ANSWER_TOKENS: u64 = 1_024;
+/// How much chance there is in a local model's words.
+const TEMPERATURE: f32 = 0.2;
 /// The route of a job that names none.
 const DEFAULT_ROUTE: &str = "default";
 
 /// What the agent has to know about the model that will most likely answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Profile {
     pub(crate) dialect: Dialect,
+    /// Its answers can be held to a grammar.
+    pub(crate) grammar: bool,
+    /// It needs fewer tools, hints, and rules that hold it: see [`size`].
+    pub(crate) is_small: bool,
+    /// For code the likeliest words are the best. Models in the cloud choose for themselves, and some refuse to be told.
+    pub(crate) temperature: Option<f32>,
     /// Tokens that prompt and answer share, where that is known.
     pub(crate) context_tokens: Option<u64>,
 }
@@ -40,17 +52,32 @@ impl Profile {
         let allowed = |model: &&Model| egress == Egress::Allowed || model.location == Location::Local;
         let model = route.targets.iter().filter(allowed).find(|model| model.available);
         let model = model.or_else(|| route.targets.iter().find(allowed))?;
-        let dialect = match (model.native_tools, model.structured_output) {
-            (true, _) => Dialect::Native,
-            (false, true) => Dialect::Schema,
-            (false, false) => Dialect::Text,
-        };
-        Some(Self { dialect, context_tokens: model.context_tokens })
+        let is_local = model.location == Location::Local;
+        Some(Self {
+            dialect: if model.native_tools { Dialect::Native } else { Dialect::Text },
+            grammar: model.grammar && !model.native_tools,
+            is_small: size::is_small(model),
+            temperature: is_local.then_some(TEMPERATURE),
+            context_tokens: model.context_tokens,
+        })
     }
 
     /// Tokens kept free for the answer: half of a small context.
     pub(crate) fn answer_tokens(&self) -> u64 {
         self.context_tokens.map_or(ANSWER_TOKENS, |context| (context / 2).min(ANSWER_TOKENS))
+    }
+
+    /// Most tokens of a prompt. Before anything of a conversation is dropped, answers become shorter, down to what one step
+    /// takes.
+    pub(crate) fn prompt_tokens(&self) -> Option<u64> {
+        self.context_tokens.map(|context| context - (context / 4).min(LEAST_ANSWER_TOKENS))
+    }
+
+    /// Most tokens of the answer to a prompt of this size.
+    fn answer_tokens_after(&self, prompt_tokens: u64) -> u64 {
+        let Some(context) = self.context_tokens else { return self.answer_tokens() };
+        let least = (context / 4).min(LEAST_ANSWER_TOKENS);
+        context.saturating_sub(prompt_tokens).clamp(least, self.answer_tokens().max(least))
     }
 
     /// Fails where a text alone is certainly more than the model can take. What is merely likely is left to the model,
@@ -120,7 +147,19 @@ enum Named {
 pub(crate) struct Prompt {
     pub(crate) messages: Vec<ChatMessage>,
     pub(crate) tools: Vec<ToolSpec>,
-    pub(crate) response_schema: Option<Value>,
+    /// What the answer keeps to, where the model can be held to it.
+    pub(crate) grammar: Option<String>,
+}
+
+impl Prompt {
+    /// About how many tokens it takes.
+    fn estimated_tokens(&self) -> u64 {
+        let of = |value: &serde_json::Value| estimated_tokens(&value.to_string());
+        let messages = self.messages.iter().map(|message| {
+            estimated_tokens(&message.content) + message.tool_calls.iter().map(|call| of(&call.arguments)).sum::<u64>()
+        });
+        messages.sum::<u64>() + self.tools.iter().map(|tool| of(&tool.parameters)).sum::<u64>()
+    }
 }
 
 #[derive(Debug)]
@@ -149,26 +188,27 @@ enum Tried {
 
 impl Attempt {
     /// A whole answer. Everything the log holds so far is durable before the model is asked.
-    pub(crate) async fn ask_model(&mut self, turn: u32, part: Part, prompt: Prompt) -> Result<ModelAnswer, CallError> {
+    pub(crate) async fn ask_model(&mut self, turn: u32, prompt: Prompt) -> Result<ModelAnswer, CallError> {
         if let Some(message) = self.budget.exhausted() {
             return Err(Halt::Failed { reason: FailureReason::BudgetExhausted, message }.into());
         }
         self.appender.flush().await?;
-        let most = self.profile.answer_tokens().min(self.budget.tokens_left());
+        let most = self.profile.answer_tokens_after(prompt.estimated_tokens()).min(self.budget.tokens_left());
         let mut call = ModelCall {
             epoch: self.epoch,
             attempt: self.number,
             call_id: String::new(),
             messages: prompt.messages,
             tools: prompt.tools,
-            response_schema: prompt.response_schema,
+            response_schema: None,
+            grammar: prompt.grammar,
             max_output_tokens: Some(u32::try_from(most).unwrap_or(u32::MAX)),
-            temperature: None,
+            temperature: self.profile.temperature,
             seed: None,
         };
         let mut failures = 0;
         loop {
-            call.call_id = self.name_call(turn, part);
+            call.call_id = self.name_call(turn);
             let stop = self.stop.clone();
             let outcome = tokio::select! {
                 biased;
@@ -198,12 +238,12 @@ impl Attempt {
         }
     }
 
-    fn name_call(&mut self, turn: u32, part: Part) -> String {
+    fn name_call(&mut self, turn: u32) -> String {
         let tried = match self.newest_call {
-            Some(newest) if newest.turn == turn && newest.part == part => newest.tried + 1,
+            Some(newest) if newest.turn == turn => newest.tried + 1,
             _ => 1,
         };
-        self.newest_call.insert(ModelCallId { attempt: self.number, turn, part, tried }).to_string()
+        self.newest_call.insert(ModelCallId { attempt: self.number, turn, tried }).to_string()
     }
 
     async fn try_model(&self, call: &ModelCall) -> Result<Tried, Halt> {
@@ -305,36 +345,47 @@ fn given_up(code: Option<ErrorCode>, message: &str, failures: u32) -> Halt {
 mod tests {
     use super::*;
 
-    fn model(location: Location, native_tools: bool, structured_output: bool, available: bool) -> Model {
+    fn model(location: Location, native_tools: bool, grammar: bool, available: bool) -> Model {
         Model {
             context_tokens: Some(4_096),
             native_tools,
-            structured_output,
+            grammar,
             available,
             ..Model::new("p", "m", location)
         }
     }
 
-    fn dialect(targets: Vec<Model>, egress: Egress) -> Option<Dialect> {
-        Profile::of(&Route { name: "default".into(), targets }, egress).map(|profile| profile.dialect)
+    fn profile(targets: Vec<Model>, egress: Egress) -> Option<Profile> {
+        Profile::of(&Route { name: "default".into(), targets }, egress)
     }
 
     #[test]
-    fn the_dialect_follows_the_model_that_will_answer() {
-        let cloud = model(Location::Cloud, true, true, true);
-        let plain = model(Location::Local, false, false, true);
-        let schema = model(Location::Local, false, true, true);
-        let absent = model(Location::Local, true, true, false);
-        assert_eq!(dialect(vec![cloud.clone(), schema.clone()], Egress::LocalOnly), Some(Dialect::Schema));
-        assert_eq!(dialect(vec![cloud.clone(), schema], Egress::Allowed), Some(Dialect::Native));
-        assert_eq!(dialect(vec![absent.clone(), plain], Egress::LocalOnly), Some(Dialect::Text));
-        assert_eq!(dialect(vec![absent], Egress::LocalOnly), Some(Dialect::Native));
-        assert_eq!(dialect(vec![cloud], Egress::LocalOnly), None);
+    fn the_profile_is_of_the_model_that_will_answer() {
+        let cloud = model(Location::Cloud, true, false, true);
+        let held = model(Location::Local, false, true, true);
+        let absent = model(Location::Local, true, false, false);
+        let dialect = |targets, egress| profile(targets, egress).map(|profile| (profile.dialect, profile.grammar));
+        assert_eq!(dialect(vec![cloud.clone(), held.clone()], Egress::LocalOnly), Some((Dialect::Text, true)));
+        assert_eq!(dialect(vec![cloud.clone(), held.clone()], Egress::Allowed), Some((Dialect::Native, false)));
+        assert_eq!(dialect(vec![absent.clone(), held.clone()], Egress::LocalOnly), Some((Dialect::Text, true)));
+        assert_eq!(dialect(vec![absent], Egress::LocalOnly), Some((Dialect::Native, false)));
+        assert_eq!(dialect(vec![cloud.clone()], Egress::LocalOnly), None);
+        let temperature = |target| profile(vec![target], Egress::Allowed).and_then(|profile| profile.temperature);
+        assert_eq!((temperature(held), temperature(cloud)), (Some(0.2), None));
+    }
+
+    #[test]
+    fn answers_get_shorter_before_a_conversation_is_cut() {
+        let profile = profile(vec![model(Location::Local, false, true, true)], Egress::LocalOnly).unwrap();
+        assert_eq!(profile.prompt_tokens(), Some(3_072));
+        let after = [0, 2_000, 2_500, 3_072, 4_000].map(|prompt| profile.answer_tokens_after(prompt));
+        assert_eq!(after, [2_048, 2_048, 1_596, 1_024, 1_024]);
     }
 
     #[test]
     fn a_text_that_can_never_fit_is_refused_with_the_figures() {
-        let small = Profile { dialect: Dialect::Text, context_tokens: Some(2_048) };
+        let target = Model { context_tokens: Some(2_048), ..model(Location::Local, false, false, true) };
+        let small = profile(vec![target], Egress::LocalOnly).unwrap();
         assert_eq!(small.check_fits("the task", &"word ".repeat(1_000)), Ok(()));
         let Err(Halt::Failed { message, .. }) = small.check_fits("the task", &"x".repeat(2 << 20)) else {
             panic!("2 MiB do not fit 2,048 tokens")

@@ -1,21 +1,24 @@
 //! Everything a model is told, in one place. Short, because every word is paid for on each turn and small models lose
 //! the thread in long instructions.
 
+mod hints;
+
+pub(crate) use hints::hint;
+
 use crate::{
-    envelope::Bodiless,
+    answer::fenced,
+    helper::Change,
     tool::{Action, Tool},
 };
-use protocol::ToolOutcome;
-use serde_json::json;
+use protocol::{Limits, ToolOutcome};
+use serde_json::Value;
 
 /// How a model asks for an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
     /// It calls tools by itself.
     Native,
-    /// It answers in a given schema: first the object, then the body in a completion of its own.
-    Schema,
-    /// Neither: it writes the object and then the body as a fenced block.
+    /// It writes an object and what belongs to it as fenced blocks; some are held to that by a grammar.
     Text,
 }
 
@@ -35,7 +38,10 @@ pub(crate) fn code_rules(dialect: Dialect, offered: &[Tool]) -> String {
         for tool in offered {
             rules.push_str(match tool {
                 Tool::Run => "- run: a shell command in the root of the repository.\n",
-                Tool::WriteFile => "- write_file: create or replace one file with whole new content.\n",
+                Tool::ReadFile => "- read_file: show a file, or its lines `from` to `to`.\n",
+                Tool::Search => "- search: find lines that a regular expression matches.\n",
+                Tool::EditFile => "- edit_file: replace one place in a file: first the old lines as they are, then the new ones.\n",
+                Tool::WriteFile => "- write_file: create one file.\n",
                 Tool::Finish => "- finish: end the work with a summary.\n",
             });
         }
@@ -51,7 +57,7 @@ pub(crate) fn code_rules(dialect: Dialect, offered: &[Tool]) -> String {
     rules.push_str("- Change only what the task needs.\n- Finish when the task is done and checked.\n");
     match dialect {
         Dialect::Native => rules.push_str("- Always answer with a tool call.\n"),
-        Dialect::Schema | Dialect::Text => {
+        Dialect::Text => {
             rules.push('\n');
             rules.push_str(&form(dialect, offered));
             rules.push('\n');
@@ -62,48 +68,39 @@ pub(crate) fn code_rules(dialect: Dialect, offered: &[Tool]) -> String {
 
 /// What an answer has to look like.
 fn form(dialect: Dialect, offered: &[Tool]) -> String {
-    let object = |tool: Tool| match tool {
-        Tool::Run => "{\"thought\": \"why\", \"action\": \"run\"}",
-        Tool::WriteFile => "{\"thought\": \"why\", \"action\": \"write_file\", \"path\": \"src/example.py\"}",
-        Tool::Finish => "{\"thought\": \"why\", \"action\": \"finish\", \"summary\": \"what was done\"}",
-    };
     match dialect {
         Dialect::Native => "Answer with a tool call.".into(),
-        Dialect::Schema => {
-            "Answer with one JSON object: `thought`, `action`, `path` and `summary`. Leave what the action does not need \
-             empty. You are asked for the command or the file content right after."
-                .into()
-        }
         Dialect::Text => {
-            let forms: Vec<String> = offered
-                .iter()
-                .map(|tool| match tool {
-                    Tool::Run => format!("{}\n```sh\nls\n```", object(*tool)),
-                    Tool::WriteFile => format!("{}\n```\nthe whole content of the file\n```", object(*tool)),
-                    Tool::Finish => object(*tool).to_owned(),
-                })
-                .collect();
+            let forms: Vec<String> = offered.iter().map(|tool| as_text("why", &example(*tool))).collect();
             format!("Answer with exactly one action, in one of these forms:\n\n{}", forms.join("\n\n"))
         }
     }
 }
 
-/// The task of a `code` job, with the names of the files it starts from.
-pub(crate) fn code_task(task: &str, files: &str) -> String {
-    match files.is_empty() {
-        true => format!("Task:\n{task}\n\nThe repository is empty."),
-        false => format!("Task:\n{task}\n\nFiles in the repository:\n{files}"),
+fn example(tool: Tool) -> Action {
+    let path = || "src/example.py".to_owned();
+    match tool {
+        Tool::Run => Action::Run { command: "ls".into() },
+        Tool::ReadFile => Action::ReadFile { path: path(), from: Some(1), to: Some(80) },
+        Tool::Search => Action::Search { pattern: "def total".into(), path: "src".into() },
+        Tool::EditFile => {
+            Action::EditFile { path: path(), old: "    return a - b\n".into(), new: "    return a + b\n".into() }
+        }
+        Tool::WriteFile => {
+            Action::WriteFile { path: "src/new.py".into(), content: "the whole content of the file".into() }
+        }
+        Tool::Finish => Action::Finish { summary: "what was done".into() },
     }
 }
 
-/// Asks for the body of an action that came without.
-pub(crate) fn body_request(of: &Bodiless) -> String {
-    match of {
-        Bodiless::Run => "Now write the shell command to run, and nothing else.".into(),
-        Bodiless::WriteFile { path } => {
-            format!("Now write the whole content of {}, and nothing else.", shown_path(path))
-        }
-    }
+/// The task of a `code` job, with the names of the files it starts from and how far it may go.
+pub(crate) fn code_task(task: &str, files: &str, limits: &Limits) -> String {
+    let files = match files.is_empty() {
+        true => "The repository is empty.".to_owned(),
+        false => format!("Files in the repository:\n{files}"),
+    };
+    let (steps, seconds) = (limits.steps, limits.tool_timeout_ms.div_ceil(1_000));
+    format!("{files}\n\nLimits: {steps} steps in all; a command is stopped after {seconds} s.\n\nTask:\n{task}")
 }
 
 /// Tells a model that its answer held no action.
@@ -111,25 +108,75 @@ pub(crate) fn malformed(dialect: Dialect, offered: &[Tool], reason: &str) -> Str
     format!("Nothing was done: {reason}. {}", form(dialect, offered))
 }
 
-/// An action as [`Dialect::Text`] writes it: how a native call is shown to a model that does not know them.
-pub(crate) fn as_text(action: &Action) -> String {
-    let fence = |body: &str| "`".repeat((longest_run_of_backticks(body) + 1).max(3));
-    match action {
-        Action::Run { command } => {
-            let fence = fence(command);
-            format!("{}\n{fence}sh\n{command}\n{fence}", json!({"action": "run"}))
-        }
-        Action::WriteFile { path, content } => {
-            let fence = fence(content);
-            let line_end = if content.is_empty() || content.ends_with('\n') { "" } else { "\n" };
-            format!("{}\n{fence}\n{content}{line_end}{fence}", json!({"action": "write_file", "path": path}))
-        }
-        Action::Finish { summary } => json!({"action": "finish", "summary": summary}).to_string(),
-    }
+/// Tells a model that words alone do nothing, with what to do when the work is done.
+pub(crate) fn only_words(dialect: Dialect, offered: &[Tool]) -> String {
+    let finish = match dialect {
+        Dialect::Native => "call finish".to_owned(),
+        Dialect::Text => format!("answer with {}", as_text("done", &example(Tool::Finish))),
+    };
+    format!(
+        "Nothing was done: there is no action in your answer, and blocks in words are not run. If the work is done, {finish}. \
+         Otherwise do the next step. {}",
+        form(dialect, offered)
+    )
 }
 
-fn longest_run_of_backticks(text: &str) -> usize {
-    text.split(|character| character != '`').map(str::len).max().unwrap_or(0)
+/// An action as [`Dialect::Text`] writes it: what models are asked for, and how a native call is shown to a model that does
+/// not know them.
+pub(crate) fn as_text(thought: &str, action: &Action) -> String {
+    let mut fields: Vec<(&str, Value)> = Vec::new();
+    if !thought.is_empty() {
+        fields.push(("thought", thought.into()));
+    }
+    fields.push(("action", action.tool().as_str().into()));
+    let mut blocks = Vec::new();
+    match action {
+        Action::Run { command } => blocks.push(fenced("sh", command)),
+        Action::ReadFile { path, from, to } => {
+            fields.push(("path", path.as_str().into()));
+            let lines = [("from", from), ("to", to)];
+            fields.extend(lines.into_iter().filter_map(|(name, line)| Some((name, (*line)?.into()))));
+        }
+        Action::Search { pattern, path } => {
+            fields.push(("pattern", pattern.as_str().into()));
+            if !path.is_empty() {
+                fields.push(("path", path.as_str().into()));
+            }
+        }
+        Action::EditFile { path, old, new } => {
+            fields.push(("path", path.as_str().into()));
+            blocks.extend([fenced("", old), fenced("", new)]);
+        }
+        Action::WriteFile { path, content } => {
+            fields.push(("path", path.as_str().into()));
+            blocks.push(fenced("", content));
+        }
+        Action::Finish { summary } => fields.push(("summary", summary.as_str().into())),
+    }
+    // With spaces, as models write it.
+    let fields: Vec<String> = fields.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
+    [vec![format!("{{{}}}", fields.join(", "))], blocks].concat().join("\n")
+}
+
+/// Tells a model why a file was not written, and the edit to make in its place.
+pub(crate) fn edit_instead(dialect: Dialect, path: &str, why: &str, instead: Option<Change>) -> String {
+    let Some(Change { old, new }) = instead else {
+        return format!(
+            "{why}. Change what has to change with edit_file: `old` is a few lines of {path} as they are, `new` what stands there \
+             instead."
+        );
+    };
+    match dialect {
+        Dialect::Native => format!(
+            "{why}. Call edit_file with the path {path}, with `old`:\n{}\nand with `new`:\n{}",
+            fenced("", &old),
+            fenced("", &new)
+        ),
+        Dialect::Text => {
+            let edit = as_text("", &Action::EditFile { path: path.to_owned(), old, new });
+            format!("{why}. If this is the change, answer with it:\n\n{edit}")
+        }
+    }
 }
 
 /// A tool call's result as a model sees it.
@@ -157,6 +204,19 @@ pub(crate) const INTERRUPTED: &str =
 
 /// Stands in for an output that was dropped to make room.
 pub(crate) const DROPPED: &str = "[This output was dropped to make room. Do it again if you need to see it.]";
+
+/// Stands for the text of a file that a model wrote a while ago.
+pub(crate) fn left_out(text: &str) -> String {
+    format!("[{} lines, left out here to make room]", text.lines().count())
+}
+
+/// Told beside the last result when there are few.
+pub(crate) fn steps_left(steps: u32) -> String {
+    match steps {
+        1 => "\n\n[This is your last step: finish, and say how far you got.]".into(),
+        _ => format!("\n\n[{steps} steps left.]"),
+    }
+}
 
 /// The rules of an `ask` job.
 pub(crate) fn ask_rules(write_file: Option<&str>) -> String {
@@ -193,12 +253,11 @@ pub(crate) fn shown_path(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::{Reading, read};
+    use crate::answer::{Reading, read};
 
     #[test]
     fn rules_as_the_model_sees_them() {
         insta::assert_snapshot!("native", code_rules(Dialect::Native, &Tool::ALL));
-        insta::assert_snapshot!("schema", code_rules(Dialect::Schema, &Tool::ALL));
         insta::assert_snapshot!("text", code_rules(Dialect::Text, &Tool::ALL));
         insta::assert_snapshot!("text_without_run", code_rules(Dialect::Text, &[Tool::WriteFile, Tool::Finish]));
     }
@@ -210,10 +269,10 @@ mod tests {
             ask_rules(Some("docs/a.md")),
             ask_task("What is this?", "Files in the repository:\na.txt\n"),
             ask_shorter(900),
-            code_task("Mend it.", "a.py\nb.py"),
-            code_task("Write it.", ""),
-            body_request(&Bodiless::Run),
-            body_request(&Bodiless::WriteFile { path: "a.py".into() }),
+            code_task("Mend it.", "a.py\nb.py", &Limits::default()),
+            code_task("Write it.", "", &Limits::default()),
+            only_words(Dialect::Native, &Tool::ALL),
+            only_words(Dialect::Text, &[Tool::Run, Tool::Finish]),
             malformed(Dialect::Native, &Tool::ALL, "`browse` is not one of the tools"),
         ];
         insta::assert_snapshot!("questions", asked.join("\n\n---\n\n"));
@@ -223,13 +282,16 @@ mod tests {
     fn the_forms_shown_are_forms_that_are_read() {
         let rules = code_rules(Dialect::Text, &[Tool::Run, Tool::Finish]);
         let forms = rules.split("in one of these forms:").nth(1).unwrap();
-        assert_eq!(read(forms), Reading::Action(Action::Run { command: "ls".into() }));
+        let examples = vec![example(Tool::Run), example(Tool::Finish)];
+        assert_eq!(read(forms), Reading::Actions { actions: examples, left_out: None });
         for action in [
             Action::Run { command: "cat <<'E'\n```\nE".into() },
             Action::WriteFile { path: "a.md".into(), content: "```\nx\n```\n".into() },
+            Action::EditFile { path: "a.py".into(), old: "x\n".into(), new: String::new() },
             Action::Finish { summary: "done".into() },
         ] {
-            assert_eq!(read(&as_text(&action)), Reading::Action(action));
+            let text = as_text("", &action);
+            assert_eq!(read(&text), Reading::Actions { actions: vec![action], left_out: None });
         }
     }
 

@@ -2,7 +2,8 @@
 //! where the last one stood: same words for the model, same workspace, same counts.
 
 use crate::{
-    call_id::{ModelCallId, Part},
+    answer::{self, fenced},
+    call_id::ModelCallId,
     conversation::{Answer, Conversation, Finished},
 };
 use domain::ErrorCode;
@@ -13,7 +14,6 @@ use protocol::{Event, EventBody, FinishReason, Usage};
 pub(crate) enum Fact {
     Answered {
         turn: u32,
-        part: Part,
         answer: Answer,
     },
     Started {
@@ -112,13 +112,38 @@ impl Past {
         if !self.models.contains(&model) {
             self.models.push(model);
         }
-        let Some(ModelCallId { turn, part, .. }) = ModelCallId::parse(&call_id) else { return };
+        let body_of = ModelCallId::parse_body(&call_id);
+        let Some(ModelCallId { turn, .. }) = body_of.or_else(|| ModelCallId::parse(&call_id)) else { return };
         self.last_turn = self.last_turn.max(turn);
         // A reason nobody has heard of is not proof of a whole answer.
         let finish_reason =
             serde_json::from_value(serde_json::Value::String(finish_reason)).unwrap_or(FinishReason::Length);
-        self.facts.push(Fact::Answered { turn, part, answer: Answer { content, tool_calls, finish_reason } });
+        let mut answer = Answer { content, tool_calls, finish_reason };
+        if body_of.is_some() {
+            let is_head = |fact: &Fact| matches!(fact, Fact::Answered { turn: of, .. } if *of == turn);
+            if let Some(at) = self.facts.iter().rposition(is_head)
+                && let Fact::Answered { answer: first, .. } = self.facts.remove(at)
+            {
+                answer.content = joined(head(&first.content), &answer.content);
+            }
+        }
+        self.facts.push(Fact::Answered { turn, answer });
     }
+}
+
+/// A turn of a log from before [ADR 21](../../../docs/adr/0021-one-completion-a-turn.md), which took two completions, as one:
+/// what stands there then reads as the same action, and where it does not, the model is told so and the job goes on.
+fn joined(head: &str, body: &str) -> String {
+    let body = answer::without_reasoning(body).trim();
+    match body.contains("```") {
+        true => format!("{head}\n{body}"),
+        false => format!("{head}\n{}", fenced("", body)),
+    }
+}
+
+/// Of an answer that was joined with a body already, the first line: the object alone was one.
+fn head(content: &str) -> &str {
+    content.split_once("\n```").map_or(content, |(head, _)| head)
 }
 
 impl Conversation {
@@ -127,7 +152,7 @@ impl Conversation {
         for fact in facts {
             // What the model was told then, it is told again by the same rules; people have read the notes.
             match fact {
-                Fact::Answered { turn, part, answer } => drop(self.answered(turn, part, answer)),
+                Fact::Answered { turn, answer } => drop(self.answered(turn, answer)),
                 Fact::Started { call_id } => self.started(&call_id),
                 Fact::Finished { call_id, finished } => drop(self.finished(&call_id, &finished)),
                 Fact::DidNotFit => drop(self.shrink()),

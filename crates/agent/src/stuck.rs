@@ -1,8 +1,11 @@
 //! Notices a model that goes in circles. The first time it is told so and gets another chance; the second time the job
-//! ends as `stuck`, because more of the same only costs.
+//! ends as `stuck`, because more of the same only costs. A change to the files that is none of the earlier ones is a way
+//! out: from there on a circle is a first one again.
+//!
+//! Results are compared without their numbers: times, sizes and ids differ on every run of the same command.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     hash::{DefaultHasher, Hash, Hasher},
 };
 
@@ -70,16 +73,22 @@ pub(crate) struct Detector {
     recent: VecDeque<(u64, u64)>,
     malformed: u32,
     nudged: bool,
+    /// Changes that were made, as hashes: at most one for each step of the job.
+    changes: HashSet<u64>,
 }
 
 impl Detector {
-    /// One call ran and had this result.
-    pub(crate) fn called(&mut self, call: impl Hash, result: impl Hash) -> Verdict {
+    /// One call ran and had this result. `changed`: it changed files.
+    pub(crate) fn called(&mut self, call: impl Hash, result: &str, changed: bool) -> Verdict {
         self.malformed = 0;
+        let call = hash(call);
+        if changed && self.changes.insert(call) {
+            self.nudged = false;
+        }
         if self.recent.len() == 2 * ALTERNATING_PAIRS {
             self.recent.pop_front();
         }
-        self.recent.push_back((hash(call), hash(result)));
+        self.recent.push_back((call, hash(masked(result))));
         let newest_first = || self.recent.iter().rev();
         let same = newest_first().take_while(|entry| Some(*entry) == self.recent.back()).count() >= SAME_CALL;
         let alternating = self.recent.len() == 2 * ALTERNATING_PAIRS
@@ -111,6 +120,36 @@ impl Detector {
     }
 }
 
+/// A text without what differs from run to run: each number, and each long word of hexadecimal digits, becomes one mark.
+fn masked(text: &str) -> String {
+    const LONG: usize = 8;
+    let mut masked = String::with_capacity(text.len());
+    let is_word = |character: char| character.is_ascii_alphanumeric();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|character: char| is_word(character) != is_word(first)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        let is_id = word.len() >= LONG && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match is_word(first) && is_id {
+            true => masked.push('#'),
+            false => word.chars().for_each(|character| match character {
+                '0'..='9' => {
+                    // `0.12` and `11:03` are one number each.
+                    if ["#.", "#:", "#,"].iter().any(|end| masked.ends_with(end)) {
+                        masked.pop();
+                    }
+                    if !masked.ends_with('#') {
+                        masked.push('#');
+                    }
+                }
+                other => masked.push(other),
+            }),
+        }
+        rest = after;
+    }
+    masked
+}
+
 /// Only compared within one process, so the standard hasher is stable enough.
 fn hash(value: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -122,20 +161,25 @@ fn hash(value: impl Hash) -> u64 {
 mod tests {
     use super::*;
 
-    /// Letters are calls with their results; `!` is a malformed answer. Returns where a verdict fell.
+    /// Letters are calls with their results, those after `+` change files; `!` is a malformed answer. Returns where a verdict
+    /// fell.
     fn verdicts(history: &str) -> Vec<(usize, Verdict)> {
         let mut detector = Detector::default();
-        history
-            .chars()
-            .enumerate()
-            .filter_map(|(index, step)| {
-                let verdict = match step {
-                    '!' => detector.malformed(),
-                    call => detector.called(call.to_ascii_lowercase(), call),
-                };
-                (verdict != Verdict::Fine).then_some((index + 1, verdict))
-            })
-            .collect()
+        let mut found = Vec::new();
+        let mut steps = history.chars();
+        let mut count = 0;
+        while let Some(step) = steps.next() {
+            count += 1;
+            let verdict = match step {
+                '!' => detector.malformed(),
+                '+' => steps.next().map_or(Verdict::Fine, |call| detector.called(call, "", true)),
+                call => detector.called(call.to_ascii_lowercase(), &call.to_string(), false),
+            };
+            if verdict != Verdict::Fine {
+                found.push((count, verdict));
+            }
+        }
+        found
     }
 
     #[test]
@@ -155,9 +199,22 @@ mod tests {
             ("aaaaaaa", &[(4, Nudge(SameCall))]),
             ("aaaaaaaa", &[(4, Nudge(SameCall)), (8, Stuck(SameCall))]),
             ("aaaabcd!!!", &[(4, Nudge(SameCall)), (10, Stuck(Malformed))]),
+            ("aaaa+xaaaa", &[(4, Nudge(SameCall)), (9, Nudge(SameCall))]),
+            ("+xaaaa+xaaaa", &[(5, Nudge(SameCall)), (10, Stuck(SameCall))]),
         ];
         for (history, expected) in table {
             assert_eq!(verdicts(history), *expected, "{history}");
         }
+    }
+
+    #[test]
+    fn results_that_differ_in_numbers_alone_are_the_same() {
+        let mut detector = Detector::default();
+        let outputs = ["1 failed in 0.12 s\nid 3f2a9c0be1", "1 failed in 11.3 s\nid 77aa00cc99", "2 failed in 3 s\nid 0123456789ab"];
+        let same: Vec<Verdict> = outputs.iter().map(|output| detector.called("test", output, false)).collect();
+        assert_eq!(same, [Verdict::Fine; 3]);
+        assert_eq!(detector.called("test", "4 failed in 9 s\nid aaaaaaaabbbb", false), Verdict::Nudge(Pattern::SameCall));
+        assert_eq!(masked("line 12: é v1.20"), "line #: é v#");
+        assert_ne!(masked("one failed"), masked("none failed"));
     }
 }

@@ -2,25 +2,34 @@
 
 mod carry_out;
 pub(crate) mod run;
+mod spec;
 
+use crate::answer;
 use domain::i_json::{self, Flaw};
-use protocol::{ApprovalPolicies, ApprovalPolicy, ToolSpec};
-use serde_json::{Value, json};
+use protocol::{ApprovalPolicies, ApprovalPolicy};
+use serde_json::{Map, Value, json};
 
 /// A tool's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Tool {
     Run,
+    ReadFile,
+    Search,
+    EditFile,
     WriteFile,
     Finish,
 }
 
 impl Tool {
-    pub(crate) const ALL: [Self; 3] = [Self::Run, Self::WriteFile, Self::Finish];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Run, Self::ReadFile, Self::Search, Self::EditFile, Self::WriteFile, Self::Finish];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Run => "run",
+            Self::ReadFile => "read_file",
+            Self::Search => "search",
+            Self::EditFile => "edit_file",
             Self::WriteFile => "write_file",
             Self::Finish => "finish",
         }
@@ -30,64 +39,97 @@ impl Tool {
         Self::ALL.into_iter().find(|tool| tool.as_str() == name)
     }
 
-    pub(crate) fn policy(self, policies: &ApprovalPolicies) -> ApprovalPolicy {
+    /// The tool whose policy holds for this one; `None` for what needs nobody's leave: looking changes nothing and shows what
+    /// the job was created with, and a model ends only its own work.
+    pub(crate) fn decided_with(self) -> Option<Self> {
         match self {
-            Self::Run => policies.run,
-            Self::WriteFile => policies.write_file,
-            // Ending its own work needs nobody's leave.
-            Self::Finish => ApprovalPolicy::Auto,
+            Self::Run => Some(Self::Run),
+            Self::EditFile | Self::WriteFile => Some(Self::WriteFile),
+            Self::ReadFile | Self::Search | Self::Finish => None,
         }
     }
 
-    /// The tools this job offers: a `never` is not offered at all, so a model cannot waste a turn on it.
-    pub(crate) fn offered(policies: &ApprovalPolicies) -> Vec<Self> {
-        Self::ALL.into_iter().filter(|tool| tool.policy(policies) != ApprovalPolicy::Never).collect()
-    }
-
-    /// How a model with native tool calls is told of it.
-    pub(crate) fn spec(self) -> ToolSpec {
-        let (description, properties, required) = match self {
-            Self::Run => (
-                "Run a shell command in the root of the repository. Each call is a new process: only files are kept.",
-                json!({"command": {"type": "string", "description": "The command, as for `sh -c`."}}),
-                json!(["command"]),
-            ),
-            Self::WriteFile => (
-                "Create or replace one file of the repository.",
-                json!({
-                    "path": {"type": "string", "description": "Relative to the root of the repository."},
-                    "content": {"type": "string", "description": "The whole new content of the file."},
-                }),
-                json!(["path", "content"]),
-            ),
-            Self::Finish => (
-                "End the work. Call it when the task is done and checked.",
-                json!({"summary": {"type": "string", "description": "What was done and how it was checked, in a few sentences."}}),
-                json!(["summary"]),
-            ),
-        };
-        ToolSpec {
-            name: self.as_str().into(),
-            description: description.into(),
-            parameters: json!({
-                "type": "object", "properties": properties, "required": required, "additionalProperties": false,
-            }),
+    pub(crate) fn policy(self, policies: &ApprovalPolicies) -> ApprovalPolicy {
+        match self.decided_with() {
+            Some(Self::Run) => policies.run,
+            Some(_) => policies.write_file,
+            None => ApprovalPolicy::Auto,
         }
     }
+
+    /// The tools this job offers: a `never` is not offered at all, so a model cannot waste a turn on it. A small model gets
+    /// those it cannot do without: with each one more it chooses worse, and `run` can search as well.
+    pub(crate) fn offered(policies: &ApprovalPolicies, small_model: bool) -> Vec<Self> {
+        let can_run = policies.run != ApprovalPolicy::Never;
+        let is_needed = |tool: &Self| *tool != Self::Search || !small_model || !can_run;
+        Self::ALL
+            .into_iter()
+            .filter(is_needed)
+            .filter(|tool| tool.policy(policies) != ApprovalPolicy::Never)
+            .collect()
+    }
+}
+
+/// Tells a model that there is no such tool.
+pub(crate) fn unknown(name: &str) -> String {
+    format!("`{}` is not one of the tools", name.chars().take(40).collect::<String>())
 }
 
 /// One thing a model asks for, with all it takes to do it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Action {
-    Run { command: String },
-    WriteFile { path: String, content: String },
-    Finish { summary: String },
+    Run {
+        command: String,
+    },
+    /// Lines are counted from 1; both ends are part of it.
+    ReadFile {
+        path: String,
+        from: Option<u32>,
+        to: Option<u32>,
+    },
+    /// `path` is empty for everything.
+    Search {
+        pattern: String,
+        path: String,
+    },
+    EditFile {
+        path: String,
+        old: String,
+        new: String,
+    },
+    WriteFile {
+        path: String,
+        content: String,
+    },
+    Finish {
+        summary: String,
+    },
 }
 
 impl Action {
+    /// A command for the shell. The error is for the model: what was meant for the agent is never run.
+    pub(crate) fn run(command: &str) -> Result<Self, String> {
+        match answer::is_call(command) || answer::has_call_line(command) {
+            true => Err("the command is itself a tool call, and no shell can run that; give the shell command alone".into()),
+            false => Ok(Self::Run { command: command.to_owned() }),
+        }
+    }
+
+    /// A whole file. The error is for the model: a call is the content of no file but one of data.
+    pub(crate) fn write_file(path: String, content: String) -> Result<Self, String> {
+        let is_data = [".json", ".jsonl", ".txt", ".md"].iter().any(|ending| path.to_ascii_lowercase().ends_with(ending));
+        match !is_data && answer::is_call(&content) {
+            true => Err(format!("the content of {path} is itself a tool call; give the content of the file alone")),
+            false => Ok(Self::WriteFile { path, content }),
+        }
+    }
+
     pub(crate) fn tool(&self) -> Tool {
         match self {
             Self::Run { .. } => Tool::Run,
+            Self::ReadFile { .. } => Tool::ReadFile,
+            Self::Search { .. } => Tool::Search,
+            Self::EditFile { .. } => Tool::EditFile,
             Self::WriteFile { .. } => Tool::WriteFile,
             Self::Finish { .. } => Tool::Finish,
         }
@@ -97,6 +139,16 @@ impl Action {
     pub(crate) fn arguments(&self) -> Value {
         match self {
             Self::Run { command } => json!({"command": command}),
+            Self::ReadFile { path, from, to } => {
+                let mut fields = Map::new();
+                fields.insert("path".into(), path.as_str().into());
+                let lines = [("from", from), ("to", to)];
+                fields.extend(lines.into_iter().filter_map(|(name, line)| Some((name.into(), (*line)?.into()))));
+                Value::Object(fields)
+            }
+            Self::Search { pattern, path } if path.is_empty() => json!({"pattern": pattern}),
+            Self::Search { pattern, path } => json!({"pattern": pattern, "path": path}),
+            Self::EditFile { path, old, new } => json!({"path": path, "old": old, "new": new}),
             Self::WriteFile { path, content } => json!({"path": path, "content": content}),
             Self::Finish { summary } => json!({"summary": summary}),
         }
@@ -119,11 +171,25 @@ impl Action {
                 false => Ok(value),
             })
         };
-        Ok(match tool {
-            Tool::Run => Self::Run { command: filled("command")? },
-            Tool::WriteFile => Self::WriteFile { path: filled("path")?, content: text("content")? },
-            Tool::Finish => Self::Finish { summary: text("summary").unwrap_or_default() },
-        })
+        let line = |name: &str| -> Result<Option<u32>, String> {
+            let value = &arguments[name];
+            let number = value.as_u64().or_else(|| value.as_str()?.trim().parse().ok());
+            match number.map(u32::try_from) {
+                Some(Ok(line)) => Ok(Some(line)),
+                None if value.is_null() || value == "" => Ok(None),
+                _ => Err(format!("the argument `{name}` of `{}` is {value}; it is the number of a line", tool.as_str())),
+            }
+        };
+        match tool {
+            Tool::Run => Self::run(&filled("command")?),
+            Tool::ReadFile => Ok(Self::ReadFile { path: filled("path")?, from: line("from")?, to: line("to")? }),
+            Tool::Search => {
+                Ok(Self::Search { pattern: filled("pattern")?, path: text("path").unwrap_or_default() })
+            }
+            Tool::EditFile => Ok(Self::EditFile { path: filled("path")?, old: text("old")?, new: text("new")? }),
+            Tool::WriteFile => Self::write_file(filled("path")?, text("content")?),
+            Tool::Finish => Ok(Self::Finish { summary: text("summary").unwrap_or_default() }),
+        }
     }
 }
 
@@ -140,14 +206,43 @@ mod tests {
 
     #[test]
     fn a_tool_that_is_never_allowed_is_not_offered() {
-        let policies = ApprovalPolicies { run: ApprovalPolicy::Never, write_file: ApprovalPolicy::Ask };
-        assert_eq!(Tool::offered(&policies), [Tool::WriteFile, Tool::Finish]);
+        let look_only = ApprovalPolicies { run: ApprovalPolicy::Never, write_file: ApprovalPolicy::Never };
+        assert_eq!(Tool::offered(&look_only, false), [Tool::ReadFile, Tool::Search, Tool::Finish]);
+        let ask = ApprovalPolicies { write_file: ApprovalPolicy::Ask, ..ApprovalPolicies::default() };
+        let small = [Tool::Run, Tool::ReadFile, Tool::EditFile, Tool::WriteFile, Tool::Finish];
+        assert_eq!((Tool::offered(&ask, true), Tool::offered(&ask, false)), (small.to_vec(), Tool::ALL.to_vec()));
+        assert_eq!(Tool::EditFile.policy(&ask), ApprovalPolicy::Ask, "an edit is a write");
+        assert_eq!(Tool::ReadFile.policy(&ask), ApprovalPolicy::Auto);
+    }
+
+    #[test]
+    fn what_was_meant_for_the_agent_is_no_command_and_no_code() {
+        for command in [
+            r#"{"action": "run", "command": "ls"}"#,
+            "```sh\n{\"action\": \"run\"}\n```",
+            "ls\n{\"thought\": \"next\", \"action\": \"finish\"}",
+            "<tool_call>{}",
+            "[TOOL_CALLS][",
+        ] {
+            assert!(Action::run(command).unwrap_err().contains("itself a tool call"), "{command}");
+            let native = Action::from_arguments(Tool::Run, &json!({"command": command}));
+            assert!(native.is_err(), "{command}");
+        }
+        for command in ["echo '{\"action\": \"run\"}' > a", "cat > a <<E\n{\"name\": \"run\"}\nE", "{ ls; }"] {
+            assert!(Action::run(command).is_ok(), "{command}");
+        }
+        let call = r#"{"action": "finish", "summary": "x"}"#.to_owned();
+        assert!(Action::write_file("a.py".into(), call.clone()).is_err());
+        assert!(Action::write_file("a.json".into(), call).is_ok());
     }
 
     #[test]
     fn arguments_survive_the_way_through_the_log() {
         for action in [
             Action::Run { command: "ls -la".into() },
+            Action::ReadFile { path: "a.rs".into(), from: Some(3), to: None },
+            Action::Search { pattern: "x".into(), path: String::new() },
+            Action::EditFile { path: "a.rs".into(), old: "x".into(), new: String::new() },
             Action::WriteFile { path: "a/b.rs".into(), content: "fn main() {}\n".into() },
             Action::Finish { summary: "done".into() },
         ] {

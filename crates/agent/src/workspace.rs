@@ -27,6 +27,7 @@ pub mod access;
 mod files;
 mod local;
 mod lock;
+mod look;
 mod objects;
 mod patch;
 mod prepare;

@@ -62,6 +62,7 @@ pub async fn stream(app: &Arc<App>, asker: &Identity, job: JobId, call: ModelCal
         messages: call.messages,
         tools: call.tools,
         response_schema: call.response_schema,
+        grammar: call.grammar,
         max_output_tokens: call.max_output_tokens,
         temperature: call.temperature,
         seed: call.seed,

@@ -9,7 +9,7 @@ use crate::chat::Chat;
 use crate::decoder::{Config, Decoder};
 use crate::gguf::Gguf;
 use crate::memory::ReturnedOnDrop;
-use crate::schema::Schemas;
+use crate::format::Formats;
 use crate::tokenizer::Tokenizer;
 use crate::{Error, threads};
 use std::path::Path;
@@ -64,7 +64,7 @@ pub struct Engine {
     chat: Chat,
     decoder: Decoder,
     pool: rayon::ThreadPool,
-    schemas: OnceLock<Schemas>,
+    formats: OnceLock<Formats>,
     /// The tokens in the decoder's cache. A prompt that begins alike is not read again.
     cached: Vec<u32>,
     /// Until the first answer has reported it.
@@ -98,7 +98,7 @@ impl Engine {
             chat,
             decoder,
             pool,
-            schemas: OnceLock::new(),
+            formats: OnceLock::new(),
             cached: Vec::new(),
             load_time: Some(started.elapsed()),
             _memory: ReturnedOnDrop,

@@ -53,6 +53,8 @@ pub enum Error {
     Template { reason: String },
     #[error("the response schema cannot be enforced: {reason}")]
     Schema { reason: String },
+    #[error("the answer's grammar cannot be enforced: {reason}")]
+    Grammar { reason: String },
     #[error("{field} is {value}: {rule}")]
     InvalidOption { field: &'static str, value: String, rule: &'static str },
 

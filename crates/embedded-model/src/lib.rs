@@ -1,7 +1,7 @@
 //! Models run inside the process: chat models from GGUF files and text embeddings, on the CPU, without a server.
 //!
 //! - [`Engine`] loads a GGUF file and answers conversations: streamed, seeded, stopped, cancelled, or held to a JSON
-//!   schema. The decoder under it runs on candle's quantized kernels.
+//!   schema or a grammar. The decoder under it runs on candle's quantized kernels.
 //! - [`Embedder`] turns texts into vectors.
 //! - [`bill`] says which models devmesh knows where to get, and [`fetch`] gets them, through Python's package client.
 //! - [`ollama_store`] finds the models an Ollama on this machine has already.
@@ -18,11 +18,11 @@ mod embedder;
 mod engine;
 mod error;
 pub mod fetch;
+mod format;
 mod gguf;
 mod memory;
 pub mod ollama_store;
 mod sampler;
-mod schema;
 mod threads;
 mod tokenizer;
 mod weights;
@@ -32,4 +32,5 @@ pub use cpu::cpu_check;
 pub use embedder::{Embedder, Embedding};
 pub use engine::{Engine, Finish, Info, Options, Output, Request, Usage};
 pub use error::Error;
+pub use format::Format;
 pub use sampler::Sampling;

@@ -232,6 +232,11 @@ pub struct ModelCall {
     /// The answer must be JSON of this schema.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_schema: Option<serde_json::Value>,
+    /// The whole answer keeps to this grammar, in the Lark form that llguidance reads, where the model that answers says
+    /// `grammar`. The others are not told of it: what they write may be anything. At most 64 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 65_536)]
+    pub grammar: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -134,6 +134,9 @@ pub struct Model {
     pub native_tools: bool,
     /// Answers in a given JSON schema.
     pub structured_output: bool,
+    /// Can be held to a grammar for its whole answer.
+    #[serde(default)]
+    pub grammar: bool,
     /// Ready to answer without a download.
     pub available: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -160,6 +163,7 @@ impl Model {
             vision: false,
             native_tools: false,
             structured_output: false,
+            grammar: false,
             available: true,
             digest: None,
             size_bytes: None,

@@ -76,6 +76,8 @@ pub struct OwnRequest {
     pub messages: Vec<ChatMessage>,
     pub tools: Vec<ToolSpec>,
     pub response_schema: Option<Value>,
+    /// Only where there is no schema.
+    pub grammar: Option<String>,
     pub max_output_tokens: Option<u32>,
     pub temperature: Option<f32>,
     pub seed: Option<u64>,
@@ -102,11 +104,11 @@ impl OwnRequest {
                     strict: None,
                 })
                 .collect(),
-            format: self.response_schema.map_or(Format::Text, |schema| Format::Schema {
-                name: "answer".to_owned(),
-                schema,
-                strict: None,
-            }),
+            format: match (self.response_schema, self.grammar) {
+                (Some(schema), _) => Format::Schema { name: "answer".to_owned(), schema, strict: None },
+                (None, Some(grammar)) => Format::Grammar(grammar),
+                (None, None) => Format::Text,
+            },
             max_output_tokens: self.max_output_tokens,
             temperature: self.temperature,
             seed: self.seed,

@@ -122,6 +122,9 @@ pub enum Format {
         schema: Value,
         strict: Option<bool>,
     },
+    /// A grammar in llguidance's Lark form, for providers whose model can be held to one. The others leave it away: whoever
+    /// sends it reads plain text as well.
+    Grammar(String),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

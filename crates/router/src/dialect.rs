@@ -9,6 +9,7 @@
 use crate::{
     Conversation, Error, Frame,
     answer::{Whole, estimated_tokens},
+    conversation::Format,
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
@@ -88,7 +89,7 @@ impl Asked {
             wants_usage: true,
             max_output_tokens: conversation.max_output_tokens,
             has_tools: !conversation.tools.is_empty(),
-            has_schema: !matches!(conversation.format, crate::conversation::Format::Text),
+            has_schema: matches!(conversation.format, Format::Json | Format::Schema { .. }),
             has_images: false,
             choices: 1,
             prompt_bytes,

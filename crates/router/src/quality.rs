@@ -134,7 +134,7 @@ fn judge_call(tool: &Tool, arguments: &str, flaws: &mut Vec<Flaw>) {
 
 fn judge_text(format: &Format, text: &str, flaws: &mut Vec<Flaw>) {
     let schema = match format {
-        Format::Text => return,
+        Format::Text | Format::Grammar(_) => return,
         Format::Json => None,
         Format::Schema { schema, .. } => Some(schema),
     };

@@ -122,6 +122,7 @@ impl Catalogue {
                     chats: false,
                     embeds: true,
                     structured_output: false,
+                    grammar: false,
                     digest: weights.map(|file| file.sha256.clone()),
                     size_bytes: weights.map(|file| file.size_bytes),
                     ..model(&entry.name, cached)
@@ -209,7 +210,7 @@ impl Catalogue {
 const MOST_HEADERS: usize = 1_000;
 
 fn model(name: &str, available: bool) -> Model {
-    Model { structured_output: true, available, ..Model::new(PROVIDER, name, Location::Local) }
+    Model { structured_output: true, grammar: true, available, ..Model::new(PROVIDER, name, Location::Local) }
 }
 
 /// Bytes the kernel can give without swapping; `None` where it does not say.

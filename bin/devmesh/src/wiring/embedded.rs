@@ -171,6 +171,11 @@ impl Embedded {
         let sampling = Sampling {
             temperature: conversation.temperature.unwrap_or(defaults.temperature),
             seed: conversation.seed.unwrap_or_else(rand::random),
+            // Under a grammar code is copied and indented, which is repetition; the grammar and the limit end the answer.
+            repeat_penalty: match conversation.format {
+                Format::Grammar(_) => 1.,
+                _ => defaults.repeat_penalty,
+            },
             ..defaults
         };
         Ok(Request {
@@ -178,10 +183,11 @@ impl Embedded {
             sampling,
             max_output_tokens: conversation.max_output_tokens.map(|tokens| tokens as usize),
             stop: conversation.stop.clone(),
-            schema: match &conversation.format {
+            format: match &conversation.format {
                 Format::Text => None,
-                Format::Json => Some(serde_json::json!({"type": "object"})),
-                Format::Schema { schema, .. } => Some(schema.clone()),
+                Format::Json => Some(embedded_model::Format::Schema(serde_json::json!({"type": "object"}))),
+                Format::Schema { schema, .. } => Some(embedded_model::Format::Schema(schema.clone())),
+                Format::Grammar(grammar) => Some(embedded_model::Format::Grammar(grammar.clone())),
             },
             now: Some(self.clock.now().as_millis() / 1000),
         })
@@ -304,7 +310,7 @@ fn translated(error: embedded_model::Error, model: &str) -> Error {
         E::ContextExceeded { .. } => {
             Error::ContextLengthExceeded { provider: PROVIDER.into(), model: model.into(), message }
         }
-        E::Template { .. } | E::Schema { .. } | E::InvalidOption { .. } => refused(&message),
+        E::Template { .. } | E::Schema { .. } | E::Grammar { .. } | E::InvalidOption { .. } => refused(&message),
         E::Inference(_) => failed(message),
         _ => unavailable(message),
     }

@@ -1,40 +1,7 @@
-//! The files of a workspace and their names in few lines.
+//! The names of files in few lines.
 
 use crate::prompt::shown_path;
-use std::{collections::BTreeMap, fs, path::Path};
-
-/// Deeper folders are not entered: nobody keeps sources there, and it bounds the walk.
-const DEPTH: usize = 32;
-
-/// Names of all files below `root`, with `/` between folders, sorted. Links are listed and not followed; `.git` is not
-/// entered; at most `limit` files, and names that are not UTF-8 are left out because no tool could be told of them.
-pub(crate) fn walk(root: &Path, limit: usize) -> Vec<String> {
-    let mut files = Vec::new();
-    enter(root, "", DEPTH, limit, &mut files);
-    files.sort();
-    files
-}
-
-fn enter(folder: &Path, prefix: &str, depth: usize, limit: usize, files: &mut Vec<String>) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    let mut entries: Vec<_> = entries.flatten().collect();
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        if files.len() >= limit {
-            return;
-        }
-        let (Ok(name), Ok(kind)) = (entry.file_name().into_string(), entry.file_type()) else { continue };
-        if name == ".git" {
-            continue;
-        }
-        let path = format!("{prefix}{name}");
-        match kind.is_dir() {
-            true if depth > 0 => enter(&entry.path(), &format!("{path}/"), depth - 1, limit, files),
-            true => {}
-            false => files.push(path),
-        }
-    }
-}
+use std::collections::BTreeMap;
 
 /// The names in at most about `bytes`: all of them if they fit, else folders with their number of files, as deep as
 /// fits.

@@ -1,7 +1,7 @@
 //! One answer of a model and what came of it.
 
-use crate::{call_id::tool_call_id, envelope::Bodiless, stuck::Pattern, tool::Action};
-use protocol::ToolCall;
+use crate::{call_id::tool_call_id, stuck::Pattern, tool::Action};
+use protocol::{ToolCall, ToolOutcome};
 
 /// One thing to do, by the name it has in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,17 @@ pub(super) struct CallState {
 
 pub(super) struct Observation {
     pub(super) text: String,
+    pub(super) outcome: ToolOutcome,
     pub(super) dropped: bool,
+}
+
+/// Why nothing in an answer could be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// What was asked for cannot be done, and why.
+    Malformed(String),
+    /// Words alone.
+    OnlyWords,
 }
 
 pub(super) struct Turn {
@@ -27,15 +37,14 @@ pub(super) struct Turn {
     pub(super) content: String,
     /// The calls it made natively, under our ids.
     pub(super) native: Vec<ToolCall>,
-    /// An action that still waits for its body.
-    pub(super) bodiless: Option<Bodiless>,
-    /// The action that came without a body, and the answer that should hold it.
-    pub(super) body: Option<(Bodiless, String)>,
     pub(super) calls: Vec<CallState>,
-    /// Why nothing in the answer could be done.
-    pub(super) malformed: Option<String>,
+    /// Why the rest of the answer is not among the calls.
+    pub(super) left_out: Option<String>,
+    pub(super) refused: Option<Refusal>,
     /// What the model is told after this turn.
     pub(super) nudge: Option<Pattern>,
+    /// Only what it asked for is shown, without its words and without the files it wrote.
+    pub(super) is_compact: bool,
 }
 
 impl Turn {
@@ -44,11 +53,11 @@ impl Turn {
             number,
             content,
             native: Vec::new(),
-            bodiless: None,
-            body: None,
             calls: Vec::new(),
-            malformed: None,
+            left_out: None,
+            refused: None,
             nudge: None,
+            is_compact: false,
         }
     }
 
@@ -59,16 +68,12 @@ impl Turn {
             let hasty = !alone && matches!(action, Action::Finish { .. });
             let result = hasty.then(|| Observation {
                 text: "Not yet: look at the results of your other calls first, then call finish alone.".into(),
+                outcome: ToolOutcome::Failed,
                 dropped: false,
             });
             CallState { call: Call { id: tool_call_id(self.number, index + 1), action }, started: false, result }
         });
         self.calls = calls.collect();
-    }
-
-    pub(super) fn refuse(&mut self, reason: String) {
-        self.bodiless = None;
-        self.malformed = Some(reason);
     }
 
     /// Whether anything it asks for was begun.

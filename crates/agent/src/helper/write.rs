@@ -1,21 +1,29 @@
-//! `write_file`: one whole file, never outside the workspace.
+//! `write_file`: one whole file, never outside the workspace, and not over one that would lose by it.
+
+mod rewrite;
 
 use super::{
     folder::{Folder, Kind},
-    joined,
+    inside, joined,
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    ffi::OsStr,
-    io,
-    path::{Component, Path, PathBuf},
-};
+use std::{ffi::OsStr, io, path::PathBuf};
+
+pub(super) use rewrite::placeholder;
 
 /// Largest file a model may write, in bytes: no model answers with more.
-const FILE_BYTES: usize = 1024 * 1024;
-/// Longest path in bytes, and what file systems take in one name.
-const PATH_BYTES: usize = 1_024;
-const NAME_BYTES: usize = 255;
+pub(super) const FILE_BYTES: usize = 1024 * 1024;
+
+/// Which files that are there may be written over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Over {
+    /// Any, with anything.
+    Anything,
+    /// Any, unless most of it would be lost or the new content says that it leaves something out.
+    WholeFiles,
+    /// None: what is there is edited.
+    Nothing,
+}
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Write {
@@ -24,17 +32,39 @@ pub(crate) struct Write {
     pub folder: PathBuf,
     pub path: String,
     pub content: String,
+    pub over: Over,
 }
 
-/// The file's path in the tree, or what was wrong, in words for the model.
-pub(crate) type Written = Result<String, String>;
+/// The file's path in the tree.
+pub(crate) type Written = Result<String, Refused>;
+
+/// Why a file was not written, in words for the model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Refused {
+    pub why: String,
+    /// The edit that would come to the same.
+    pub instead: Option<Change>,
+}
+
+/// One place of a file and what shall stand there, as `edit_file` takes them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Change {
+    pub old: String,
+    pub new: String,
+}
+
+impl<T: Into<String>> From<T> for Refused {
+    fn from(why: T) -> Self {
+        Self { why: why.into(), instead: None }
+    }
+}
 
 /// Folders on the way are made. Links are not followed, not even to places inside.
 pub(super) fn write(task: &Write) -> Written {
     let path = &task.path;
-    let names = names(&task.folder, path)?;
+    let names = inside::file(&task.folder, path)?;
     if task.content.len() > FILE_BYTES {
-        return Err(format!("the content has {} bytes; at most {FILE_BYTES} can be written", task.content.len()));
+        return Err(format!("the content has {} bytes; at most {FILE_BYTES} can be written", task.content.len()).into());
     }
     let failed = |error: io::Error| format!("cannot write {path}: {error}");
     let Some((file_name, folders)) = names.split_last() else { return Err("the path is empty".into()) };
@@ -43,20 +73,26 @@ pub(super) fn write(task: &Write) -> Written {
         let at = OsStr::new(name);
         match folder.look(at).map(|look| look.kind) {
             Ok(Kind::Folder) => {}
-            Ok(Kind::Link) => return Err(format!("{name} is a link; links are not followed")),
-            Ok(_) => return Err(format!("{name} is a file, not a folder")),
+            Ok(Kind::Link) => return Err(format!("{name} is a link; links are not followed").into()),
+            Ok(_) => return Err(format!("{name} is a file, not a folder").into()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => folder.make_folder(at).map_err(failed)?,
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(failed(error).into()),
         }
         folder = folder.enter(at).map_err(failed)?;
     }
     let file = OsStr::new(file_name);
     let is_executable = match folder.look(file) {
         Ok(look) => match look.kind {
-            Kind::File => look.is_executable,
-            Kind::Folder => return Err(format!("{path} is a folder")),
-            Kind::Link => return Err(format!("{path} is a link; links are not followed")),
-            Kind::Special => return Err(format!("{path} is not a regular file")),
+            Kind::File => {
+                let known = folder.read(file, FILE_BYTES as u64).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+                if let Some(refused) = known.and_then(|known| rewrite::judge(task, &known)) {
+                    return Err(refused);
+                }
+                look.is_executable
+            }
+            Kind::Folder => return Err(format!("{path} is a folder").into()),
+            Kind::Link => return Err(format!("{path} is a link; links are not followed").into()),
+            Kind::Special => return Err(format!("{path} is not a regular file").into()),
         },
         Err(_) => false,
     };
@@ -65,50 +101,14 @@ pub(super) fn write(task: &Write) -> Written {
     Ok(String::from_utf8_lossy(&whole).into_owned())
 }
 
-/// The parts of a path that stays inside.
-fn names(folder: &Path, path: &str) -> Result<Vec<String>, String> {
-    if path.len() > PATH_BYTES {
-        return Err(format!("the path has {} bytes; at most {PATH_BYTES} are allowed", path.len()));
-    }
-    if path.contains('\0') {
-        return Err("the path has a zero byte in it".into());
-    }
-    let outside = || format!("{path} is not inside the repository; give a path relative to where commands start");
-    let mut names: Vec<String> = Vec::new();
-    for component in folder.components().chain(Path::new(path).components()) {
-        match component {
-            Component::CurDir => {}
-            Component::Normal(name) => names.push(name.to_str().ok_or_else(outside)?.to_owned()),
-            Component::ParentDir => drop(names.pop().ok_or_else(outside)?),
-            Component::RootDir | Component::Prefix(_) => return Err(outside()),
-        }
-    }
-    if names.iter().any(|name| name.eq_ignore_ascii_case(".git")) {
-        return Err(".git is not for files of the repository".into());
-    }
-    if let Some(long) = names.iter().find(|name| name.len() > NAME_BYTES) {
-        return Err(format!("a name in the path has {} bytes; at most {NAME_BYTES} are allowed", long.len()));
-    }
-    let names_a_folder = matches!(path.rsplit('/').next(), Some("" | "." | "..") | None);
-    match names.is_empty() || names_a_folder {
-        true => Err(format!("{path} names no file")),
-        false => Ok(names),
-    }
-}
-
-/// What was asked for with `write_file` of an `ask` job, before anything is paid for.
-pub(crate) fn check_path(folder: &Path, path: &str) -> Result<(), String> {
-    names(folder, path).map(drop)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use std::{fs, path::Path};
 
     fn write_file(tree: &Path, folder: &str, path: &str, content: &str) -> Written {
         let (folder, path, content) = (folder.into(), path.to_owned(), content.to_owned());
-        write(&Write { tree: tree.to_owned(), folder, path, content })
+        write(&Write { tree: tree.to_owned(), folder, path, content, over: Over::Anything })
     }
 
     #[test]
@@ -169,6 +169,6 @@ mod tests {
         fs::write(tree.path().join("file"), "").unwrap();
         assert_eq!(write_file(tree.path(), "", "file/x", ""), Err("file is a file, not a folder".into()));
         let long = "x".repeat(300);
-        assert!(write_file(tree.path(), "", &long, "").unwrap_err().contains("300 bytes"));
+        assert!(write_file(tree.path(), "", &long, "").unwrap_err().why.contains("300 bytes"));
     }
 }

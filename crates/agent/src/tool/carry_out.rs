@@ -14,9 +14,11 @@ use crate::{
     attempt::{Attempt, broken_workspace},
     conversation::{Call, Finished},
     halt::{Halt, persist},
-    prompt,
+    helper::{Over, Refused},
+    output::{plain, shown_characters},
+    prompt, workspace,
 };
-use domain::FailureReason;
+use domain::{FailureReason, JobKind};
 use protocol::{ApprovalPolicy, Decision, EventBody, RequestApproval, ToolOutcome};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -37,6 +39,11 @@ impl Attempt {
         self.appender.flush().await?;
         let ran = match &call.action {
             Action::Run { command } => self.run_command(&call.id, command).await?,
+            Action::ReadFile { path, from, to } => {
+                self.timed(|bytes| self.workspace.read_file(path, (*from, *to), bytes)).await?
+            }
+            Action::Search { pattern, path } => self.timed(|bytes| self.workspace.search(pattern, path, bytes)).await?,
+            Action::EditFile { path, old, new } => self.edit(path, old, new).await?,
             Action::WriteFile { path, content } => self.write(path, content).await?,
             Action::Finish { .. } => return Err(Halt::error("finish is not a call that can be carried out")),
         };
@@ -50,8 +57,9 @@ impl Attempt {
             ApprovalPolicy::Auto => return Ok(None),
             ApprovalPolicy::Ask => {}
             ApprovalPolicy::Never => {
+                let policy = tool.decided_with().unwrap_or(tool).as_str();
                 let message = format!(
-                    "the job needs `{0}` and its approvals say `never` to it; create it again with `approvals.{0}` set to \
+                    "the job needs `{}` and its approvals say `never` to it; create it again with `approvals.{policy}` set to \
                      `auto` or `ask`",
                     tool.as_str()
                 );
@@ -83,17 +91,47 @@ impl Attempt {
         }
     }
 
-    async fn write(&self, path: &str, content: &str) -> Result<Ran, Halt> {
+    /// Does what is done in a helper, shown in as many bytes as the model can take.
+    async fn timed<F: Future<Output = Result<Result<String, String>, workspace::Error>>>(
+        &self,
+        work: impl FnOnce(usize) -> F,
+    ) -> Result<Ran, Halt> {
         let started = Instant::now();
-        let written = self.workspace.write(path, content).await.map_err(broken_workspace)?;
-        let (outcome, output) = match written {
-            Ok(_) => {
-                (ToolOutcome::Succeeded, format!("Wrote {} bytes to {}.", content.len(), prompt::shown_path(path)))
-            }
-            Err(reason) => (ToolOutcome::Failed, reason),
+        let done = work(shown_characters(self.profile.context_tokens)).await.map_err(broken_workspace)?;
+        let (outcome, output) = match done {
+            Ok(shown) => (ToolOutcome::Succeeded, plain(&shown)),
+            Err(reason) => (ToolOutcome::Failed, plain(&reason)),
         };
-        let duration = started.elapsed();
-        Ok(Ran { outcome, exit_code: None, duration, output, omitted_bytes: 0, artifact: None })
+        Ok(Ran { outcome, exit_code: None, duration: started.elapsed(), output, omitted_bytes: 0, artifact: None })
+    }
+
+    async fn edit(&self, path: &str, old: &str, new: &str) -> Result<Ran, Halt> {
+        let edited = async |_| {
+            let edited = self.workspace.edit(path, old, new).await?;
+            Ok(edited.map(|(path, difference)| format!("Edited {}:\n{difference}", prompt::shown_path(&path))))
+        };
+        self.timed(edited).await
+    }
+
+    async fn write(&self, path: &str, content: &str) -> Result<Ran, Halt> {
+        let over = match (self.spec.kind, self.profile.is_small) {
+            // The user named the file that the answer becomes.
+            (JobKind::Ask, _) => Over::Anything,
+            (JobKind::Code, true) => Over::Nothing,
+            (JobKind::Code, false) => Over::WholeFiles,
+        };
+        let written = async |_| {
+            let written = self.workspace.write(path, content, over).await?;
+            let said = format!("Wrote {} bytes to {}.", content.len(), prompt::shown_path(path));
+            Ok(written.map(|_| said).map_err(|refused| {
+                let Refused { why, instead } = refused;
+                match over {
+                    Over::Anything => why,
+                    _ => prompt::edit_instead(self.profile.dialect, path, &why, instead),
+                }
+            }))
+        };
+        self.timed(written).await
     }
 
     /// What a call that was under way when an agent died came to: nobody knows, so it is said to have been interrupted.

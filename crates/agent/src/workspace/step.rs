@@ -1,7 +1,9 @@
 //! Step commits, the way back to one, and what all of them add up to.
 
 use super::{Error, Ignored, PATCH_BYTES, STEP_TAKES, Workspace, patch};
-use crate::helper::{Difference, Failure, Reach, Restore, Restored, Step, Stepped, Task, Write, Written};
+use crate::helper::{
+    Difference, Edit, Edited, Failure, Over, Reach, Restore, Restored, Step, Stepped, Task, Write, Written,
+};
 use std::{path::PathBuf, time::Duration};
 use tokio_util::sync::CancellationToken;
 
@@ -58,13 +60,14 @@ impl Workspace {
     }
 
     /// Writes one file as a model asked for it. The inner error is for the model.
-    pub async fn write(&self, path: &str, content: &str) -> Result<Written, Error> {
+    pub(crate) async fn write(&self, path: &str, content: &str, over: Over) -> Result<Written, Error> {
         let mut last = self.state.lock().await;
         let task = Write {
             tree: self.place.tree.clone(),
             folder: self.subfolder.clone(),
             path: path.to_owned(),
             content: content.to_owned(),
+            over,
         };
         let reach = Reach::new([self.place.tree.clone()], WRITING_TAKES);
         let written: Written = self.ask(&Task::Write(task), reach).await?.0;
@@ -72,6 +75,24 @@ impl Workspace {
             last.written.insert(path.clone());
         }
         Ok(written)
+    }
+
+    /// Replaces one place of a file as a model asked for it. The inner error is for the model.
+    pub(crate) async fn edit(&self, path: &str, old: &str, new: &str) -> Result<Edited, Error> {
+        let mut last = self.state.lock().await;
+        let task = Edit {
+            tree: self.place.tree.clone(),
+            folder: self.subfolder.clone(),
+            path: path.to_owned(),
+            old: old.to_owned(),
+            new: new.to_owned(),
+        };
+        let reach = Reach::new([self.place.tree.clone()], WRITING_TAKES);
+        let edited: Edited = self.ask(&Task::Edit(task), reach).await?.0;
+        if let Ok((path, _)) = &edited {
+            last.written.insert(path.clone());
+        }
+        Ok(edited)
     }
 
     /// Everything between the source and the last step, for `git apply`. Empty when nothing changed.
@@ -103,11 +124,11 @@ impl Workspace {
     }
 
     /// The agent's repository and what it borrows from.
-    fn reach(&self) -> Reach {
+    pub(super) fn reach(&self) -> Reach {
         Reach { readable: self.borrowed(), ..Reach::new([self.git.clone()], STEP_TAKES) }
     }
 
-    async fn ask<A: serde::de::DeserializeOwned>(&self, task: &Task, reach: Reach) -> Result<(A, Vec<u8>), Error> {
+    pub(super) async fn ask<A: serde::de::DeserializeOwned>(&self, task: &Task, reach: Reach) -> Result<(A, Vec<u8>), Error> {
         Ok(self.helped(task, reach).await?)
     }
 

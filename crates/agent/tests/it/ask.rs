@@ -21,6 +21,9 @@ async fn a_question_is_answered_from_the_files_it_is_about() {
     assert_eq!((result.patch_artifact, result.usage.input_tokens), (None, 300));
     let asked = mesh.model.received()[0].last("user").to_owned();
     assert!(asked.contains("sum(prices) * (100 + discount_percent)"), "{asked}");
+    assert!(asked.contains("class TotalTest"), "there was room for all files: {asked}");
+    let shown = &mesh.notes(id).await[0];
+    assert!(shown.starts_with("the model was shown prices.py, ") && shown.contains("test_prices.py"), "{shown}");
     assert!(asked.ends_with("Task:\nWhat is wrong with the discount in prices.py?"), "{asked}");
 }
 

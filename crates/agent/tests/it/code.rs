@@ -69,20 +69,24 @@ async fn a_model_mends_a_repository_and_its_patch_makes_the_test_green() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_without_tools_is_held_to_an_object_and_asked_for_the_body() {
-    let envelope = |action: &str, path: &str, summary: &str| {
-        Turn::json(&json!({"thought": "next", "action": action, "path": path, "summary": summary}))
-    };
+async fn a_model_whose_calls_nobody_takes_out_is_read_in_the_form_it_was_trained_on() {
+    let tag = |call: serde_json::Value| format!("<tool_call>\n{call}\n</tool_call>\n");
+    let fixed = SampleRepository::fixed_text();
+    let line = |text: &str| text.lines().find(|line| line.contains("discount_percent) //")).unwrap().to_owned();
+    let broken = line(&fixed).replace("100 - ", "100 + ");
     let script = [
-        envelope("run", "", ""),
-        Turn::text("```sh\ncat prices.py\n```"),
-        envelope("write_file", SampleRepository::BROKEN_FILE, ""),
-        Turn::text(format!("```python\n{}```", SampleRepository::fixed_text())),
-        envelope("run", "", ""),
-        Turn::text(SampleRepository::TEST_COMMAND),
-        envelope("finish", "", "Done."),
+        Turn::text(tag(json!({"name": "read_file", "arguments": {"path": "prices.py", "from": 4}}))
+            + &tag(json!({"name": "search", "arguments": {"pattern": "discount", "path": "test_prices.py"}}))),
+        Turn::text(format!(
+            "<tool_call>\n<function=edit_file>\n<parameter=path>\nprices.py\n</parameter>\n<parameter=old>\n{}\n</parameter>\n\
+             <parameter=new>\n{}\n</parameter>\n</function>\n</tool_call>",
+            broken.trim(),
+            line(&fixed).trim()
+        )),
+        Turn::text(format!("```json\n{}\n```", json!({"name": "run", "arguments": {"command": SampleRepository::TEST_COMMAND}}))),
+        Turn::text("{\"action\": \"finish\", \"summary\": \"Done.\"}"),
     ];
-    let mesh = Mesh::with(Setup { dialect: Speaks::Schemas, ..Setup::default() }, script).await;
+    let mesh = Mesh::with(Setup { dialect: Speaks::NoTools, ..Setup::default() }, script).await;
     let repository = sample_repository();
     let _agent = mesh.agent().await;
     let id = mesh.create(code(&repository, "Make the tests pass.")).await;
@@ -90,8 +94,61 @@ async fn a_model_without_tools_is_held_to_an_object_and_asked_for_the_body() {
     assert_eq!(job.state, JobState::Succeeded, "{job:?} {:?}", mesh.model.violations());
     apply(&repository, &mesh.patch(&job).await);
     assert!(repository.test_passes());
-    let with_schema: Vec<bool> = mesh.model.received().iter().map(|received| received.schema.is_some()).collect();
-    assert_eq!(with_schema, [true, false, true, false, true, false, true]);
+    let received = mesh.model.received();
+    assert!(received.iter().all(|received| received.schema.is_none() && received.tools.is_empty()));
+    let first = received[0].last("user");
+    assert!(first.contains("prices.py:\n```\n") && first.contains("class TotalTest"), "small files are shown whole: {first}");
+    let looked = received[1].last("user");
+    assert!(looked.contains("Call 1, read_file:\nprices.py, lines 4 to ") && looked.contains("Call 2, search:\ntest_prices.py:"), "{looked}");
+    let edited = received[2].last("user");
+    assert!(edited.starts_with("Edited prices.py:\n@@ line ") && edited.contains("\n-    return sum(prices) * (100 + "), "{edited}");
+    assert_eq!(mesh.outcomes(id).await.iter().filter(|(_, outcome)| *outcome == ToolOutcome::Succeeded).count(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_model_writes_over_nothing_and_its_closing_words_are_not_run() {
+    let prose = "To fix the tests, take the discount off in `total`.";
+    let closing = "The tests pass now. To undo it:\n```bash\ngit checkout . && git clean -fdq\n```";
+    let script = Script::each(move |received| match received.answers_so_far() {
+        0 => Turn::text(format!("{{\"action\": \"write_file\", \"path\": \"prices.py\"}}\n```\n{prose}\n```")),
+        1 => Turn::text(format!("{{\"action\": \"write_file\", \"path\": \"prices.py\"}}\n```python\n{}```", SampleRepository::fixed_text())),
+        // The edit it was given.
+        2 => Turn::text(received.last("user").split_once("answer with it:\n\n").map(|(_, edit)| edit.to_owned()).unwrap_or_default()),
+        _ => Turn::text(closing),
+    });
+    let setup = Setup { dialect: Speaks::PlainText, model: Some("scripted-coder-1.5b"), ..Setup::default() };
+    let mesh = Mesh::with(setup, script).await;
+    let repository = sample_repository();
+    let _agent = mesh.agent().await;
+    let id = mesh.create(code(&repository, "Make the tests pass.")).await;
+    let job = mesh.ended(id).await;
+    assert_eq!(job.state, JobState::Succeeded, "{job:?} {:?}", mesh.model.violations());
+    apply(&repository, &mesh.patch(&job).await);
+    assert!(repository.test_passes(), "neither the prose nor the closing words' command got anywhere");
+    let outcomes: Vec<ToolOutcome> = mesh.outcomes(id).await.into_iter().map(|(_, outcome)| outcome).collect();
+    assert_eq!(outcomes, [ToolOutcome::Failed, ToolOutcome::Failed, ToolOutcome::Succeeded]);
+    assert_eq!(mesh.model.received().len(), 5, "one reminder");
+    let told = mesh.model.received()[1].last("user").to_owned();
+    assert!(told.contains("prices.py exists already and has") && told.contains("with edit_file"), "{told}");
+    let reminded = mesh.model.received()[4].last("user").to_owned();
+    assert!(reminded.starts_with("Nothing was done: there is no action in your answer"), "{reminded}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_is_never_run_as_a_command() {
+    let object = "{\"thought\": \"look\", \"action\": \"run\"}";
+    let script = [
+        Turn::text(object),
+        Turn::text(format!("{object}\n```sh\n{object}\n```")),
+        Turn::text(json!({"name": "run", "arguments": {"command": object}}).to_string()),
+        Turn::text("{\"action\": \"finish\", \"summary\": \"Gave up.\"}"),
+    ];
+    let mesh = Mesh::with(Setup { dialect: Speaks::PlainText, ..Setup::default() }, script).await;
+    let repository = sample_repository();
+    let _agent = mesh.agent().await;
+    let id = mesh.create(code(&repository, "Make the tests pass.")).await;
+    assert_eq!(mesh.ended(id).await.state, JobState::Succeeded);
+    assert_eq!(mesh.outcomes(id).await, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,7 +172,7 @@ async fn a_model_with_neither_tools_nor_schemas_writes_object_and_block() {
     assert!(repository.test_passes());
     let received = mesh.model.received();
     assert!(received.iter().all(|received| received.schema.is_none() && received.tools.is_empty()));
-    assert!(received[2].last("user").starts_with("Nothing was done: there is no JSON object"), "{:?}", received[2]);
+    assert!(received[2].last("user").starts_with("Nothing was done: there is no action in your answer"), "{:?}", received[2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

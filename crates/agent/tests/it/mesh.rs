@@ -38,7 +38,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub enum Speaks {
     #[default]
     Tools,
-    Schemas,
+    /// Through Ollama, which says that the model has no tools.
+    NoTools,
     PlainText,
 }
 
@@ -46,6 +47,8 @@ pub enum Speaks {
 #[derive(Default)]
 pub struct Setup {
     pub dialect: Speaks,
+    /// The model's name, which may tell its size.
+    pub model: Option<&'static str>,
     pub jobs: jobs::Options,
 }
 
@@ -77,12 +80,13 @@ impl Mesh {
         let folder = tempfile::Builder::new().prefix("mesh-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let capabilities: &[&str] = match setup.dialect {
             Speaks::Tools => &["completion", "tools"],
-            Speaks::Schemas | Speaks::PlainText => &["completion"],
+            Speaks::NoTools | Speaks::PlainText => &["completion"],
         };
-        let served = ServedModel::new(ScriptedModel::MODEL).capabilities(capabilities);
+        let name = setup.model.unwrap_or(ScriptedModel::MODEL);
+        let served = ServedModel::new(name).capabilities(capabilities);
         let model = ScriptedModel::serve([served], script).await;
         let provider: Arc<dyn Provider> = match setup.dialect {
-            Speaks::Tools | Speaks::Schemas => {
+            Speaks::Tools | Speaks::NoTools => {
                 let options = ollama::Options { base_url: model.base_url(), ..Default::default() };
                 Arc::new(ollama::Ollama::new(options).unwrap())
             }
@@ -91,7 +95,7 @@ impl Mesh {
                     context_tokens: Some(8_192),
                     native_tools: false,
                     structured_output: false,
-                    ..openai::ModelOptions::new(ScriptedModel::MODEL)
+                    ..openai::ModelOptions::new(name)
                 };
                 let options = openai::Options::new(PROVIDER, model.openai_url(), Location::Local);
                 Arc::new(openai::OpenAi::new(openai::Options { models: vec![known], ..options }).unwrap())
@@ -107,7 +111,7 @@ impl Mesh {
             clock.clone(),
             Books::new(&opened, store.clone()),
         );
-        let target = format!("{PROVIDER}/{}", ScriptedModel::MODEL).parse().unwrap();
+        let target = format!("{PROVIDER}/{name}").parse().unwrap();
         options.routes = vec![RouteConfig::new("default", vec![target], Egress::LocalOnly)];
         let router = Arc::new(Router::new(options).unwrap());
         let token_file = folder.path().join("admin-token");

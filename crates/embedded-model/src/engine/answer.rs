@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! render → encode → fits? → cut the cache back to the shared prefix → read the prompt in chunks
-//!     → ┌ choose a token (schema mask, sampling) → a stop token, stop text, or limit? → show its text → read it ┐
+//!     → ┌ choose a token (format mask, sampling) → a stop token, stop text, or limit? → show its text → read it ┐
 //!       └───────────────────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 
@@ -11,7 +11,7 @@ use super::text::{Next, TextOut};
 use crate::Error;
 use crate::chat::Message;
 use crate::sampler::{Sampler, Sampling};
-use crate::schema::{Constraint, Schemas};
+use crate::format::{Constraint, Format, Formats};
 use std::time::{Duration, Instant};
 
 /// Prompt tokens read at once. Larger chunks are hardly faster (16 rows already share each weight read) and hold more
@@ -26,15 +26,15 @@ pub struct Request {
     pub max_output_tokens: Option<usize>,
     /// The answer ends before the first of these texts.
     pub stop: Vec<String>,
-    /// The answer is JSON of this JSON Schema.
-    pub schema: Option<serde_json::Value>,
+    /// What the answer must be.
+    pub format: Option<Format>,
     /// Seconds since 1970 (UTC), for templates that tell the model the date.
     pub now: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
-    /// The model ended its answer, came to a stop text, or completed the schema.
+    /// The model ended its answer, came to a stop text, or completed the format.
     Stop,
     /// `max_output_tokens` or the context is used up: the answer is unfinished.
     Length,
@@ -89,10 +89,10 @@ impl Engine {
         if prompt.len() >= limit {
             return Err(Error::ContextExceeded { prompt_tokens: prompt.len(), limit });
         }
-        let mut constraint = request.schema.as_ref().map(|schema| self.constraint(schema)).transpose()?;
+        let mut constraint = request.format.as_ref().map(|format| self.constraint(format)).transpose()?;
         let load_time = self.load_time.take().unwrap_or_default();
-        // Inside JSON of a schema those texts are content.
-        let own_stops = if request.schema.is_some() { &[] } else { self.chat.stops() };
+        // Inside JSON of a schema, or a block of a grammar, those texts are content.
+        let own_stops = if request.format.is_some() { &[] } else { self.chat.stops() };
         let stops = request.stop.iter().map(String::as_str).chain(own_stops.iter().copied()).map(str::to_owned);
         let mut answer = Answer {
             out: TextOut::new(stops),
@@ -131,7 +131,7 @@ impl Engine {
             tokens.push(token);
             if request.max_output_tokens.is_some_and(|most| answer.usage.output_tokens >= most) || tokens.len() >= limit
             {
-                // The last token may have been the one that completed the schema.
+                // The last token may have been the one that completed the format.
                 let complete = constraint.as_mut().map(|constraint| constraint.apply(&mut scores)).transpose()?;
                 break if complete == Some(false) { Finish::Stop } else { Finish::Length };
             }
@@ -165,15 +165,15 @@ impl Engine {
         Some(scores)
     }
 
-    fn constraint(&self, schema: &serde_json::Value) -> Result<Constraint, Error> {
-        let schemas = match self.schemas.get() {
-            Some(schemas) => schemas,
+    fn constraint(&self, format: &Format) -> Result<Constraint, Error> {
+        let formats = match self.formats.get() {
+            Some(formats) => formats,
             None => {
-                let made = Schemas::new(&self.tokenizer, self.decoder.vocabulary())?;
-                self.schemas.get_or_init(|| made)
+                let made = Formats::new(&self.tokenizer, self.decoder.vocabulary())?;
+                self.formats.get_or_init(|| made)
             }
         };
-        schemas.constraint(schema)
+        formats.constraint(format)
     }
 }
 

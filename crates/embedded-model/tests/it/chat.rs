@@ -1,7 +1,7 @@
 //! Chat models.
 
 use crate::models::{answer, fetched, load, question, smollm2};
-use embedded_model::{Engine, Error, Finish, Message, Options, Request, Role, Sampling};
+use embedded_model::{Engine, Error, Finish, Format, Message, Options, Request, Role, Sampling};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -88,7 +88,7 @@ fn a_schema_is_kept_to() {
     });
     for (seed, temperature) in [(1, 0.), (2, 1.5)] {
         let request = Request {
-            schema: Some(schema.clone()),
+            format: Some(Format::Schema(schema.clone())),
             sampling: Sampling { seed, temperature, ..Sampling::default() },
             ..question("Describe the city of Paris as JSON.", 120)
         };
@@ -108,7 +108,7 @@ fn a_schema_is_kept_to() {
 fn a_schema_that_cannot_be_kept_to_is_an_error_and_the_engine_goes_on() {
     let Some(mut engine) = smollm2() else { return };
     let mut refused = |schema: Value| {
-        let request = Request { schema: Some(schema), ..question("Hi", 4) };
+        let request = Request { format: Some(Format::Schema(schema)), ..question("Hi", 4) };
         match engine.generate(&request, &|| false, &mut |_| {}) {
             Err(Error::Schema { reason }) => reason,
             other => panic!("{other:?}"),

@@ -108,7 +108,7 @@ pub(super) fn not_carried(conversation: &Conversation, limits: &Limits) -> Vec<F
 /// What a model without a field for it is told about the shape of its answer.
 fn asked_in_words(format: &Format, capabilities: Capabilities) -> Option<String> {
     match format {
-        Format::Text => None,
+        Format::Text | Format::Grammar(_) => None,
         Format::Json => Some("Answer with one JSON object and nothing else.".to_owned()),
         Format::Schema { .. } if capabilities.schema => None,
         Format::Schema { schema, .. } => {

@@ -49,7 +49,7 @@ pub(super) fn body(
         }
     }
     match &conversation.format {
-        Format::Text => {}
+        Format::Text | Format::Grammar(_) => {}
         Format::Json => body["format"] = json!("json"),
         Format::Schema { schema, .. } => body["format"] = schema.clone(),
     }

@@ -25,7 +25,7 @@ pub(super) fn body(conversation: &Conversation, dressing: &Dressing<'_>) -> Valu
     });
     tools(conversation, &mut body);
     match &conversation.format {
-        Format::Text => {}
+        Format::Text | Format::Grammar(_) => {}
         Format::Json => body["response_format"] = json!({"type": "json_object"}),
         Format::Schema { name, schema, strict } => {
             body["response_format"] = json!({

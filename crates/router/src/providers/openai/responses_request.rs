@@ -43,7 +43,7 @@ pub(super) fn body(conversation: &Conversation, dressing: &Dressing<'_>) -> Valu
         }
     }
     match &conversation.format {
-        Format::Text => {}
+        Format::Text | Format::Grammar(_) => {}
         Format::Json => body["text"] = json!({"format": {"type": "json_object"}}),
         Format::Schema { name, schema, strict } => {
             let strict = strict.unwrap_or_else(|| is_strict(schema));

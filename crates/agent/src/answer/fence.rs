@@ -2,7 +2,7 @@
 //! because models put whole Markdown files into fences of the same length.
 
 /// A block and what stands around it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fence<'a> {
     pub(super) before: &'a str,
     /// What follows the opening marks, lower-case in practice: `sh`, `python` …
@@ -23,14 +23,6 @@ fn marks(line: &str) -> Option<(char, usize, &str)> {
     let count = line.len() - info.len();
     // ```` ```ls``` ```` is code within a line.
     (count >= SHORTEST && !info.contains(mark)).then_some((mark, count, info.trim()))
-}
-
-pub(super) fn opens(line: &str) -> bool {
-    marks(line).is_some()
-}
-
-pub(super) fn closes(line: &str) -> bool {
-    marks(line).is_some_and(|(_, _, info)| info.is_empty())
 }
 
 /// The first fenced block. One that is never closed reaches to the end.
@@ -68,7 +60,7 @@ fn block<'a>(text: &'a str, start: usize, info: &'a str, body_start: usize, end:
 }
 
 /// Lines with their line ends, and where they begin.
-pub(super) fn lines_with_offsets(text: &str) -> impl Iterator<Item = (usize, &str)> {
+fn lines_with_offsets(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.split_inclusive('\n').scan(0, |offset, line| {
         let start = *offset;
         *offset += line.len();

@@ -1,0 +1,70 @@
+//! The two halves of an edit out of the blocks after a call: two blocks, or one with search and replace marks, or a diff.
+
+use super::fence::Fence;
+
+const SEARCH: &str = "<<<<<<<";
+const DIVIDER: &str = "=======";
+const REPLACE: &str = ">>>>>>>";
+
+pub(super) fn old_and_new(blocks: &[Fence<'_>]) -> Option<(String, String)> {
+    match blocks {
+        [block] | [block, _] if block.body.trim_start().starts_with(SEARCH) => marked(block.body),
+        [block] if block.info == "diff" => Some(from_diff(block.body)),
+        [old, new, ..] => Some((old.body.to_owned(), new.body.to_owned())),
+        _ => None,
+    }
+}
+
+/// The way of merge conflicts, which many models are trained on.
+fn marked(text: &str) -> Option<(String, String)> {
+    let (mut old, mut new) = (String::new(), String::new());
+    let mut in_new = None;
+    for line in text.split_inclusive('\n') {
+        match (line.trim_end(), in_new) {
+            (mark, None) if mark.trim_start().starts_with(SEARCH) => in_new = Some(false),
+            (DIVIDER, Some(false)) => in_new = Some(true),
+            (mark, Some(true)) if mark.starts_with(REPLACE) => return Some((old, new)),
+            (_, Some(false)) => old.push_str(line),
+            (_, Some(true)) => new.push_str(line),
+            (_, None) => {}
+        }
+    }
+    None
+}
+
+fn from_diff(text: &str) -> (String, String) {
+    let (mut old, mut new) = (String::new(), String::new());
+    let lines = text.split_inclusive('\n').filter(|line| !["---", "+++", "@@"].iter().any(|mark| line.starts_with(mark)));
+    for line in lines {
+        let rest = line.get(1..).unwrap_or_default();
+        match line.as_bytes().first() {
+            Some(b'-') => old.push_str(rest),
+            Some(b'+') => new.push_str(rest),
+            Some(b' ') => [&mut old, &mut new].into_iter().for_each(|side| side.push_str(rest)),
+            // A model that leaves the space in front away.
+            _ => [&mut old, &mut new].into_iter().for_each(|side| side.push_str(line)),
+        }
+    }
+    (old, new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block<'a>(info: &'a str, body: &'a str) -> Fence<'a> {
+        Fence { before: "", info, body, rest: "" }
+    }
+
+    #[test]
+    fn halves_are_found_in_each_form() {
+        let expected = Some(("a\nb\n".to_owned(), "a\nc\n".to_owned()));
+        assert_eq!(old_and_new(&[block("", "a\nb\n"), block("", "a\nc\n")]), expected);
+        let marks = "<<<<<<< SEARCH\na\nb\n=======\na\nc\n>>>>>>> REPLACE\n";
+        assert_eq!(old_and_new(&[block("python", marks)]), expected);
+        assert_eq!(old_and_new(&[block("diff", "@@ -1 +1 @@\n a\n-b\n+c\n")]), expected);
+        for incomplete in ["x\n", "<<<<<<< SEARCH\na\n=======\nb\n"] {
+            assert_eq!(old_and_new(&[block("", incomplete)]), None, "{incomplete}");
+        }
+    }
+}
