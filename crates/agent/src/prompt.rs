@@ -33,20 +33,6 @@ pub(crate) fn code_rules(dialect: Dialect, offered: &[Tool]) -> String {
     let mut rules = String::from(
         "You are a software engineer at work in a repository. You act through tools and see their results.\n\n",
     );
-    if dialect != Dialect::Native {
-        rules.push_str("Actions:\n");
-        for tool in offered {
-            rules.push_str(match tool {
-                Tool::Run => "- run: a shell command in the root of the repository.\n",
-                Tool::ReadFile => "- read_file: show a file, or its lines `from` to `to`.\n",
-                Tool::Search => "- search: find lines that a regular expression matches.\n",
-                Tool::EditFile => "- edit_file: replace one place in a file: first the old lines as they are, then the new ones.\n",
-                Tool::WriteFile => "- write_file: create one file.\n",
-                Tool::Finish => "- finish: end the work with a summary.\n",
-            });
-        }
-        rules.push('\n');
-    }
     rules.push_str("Rules:\n- One step at a time: look first, then change, then check.\n");
     if offered.contains(&Tool::Run) {
         rules.push_str(
@@ -67,30 +53,37 @@ pub(crate) fn code_rules(dialect: Dialect, offered: &[Tool]) -> String {
 }
 
 /// What an answer has to look like.
+///
+/// Told in words: of forms that are filled in, a small model writes down the whole list, and what stood in them becomes code.
+/// The one example does no harm when it is copied.
 fn form(dialect: Dialect, offered: &[Tool]) -> String {
-    match dialect {
-        Dialect::Native => "Answer with a tool call.".into(),
-        Dialect::Text => {
-            let forms: Vec<String> = offered.iter().map(|tool| as_text("why", &example(*tool))).collect();
-            format!("Answer with exactly one action, in one of these forms:\n\n{}", forms.join("\n\n"))
-        }
+    if dialect == Dialect::Native {
+        return "Answer with a tool call.".into();
     }
-}
-
-fn example(tool: Tool) -> Action {
-    let path = || "src/example.py".to_owned();
-    match tool {
-        Tool::Run => Action::Run { command: "ls".into() },
-        Tool::ReadFile => Action::ReadFile { path: path(), from: Some(1), to: Some(80) },
-        Tool::Search => Action::Search { pattern: "def total".into(), path: "src".into() },
-        Tool::EditFile => {
-            Action::EditFile { path: path(), old: "    return a - b\n".into(), new: "    return a + b\n".into() }
-        }
-        Tool::WriteFile => {
-            Action::WriteFile { path: "src/new.py".into(), content: "the whole content of the file".into() }
-        }
-        Tool::Finish => Action::Finish { summary: "what was done".into() },
+    let mut form = String::from(
+        "Answer with exactly one action: a JSON object with `thought` (what you see and why this is next), `action` and its fields, and \
+         after it the blocks it needs between ``` lines.\n\nActions:\n",
+    );
+    for tool in offered {
+        form.push_str(match tool {
+            Tool::Run => "- run: a shell command in the root of the repository. One block: the command.\n",
+            Tool::ReadFile => "- read_file: show a file. Field `path`; `from` and `to` for some of its lines.\n",
+            Tool::Search => "- search: find lines that a regular expression matches. Field `pattern`; `path` to look in one folder.\n",
+            Tool::EditFile => {
+                "- edit_file: change lines of a file. Field `path`. Two blocks: first the lines to replace, copied exactly from the \
+                 file, then the lines that take their place.\n"
+            }
+            Tool::WriteFile => "- write_file: create a file. Field `path`. One block: its content.\n",
+            Tool::Finish => "- finish: end the work. Field `summary`: what you changed and how you checked it.\n",
+        });
     }
+    let example = match offered.contains(&Tool::Run) {
+        true => Action::Run { command: "ls".into() },
+        false => Action::ReadFile { path: "README.md".into(), from: None, to: None },
+    };
+    form.push_str("\nFor example:\n");
+    form.push_str(&as_text("I have not seen the files yet, so I look at them.", &example));
+    form
 }
 
 /// The task of a `code` job, with the names of the files it starts from and how far it may go.
@@ -103,21 +96,27 @@ pub(crate) fn code_task(task: &str, files: &str, limits: &Limits) -> String {
     format!("{files}\n\nLimits: {steps} steps in all; a command is stopped after {seconds} s.\n\nTask:\n{task}")
 }
 
-/// Tells a model that its answer held no action.
-pub(crate) fn malformed(dialect: Dialect, offered: &[Tool], reason: &str) -> String {
-    format!("Nothing was done: {reason}. {}", form(dialect, offered))
+/// Tells a model that its answer held no action that can be done.
+pub(crate) fn malformed(dialect: Dialect, reason: &str) -> String {
+    let how = match dialect {
+        Dialect::Native => "Answer with a tool call.",
+        Dialect::Text => "Answer with one action, as described at the start.",
+    };
+    format!("Nothing was done: {reason}. {how}")
 }
 
+/// Stands for an answer that could not be used: what a small model reads of itself it writes again.
+pub(crate) const UNUSABLE: &str = "[an answer that could not be used]";
+
 /// Tells a model that words alone do nothing, with what to do when the work is done.
-pub(crate) fn only_words(dialect: Dialect, offered: &[Tool]) -> String {
-    let finish = match dialect {
-        Dialect::Native => "call finish".to_owned(),
-        Dialect::Text => format!("answer with {}", as_text("done", &example(Tool::Finish))),
+pub(crate) fn only_words(dialect: Dialect) -> String {
+    let how = match dialect {
+        Dialect::Native => "call finish",
+        Dialect::Text => "answer with the action finish and its `summary`",
     };
     format!(
-        "Nothing was done: there is no action in your answer, and blocks in words are not run. If the work is done, {finish}. \
-         Otherwise do the next step. {}",
-        form(dialect, offered)
+        "Nothing was done: there is no action in your answer, and blocks in words are not run. If the work is done, {how}. Otherwise \
+         answer with the next action."
     )
 }
 
@@ -271,19 +270,24 @@ mod tests {
             ask_shorter(900),
             code_task("Mend it.", "a.py\nb.py", &Limits::default()),
             code_task("Write it.", "", &Limits::default()),
-            only_words(Dialect::Native, &Tool::ALL),
-            only_words(Dialect::Text, &[Tool::Run, Tool::Finish]),
-            malformed(Dialect::Native, &Tool::ALL, "`browse` is not one of the tools"),
+            only_words(Dialect::Native),
+            only_words(Dialect::Text),
+            malformed(Dialect::Text, "the command is missing"),
+            malformed(Dialect::Native, "`browse` is not one of the tools"),
         ];
         insta::assert_snapshot!("questions", asked.join("\n\n---\n\n"));
     }
 
     #[test]
     fn the_forms_shown_are_forms_that_are_read() {
-        let rules = code_rules(Dialect::Text, &[Tool::Run, Tool::Finish]);
-        let forms = rules.split("in one of these forms:").nth(1).unwrap();
-        let examples = vec![example(Tool::Run), example(Tool::Finish)];
-        assert_eq!(read(forms), Reading::Actions { actions: examples, left_out: None });
+        for (offered, shown) in [
+            (&Tool::ALL[..], Action::Run { command: "ls".into() }),
+            (&[Tool::WriteFile], Action::ReadFile { path: "README.md".into(), from: None, to: None }),
+        ] {
+            let rules = code_rules(Dialect::Text, offered);
+            let example = rules.split("For example:").nth(1).unwrap();
+            assert_eq!(read(example), Reading::Actions { actions: vec![shown], left_out: None });
+        }
         for action in [
             Action::Run { command: "cat <<'E'\n```\nE".into() },
             Action::WriteFile { path: "a.md".into(), content: "```\nx\n```\n".into() },

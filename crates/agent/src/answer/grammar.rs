@@ -1,14 +1,18 @@
 //! Our form as a grammar, in the Lark form that llguidance reads: a whole turn in one answer, and nothing but the turn.
 //!
+//! In a short block no line begins with two backticks: a model that wants to close it by a longer token than the grammar
+//! allows would write two and go on. Where a file has such lines, the block has longer marks.
+//!
 //! A model that is held to it can write the code of a block as it likes, and cannot forget the block, talk on, or answer
 //! with a second call. Everything it accepts is read as exactly one action.
 
 use crate::tool::Tool;
 
-/// Longest thought, in characters: two sentences. What a small model thinks beyond that costs more than it helps.
-const THOUGHT: usize = 240;
-/// Longest summary of the work, in characters.
-const SUMMARY: usize = 600;
+/// Length of a thought, in characters. Less than a short sentence is none, and an action without one is worse; what a small
+/// model thinks beyond two costs more than it helps.
+const THOUGHT: &str = "20,240";
+/// Length of the summary of the work, in characters.
+const SUMMARY: &str = "20,600";
 /// Longest path and longest pattern, in characters.
 const WORD: usize = 200;
 
@@ -30,10 +34,10 @@ pub(crate) fn grammar(offered: &[Tool]) -> String {
     }
     grammar.push_str(&format!(
         r#"block: SHORT | LONG
-SHORT: /```[a-z]*\n([ \t]*(`{{0,2}}[^` \t\n][^\n]*|`{{1,2}}([ \t][^\n]*)?)?\n)*```/
+SHORT: /```[a-z]*\n([ \t]*(`?[^` \t\n][^\n]*|`([ \t][^\n]*)?)?\n)*```/
 LONG: /````[a-z]*\n([ \t]*(`{{0,3}}[^` \t\n][^\n]*|`{{1,3}}([ \t][^\n]*)?)?\n)*````/
-THOUGHT: /"([^"\\\x00-\x1f]|\\["\\n]){{1,{THOUGHT}}}"/
-SUMMARY: /"([^"\\\x00-\x1f]|\\["\\n]){{1,{SUMMARY}}}"/
+THOUGHT: /"([^"\\\x00-\x1f]|\\["\\n]){{{THOUGHT}}}"/
+SUMMARY: /"([^"\\\x00-\x1f]|\\["\\n]){{{SUMMARY}}}"/
 WORD: /"([^"\\\x00-\x1f]|\\["\\]){{1,{WORD}}}"/
 LINE: /[1-9][0-9]{{0,6}}/
 "#
@@ -65,7 +69,7 @@ mod tests {
     #[test]
     fn every_action_can_be_written_and_is_read_as_itself() {
         for action in [
-            Action::Run { command: "cat <<'E'\n``\nE\ngrep -n '{' a.c".into() },
+            Action::Run { command: "cat <<'E'\n`\nE\ngrep -n '{' a.c".into() },
             Action::ReadFile { path: "src/é.rs".into(), from: Some(1), to: Some(200) },
             Action::ReadFile { path: "a b.py".into(), from: None, to: None },
             Action::Search { pattern: "fn \\w+\\(".into(), path: "src".into() },
@@ -73,9 +77,9 @@ mod tests {
             Action::EditFile { path: "a.py".into(), old: "    x = 1\n".into(), new: "\n    x = '`'\n".into() },
             Action::WriteFile { path: "a.md".into(), content: "# A\n```\nx\n```\n".into() },
             Action::WriteFile { path: "empty".into(), content: String::new() },
-            Action::Finish { summary: "It said \"no\".".into() },
+            Action::Finish { summary: "It said \"no\", and now says \"yes\".".into() },
         ] {
-            let text = as_text("next", &action);
+            let text = as_text("this is the next step", &action);
             assert_eq!(follow(&text), (text.len(), true), "{text}");
             assert_eq!(read(&text), Reading::Actions { actions: vec![action], left_out: None }, "{text}");
         }
@@ -85,10 +89,11 @@ mod tests {
     fn nothing_else_can_be_written() {
         for (text, taken) in [
             ("I think", 0),
-            ("{\"thought\": \"t\", \"action\": \"browse\"", 30),
-            ("{\"thought\": \"t\", \"action\": \"run\"}\n{", 35),
-            ("{\"thought\": \"t\", \"action\": \"run\"}\n```sh\nls\n```\nDone.", 48),
-            ("{\"thought\": \"t\", \"action\": \"write_file\", \"path\": \"a\"}\n```\nx\n  ```\n", 65),
+            ("{\"thought\": \"why\"", 17),
+            ("{\"thought\": \"this is the next step\", \"action\": \"browse\"", 50),
+            ("{\"thought\": \"this is the next step\", \"action\": \"run\"}\n{", 55),
+            ("{\"thought\": \"this is the next step\", \"action\": \"run\"}\n```sh\nls\n```\nDone.", 68),
+            ("{\"thought\": \"this is the next step\", \"action\": \"write_file\", \"path\": \"a\"}\n```\nx\n  ```\n", 85),
         ] {
             let (followed, whole) = follow(text);
             assert!(followed <= taken, "{followed} of {text}");

@@ -13,8 +13,6 @@ use protocol::{ChatMessage, Role, ToolCall};
 
 /// Steps below which a model is told how many it has left. Told always, it would only be noise.
 const FEW_STEPS: u32 = 5;
-/// Of an answer nothing in which could be done, once it is old, in bytes.
-const REFUSED_BYTES: usize = 200;
 
 impl Conversation {
     /// Everything said so far; ends with what the model has to answer to.
@@ -70,13 +68,10 @@ impl Conversation {
     }
 
     fn text_turn(&self, turn: &Turn, messages: &mut Vec<ChatMessage>) {
-        let said = match (turn.is_compact, turn.calls.is_empty()) {
-            (false, _) => shown(&turn.content),
-            (true, true) => {
-                let end = turn.content.floor_char_boundary(REFUSED_BYTES);
-                format!("{} [...]", &turn.content[..end])
-            }
-            (true, false) => {
+        let said = match turn.is_compact {
+            is_compact if turn.calls.is_empty() && (is_compact || self.manner.gives_hints) => prompt::UNUSABLE.to_owned(),
+            false => shown(&turn.content),
+            true => {
                 let calls = turn.calls.iter().map(|state| prompt::as_text("", &compact(&state.call.action)));
                 calls.collect::<Vec<_>>().join("\n\n")
             }
@@ -102,8 +97,8 @@ impl Conversation {
 
     fn refusal(&self, turn: &Turn) -> Option<String> {
         Some(match turn.refused.as_ref()? {
-            Refusal::Malformed(reason) => prompt::malformed(self.dialect(), self.offered(), reason),
-            Refusal::OnlyWords => prompt::only_words(self.dialect(), self.offered()),
+            Refusal::Malformed(reason) => prompt::malformed(self.dialect(), reason),
+            Refusal::OnlyWords => prompt::only_words(self.dialect()),
         })
     }
 }

@@ -196,7 +196,7 @@ fn words_after_the_work_end_it_once_a_reminder_was_given() {
     conversation.answered(2, text(closing));
     assert_eq!(conversation.next(), Next::Answer { turn: 3 }, "never run");
     let told = conversation.messages(None).last().map(|last| last.content.clone()).unwrap_or_default();
-    assert!(told.contains("If the work is done, answer with {\"thought\": \"done\", \"action\": \"finish\""), "{told}");
+    assert!(told.contains("If the work is done, answer with the action finish"), "{told}");
     conversation.answered(3, text("It is mended."));
     assert_eq!(conversation.next(), Next::Finish { summary: "It is mended.".into() });
 }

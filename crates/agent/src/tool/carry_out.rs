@@ -121,7 +121,7 @@ impl Attempt {
             (JobKind::Code, false) => Over::WholeFiles,
         };
         let written = async |_| {
-            let written = self.workspace.write(path, content, over).await?;
+            let written = self.workspace.write_over(path, content, over).await?;
             let said = format!("Wrote {} bytes to {}.", content.len(), prompt::shown_path(path));
             Ok(written.map(|_| said).map_err(|refused| {
                 let Refused { why, instead } = refused;

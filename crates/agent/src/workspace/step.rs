@@ -59,8 +59,13 @@ impl Workspace {
         super::files::measured(&self.helper, folders).await.map_or(0, |measured| measured.bytes)
     }
 
-    /// Writes one file as a model asked for it. The inner error is for the model.
-    pub(crate) async fn write(&self, path: &str, content: &str, over: Over) -> Result<Written, Error> {
+    /// Writes one file, also over one that is there; returns its path in the tree. The inner error is for the model.
+    pub async fn write(&self, path: &str, content: &str) -> Result<Result<String, String>, Error> {
+        Ok(self.write_over(path, content, Over::Anything).await?.map_err(|refused| refused.why))
+    }
+
+    /// The same, over no more than is said.
+    pub(crate) async fn write_over(&self, path: &str, content: &str, over: Over) -> Result<Written, Error> {
         let mut last = self.state.lock().await;
         let task = Write {
             tree: self.place.tree.clone(),

@@ -8,6 +8,8 @@ const OLD_LINES: usize = 60;
 const FILE_LINES: usize = 20_000;
 /// Places that are named where there are several.
 const PLACES: usize = 5;
+/// A file with no more lines is shown whole where nothing comes near.
+const WHOLE_FILE_LINES: usize = 40;
 /// Share of its words that a line has to have in common with another to be taken for a changed one.
 const ALIKE: f64 = 0.5;
 
@@ -43,8 +45,8 @@ impl Wrong {
             }
             Self::Nowhere(None) => format!("`old` is not in {path}; read the file and copy the lines as they are"),
             Self::Nowhere(Some((line, text))) => format!(
-                "`old` is not in {path}. What comes nearest begins on line {line}:\n{text}Give these lines as `old`, exactly as they \
-                 are"
+                "`old` is not in {path}. What comes nearest begins on line {line}:\n{text}Copy the lines to change from there as \
+                 `old`, exactly as they are"
             ),
         }
     }
@@ -185,7 +187,8 @@ fn nearest(lines: &[Line<'_>], wanted: &[&str]) -> Option<(usize, String)> {
     };
     let (at, best) = (0..lines.len()).map(|at| (at, score(at))).max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)))?;
     if best == 0. {
-        return None;
+        let whole = || lines.iter().map(|line| format!("{}\n", line.text)).collect();
+        return (lines.len() <= WHOLE_FILE_LINES).then(|| (1, whole()));
     }
     let end = (at + wanted.len()).min(lines.len());
     Some((at + 1, lines[at..end].iter().map(|line| format!("{}\n", line.text)).collect()))
