@@ -23,6 +23,7 @@ mod prose;
 mod qwen;
 mod said;
 
+pub(crate) use edit_blocks::with_marks;
 pub(crate) use grammar::grammar;
 
 use crate::tool::Action;
@@ -124,7 +125,11 @@ pub(crate) fn is_call(text: &str) -> bool {
 /// Whether a command has a call in JSON among its lines. Where it makes a file of the lines that follow, they are its text.
 pub(crate) fn has_call_line(command: &str) -> bool {
     !command.contains("<<")
-        && command.lines().filter(|line| line.trim_start().starts_with('{')).take(LOOKED_AT).any(envelope::begins_with_call)
+        && command
+            .lines()
+            .filter(|line| line.trim_start().starts_with('{'))
+            .take(LOOKED_AT)
+            .any(envelope::begins_with_call)
 }
 
 /// The text of a file: without the one fence that may wrap all of it, ending with a line end.

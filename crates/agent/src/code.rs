@@ -112,7 +112,10 @@ impl Attempt {
         match dropped {
             0 => Ok(()),
             1 => self.note(format!("the conversation {why}; dropped the oldest output from it")).await,
-            _ => self.note(format!("the conversation {why}; dropped the {dropped} oldest outputs and texts from it")).await,
+            _ => {
+                self.note(format!("the conversation {why}; dropped the {dropped} oldest outputs and texts from it"))
+                    .await
+            }
         }
     }
 

@@ -72,8 +72,11 @@ impl Gathered {
 /// The names whose texts are worth having, best first.
 pub(crate) fn worth_reading(names: &[String], task: &str) -> Vec<String> {
     let (words, task) = (words(task), task.to_lowercase());
-    let mut scored: Vec<(u64, &String)> =
-        names.iter().map(|name| (name_score(name, &task, &words), name)).filter(|(_, name)| !is_generated(name)).collect();
+    let mut scored: Vec<(u64, &String)> = names
+        .iter()
+        .map(|name| (name_score(name, &task, &words), name))
+        .filter(|(_, name)| !is_generated(name))
+        .collect();
     scored.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(b.1)));
     scored.into_iter().take(FILES).map(|(_, name)| name.clone()).collect()
 }
@@ -254,7 +257,11 @@ mod tests {
         let shown = gathered(repository, "What does slugify do in src/slug.py?", 500);
         assert!(shown.text.len() <= 1_500, "{} bytes", shown.text.len());
         assert!(shown.text.contains("lines left out"), "{}", shown.text);
-        assert!(shown.describe().ends_with("in part src/slug.py; for 1 other files there was no room"), "{}", shown.describe());
+        assert!(
+            shown.describe().ends_with("in part src/slug.py; for 1 other files there was no room"),
+            "{}",
+            shown.describe()
+        );
         let nothing = gathered(self::repository(), "What does slugify do?", 10);
         assert_eq!((nothing.text.as_str(), nothing.describe().as_str()), ("", "the model was shown no files"));
     }

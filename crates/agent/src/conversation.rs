@@ -25,7 +25,7 @@ use crate::{
     answer::{self, CALLS_PER_ANSWER, Reading},
     call_id::tool_call_id,
     prompt::{self, Dialect},
-    stuck::{Detector, Pattern, Verdict},
+    stuck::{self, Detector, Pattern, Verdict},
     tool::{self, Action, Tool},
 };
 use protocol::{FinishReason, ToolCall, ToolOutcome};
@@ -189,14 +189,21 @@ impl Conversation {
     /// A tool call ended. Returns the circle the model was found in, when it is to be told for the first time.
     pub(crate) fn finished(&mut self, call_id: &str, finished: &Finished) -> Option<Pattern> {
         let gives_hints = self.manner.gives_hints;
+        let newest = self.turns.iter().flat_map(|turn| &turn.calls).rfind(|state| state.result.is_some());
+        let before = newest.map(|state| (state.call.action.clone(), state.full_result));
         let state = self.turns.iter_mut().rev().find_map(|turn| turn.call_mut(call_id))?;
         let action = &state.call.action;
         let mut text = prompt::result(finished.outcome, finished.exit_code, &finished.output);
         let changed = changes_files(action.tool()) && finished.outcome == ToolOutcome::Succeeded;
         let verdict = self.detector.called(action, &text, changed);
+        let hash = stuck::hash(&text);
         if gives_hints && let Some(hint) = prompt::hint(action, finished) {
             text.truncate(text.trim_end().len());
             text.push_str(&format!("\n\n{hint}"));
+        }
+        state.full_result = hash;
+        if gives_hints && before == Some((state.call.action.clone(), hash)) {
+            text = prompt::SAME_AGAIN.into();
         }
         state.result = Some(Observation { text, outcome: finished.outcome, dropped: false });
         self.judge(verdict)

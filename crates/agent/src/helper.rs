@@ -17,9 +17,9 @@
 //! - `remove` and `measure` do what they say. All of them go through `folder`, and `git` only keeps objects.
 
 mod copy;
+mod edit;
 mod folder;
 mod git;
-mod edit;
 mod handle;
 mod ignored;
 mod inside;

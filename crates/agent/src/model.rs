@@ -346,13 +346,7 @@ mod tests {
     use super::*;
 
     fn model(location: Location, native_tools: bool, grammar: bool, available: bool) -> Model {
-        Model {
-            context_tokens: Some(4_096),
-            native_tools,
-            grammar,
-            available,
-            ..Model::new("p", "m", location)
-        }
+        Model { context_tokens: Some(4_096), native_tools, grammar, available, ..Model::new("p", "m", location) }
     }
 
     fn profile(targets: Vec<Model>, egress: Egress) -> Option<Profile> {

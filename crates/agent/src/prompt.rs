@@ -6,7 +6,7 @@ mod hints;
 pub(crate) use hints::hint;
 
 use crate::{
-    answer::fenced,
+    answer::{fenced, with_marks},
     helper::Change,
     tool::{Action, Tool},
 };
@@ -70,8 +70,8 @@ fn form(dialect: Dialect, offered: &[Tool]) -> String {
             Tool::ReadFile => "- read_file: show a file. Field `path`; `from` and `to` for some of its lines.\n",
             Tool::Search => "- search: find lines that a regular expression matches. Field `pattern`; `path` to look in one folder.\n",
             Tool::EditFile => {
-                "- edit_file: change lines of a file. Field `path`. Two blocks: first the lines to replace, copied exactly from the \
-                 file, then the lines that take their place.\n"
+                "- edit_file: change lines of a file. Field `path`. One block: a line `<<<<<<< SEARCH`, the lines to replace, copied \
+                 exactly from the file, a line `=======`, the lines that take their place, a line `>>>>>>> REPLACE`.\n"
             }
             Tool::WriteFile => "- write_file: create a file. Field `path`. One block: its content.\n",
             Tool::Finish => "- finish: end the work. Field `summary`: what you changed and how you checked it.\n",
@@ -104,6 +104,10 @@ pub(crate) fn malformed(dialect: Dialect, reason: &str) -> String {
     };
     format!("Nothing was done: {reason}. {how}")
 }
+
+/// The result of a call that was made again at once and came to the same: a small model would go on looking.
+pub(crate) const SAME_AGAIN: &str = "The same as the time before: nothing changed in between, and you have seen it. Do not do this again. Take the next step: change \
+     the lines that are wrong with edit_file, run the test, or finish.";
 
 /// Stands for an answer that could not be used: what a small model reads of itself it writes again.
 pub(crate) const UNUSABLE: &str = "[an answer that could not be used]";
@@ -144,7 +148,10 @@ pub(crate) fn as_text(thought: &str, action: &Action) -> String {
         }
         Action::EditFile { path, old, new } => {
             fields.push(("path", path.as_str().into()));
-            blocks.extend([fenced("", old), fenced("", new)]);
+            match with_marks(old, new) {
+                Some(change) => blocks.push(fenced("", &change)),
+                None => blocks.extend([fenced("", old), fenced("", new)]),
+            }
         }
         Action::WriteFile { path, content } => {
             fields.push(("path", path.as_str().into()));

@@ -151,7 +151,7 @@ fn masked(text: &str) -> String {
 }
 
 /// Only compared within one process, so the standard hasher is stable enough.
-fn hash(value: impl Hash) -> u64 {
+pub(crate) fn hash(value: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
@@ -210,10 +210,17 @@ mod tests {
     #[test]
     fn results_that_differ_in_numbers_alone_are_the_same() {
         let mut detector = Detector::default();
-        let outputs = ["1 failed in 0.12 s\nid 3f2a9c0be1", "1 failed in 11.3 s\nid 77aa00cc99", "2 failed in 3 s\nid 0123456789ab"];
+        let outputs = [
+            "1 failed in 0.12 s\nid 3f2a9c0be1",
+            "1 failed in 11.3 s\nid 77aa00cc99",
+            "2 failed in 3 s\nid 0123456789ab",
+        ];
         let same: Vec<Verdict> = outputs.iter().map(|output| detector.called("test", output, false)).collect();
         assert_eq!(same, [Verdict::Fine; 3]);
-        assert_eq!(detector.called("test", "4 failed in 9 s\nid aaaaaaaabbbb", false), Verdict::Nudge(Pattern::SameCall));
+        assert_eq!(
+            detector.called("test", "4 failed in 9 s\nid aaaaaaaabbbb", false),
+            Verdict::Nudge(Pattern::SameCall)
+        );
         assert_eq!(masked("line 12: é v1.20"), "line #: é v#");
         assert_ne!(masked("one failed"), masked("none failed"));
     }

@@ -58,15 +58,13 @@ impl Tool {
     }
 
     /// The tools this job offers: a `never` is not offered at all, so a model cannot waste a turn on it. A small model gets
-    /// those it cannot do without: with each one more it chooses worse, and `run` can search as well.
+    /// those it cannot do without: with each one more it chooses worse, one that can look at files goes on looking, and `run`
+    /// can do that too.
     pub(crate) fn offered(policies: &ApprovalPolicies, small_model: bool) -> Vec<Self> {
         let can_run = policies.run != ApprovalPolicy::Never;
-        let is_needed = |tool: &Self| *tool != Self::Search || !small_model || !can_run;
-        Self::ALL
-            .into_iter()
-            .filter(is_needed)
-            .filter(|tool| tool.policy(policies) != ApprovalPolicy::Never)
-            .collect()
+        let looks = |tool: &Self| matches!(tool, Self::ReadFile | Self::Search);
+        let is_needed = |tool: &Self| !looks(tool) || !small_model || !can_run;
+        Self::ALL.into_iter().filter(is_needed).filter(|tool| tool.policy(policies) != ApprovalPolicy::Never).collect()
     }
 }
 
@@ -110,14 +108,17 @@ impl Action {
     /// A command for the shell. The error is for the model: what was meant for the agent is never run.
     pub(crate) fn run(command: &str) -> Result<Self, String> {
         match answer::is_call(command) || answer::has_call_line(command) {
-            true => Err("the command is itself a tool call, and no shell can run that; give the shell command alone".into()),
+            true => {
+                Err("the command is itself a tool call, and no shell can run that; give the shell command alone".into())
+            }
             false => Ok(Self::Run { command: command.to_owned() }),
         }
     }
 
     /// A whole file. The error is for the model: a call is the content of no file but one of data.
     pub(crate) fn write_file(path: String, content: String) -> Result<Self, String> {
-        let is_data = [".json", ".jsonl", ".txt", ".md"].iter().any(|ending| path.to_ascii_lowercase().ends_with(ending));
+        let is_data =
+            [".json", ".jsonl", ".txt", ".md"].iter().any(|ending| path.to_ascii_lowercase().ends_with(ending));
         match !is_data && answer::is_call(&content) {
             true => Err(format!("the content of {path} is itself a tool call; give the content of the file alone")),
             false => Ok(Self::WriteFile { path, content }),
@@ -177,15 +178,15 @@ impl Action {
             match number.map(u32::try_from) {
                 Some(Ok(line)) => Ok(Some(line)),
                 None if value.is_null() || value == "" => Ok(None),
-                _ => Err(format!("the argument `{name}` of `{}` is {value}; it is the number of a line", tool.as_str())),
+                _ => {
+                    Err(format!("the argument `{name}` of `{}` is {value}; it is the number of a line", tool.as_str()))
+                }
             }
         };
         match tool {
             Tool::Run => Self::run(&filled("command")?),
             Tool::ReadFile => Ok(Self::ReadFile { path: filled("path")?, from: line("from")?, to: line("to")? }),
-            Tool::Search => {
-                Ok(Self::Search { pattern: filled("pattern")?, path: text("path").unwrap_or_default() })
-            }
+            Tool::Search => Ok(Self::Search { pattern: filled("pattern")?, path: text("path").unwrap_or_default() }),
             Tool::EditFile => Ok(Self::EditFile { path: filled("path")?, old: text("old")?, new: text("new")? }),
             Tool::WriteFile => Self::write_file(filled("path")?, text("content")?),
             Tool::Finish => Ok(Self::Finish { summary: text("summary").unwrap_or_default() }),
@@ -209,7 +210,7 @@ mod tests {
         let look_only = ApprovalPolicies { run: ApprovalPolicy::Never, write_file: ApprovalPolicy::Never };
         assert_eq!(Tool::offered(&look_only, false), [Tool::ReadFile, Tool::Search, Tool::Finish]);
         let ask = ApprovalPolicies { write_file: ApprovalPolicy::Ask, ..ApprovalPolicies::default() };
-        let small = [Tool::Run, Tool::ReadFile, Tool::EditFile, Tool::WriteFile, Tool::Finish];
+        let small = [Tool::Run, Tool::EditFile, Tool::WriteFile, Tool::Finish];
         assert_eq!((Tool::offered(&ask, true), Tool::offered(&ask, false)), (small.to_vec(), Tool::ALL.to_vec()));
         assert_eq!(Tool::EditFile.policy(&ask), ApprovalPolicy::Ask, "an edit is a write");
         assert_eq!(Tool::ReadFile.policy(&ask), ApprovalPolicy::Auto);

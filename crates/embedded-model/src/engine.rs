@@ -7,9 +7,9 @@ pub use answer::{Finish, Output, Request, Usage};
 
 use crate::chat::Chat;
 use crate::decoder::{Config, Decoder};
+use crate::format::Formats;
 use crate::gguf::Gguf;
 use crate::memory::ReturnedOnDrop;
-use crate::format::Formats;
 use crate::tokenizer::Tokenizer;
 use crate::{Error, threads};
 use std::path::Path;

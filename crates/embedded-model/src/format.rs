@@ -69,9 +69,7 @@ impl Formats {
 fn lark(grammar: &str) -> Result<TopLevelGrammar, Error> {
     match grammar.len() {
         0..=MAX_GRAMMAR_BYTES => Ok(TopLevelGrammar::from_lark(grammar.to_owned())),
-        size => {
-            Err(Error::Grammar { reason: format!("it has {size} bytes, at most {MAX_GRAMMAR_BYTES} are read") })
-        }
+        size => Err(Error::Grammar { reason: format!("it has {size} bytes, at most {MAX_GRAMMAR_BYTES} are read") }),
     }
 }
 

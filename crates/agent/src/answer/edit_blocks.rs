@@ -6,6 +6,17 @@ const SEARCH: &str = "<<<<<<<";
 const DIVIDER: &str = "=======";
 const REPLACE: &str = ">>>>>>>";
 
+/// Both halves in one text with marks, as models are trained to write them. `None` where a line of them reads like a mark.
+pub(crate) fn with_marks(old: &str, new: &str) -> Option<String> {
+    let reads_like_mark =
+        |line: &str| [SEARCH, DIVIDER, REPLACE, "```"].iter().any(|mark| line.trim_start().starts_with(mark));
+    if old.is_empty() || [old, new].into_iter().flat_map(str::lines).any(reads_like_mark) {
+        return None;
+    }
+    let line_end = |text: &str| if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    Some(format!("{SEARCH} SEARCH\n{old}{}{DIVIDER}\n{new}{}{REPLACE} REPLACE\n", line_end(old), line_end(new)))
+}
+
 pub(super) fn old_and_new(blocks: &[Fence<'_>]) -> Option<(String, String)> {
     match blocks {
         [block] | [block, _] if block.body.trim_start().starts_with(SEARCH) => marked(block.body),
@@ -34,7 +45,8 @@ fn marked(text: &str) -> Option<(String, String)> {
 
 fn from_diff(text: &str) -> (String, String) {
     let (mut old, mut new) = (String::new(), String::new());
-    let lines = text.split_inclusive('\n').filter(|line| !["---", "+++", "@@"].iter().any(|mark| line.starts_with(mark)));
+    let lines =
+        text.split_inclusive('\n').filter(|line| !["---", "+++", "@@"].iter().any(|mark| line.starts_with(mark)));
     for line in lines {
         let rest = line.get(1..).unwrap_or_default();
         match line.as_bytes().first() {

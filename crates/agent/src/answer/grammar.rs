@@ -16,6 +16,9 @@ const SUMMARY: &str = "20,600";
 /// Longest path and longest pattern, in characters.
 const WORD: usize = 200;
 
+/// A line of a change: none that could be a mark of the change or of the block.
+const CHANGED: &str = r"([ \t]*([^`=<> \t\n][^\n]*|[=<>]{1,6}([^=<>\n][^\n]*)?|`([^`\n][^\n]*)?)?\n)";
+
 /// For the tools that are offered.
 pub(crate) fn grammar(offered: &[Tool]) -> String {
     let names: Vec<&str> = offered.iter().map(|tool| tool.as_str()).collect();
@@ -25,16 +28,18 @@ pub(crate) fn grammar(offered: &[Tool]) -> String {
             Tool::Run => r#""\"}\n" block"#,
             Tool::ReadFile => r#""\", \"path\": " WORD (", \"from\": " LINE ", \"to\": " LINE)? "}""#,
             Tool::Search => r#""\", \"pattern\": " WORD (", \"path\": " WORD)? "}""#,
-            Tool::EditFile => r#""\", \"path\": " WORD "}\n" block "\n" block"#,
+            Tool::EditFile => r#""\", \"path\": " WORD "}\n" CHANGE"#,
             Tool::WriteFile => r#""\", \"path\": " WORD "}\n" block"#,
             Tool::Finish => r#""\", \"summary\": " SUMMARY "}""#,
         };
         let name = tool.as_str();
-        grammar.push_str(&format!("{name}: \"{{\\\"thought\\\": \" THOUGHT \", \\\"action\\\": \\\"{name}\" {fields}\n"));
+        grammar
+            .push_str(&format!("{name}: \"{{\\\"thought\\\": \" THOUGHT \", \\\"action\\\": \\\"{name}\" {fields}\n"));
     }
     grammar.push_str(&format!(
         r#"block: SHORT | LONG
 SHORT: /```[a-z]*\n([ \t]*(`?[^` \t\n][^\n]*|`([ \t][^\n]*)?)?\n)*```/
+CHANGE: /```[a-z]*\n<<<<<<< SEARCH\n{CHANGED}+=======\n{CHANGED}*>>>>>>> REPLACE\n```/
 LONG: /````[a-z]*\n([ \t]*(`{{0,3}}[^` \t\n][^\n]*|`{{1,3}}([ \t][^\n]*)?)?\n)*````/
 THOUGHT: /"([^"\\\x00-\x1f]|\\["\\n]){{{THOUGHT}}}"/
 SUMMARY: /"([^"\\\x00-\x1f]|\\["\\n]){{{SUMMARY}}}"/
@@ -93,7 +98,10 @@ mod tests {
             ("{\"thought\": \"this is the next step\", \"action\": \"browse\"", 50),
             ("{\"thought\": \"this is the next step\", \"action\": \"run\"}\n{", 55),
             ("{\"thought\": \"this is the next step\", \"action\": \"run\"}\n```sh\nls\n```\nDone.", 68),
-            ("{\"thought\": \"this is the next step\", \"action\": \"write_file\", \"path\": \"a\"}\n```\nx\n  ```\n", 85),
+            (
+                "{\"thought\": \"this is the next step\", \"action\": \"write_file\", \"path\": \"a\"}\n```\nx\n  ```\n",
+                85,
+            ),
         ] {
             let (followed, whole) = follow(text);
             assert!(followed <= taken, "{followed} of {text}");

@@ -236,7 +236,8 @@ mod tests {
 
     #[test]
     fn what_ends_within_a_string_is_cut() {
-        for text in [r#"{"command": "rm -rf ./bui"#, r#"{"command"#, r#"{"command":"#, r#"{"to": 1"#, "{\"a\": \"\"\"x"] {
+        for text in [r#"{"command": "rm -rf ./bui"#, r#"{"command"#, r#"{"command":"#, r#"{"to": 1"#, "{\"a\": \"\"\"x"]
+        {
             assert!(read(text).is_some_and(|read| read.cut), "{text}");
         }
     }

@@ -12,9 +12,33 @@ const SHELLS: [&str; 6] = ["sh", "bash", "shell", "console", "zsh", "shell-sessi
 const INTRODUCTION_BYTES: usize = 160;
 /// Words that stand before an example or advice, and not before something to be done now.
 const NOT_NOW: [&str; 27] = [
-    "example", "e.g.", "for instance", "you can", "you could", "you may", "you should", "you would", "if you", "usage",
-    "undo", "revert", "roll back", "summary", "complete", "done", "finished", "fixed", "now works", "should now",
-    "would be", "could be", "to test this", "alternatively", "hope this", "let me know", "in the future",
+    "example",
+    "e.g.",
+    "for instance",
+    "you can",
+    "you could",
+    "you may",
+    "you should",
+    "you would",
+    "if you",
+    "usage",
+    "undo",
+    "revert",
+    "roll back",
+    "summary",
+    "complete",
+    "done",
+    "finished",
+    "fixed",
+    "now works",
+    "should now",
+    "would be",
+    "could be",
+    "to test this",
+    "alternatively",
+    "hope this",
+    "let me know",
+    "in the future",
 ];
 
 /// The command, when it is the answer's only point.

@@ -124,8 +124,8 @@ impl Said<'_> {
                 match said.or_else(|| edit_blocks::old_and_new(&self.blocks)) {
                     Some((old, new)) => Ok(Action::EditFile { path, old, new }),
                     None => Err(format!(
-                        "`edit_file` of {path} needs two blocks right after the JSON object: first the old lines as they are \
-                         in the file, then the new lines"
+                        "`edit_file` of {path} needs a block right after the JSON object: `<<<<<<< SEARCH`, the old lines as they are \
+                         in the file, `=======`, the new lines, `>>>>>>> REPLACE`"
                     )),
                 }
             }
@@ -244,7 +244,7 @@ mod tests {
             (json!({"action": "write_file", "content": "x"}), "`write_file` needs the `path` of the file"),
             (json!({"action": "search"}), "`search` needs the `pattern` to look for"),
             (json!({"action": "run", "command": " "}), "the command is missing"),
-            (json!({"action": "edit_file", "path": "a"}), "`edit_file` of a needs two blocks"),
+            (json!({"action": "edit_file", "path": "a"}), "`edit_file` of a needs a block"),
         ] {
             let said = action(object).unwrap_err();
             assert!(said.starts_with(reason), "{said}");

@@ -24,7 +24,10 @@ fn our_own_form_is_read() {
     let python = "{\"action\": \"write_file\", \"path\": \"a.py\"}\n```python\nprint('{}')\n```\n";
     assert_eq!(read(python), done([write("a.py", "print('{}')\n")]));
     let edit = "{\"action\": \"edit_file\", \"path\": \"a.py\"}\n```\nx = 1\n```\n```\nx = 2\n```";
-    assert_eq!(read(edit), done([Action::EditFile { path: "a.py".into(), old: "x = 1\n".into(), new: "x = 2\n".into() }]));
+    assert_eq!(
+        read(edit),
+        done([Action::EditFile { path: "a.py".into(), old: "x = 1\n".into(), new: "x = 2\n".into() }])
+    );
     let marked = "{\"action\": \"edit_file\", \"path\": \"a.py\"}\n```\n<<<<<<< SEARCH\nx\n=======\ny\n>>>>>>> REPLACE\n```\n{\"action\": \"run\"}\n```\nmake\n```";
     assert_eq!(
         read(marked),
@@ -39,12 +42,30 @@ fn our_own_form_is_read() {
 fn the_forms_of_models_are_read() {
     for (family, answer) in [
         ("Qwen 2.5", "<tool_call>\n{\"name\": \"run\", \"arguments\": {\"command\": \"ls -la\"}}\n</tool_call>"),
-        ("Qwen 2.5, end forgotten", "I'll look.\n<tool_call>\n{\"name\": \"run\", \"arguments\": {\"command\": \"ls -la\"}}\n"),
-        ("Qwen 2.5, bracket forgotten", "<tool_call>\n{\"name\": \"run\", \"arguments\": {\"command\": \"ls -la\"}\n</tool_call>"),
-        ("Qwen 2.5, in a fence", "<tool_call>\n```json\n{\"name\": \"run\", \"arguments\": {\"command\": \"ls -la\"}}\n```\n</tool_call>"),
-        ("Qwen 2.5 Coder", "```json\n{\n  \"name\": \"run\",\n  \"arguments\": {\n    \"command\": \"ls -la\"\n  }\n}\n```"),
-        ("Qwen 2.5 Coder, xml", "```xml\n<tool_call>\n{\"name\": \"run\", \"arguments\": {\"command\": \"ls -la\"}}\n</tool_call>\n```"),
-        ("Qwen 3 Coder", "<tool_call>\n<function=run>\n<parameter=command>\nls -la\n</parameter>\n</function>\n</tool_call>"),
+        (
+            "Qwen 2.5, end forgotten",
+            "I'll look.\n<tool_call>\n{\"name\": \"run\", \"arguments\": {\"command\": \"ls -la\"}}\n",
+        ),
+        (
+            "Qwen 2.5, bracket forgotten",
+            "<tool_call>\n{\"name\": \"run\", \"arguments\": {\"command\": \"ls -la\"}\n</tool_call>",
+        ),
+        (
+            "Qwen 2.5, in a fence",
+            "<tool_call>\n```json\n{\"name\": \"run\", \"arguments\": {\"command\": \"ls -la\"}}\n```\n</tool_call>",
+        ),
+        (
+            "Qwen 2.5 Coder",
+            "```json\n{\n  \"name\": \"run\",\n  \"arguments\": {\n    \"command\": \"ls -la\"\n  }\n}\n```",
+        ),
+        (
+            "Qwen 2.5 Coder, xml",
+            "```xml\n<tool_call>\n{\"name\": \"run\", \"arguments\": {\"command\": \"ls -la\"}}\n</tool_call>\n```",
+        ),
+        (
+            "Qwen 3 Coder",
+            "<tool_call>\n<function=run>\n<parameter=command>\nls -la\n</parameter>\n</function>\n</tool_call>",
+        ),
         ("Qwen 3 Coder, bare", "Now:\n<function=run>\n<parameter=command>\nls -la\n</parameter>\n</function>"),
         ("Qwen 3 Coder, tag forgotten", "<function=run>\n<parameter=command>\nls -la\n</function>\n</tool_call>"),
         ("Hermes", "<tool_call>{'name': 'run', 'arguments': {'command': 'ls -la'}}</tool_call>"),
@@ -57,16 +78,28 @@ fn the_forms_of_models_are_read() {
             "<|channel|>commentary to=functions.run code<|message|>{\"command\":[\"bash\",\"-lc\",\"ls -la\"]}",
         ),
         ("gpt-oss without marks", "We look. assistantcommentary to=functions.run json{\"command\":\"ls -la\"}"),
-        ("DeepSeek V3", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>run\n```json\n{\"command\": \"ls -la\"}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>"),
-        ("DeepSeek V3.1", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>run<｜tool▁sep｜>{\"command\": \"ls -la\"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>"),
-        ("Kimi K2", "<|tool_calls_section_begin|><|tool_call_begin|>functions.run:0<|tool_call_argument_begin|>{\"command\": \"ls -la\"}<|tool_call_end|>"),
+        (
+            "DeepSeek V3",
+            "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>run\n```json\n{\"command\": \"ls -la\"}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+        ),
+        (
+            "DeepSeek V3.1",
+            "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>run<｜tool▁sep｜>{\"command\": \"ls -la\"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+        ),
+        (
+            "Kimi K2",
+            "<|tool_calls_section_begin|><|tool_call_begin|>functions.run:0<|tool_call_argument_begin|>{\"command\": \"ls -la\"}<|tool_call_end|>",
+        ),
         ("Mistral", "[TOOL_CALLS][{\"name\": \"run\", \"arguments\": {\"command\": \"ls -la\"}}]"),
         ("Mistral, newer", "[TOOL_CALLS]run[ARGS]{\"command\": \"ls -la\"}</s>"),
         ("Devstral", "I look.[TOOL_CALLS]run[CALL_ID]a1b2c3d4e[ARGS]{\"command\": \"ls -la\"}"),
         ("Llama 3.1", "{\"name\": \"run\", \"parameters\": {\"command\": \"ls -la\"}}"),
         ("Llama 3.1, mark", "<|python_tag|>{\"name\": \"run\", \"parameters\": {\"command\": \"ls -la\"}}<|eom_id|>"),
         ("Llama 3.2", "<function=run>{\"command\": \"ls -la\"}</function>"),
-        ("OpenAI's shape", "{\"tool_calls\": [{\"type\": \"function\", \"function\": {\"name\": \"run\", \"arguments\": \"{\\\"command\\\": \\\"ls -la\\\"}\"}}]}"),
+        (
+            "OpenAI's shape",
+            "{\"tool_calls\": [{\"type\": \"function\", \"function\": {\"name\": \"run\", \"arguments\": \"{\\\"command\\\": \\\"ls -la\\\"}\"}}]}",
+        ),
         ("reasoning", "<think>maybe {\"action\": \"finish\"}?</think>\n{\"action\": \"run\"}\n```\nls -la\n```"),
         ("reasoning, opened by the template", "look first</think>{\"action\": \"run\", \"command\": \"ls -la\",}"),
         ("object in a fence", "Let me look.\n```json\n{\"action\": \"run\"}\n```\n```bash\nls -la\n```\nDone."),
@@ -83,15 +116,39 @@ fn several_calls_are_taken_in_order() {
     for (family, answer) in [
         ("objects", "{\"action\": \"run\", \"command\": \"a\"}\n{\"action\": \"run\", \"command\": \"b\"}"),
         ("with blocks", "{\"action\": \"run\"}\n```sh\na\n```\nThen:\n{\"action\": \"run\"}\n```sh\nb\n```"),
-        ("in one fence", "```json\n{\"name\": \"run\", \"arguments\": {\"command\": \"a\"}}\n{\"name\": \"run\", \"arguments\": {\"command\": \"b\"}}\n```"),
-        ("a list", "[{\"name\": \"run\", \"arguments\": {\"command\": \"a\"}}, {\"name\": \"run\", \"arguments\": {\"command\": \"b\"}}]"),
-        ("two fences", "```json\n{\"name\": \"run\", \"arguments\": {\"command\": \"a\"}}\n```\n\n```json\n{\"name\": \"run\", \"arguments\": {\"command\": \"b\"}}\n```"),
-        ("tags", "<tool_call>{\"name\": \"run\", \"arguments\": {\"command\": \"a\"}}</tool_call>\n<tool_call>{\"name\": \"run\", \"arguments\": {\"command\": \"b\"}}</tool_call>"),
-        ("functions", "<function=run><parameter=command>a</parameter></function><function=run><parameter=command>b</parameter></function>"),
-        ("python tag", "<|python_tag|>{\"name\": \"run\", \"parameters\": {\"command\": \"a\"}}; {\"name\": \"run\", \"parameters\": {\"command\": \"b\"}}"),
+        (
+            "in one fence",
+            "```json\n{\"name\": \"run\", \"arguments\": {\"command\": \"a\"}}\n{\"name\": \"run\", \"arguments\": {\"command\": \"b\"}}\n```",
+        ),
+        (
+            "a list",
+            "[{\"name\": \"run\", \"arguments\": {\"command\": \"a\"}}, {\"name\": \"run\", \"arguments\": {\"command\": \"b\"}}]",
+        ),
+        (
+            "two fences",
+            "```json\n{\"name\": \"run\", \"arguments\": {\"command\": \"a\"}}\n```\n\n```json\n{\"name\": \"run\", \"arguments\": {\"command\": \"b\"}}\n```",
+        ),
+        (
+            "tags",
+            "<tool_call>{\"name\": \"run\", \"arguments\": {\"command\": \"a\"}}</tool_call>\n<tool_call>{\"name\": \"run\", \"arguments\": {\"command\": \"b\"}}</tool_call>",
+        ),
+        (
+            "functions",
+            "<function=run><parameter=command>a</parameter></function><function=run><parameter=command>b</parameter></function>",
+        ),
+        (
+            "python tag",
+            "<|python_tag|>{\"name\": \"run\", \"parameters\": {\"command\": \"a\"}}; {\"name\": \"run\", \"parameters\": {\"command\": \"b\"}}",
+        ),
         ("mistral", "[TOOL_CALLS]run[ARGS]{\"command\": \"a\"}[TOOL_CALLS]run[ARGS]{\"command\": \"b\"}"),
-        ("deepseek", "<｜tool▁call▁begin｜>run<｜tool▁sep｜>{\"command\": \"a\"}<｜tool▁call▁end｜><｜tool▁call▁begin｜>run<｜tool▁sep｜>{\"command\": \"b\"}<｜tool▁call▁end｜>"),
-        ("channels", "<|channel|>commentary to=functions.run<|message|>{\"command\":\"a\"}<|call|><|channel|>commentary to=functions.run<|message|>{\"command\":\"b\"}<|call|>"),
+        (
+            "deepseek",
+            "<｜tool▁call▁begin｜>run<｜tool▁sep｜>{\"command\": \"a\"}<｜tool▁call▁end｜><｜tool▁call▁begin｜>run<｜tool▁sep｜>{\"command\": \"b\"}<｜tool▁call▁end｜>",
+        ),
+        (
+            "channels",
+            "<|channel|>commentary to=functions.run<|message|>{\"command\":\"a\"}<|call|><|channel|>commentary to=functions.run<|message|>{\"command\":\"b\"}<|call|>",
+        ),
     ] {
         assert_eq!(read(answer), done([run("a"), run("b")]), "{family}");
     }
@@ -104,7 +161,10 @@ fn a_file_may_hold_fences_and_calls_itself() {
     let longer = "{\"action\": \"write_file\", \"path\": \"a.md\"}\n````\n```\nx\n```\n````\n";
     assert_eq!(read(longer), done([write("a.md", "```\nx\n```\n")]));
     let parser = "{\"action\": \"write_file\", \"path\": \"p.py\"}\n```\nMARK = \"<tool_call>\"\nCALL = {\"action\": \"run\", \"command\": \"x\"}\n```";
-    assert_eq!(read(parser), done([write("p.py", "MARK = \"<tool_call>\"\nCALL = {\"action\": \"run\", \"command\": \"x\"}\n")]));
+    assert_eq!(
+        read(parser),
+        done([write("p.py", "MARK = \"<tool_call>\"\nCALL = {\"action\": \"run\", \"command\": \"x\"}\n")])
+    );
     let parameter = "<function=write_file>\n<parameter=path>\na.html\n</parameter>\n<parameter=content>\n<b>\n  x\n</b>\n</parameter>\n</function>";
     assert_eq!(read(parameter), done([write("a.html", "<b>\n  x\n</b>")]));
 }
@@ -116,15 +176,22 @@ fn what_follows_the_end_of_the_work_is_not_done() {
     let more = "{\"action\": \"finish\", \"summary\": \"Mended.\"}\n{\"action\": \"run\", \"command\": \"rm -rf .\"}";
     assert_eq!(read(more), done([finish("Mended.")]));
     assert_eq!(read("All is well. For example:\n```bash\nrm -rf build\n```"), Reading::Prose);
-    assert_eq!(read("<|channel|>analysis<|message|>Done.<|end|><|start|>assistant<|channel|>final<|message|>It works."), Reading::Prose);
-    assert_eq!(words("<|channel|>analysis<|message|>x<|end|><|start|>assistant<|channel|>final<|message|>It works.<|return|>"), "It works.");
+    assert_eq!(
+        read("<|channel|>analysis<|message|>Done.<|end|><|start|>assistant<|channel|>final<|message|>It works."),
+        Reading::Prose
+    );
+    assert_eq!(
+        words("<|channel|>analysis<|message|>x<|end|><|start|>assistant<|channel|>final<|message|>It works.<|return|>"),
+        "It works."
+    );
 }
 
 #[test]
 fn a_model_that_repeats_itself_asks_once() {
     let call = "{\"action\": \"run\", \"command\": \"ls\"}\n";
     assert_eq!(read(&call.repeat(40)), done([run("ls")]));
-    let many: String = (0..10).map(|number| format!("{{\"action\": \"run\", \"command\": \"echo {number}\"}}\n")).collect();
+    let many: String =
+        (0..10).map(|number| format!("{{\"action\": \"run\", \"command\": \"echo {number}\"}}\n")).collect();
     assert_eq!(
         read(&many),
         Reading::Malformed("10 calls in one answer; at most 8 are taken. Do one step and look at its result".into())
@@ -143,14 +210,29 @@ fn says_what_is_wrong() {
         ("<function=run>\n<parameter=command>\nrm -rf ./bui", "the call of `run` ends in the middle"),
         ("<tool_call>\nrun ls\n</tool_call>", "a tool call was begun in your answer and cannot be read"),
         ("[TOOL_CALLS]run", "a tool call was begun"),
-        ("{\"action\": \"run\", \"command\": \"{\\\"action\\\": \\\"run\\\", \\\"command\\\": \\\"ls\\\"}\"}", "the command is itself a tool call"),
-        ("{\"action\": \"run\"}\n```sh\n<tool_call>{\"name\": \"run\"}</tool_call>\n```", "the command is itself a tool call"),
-        ("{\"action\": \"write_file\", \"path\": \"a.py\", \"content\": \"{\\\"action\\\": \\\"finish\\\"}\"}", "the content of a.py is itself a tool call"),
+        (
+            "{\"action\": \"run\", \"command\": \"{\\\"action\\\": \\\"run\\\", \\\"command\\\": \\\"ls\\\"}\"}",
+            "the command is itself a tool call",
+        ),
+        (
+            "{\"action\": \"run\"}\n```sh\n<tool_call>{\"name\": \"run\"}</tool_call>\n```",
+            "the command is itself a tool call",
+        ),
+        (
+            "{\"action\": \"write_file\", \"path\": \"a.py\", \"content\": \"{\\\"action\\\": \\\"finish\\\"}\"}",
+            "the content of a.py is itself a tool call",
+        ),
     ] {
         let Reading::Malformed(told) = read(answer) else { panic!("{answer}: {:?}", read(answer)) };
         assert!(told.starts_with(reason), "{told}");
     }
-    for prose in ["I cannot do that.", "", "```python\nprint(1)\n```", "```json\n{\"name\": \"left-pad\"}\n```", "{ let x = 1; }"] {
+    for prose in [
+        "I cannot do that.",
+        "",
+        "```python\nprint(1)\n```",
+        "```json\n{\"name\": \"left-pad\"}\n```",
+        "{ let x = 1; }",
+    ] {
         assert_eq!(read(prose), Reading::Prose, "{prose}");
     }
     let rest = read("{\"action\": \"run\", \"command\": \"ls\"}\n{\"action\": \"browse\"}");
@@ -171,8 +253,25 @@ fn one_wrapping_fence_is_taken_off() {
 #[test]
 fn a_megabyte_of_anything_is_read_in_linear_time() {
     let marks = [
-        "{", "[", "{\"", "{\"action\": \"run\"}\n", "```\n", "```sh\n", "```a\n```b\n```\n", "<tool_call>", "<tool_call>{\"a\": ", "<function=",
-        "<function=run>", "<parameter=a>", "[TOOL_CALLS]", "<｜tool▁call▁begin｜>", "to=functions.run ", "<|python_tag|>", "<think>", "x ", "\\",
+        "{",
+        "[",
+        "{\"",
+        "{\"action\": \"run\"}\n",
+        "```\n",
+        "```sh\n",
+        "```a\n```b\n```\n",
+        "<tool_call>",
+        "<tool_call>{\"a\": ",
+        "<function=",
+        "<function=run>",
+        "<parameter=a>",
+        "[TOOL_CALLS]",
+        "<｜tool▁call▁begin｜>",
+        "to=functions.run ",
+        "<|python_tag|>",
+        "<think>",
+        "x ",
+        "\\",
         "{\"action\": \"run\", \"command\": \"ls\"}\n",
     ];
     for mark in marks {
@@ -186,7 +285,11 @@ fn a_megabyte_of_anything_is_read_in_linear_time() {
 /// What no command may ever be.
 fn is_envelope(command: &str) -> bool {
     let object = serde_json::from_str::<serde_json::Value>(command.trim());
-    object.is_ok_and(|object| ["action", "name", "tool"].iter().any(|key| object[*key].as_str().is_some_and(|name| Tool::parse(name).is_some())))
+    object.is_ok_and(|object| {
+        ["action", "name", "tool"]
+            .iter()
+            .any(|key| object[*key].as_str().is_some_and(|name| Tool::parse(name).is_some()))
+    })
 }
 
 fn check(answer: &str) {

@@ -43,7 +43,8 @@ fn is_note(name: &str) -> bool {
 
 /// The project's own words, those to agents first. The same words under two names are shown once.
 fn notes_of(notes: Vec<(String, String)>, budget: usize) -> Vec<String> {
-    let (to_agents, readmes): (Vec<_>, Vec<_>) = notes.into_iter().partition(|(name, _)| NOTES.contains(&name.as_str()));
+    let (to_agents, readmes): (Vec<_>, Vec<_>) =
+        notes.into_iter().partition(|(name, _)| NOTES.contains(&name.as_str()));
     let mut parts: Vec<String> = Vec::new();
     let mut said: Vec<String> = Vec::new();
     for (index, (name, text)) in to_agents.into_iter().chain(readmes.into_iter().take(1)).enumerate() {
@@ -115,8 +116,12 @@ mod tests {
     fn of_a_large_one_what_the_task_names_and_nothing_long() {
         let long = "x = 1\n".repeat(2_000);
         let readme = "word\n".repeat(1_000);
-        let files =
-            [("README.md", readme.as_str()), ("src/slug.py", "def slugify(): ...\n"), ("src/long.py", &long), ("src/b.py", "y = 2\n")];
+        let files = [
+            ("README.md", readme.as_str()),
+            ("src/slug.py", "def slugify(): ...\n"),
+            ("src/long.py", &long),
+            ("src/b.py", "y = 2\n"),
+        ];
         let parts = opening(sources(&files), "Fix slugify", 1_000);
         assert_eq!(parts.len(), 2, "{parts:?}");
         assert!(parts[0].starts_with("src/slug.py:\n"), "{parts:?}");

@@ -69,7 +69,9 @@ impl Conversation {
 
     fn text_turn(&self, turn: &Turn, messages: &mut Vec<ChatMessage>) {
         let said = match turn.is_compact {
-            is_compact if turn.calls.is_empty() && (is_compact || self.manner.gives_hints) => prompt::UNUSABLE.to_owned(),
+            is_compact if turn.calls.is_empty() && (is_compact || self.manner.gives_hints) => {
+                prompt::UNUSABLE.to_owned()
+            }
             false => shown(&turn.content),
             true => {
                 let calls = turn.calls.iter().map(|state| prompt::as_text("", &compact(&state.call.action)));

@@ -216,7 +216,8 @@ fn words_before_any_change_end_nothing() {
 fn a_model_with_few_steps_left_is_told_and_one_that_needs_it_gets_a_hint() {
     let mut conversation = with(Manner { gives_hints: true, ..manner(Dialect::Text) });
     conversation.answered(1, text("```sh\npytest\n```"));
-    let failed = Finished { outcome: ToolOutcome::Failed, exit_code: Some(127), output: "sh: 1: pytest: not found\n".into() };
+    let failed =
+        Finished { outcome: ToolOutcome::Failed, exit_code: Some(127), output: "sh: 1: pytest: not found\n".into() };
     conversation.finished("t1-1", &failed);
     let last = |steps| conversation.messages(Some(steps)).pop().map(|last| last.content).unwrap_or_default();
     insta::assert_snapshot!(last(3), @r"
@@ -231,12 +232,24 @@ fn a_model_with_few_steps_left_is_told_and_one_that_needs_it_gets_a_hint() {
     assert!(last(1).ends_with("[This is your last step: finish, and say how far you got.]"));
 }
 
+#[test]
+fn a_small_model_that_looks_at_the_same_again_is_told_at_once() {
+    let mut conversation = with(Manner { gives_hints: true, ..manner(Dialect::Text) });
+    for turn in 1..=2 {
+        conversation.answered(turn, text("```sh\ncat a.py\n```"));
+        conversation.finished(&tool_call_id(turn, 1), &succeeded("x = 1\n"));
+    }
+    let shown: Vec<String> = conversation.messages(None).into_iter().map(|message| message.content).collect();
+    assert_eq!((shown[3].as_str(), shown[5].as_str()), ("Exit code 0.\nx = 1\n", prompt::SAME_AGAIN));
+}
+
 /// Six turns with a file written and a long output each.
 fn long(manner: Manner) -> Conversation {
     let mut conversation = with(manner);
     for turn in 1..=6 {
         let write = json!({"path": format!("{turn}.txt"), "content": "line\n".repeat(100)});
-        conversation.answered(turn, native(&[("run", json!({"command": format!("cat {turn}")})), ("write_file", write)]));
+        conversation
+            .answered(turn, native(&[("run", json!({"command": format!("cat {turn}")})), ("write_file", write)]));
         conversation.finished(&tool_call_id(turn, 1), &succeeded(&"long ".repeat(100)));
         conversation.finished(&tool_call_id(turn, 2), &Finished { exit_code: None, ..succeeded("Wrote it.") });
     }

@@ -14,6 +14,8 @@ pub(super) struct CallState {
     pub(super) call: Call,
     pub(super) started: bool,
     pub(super) result: Option<Observation>,
+    /// Of the whole result, whatever of it is shown.
+    pub(super) full_result: u64,
 }
 
 pub(super) struct Observation {
@@ -71,7 +73,12 @@ impl Turn {
                 outcome: ToolOutcome::Failed,
                 dropped: false,
             });
-            CallState { call: Call { id: tool_call_id(self.number, index + 1), action }, started: false, result }
+            CallState {
+                call: Call { id: tool_call_id(self.number, index + 1), action },
+                started: false,
+                result,
+                full_result: 0,
+            }
         });
         self.calls = calls.collect();
     }

@@ -56,7 +56,9 @@ pub(super) fn edit(task: &Edit) -> Edited {
         return Err(format!("nothing would change: `new` is what stands in {path} already. Is the change made?"));
     }
     if let Some(line) = placeholder(&new, old) {
-        return Err(format!("the line `{line}` stands for lines that are left out, and they would be lost; write them, or edit less"));
+        return Err(format!(
+            "the line `{line}` stands for lines that are left out, and they would be lost; write them, or edit less"
+        ));
     }
     if changed.len() > FILE_BYTES {
         return Err(format!("{path} would have {} bytes; at most {FILE_BYTES} can be written", changed.len()));

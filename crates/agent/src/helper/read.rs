@@ -5,12 +5,7 @@ use super::{
     inside,
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    ffi::OsStr,
-    io,
-    os::unix::ffi::OsStrExt,
-    path::PathBuf,
-};
+use std::{ffi::OsStr, io, os::unix::ffi::OsStrExt, path::PathBuf};
 
 /// Largest file that is looked into, in bytes. A larger one is data.
 const FILE_BYTES: u64 = 16 << 20;
@@ -87,7 +82,11 @@ fn page(task: &Read, text: &str) -> Page {
         shown.push_str(&numbered);
         last = index + 1;
     }
-    let more = if last < to { format!("[lines {} to {to} did not fit; read on from there]\n", last + 1) } else { String::new() };
+    let more = if last < to {
+        format!("[lines {} to {to} did not fit; read on from there]\n", last + 1)
+    } else {
+        String::new()
+    };
     Ok(format!("{path}, lines {from} to {last} of {total}:\n{shown}{more}"))
 }
 

@@ -44,7 +44,9 @@ pub(super) fn search(task: &Search) -> Found {
     for name in &names {
         let name = OsStr::new(name);
         match top.look(name).map(|look| look.kind) {
-            Ok(Kind::Folder) => top = top.enter(name).map_err(|error| format!("cannot search {}: {error}", task.path))?,
+            Ok(Kind::Folder) => {
+                top = top.enter(name).map_err(|error| format!("cannot search {}: {error}", task.path))?
+            }
             Ok(Kind::File) => {}
             Ok(_) => return Err(format!("{} is a link or no regular file", task.path)),
             Err(_) => return Err(format!("there is no file or folder {}", task.path)),
@@ -55,8 +57,7 @@ pub(super) fn search(task: &Search) -> Found {
     // What is no regular expression is looked for as it stands.
     let as_it_stands = || matcher.build(&escaped(&task.pattern));
     let matcher = matcher.build(&task.pattern).or_else(|_| as_it_stands()).map_err(|error| error.to_string())?;
-    let mut searcher =
-        SearcherBuilder::new().binary_detection(BinaryDetection::quit(0)).line_number(true).build();
+    let mut searcher = SearcherBuilder::new().binary_detection(BinaryDetection::quit(0)).line_number(true).build();
     let top = names.iter().fold(task.tree.clone(), |path, name| path.join(name));
     let start = task.tree.join(&task.folder);
     // Rules of ignoring as ripgrep follows them, but only those in the tree.
@@ -153,7 +154,11 @@ mod tests {
         let all = found(tree.path(), "total\\(|import", "").unwrap();
         assert_eq!(all, "src/a.py:1: def total(prices):\nsrc/b.py:1: from a import total\n");
         assert_eq!(found(tree.path(), "total", "src/b.py").unwrap(), "src/b.py:1: from a import total\n");
-        assert_eq!(found(tree.path(), "sum(prices", "").unwrap(), "src/a.py:2:     return sum(prices)\n", "no expression");
+        assert_eq!(
+            found(tree.path(), "sum(prices", "").unwrap(),
+            "src/a.py:2:     return sum(prices)\n",
+            "no expression"
+        );
         assert_eq!(found(tree.path(), "nowhere", "").unwrap(), "Nothing matches `nowhere`.");
     }
 
@@ -163,7 +168,9 @@ mod tests {
         std::os::unix::fs::symlink("/etc", tree.path().join("etc")).unwrap();
         nix::unistd::mkfifo(&tree.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert_eq!(found(tree.path(), "root:", "").unwrap(), "Nothing matches `root:`.");
-        for (path, reason) in [("etc", "is a link"), ("../x", "is not inside"), ("lib", "there is no file or folder lib")] {
+        for (path, reason) in
+            [("etc", "is a link"), ("../x", "is not inside"), ("lib", "there is no file or folder lib")]
+        {
             assert!(found(tree.path(), "root", path).unwrap_err().contains(reason), "{path}");
         }
         fs::write(tree.path().join("many.txt"), "total\n".repeat(500)).unwrap();

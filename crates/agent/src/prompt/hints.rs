@@ -35,9 +35,9 @@ const SIGNS: [(&[&str], &str); 6] = [
 
 pub(crate) fn hint(action: &Action, finished: &Finished) -> Option<&'static str> {
     match (action, finished.outcome) {
-        (Action::Run { .. }, ToolOutcome::TimedOut) => Some(
-            "A command that waits for input, serves, or watches never ends. Run one that does its work and stops.",
-        ),
+        (Action::Run { .. }, ToolOutcome::TimedOut) => {
+            Some("A command that waits for input, serves, or watches never ends. Run one that does its work and stops.")
+        }
         (Action::Run { .. }, ToolOutcome::Failed) => {
             let found = |signs: &[&str]| signs.iter().any(|sign| finished.output.contains(sign));
             SIGNS.iter().find(|(signs, _)| found(signs)).map(|(_, hint)| *hint)

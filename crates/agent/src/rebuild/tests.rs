@@ -161,7 +161,8 @@ fn outputs_that_were_dropped_stay_dropped() {
     }
     bodies.push((1, failed));
     let conversation = conversation(past(&bodies));
-    let dropped = conversation.messages(None).iter().filter(|message| message.content == crate::prompt::DROPPED).count();
+    let dropped =
+        conversation.messages(None).iter().filter(|message| message.content == crate::prompt::DROPPED).count();
     assert!((1..4).contains(&dropped), "{dropped}");
 }
 
@@ -210,7 +211,12 @@ fn turns_of_two_completions_are_read_as_one() {
         ("x = 1\ny = 2", Action::WriteFile { path: "a.py".into(), content: "x = 1\ny = 2\n".into() }),
     ] {
         let (tool, path) = (action.tool().as_str(), if action.tool() == Tool::Run { "" } else { "a.py" });
-        let two = [(1, prepared(None)), (1, checkpoint("c0", 0)), (1, said("a1-t1", &head(tool, path))), (1, said("a1-t1-body", body))];
+        let two = [
+            (1, prepared(None)),
+            (1, checkpoint("c0", 0)),
+            (1, said("a1-t1", &head(tool, path))),
+            (1, said("a1-t1-body", body)),
+        ];
         let conversation = conversation(past(&two));
         assert_eq!(conversation.next(), Next::Call(Call { id: "t1-1".into(), action }), "{body}");
         assert_eq!(conversation.messages(None).len(), 4);

@@ -133,7 +133,11 @@ impl Workspace {
         Reach { readable: self.borrowed(), ..Reach::new([self.git.clone()], STEP_TAKES) }
     }
 
-    pub(super) async fn ask<A: serde::de::DeserializeOwned>(&self, task: &Task, reach: Reach) -> Result<(A, Vec<u8>), Error> {
+    pub(super) async fn ask<A: serde::de::DeserializeOwned>(
+        &self,
+        task: &Task,
+        reach: Reach,
+    ) -> Result<(A, Vec<u8>), Error> {
         Ok(self.helped(task, reach).await?)
     }
 

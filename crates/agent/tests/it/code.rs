@@ -75,15 +75,20 @@ async fn a_model_whose_calls_nobody_takes_out_is_read_in_the_form_it_was_trained
     let line = |text: &str| text.lines().find(|line| line.contains("discount_percent) //")).unwrap().to_owned();
     let broken = line(&fixed).replace("100 - ", "100 + ");
     let script = [
-        Turn::text(tag(json!({"name": "read_file", "arguments": {"path": "prices.py", "from": 4}}))
-            + &tag(json!({"name": "search", "arguments": {"pattern": "discount", "path": "test_prices.py"}}))),
+        Turn::text(
+            tag(json!({"name": "read_file", "arguments": {"path": "prices.py", "from": 4}}))
+                + &tag(json!({"name": "search", "arguments": {"pattern": "discount", "path": "test_prices.py"}})),
+        ),
         Turn::text(format!(
             "<tool_call>\n<function=edit_file>\n<parameter=path>\nprices.py\n</parameter>\n<parameter=old>\n{}\n</parameter>\n\
              <parameter=new>\n{}\n</parameter>\n</function>\n</tool_call>",
             broken.trim(),
             line(&fixed).trim()
         )),
-        Turn::text(format!("```json\n{}\n```", json!({"name": "run", "arguments": {"command": SampleRepository::TEST_COMMAND}}))),
+        Turn::text(format!(
+            "```json\n{}\n```",
+            json!({"name": "run", "arguments": {"command": SampleRepository::TEST_COMMAND}})
+        )),
         Turn::text("{\"action\": \"finish\", \"summary\": \"Done.\"}"),
     ];
     let mesh = Mesh::with(Setup { dialect: Speaks::NoTools, ..Setup::default() }, script).await;
@@ -97,11 +102,21 @@ async fn a_model_whose_calls_nobody_takes_out_is_read_in_the_form_it_was_trained
     let received = mesh.model.received();
     assert!(received.iter().all(|received| received.schema.is_none() && received.tools.is_empty()));
     let first = received[0].last("user");
-    assert!(first.contains("prices.py:\n```\n") && first.contains("class TotalTest"), "small files are shown whole: {first}");
+    assert!(
+        first.contains("prices.py:\n```\n") && first.contains("class TotalTest"),
+        "small files are shown whole: {first}"
+    );
     let looked = received[1].last("user");
-    assert!(looked.contains("Call 1, read_file:\nprices.py, lines 4 to ") && looked.contains("Call 2, search:\ntest_prices.py:"), "{looked}");
+    assert!(
+        looked.contains("Call 1, read_file:\nprices.py, lines 4 to ")
+            && looked.contains("Call 2, search:\ntest_prices.py:"),
+        "{looked}"
+    );
     let edited = received[2].last("user");
-    assert!(edited.starts_with("Edited prices.py:\n@@ line ") && edited.contains("\n-    return sum(prices) * (100 + "), "{edited}");
+    assert!(
+        edited.starts_with("Edited prices.py:\n@@ line ") && edited.contains("\n-    return sum(prices) * (100 + "),
+        "{edited}"
+    );
     assert_eq!(mesh.outcomes(id).await.iter().filter(|(_, outcome)| *outcome == ToolOutcome::Succeeded).count(), 4);
 }
 
@@ -111,9 +126,18 @@ async fn a_small_model_writes_over_nothing_and_its_closing_words_are_not_run() {
     let closing = "The tests pass now. To undo it:\n```bash\ngit checkout . && git clean -fdq\n```";
     let script = Script::each(move |received| match received.answers_so_far() {
         0 => Turn::text(format!("{{\"action\": \"write_file\", \"path\": \"prices.py\"}}\n```\n{prose}\n```")),
-        1 => Turn::text(format!("{{\"action\": \"write_file\", \"path\": \"prices.py\"}}\n```python\n{}```", SampleRepository::fixed_text())),
+        1 => Turn::text(format!(
+            "{{\"action\": \"write_file\", \"path\": \"prices.py\"}}\n```python\n{}```",
+            SampleRepository::fixed_text()
+        )),
         // The edit it was given.
-        2 => Turn::text(received.last("user").split_once("answer with it:\n\n").map(|(_, edit)| edit.to_owned()).unwrap_or_default()),
+        2 => Turn::text(
+            received
+                .last("user")
+                .split_once("answer with it:\n\n")
+                .map(|(_, edit)| edit.to_owned())
+                .unwrap_or_default(),
+        ),
         _ => Turn::text(closing),
     });
     let setup = Setup { dialect: Speaks::PlainText, model: Some("scripted-coder-1.5b"), ..Setup::default() };
@@ -172,7 +196,11 @@ async fn a_model_with_neither_tools_nor_schemas_writes_object_and_block() {
     assert!(repository.test_passes());
     let received = mesh.model.received();
     assert!(received.iter().all(|received| received.schema.is_none() && received.tools.is_empty()));
-    assert!(received[2].last("user").starts_with("Nothing was done: there is no action in your answer"), "{:?}", received[2]);
+    assert!(
+        received[2].last("user").starts_with("Nothing was done: there is no action in your answer"),
+        "{:?}",
+        received[2]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

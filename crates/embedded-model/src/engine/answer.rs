@@ -10,8 +10,8 @@ use super::Engine;
 use super::text::{Next, TextOut};
 use crate::Error;
 use crate::chat::Message;
-use crate::sampler::{Sampler, Sampling};
 use crate::format::{Constraint, Format, Formats};
+use crate::sampler::{Sampler, Sampling};
 use std::time::{Duration, Instant};
 
 /// Prompt tokens read at once. Larger chunks are hardly faster (16 rows already share each weight read) and hold more

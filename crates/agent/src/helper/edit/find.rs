@@ -182,10 +182,10 @@ fn nearest(lines: &[Line<'_>], wanted: &[&str]) -> Option<(usize, String)> {
         let share = 2. * shared / ((a.len() + b.len()).max(1) as f64);
         if share >= ALIKE { share } else { 0. }
     };
-    let score = |at: usize| -> f64 {
-        (0..wanted.len().min(lines.len() - at)).map(|index| likeness(index, at + index)).sum()
-    };
-    let (at, best) = (0..lines.len()).map(|at| (at, score(at))).max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)))?;
+    let score =
+        |at: usize| -> f64 { (0..wanted.len().min(lines.len() - at)).map(|index| likeness(index, at + index)).sum() };
+    let (at, best) =
+        (0..lines.len()).map(|at| (at, score(at))).max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)))?;
     if best == 0. {
         let whole = || lines.iter().map(|line| format!("{}\n", line.text)).collect();
         return (lines.len() <= WHOLE_FILE_LINES).then(|| (1, whole()));

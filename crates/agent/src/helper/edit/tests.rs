@@ -45,7 +45,11 @@ fn several_places_and_none_are_told_apart() {
     assert_eq!(edited(FILE, "\n", "x"), Err(Wrong::Empty));
     let nearest = Wrong::Nowhere(Some((5, "def sub(a, b):\n    return a - b\n".into())));
     assert_eq!(edited(FILE, "def sub(a, b, c):\n    return a - b - c\n", "x"), Err(nearest));
-    assert_eq!(edited(FILE, "nothing like it", "x"), Err(Wrong::Nowhere(Some((1, FILE.into())))), "short, so shown whole");
+    assert_eq!(
+        edited(FILE, "nothing like it", "x"),
+        Err(Wrong::Nowhere(Some((1, FILE.into())))),
+        "short, so shown whole"
+    );
     assert_eq!(edited(&"x\n".repeat(50), "nothing like it", "x"), Err(Wrong::Nowhere(None)));
 }
 
@@ -54,10 +58,13 @@ fn an_edit_answers_with_what_it_changed() {
     let tree = tempfile::tempdir().unwrap();
     fs::write(tree.path().join("a.py"), FILE).unwrap();
     let (path, shown) =
-        edit_file(tree.path(), "./a.py", "def add(a, b):\n    return a - b", "def add(a, b):\n    return a + b").unwrap();
+        edit_file(tree.path(), "./a.py", "def add(a, b):\n    return a - b", "def add(a, b):\n    return a + b")
+            .unwrap();
     assert_eq!(path, "a.py");
     assert_eq!(shown, "@@ line 1 @@\n def add(a, b):\n-    return a - b\n+    return a + b\n \n \n");
-    assert!(fs::read_to_string(tree.path().join("a.py")).unwrap().starts_with("def add(a, b):\n    return a + b\n\n\n"));
+    assert!(
+        fs::read_to_string(tree.path().join("a.py")).unwrap().starts_with("def add(a, b):\n    return a + b\n\n\n")
+    );
 }
 
 #[test]
@@ -71,8 +78,18 @@ fn a_refusal_says_what_to_do() {
         ("../a.py", "x", "y", "../a.py is not inside the repository"),
         ("a.py", "return a - b", "x", "`old` is in a.py 2 times, beginning on lines 2, 6; add lines"),
         ("a.py", "def sub(a, b):", "def sub(a, b):", "nothing would change"),
-        ("a.py", "def sub(a, b):\n    return a - b", "# ... rest unchanged", "the line `# ... rest unchanged` stands for"),
-        ("a.py", "def sub(a):\n", "x", "`old` is not in a.py. What comes nearest begins on line 5:\ndef sub(a, b):\nCopy"),
+        (
+            "a.py",
+            "def sub(a, b):\n    return a - b",
+            "# ... rest unchanged",
+            "the line `# ... rest unchanged` stands for",
+        ),
+        (
+            "a.py",
+            "def sub(a):\n",
+            "x",
+            "`old` is not in a.py. What comes nearest begins on line 5:\ndef sub(a, b):\nCopy",
+        ),
     ] {
         let told = edit_file(tree.path(), path, old, new).unwrap_err();
         assert!(told.starts_with(reason), "{told}");

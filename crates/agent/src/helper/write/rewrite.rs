@@ -8,8 +8,17 @@ const SHRINKS_FROM: usize = 20;
 const SHOWN_LINES: usize = 30;
 /// Words that stand where lines were left out, in a comment or behind dots.
 const LEFT_OUT: [&str; 11] = [
-    "rest of the", "rest unchanged", "remains unchanged", "remain unchanged", "remains the same", "remain the same",
-    "existing code", "previous code", "same as before", "unchanged", "no changes",
+    "rest of the",
+    "rest unchanged",
+    "remains unchanged",
+    "remain unchanged",
+    "remains the same",
+    "remain the same",
+    "existing code",
+    "previous code",
+    "same as before",
+    "unchanged",
+    "no changes",
 ];
 
 /// Why it should not be; `None` when it may.
@@ -21,7 +30,9 @@ pub(super) fn judge(task: &Write, known: &str) -> Option<Refused> {
     let count = known.lines().count();
     let why = match (placeholder(content, known), task.over) {
         (Some(line), _) => {
-            format!("{path} was not written: the line `{line}` stands for lines that are left out, and they would be lost")
+            format!(
+                "{path} was not written: the line `{line}` stands for lines that are left out, and they would be lost"
+            )
         }
         (None, Over::Nothing) => format!("{path} exists already and has {count} lines; it is not written anew"),
         (None, _) if shrinks(known, content) => format!(
@@ -39,7 +50,8 @@ pub(super) fn judge(task: &Write, known: &str) -> Option<Refused> {
 pub(in crate::helper) fn placeholder<'a>(new: &'a str, known: &str) -> Option<&'a str> {
     let is_one = |line: &&str| {
         let lower = line.trim().to_lowercase();
-        let is_comment = ["#", "//", "/*", "--", "<!--", ";", "...", "…", "%"].iter().any(|mark| lower.starts_with(mark));
+        let is_comment =
+            ["#", "//", "/*", "--", "<!--", ";", "...", "…", "%"].iter().any(|mark| lower.starts_with(mark));
         let is_short = lower.len() < 100;
         is_short && is_comment && LEFT_OUT.iter().any(|words| lower.contains(words)) && !known.contains(line.trim())
     };
@@ -84,13 +96,7 @@ mod tests {
     use super::*;
 
     fn judged(known: &str, content: &str, over: Over) -> Option<Refused> {
-        let task = Write {
-            tree: "/".into(),
-            folder: "".into(),
-            path: "a.py".into(),
-            content: content.into(),
-            over,
-        };
+        let task = Write { tree: "/".into(), folder: "".into(), path: "a.py".into(), content: content.into(), over };
         judge(&task, known)
     }
 
@@ -102,7 +108,10 @@ mod tests {
         let refused = judged(KNOWN, &fixed, Over::Nothing).unwrap();
         assert_eq!(refused.why, "a.py exists already and has 6 lines; it is not written anew");
         let Change { old, new } = refused.instead.unwrap();
-        assert_eq!((old.as_str(), new.as_str()), ("def add(a, b):\n    return a - b\n", "def add(a, b):\n    return a + b\n"));
+        assert_eq!(
+            (old.as_str(), new.as_str()),
+            ("def add(a, b):\n    return a - b\n", "def add(a, b):\n    return a + b\n")
+        );
         assert_eq!(judged(KNOWN, &fixed, Over::WholeFiles), None);
         assert_eq!(judged(KNOWN, KNOWN, Over::Nothing), None, "nothing would be lost");
         assert_eq!(judged("\n", "x = 1\n", Over::Nothing), None, "nor here");
