@@ -82,7 +82,7 @@ fn form(dialect: Dialect, offered: &[Tool]) -> String {
         false => Action::ReadFile { path: "README.md".into(), from: None, to: None },
     };
     form.push_str("\nFor example:\n");
-    form.push_str(&as_text("I have not seen the files yet, so I look at them.", &example));
+    form.push_str(&as_text(NO_THOUGHT, &example));
     form
 }
 
@@ -108,6 +108,10 @@ pub(crate) fn malformed(dialect: Dialect, reason: &str) -> String {
 /// The result of a call that was made again at once and came to the same: a small model would go on looking.
 pub(crate) const SAME_AGAIN: &str = "The same as the time before: nothing changed in between, and you have seen it. Do not do this again. Take the next step: change \
      the lines that are wrong with edit_file, run the test, or finish.";
+
+/// Stands for a thought, in the example and in what a small model said before: one that can be copied is copied from then on,
+/// and takes the place of thinking.
+pub(crate) const NO_THOUGHT: &str = "...";
 
 /// Stands for an answer that could not be used: what a small model reads of itself it writes again.
 pub(crate) const UNUSABLE: &str = "[an answer that could not be used]";

@@ -72,6 +72,10 @@ impl Conversation {
             is_compact if turn.calls.is_empty() && (is_compact || self.manner.gives_hints) => {
                 prompt::UNUSABLE.to_owned()
             }
+            false if self.manner.gives_hints && !turn.calls.is_empty() => {
+                let calls = turn.calls.iter().map(|state| prompt::as_text(prompt::NO_THOUGHT, &state.call.action));
+                calls.collect::<Vec<_>>().join("\n\n")
+            }
             false => shown(&turn.content),
             true => {
                 let calls = turn.calls.iter().map(|state| prompt::as_text("", &compact(&state.call.action)));
