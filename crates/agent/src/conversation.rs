@@ -131,6 +131,10 @@ impl Conversation {
         });
         turn.native = numbered.collect();
         let verdict = match self.only_offered(reading) {
+            Reading::Actions { actions, .. } if self.is_not_done(&actions) => {
+                turn.refused = Some(Refusal::Malformed(prompt::NOT_DONE.into()));
+                self.detector.malformed()
+            }
             Reading::Actions { actions, left_out } => {
                 turn.take(actions);
                 turn.left_out = left_out;
@@ -167,16 +171,29 @@ impl Conversation {
         Reading::Actions { actions, left_out: Some(refused) }
     }
 
+    /// A small model ends its work after a failure, without having changed a file, and was not asked about it yet.
+    fn is_not_done(&self, actions: &[Action]) -> bool {
+        let asked = Refusal::Malformed(prompt::NOT_DONE.into());
+        let failed = |outcome| matches!(outcome, ToolOutcome::Failed | ToolOutcome::TimedOut);
+        self.manner.gives_hints
+            && matches!(actions, [Action::Finish { .. }])
+            && self.turns.iter().all(|turn| turn.refused.as_ref() != Some(&asked))
+            && self.results().next().is_some_and(|(_, outcome)| failed(outcome))
+            && !self.results().any(|(tool, outcome)| changes_files(tool) && outcome == ToolOutcome::Succeeded)
+    }
+
+    /// What was done and how it ended, the newest first.
+    fn results(&self) -> impl Iterator<Item = (Tool, ToolOutcome)> {
+        let calls = self.turns.iter().rev().flat_map(|turn| turn.calls.iter().rev());
+        calls.filter_map(|state| Some((state.call.action.tool(), state.result.as_ref()?.outcome)))
+    }
+
     /// Files were changed, the last thing that was done succeeded, and the model was asked once to finish or go on.
     fn is_done_and_reminded(&self) -> bool {
-        let results = || {
-            let calls = self.turns.iter().rev().flat_map(|turn| turn.calls.iter().rev());
-            calls.filter_map(|state| Some((state.call.action.tool(), state.result.as_ref()?.outcome)))
-        };
         let succeeded = |outcome| outcome == ToolOutcome::Succeeded;
         self.turns.last().is_some_and(|turn| turn.refused == Some(Refusal::OnlyWords))
-            && results().next().is_some_and(|(_, outcome)| succeeded(outcome))
-            && results().any(|(tool, outcome)| changes_files(tool) && succeeded(outcome))
+            && self.results().next().is_some_and(|(_, outcome)| succeeded(outcome))
+            && self.results().any(|(tool, outcome)| changes_files(tool) && succeeded(outcome))
     }
 
     /// A tool call begins.

@@ -109,9 +109,13 @@ pub(crate) fn malformed(dialect: Dialect, reason: &str) -> String {
 pub(crate) const SAME_AGAIN: &str = "The same as the time before: nothing changed in between, and you have seen it. Do not do this again. Take the next step: change \
      the lines that are wrong with edit_file, run the test, or finish.";
 
-/// Stands for a thought, in the example and in what a small model said before: one that can be copied is copied from then on,
-/// and takes the place of thinking.
-pub(crate) const NO_THOUGHT: &str = "...";
+/// Stands for a thought in the example. One that can be copied is copied from then on, and takes the place of thinking; for the
+/// same reason small models are shown their earlier calls without thoughts.
+const NO_THOUGHT: &str = "...";
+
+/// What a small model is told that says it is done and is not: once, because it may be right.
+pub(crate) const NOT_DONE: &str = "no file was changed and the last thing you did failed, so the work is not done; do what is still to be done, or finish again and \
+     say what is in the way";
 
 /// Stands for an answer that could not be used: what a small model reads of itself it writes again.
 pub(crate) const UNUSABLE: &str = "[an answer that could not be used]";

@@ -41,7 +41,7 @@ pub(crate) fn grammar(offered: &[Tool]) -> String {
 SHORT: /```[a-z]*\n([ \t]*(`?[^` \t\n][^\n]*|`([ \t][^\n]*)?)?\n)*```/
 CHANGE: /```[a-z]*\n<<<<<<< SEARCH\n{CHANGED}+=======\n{CHANGED}*>>>>>>> REPLACE\n```/
 LONG: /````[a-z]*\n([ \t]*(`{{0,3}}[^` \t\n][^\n]*|`{{1,3}}([ \t][^\n]*)?)?\n)*````/
-THOUGHT: /"([^"\\\x00-\x1f]|\\["\\n]){{{THOUGHT}}}"/
+THOUGHT: /"[A-Za-z]([^"\\\x00-\x1f]|\\["\\n]){{{THOUGHT}}}"/
 SUMMARY: /"([^"\\\x00-\x1f]|\\["\\n]){{{SUMMARY}}}"/
 WORD: /"([^"\\\x00-\x1f]|\\["\\]){{1,{WORD}}}"/
 LINE: /[1-9][0-9]{{0,6}}/

@@ -131,6 +131,10 @@ impl Said<'_> {
             }
             Tool::WriteFile => {
                 let path = path()?;
+                // A change to a file, under the name of the wrong tool.
+                if let Some((old, new)) = edit_blocks::old_and_new(self.blocks.get(..1).unwrap_or_default()) {
+                    return Ok(Action::EditFile { path, old, new });
+                }
                 match text(&fields, CONTENT).or(block.map(str::to_owned)) {
                     Some(content) => Action::write_file(path, content),
                     None => Err(format!(

@@ -33,6 +33,8 @@ fn our_own_form_is_read() {
         read(marked),
         done([Action::EditFile { path: "a.py".into(), old: "x\n".into(), new: "y\n".into() }, run("make")])
     );
+    let other = marked.replacen("edit_file", "write_file", 1);
+    assert_eq!(read(&other), read(marked), "a change is an edit, whatever it is called");
     let green = "{\"thought\": \"all green\", \"action\": \"finish\", \"summary\": \"Fixed it.\"}";
     assert_eq!(read(green), done([finish("Fixed it.")]));
 }

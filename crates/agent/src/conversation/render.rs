@@ -73,7 +73,7 @@ impl Conversation {
                 prompt::UNUSABLE.to_owned()
             }
             false if self.manner.gives_hints && !turn.calls.is_empty() => {
-                let calls = turn.calls.iter().map(|state| prompt::as_text(prompt::NO_THOUGHT, &state.call.action));
+                let calls = turn.calls.iter().map(|state| prompt::as_text("", &state.call.action));
                 calls.collect::<Vec<_>>().join("\n\n")
             }
             false => shown(&turn.content),

@@ -243,6 +243,19 @@ fn a_small_model_that_looks_at_the_same_again_is_told_at_once() {
     assert_eq!((shown[3].as_str(), shown[5].as_str()), ("Exit code 0.\nx = 1\n", prompt::SAME_AGAIN));
 }
 
+#[test]
+fn a_small_model_does_not_end_its_work_with_a_failure_before_it_was_asked() {
+    let mut conversation = with(Manner { gives_hints: true, ..manner(Dialect::Text) });
+    conversation.answered(1, text("```sh\nmake test\n```"));
+    let red = Finished { outcome: ToolOutcome::Failed, exit_code: Some(1), output: "1 failed\n".into() };
+    conversation.finished("t1-1", &red);
+    let finish = "{\"action\": \"finish\", \"summary\": \"It is mended.\"}";
+    conversation.answered(2, text(finish));
+    assert_eq!(conversation.next(), Next::Answer { turn: 3 });
+    conversation.answered(3, text(finish));
+    assert_eq!(conversation.next(), Next::Finish { summary: "It is mended.".into() });
+}
+
 /// Six turns with a file written and a long output each.
 fn long(manner: Manner) -> Conversation {
     let mut conversation = with(manner);

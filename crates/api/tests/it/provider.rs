@@ -90,6 +90,7 @@ impl Provider for ScriptedProvider {
             context_tokens: None,
             native_tools: true,
             structured_output: true,
+            grammar: false,
             chats: true,
             embeds: false,
             vision: false,
