@@ -128,6 +128,26 @@ fn a_schema_that_cannot_be_kept_to_is_an_error_and_the_engine_goes_on() {
 }
 
 #[test]
+fn a_grammar_is_kept_to_and_a_broken_one_is_an_error() {
+    let Some(mut engine) = smollm2() else { return };
+    let grammar = |text: &str| Request { format: Some(Format::Grammar(text.into())), ..question("Say yes or no.", 40) };
+    let output = answer(
+        &mut engine,
+        &grammar("start: ANSWER \"\\n\" BLOCK\nANSWER: \"yes\" | \"no\"\nBLOCK: /```[a-z]*\\n([a-z ]{1,8}\\n)*```/\n"),
+    );
+    let (word, block) = output.text.split_once('\n').unwrap();
+    assert!(["yes", "no"].contains(&word) && block.starts_with("```"), "{}", output.text);
+    assert!(output.finish != Finish::Stop || block.ends_with("\n```"), "{}", output.text);
+    for broken in ["start: nowhere".to_owned(), "x".repeat(70_000)] {
+        match engine.generate(&grammar(&broken), &|| false, &mut |_| {}) {
+            Err(Error::Grammar { reason }) => assert!(!reason.is_empty()),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(!answer(&mut engine, &question("Hi", 4)).text.is_empty(), "the engine goes on");
+}
+
+#[test]
 fn a_prompt_past_the_context_is_an_error_that_counts_it() {
     let Some(path) = fetched("smollm2-135m-instruct") else { return };
     let mut engine = load(&path, 64);
