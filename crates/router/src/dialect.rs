@@ -203,12 +203,12 @@ macro_rules! dialects {
 }
 
 dialects! {
-    OpenAiChat => crate::dialects::openai_chat,
-    OpenAiCompletions => crate::dialects::openai_completions,
-    OpenAiResponses => crate::dialects::openai_responses,
-    Anthropic => crate::dialects::anthropic,
-    OllamaChat => crate::dialects::ollama::chat,
-    OllamaGenerate => crate::dialects::ollama::generate,
+    OpenAiChat => crate::wire::openai_chat,
+    OpenAiCompletions => crate::wire::openai_completions,
+    OpenAiResponses => crate::wire::openai_responses,
+    Anthropic => crate::wire::anthropic,
+    OllamaChat => crate::wire::ollama::chat,
+    OllamaGenerate => crate::wire::ollama::generate,
 }
 
 /// Of callers that take events and not bytes.

@@ -20,8 +20,8 @@ use crate::{
     answer::Whole,
     call::{Call, Caller},
     dialect::{Asked, Dialect, Envelope},
-    dialects::ollama::loading,
     run::{Run, Step},
+    wire::ollama::loading,
 };
 use body::Encoding;
 use bytes::Bytes;

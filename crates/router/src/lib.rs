@@ -32,7 +32,6 @@ mod catalogue;
 pub mod conversation;
 mod departure;
 pub mod dialect;
-mod dialects;
 pub mod egress;
 mod endpoint;
 mod error;
@@ -60,6 +59,7 @@ mod targets;
 pub mod telemetry;
 #[cfg(test)]
 mod testing;
+mod wire;
 
 pub use answer::{Event, Frame};
 pub use books::Books;

@@ -1,8 +1,6 @@
 //! The seam between routing and whatever runs models.
 
-pub mod anthropic;
-pub mod ollama;
-pub mod openai;
+pub use crate::wire::{anthropic::provider as anthropic, ollama::provider as ollama, openai::provider as openai};
 
 use crate::{
     Conversation, Error, Event, Field, Frame,

@@ -9,12 +9,12 @@ use crate::{
     catalogue::Freshness,
     conversation::Conversation,
     dialect::{Asked, Dialect},
-    dialects::{ollama::listing::embedding, openai_embeddings},
     plan::{Candidate, Needs, Plan, Work},
     providers::{EmbedRequest, Embeddings, Patience},
     router::Inner,
     run::{Booking, Committed, Ended, Mode},
     telemetry::Operation,
+    wire::{ollama::listing::embedding, openai::asked_embeddings},
 };
 use bytes::Bytes;
 use http::Response;
@@ -38,10 +38,10 @@ impl Router {
     /// Answers OpenAI's `POST /v1/embeddings`.
     pub async fn embed_openai(&self, inbound: Inbound) -> Response<Body> {
         let answered = async {
-            let request = openai_embeddings::parse(&inbound.body)?;
+            let request = asked_embeddings::parse(&inbound.body)?;
             let embedding = self.embedding(&inbound, &request.model, request.input.clone(), request.dimensions)?;
             let (embeddings, committed) = embedding.run().await?;
-            let body = openai_embeddings::whole(&request.model, &embeddings, request.encoding);
+            let body = asked_embeddings::whole(&request.model, &embeddings, request.encoding);
             Ok((Bytes::from(body.to_string()), committed))
         };
         self.respond(answered.await, Dialect::OpenAiChat, &inbound)

@@ -5,16 +5,16 @@ use crate::{
     Call, Caller, Error, Placement, Router,
     catalogue::Freshness,
     dialect::{Asked, Dialect, Envelope},
-    dialects::{
+    plan::{Needs, Work},
+    providers::Loaded,
+    run::{Run, Step},
+    wire::{
         ollama::{
             listing,
             loading::{self, Loading},
         },
-        openai_models,
+        openai::models as openai_models,
     },
-    plan::{Needs, Work},
-    providers::Loaded,
-    run::{Run, Step},
 };
 use bytes::Bytes;
 use domain::ModelCallId;

@@ -29,7 +29,7 @@ use tokio::{
 };
 
 const KEY: &str = "sk-ant-do-not-print-me";
-const TEXT: &str = include_str!("../../src/providers/anthropic/golden/text.sse");
+const TEXT: &str = include_str!("../../src/wire/anthropic/golden/text.sse");
 const PATIENCE: Patience = Patience { headers: Duration::from_secs(10) };
 
 /// Answers one request after the other with what a test wrote, and keeps what it was sent.

@@ -1,0 +1,430 @@
+//! Whatever speaks OpenAI's API: OpenAI, vLLM, llama.cpp, LM Studio, OpenRouter and their like.
+//!
+//! ```text
+//!   the caller's bytes, same dialect ──model, wish for counts──▶ ┐                ┌▶ frames with their exact bytes
+//!   a conversation ────written anew────────────────────────────▶ ┴─▶ the server ──┴▶ events
+//! ```
+//! Written after OpenAI's published API reference. Servers differ at the edges; what is tolerated, and what is not, stands
+//! beside the code that does it.
+
+use super::{embeddings, original};
+use crate::providers::{
+    ByteStream, ChatRequest, ChatStream, EmbedRequest, Embeddings, Forward, Patience, Provider, answered_at_once,
+};
+use crate::wire::{
+    openai_chat::{body as chat_request, reader as chat},
+    openai_responses::{body as responses_request, reader as responses},
+    stream,
+};
+use crate::{
+    Conversation, Error, Field, Secret,
+    dialect::Dialect,
+    endpoint::{Endpoint, Request, Scheme, json_headers, passing},
+    http::CONNECT_TIMEOUT,
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use chat::{Bytesway, ChatReader};
+use http::{HeaderMap, Method, header};
+use protocol::{Location, Model};
+use responses::ResponsesReader;
+use serde::Deserialize;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+/// A listing is small and made from memory; a server that takes longer is not asked for answers either.
+const LISTING_PATIENCE: Patience = Patience { headers: Duration::from_secs(10) };
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How routes call it.
+    pub name: String,
+    /// With the version: `https://api.openai.com/v1`, `http://127.0.0.1:8000/v1`.
+    pub base_url: String,
+    pub location: Location,
+    /// Used in turn. None for servers that want no key.
+    pub api_keys: Vec<Secret>,
+    /// What conversations are written for. Requests that came in the other dialect are translated.
+    pub api: Api,
+    /// `/models` tells names and nothing else, so what is known of models stands here. Models that are named here and not
+    /// listed by the server are offered all the same.
+    pub models: Vec<ModelOptions>,
+    pub output_limit: OutputLimit,
+    pub connect_timeout: Duration,
+    /// Of models that say nothing else.
+    pub prefill: Prefill,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Api {
+    /// `/chat/completions`: what every compatible server knows.
+    #[default]
+    ChatCompletions,
+    /// `/responses`
+    Responses,
+}
+
+/// What a person knows of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelOptions {
+    pub name: String,
+    pub context_tokens: Option<u64>,
+    pub native_tools: bool,
+    pub structured_output: bool,
+    pub vision: bool,
+    /// It makes vectors and does not chat. `None`: its name tells, by holding `embed`.
+    pub embeds: Option<bool>,
+    /// `None`: as its server.
+    pub prefill: Option<Prefill>,
+}
+
+impl ModelOptions {
+    /// A chatting model with tools and structured output.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            context_tokens: None,
+            native_tools: true,
+            structured_output: true,
+            vision: false,
+            embeds: None,
+            prefill: None,
+        }
+    }
+
+    /// Whether it makes vectors and does not chat.
+    pub fn embeds(&self) -> bool {
+        self.embeds.unwrap_or_else(|| self.name.to_lowercase().contains("embed"))
+    }
+}
+
+/// How the server calls the limit on output tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutputLimit {
+    /// `max_tokens`: what every compatible server knows.
+    #[default]
+    MaxTokens,
+    /// `max_completion_tokens`: what OpenAI's reasoning models insist on.
+    MaxCompletionTokens,
+}
+
+/// How the server is told to go on with an assistant's last message instead of answering it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Prefill {
+    /// It cannot.
+    #[default]
+    None,
+    /// It does so without being told: llama.cpp, OpenRouter for models that can.
+    LastMessage,
+    /// `prefix: true` in that message: DeepSeek, Mistral.
+    PrefixField,
+    /// `continue_final_message` and no `add_generation_prompt`: vLLM, SGLang.
+    VllmFlags,
+}
+
+impl Options {
+    /// A server with tools and structured output at its defaults.
+    pub fn new(name: impl Into<String>, base_url: impl Into<String>, location: Location) -> Self {
+        let base_url = base_url.into();
+        let output_limit = if base_url.starts_with("https://api.openai.com/") {
+            OutputLimit::MaxCompletionTokens
+        } else {
+            OutputLimit::MaxTokens
+        };
+        Self {
+            name: name.into(),
+            base_url,
+            location,
+            api_keys: Vec::new(),
+            api: Api::default(),
+            models: Vec::new(),
+            output_limit,
+            connect_timeout: CONNECT_TIMEOUT,
+            prefill: Prefill::None,
+        }
+    }
+}
+
+/// One server.
+pub struct OpenAi {
+    options: Options,
+    endpoint: Arc<Endpoint>,
+    /// An answer came without token counts.
+    silent_on_usage: Arc<AtomicBool>,
+}
+
+/// Whose answer is read.
+#[derive(Clone)]
+pub(crate) struct Origin {
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) model: String,
+    pub(crate) silent_on_usage: Arc<AtomicBool>,
+}
+
+/// What a conversation's body depends on besides the conversation.
+pub(crate) struct Dressing<'a> {
+    pub(crate) model: &'a str,
+    pub(crate) location: Location,
+    pub(crate) output_limit: OutputLimit,
+    pub(crate) prefill: Prefill,
+}
+
+/// One request, ready to be sent, in the dialect that its answer comes in.
+struct Outgoing {
+    dialect: Dialect,
+    body: Bytes,
+    headers: HeaderMap,
+    /// The caller's own request.
+    original: bool,
+    stream: bool,
+}
+
+impl Outgoing {
+    fn path(&self) -> &'static str {
+        match self.dialect {
+            Dialect::OpenAiCompletions => "/completions",
+            Dialect::OpenAiResponses => "/responses",
+            _ => "/chat/completions",
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Listing {
+    data: Vec<Listed>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    id: String,
+    /// vLLM tells its window.
+    max_model_len: Option<u64>,
+    /// OpenRouter and LM Studio tell theirs.
+    context_length: Option<u64>,
+}
+
+impl OpenAi {
+    /// Does not connect.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] when base URL or key cannot be used.
+    pub fn new(options: Options) -> Result<Self, Error> {
+        let endpoint = Endpoint::new(
+            &options.name,
+            &options.base_url,
+            options.location,
+            options.connect_timeout,
+            Scheme::Bearer,
+            options.api_keys.clone(),
+        )?;
+        Ok(Self { options, endpoint: Arc::new(endpoint), silent_on_usage: Arc::default() })
+    }
+
+    /// What is known of a model: configured, or by its name.
+    pub fn known(&self, model: &str) -> ModelOptions {
+        let known = self.options.models.iter().find(|known| known.name == model);
+        known.cloned().unwrap_or_else(|| ModelOptions::new(model))
+    }
+
+    fn model(&self, listed: &Listed) -> Model {
+        let known = self.known(&listed.id);
+        let silent = self.silent_on_usage.load(Ordering::Relaxed);
+        Model {
+            chats: !known.embeds(),
+            embeds: known.embeds(),
+            vision: known.vision,
+            context_tokens: known.context_tokens.or(listed.max_model_len).or(listed.context_length),
+            native_tools: known.native_tools && !known.embeds(),
+            structured_output: known.structured_output && !known.embeds(),
+            notice: silent.then(|| "the server does not report token counts: they are recorded as 0".to_owned()),
+            ..Model::new(&self.options.name, &listed.id, self.options.location)
+        }
+    }
+
+    fn prefill(&self, model: &str) -> Prefill {
+        match self.options.api {
+            Api::ChatCompletions => self.known(model).prefill.unwrap_or(self.options.prefill),
+            Api::Responses => Prefill::None,
+        }
+    }
+
+    fn outgoing(&self, request: &ChatRequest) -> Result<Outgoing, Error> {
+        let spoken: &[Dialect] = match self.options.api {
+            Api::ChatCompletions => &[Dialect::OpenAiChat, Dialect::OpenAiCompletions],
+            Api::Responses => &[Dialect::OpenAiResponses],
+        };
+        for &dialect in spoken {
+            let Some(original) = request.original(dialect) else { continue };
+            let body = original::body(request, original, dialect != Dialect::OpenAiResponses)?;
+            let mut headers = json_headers(if request.stream { "text/event-stream" } else { "application/json" });
+            let mut theirs = passing(&request.asked.headers);
+            // How the body is written and read is ours to say: an answer that was compressed could not be read.
+            for name in [header::ACCEPT, header::ACCEPT_ENCODING, header::CONTENT_TYPE] {
+                theirs.remove(name);
+            }
+            headers.extend(theirs);
+            return Ok(Outgoing { dialect, body, headers, original: true, stream: request.stream });
+        }
+        let conversation = request.conversation()?;
+        let dressing = Dressing {
+            model: &request.model,
+            location: self.options.location,
+            output_limit: self.options.output_limit,
+            prefill: self.prefill(&request.model),
+        };
+        let (dialect, body) = match self.options.api {
+            Api::ChatCompletions => (Dialect::OpenAiChat, chat_request::body(conversation, &dressing)),
+            Api::Responses => (Dialect::OpenAiResponses, responses_request::body(conversation, &dressing)),
+        };
+        let (body, headers) = (Bytes::from(body.to_string()), json_headers("text/event-stream"));
+        Ok(Outgoing { dialect, body, headers, original: false, stream: true })
+    }
+}
+
+#[async_trait]
+impl Provider for OpenAi {
+    fn name(&self) -> &str {
+        &self.options.name
+    }
+
+    fn location(&self) -> Location {
+        self.options.location
+    }
+
+    fn server(&self) -> Option<(&str, u16)> {
+        self.endpoint.server()
+    }
+
+    async fn models(&self) -> Result<Vec<Model>, Error> {
+        let mut listed = self.endpoint.get::<Listing>("/models", LISTING_PATIENCE).await.map_or_else(
+            // Some servers list nothing; then what is configured is all there is.
+            |error| {
+                let configured = !self.options.models.is_empty();
+                if configured && error.is_of_a_living_server() { Ok(Vec::new()) } else { Err(error) }
+            },
+            |listing| Ok(listing.data),
+        )?;
+        for known in &self.options.models {
+            if !listed.iter().any(|listed| listed.id == known.name) {
+                listed.push(Listed { id: known.name.clone(), max_model_len: None, context_length: None });
+            }
+        }
+        Ok(listed.iter().map(|listed| self.model(listed)).collect())
+    }
+
+    async fn chat(&self, request: ChatRequest) -> Result<ChatStream, Error> {
+        let outgoing = self.outgoing(&request)?;
+        let path = outgoing.path();
+        let Outgoing { dialect, body, headers, original, stream } = outgoing;
+        // Bytes are of use where the caller speaks the same; what came back redacted is put right in events alone.
+        let redacts = request.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.redacts());
+        let raw = dialect == request.asked.dialect && !redacts;
+        let peek = &request.asked.peek;
+        let bytesway =
+            Bytesway { raw, wants_usage: peek.wants_usage, choices: if original { peek.choices.max(1) } else { 1 } };
+        let origin = Origin {
+            endpoint: self.endpoint.clone(),
+            model: request.model.clone(),
+            silent_on_usage: self.silent_on_usage.clone(),
+        };
+        let sent = Request {
+            method: Method::POST,
+            path,
+            headers,
+            body,
+            model: &request.model,
+            checkpoint: request.checkpoint.as_ref(),
+            location: self.options.location,
+            patience: request.patience,
+            trace: request.trace.as_ref(),
+        };
+        let responses = dialect == Dialect::OpenAiResponses;
+        if !stream {
+            let body = self.endpoint.whole(sent).await?;
+            let frame = if responses {
+                ResponsesReader::new(origin, raw).body(&body)?
+            } else {
+                ChatReader::new(origin, bytesway).body(&body)?
+            };
+            return Ok(answered_at_once(frame.raw, frame.events));
+        }
+        let bytes = self.endpoint.stream(sent, "text/event-stream").await?;
+        Ok(if responses {
+            stream::decode(origin.clone(), ResponsesReader::new(origin, raw), bytes)
+        } else {
+            stream::decode(origin.clone(), ChatReader::new(origin, bytesway), bytes)
+        })
+    }
+
+    fn speaks(&self, dialect: Dialect) -> bool {
+        match dialect {
+            Dialect::OpenAiChat | Dialect::OpenAiCompletions => self.options.api == Api::ChatCompletions,
+            Dialect::OpenAiResponses => self.options.api == Api::Responses,
+            _ => false,
+        }
+    }
+
+    fn continues_prefill(&self, model: &str) -> bool {
+        self.prefill(model) != Prefill::None
+    }
+
+    fn not_carried(&self, _: &str, conversation: &Conversation) -> Vec<Field> {
+        let unknown = match self.options.api {
+            Api::ChatCompletions => chat_request::unknown(self.options.location),
+            Api::Responses => responses_request::UNKNOWN,
+        };
+        unknown.iter().copied().filter(|field| field.is_said(conversation)).collect()
+    }
+
+    async fn embed(&self, request: EmbedRequest) -> Result<Embeddings, Error> {
+        if request.input.is_empty() {
+            return Ok(Embeddings { vectors: Vec::new(), input_tokens: 0 });
+        }
+        let sent = Request {
+            method: Method::POST,
+            path: "/embeddings",
+            headers: json_headers("application/json"),
+            body: Bytes::from(embeddings::body(&request).to_string()),
+            model: &request.model,
+            checkpoint: request.checkpoint.as_ref(),
+            location: self.options.location,
+            patience: request.patience,
+            trace: request.trace.as_ref(),
+        };
+        let body = self.endpoint.whole(sent).await?;
+        embeddings::read(&body, request.input.len()).map_err(|message| self.endpoint.malformed(&message))
+    }
+
+    async fn forward(&self, request: Forward) -> Result<http::Response<ByteStream>, Error> {
+        self.endpoint.forward(request).await
+    }
+}
+
+/// Both decoders, for fuzzing.
+#[cfg(fuzzing)]
+pub(crate) fn decoders() -> [fn(ByteStream) -> ChatStream; 2] {
+    fn origin() -> Origin {
+        let timeout = std::time::Duration::from_secs(1);
+        let endpoint =
+            Endpoint::new("openai", "http://127.0.0.1:9/v1", Location::Local, timeout, Scheme::Bearer, Vec::new());
+        let endpoint =
+            endpoint.unwrap_or_else(|error| unreachable!("an address without a key is an endpoint: {error}"));
+        Origin { endpoint: Arc::new(endpoint), model: "m".to_owned(), silent_on_usage: Arc::default() }
+    }
+    let chat: fn(ByteStream) -> ChatStream = |body| {
+        let bytesway = Bytesway { raw: true, wants_usage: true, choices: 1 };
+        stream::decode(origin(), ChatReader::new(origin(), bytesway), body)
+    };
+    let responses: fn(ByteStream) -> ChatStream =
+        |body| stream::decode(origin(), ResponsesReader::new(origin(), true), body);
+    [chat, responses]
+}
+
+#[cfg(test)]
+#[path = "provider_testing.rs"]
+pub(crate) mod testing;

@@ -1,0 +1,231 @@
+//! A chat completion's request in the router's words.
+
+use crate::{
+    Conversation, Error,
+    conversation::{Message, Part, Tool, ToolChoice},
+    wire::openai::{
+        content,
+        place::{self, Place},
+        sampling,
+    },
+};
+use bytes::Bytes;
+use protocol::Role;
+use serde_json::{Map, Value};
+
+pub(crate) fn conversation(body: &Bytes) -> Result<Conversation, Error> {
+    let root = Place::Root;
+    let mut to = Conversation::default();
+    let mut has_messages = false;
+    // The older name gives way to the newer one, whichever comes first.
+    let mut max_tokens = None;
+    for (name, value) in place::body(body)? {
+        let at = root.field(&name);
+        if value.is_null() {
+            continue;
+        }
+        let Some(value) = sampling::take(&mut to, &name, value, &at)? else { continue };
+        match name.as_str() {
+            "messages" => {
+                has_messages = true;
+                to.messages = messages(value, &at, &mut to.lost)?;
+            }
+            "tools" => to.tools.extend(tools(value, &at, &mut to.lost)?),
+            "functions" => {
+                for (index, function) in at.array(value)?.into_iter().enumerate() {
+                    let at = at.index(index);
+                    to.tools.push(content::tool(at.object(function)?, &at, &mut to.lost)?);
+                }
+            }
+            "tool_choice" | "function_call" => to.tool_choice = tool_choice(value, &at, &mut to.lost)?,
+            "response_format" => {
+                let mut fields = at.object(value)?;
+                let kind = at.field("type").string(at.required(&mut fields, "type")?)?;
+                let inner = at.field("json_schema");
+                let schema = || inner.object(at.required(&mut fields, "json_schema")?);
+                to.format = sampling::format(&kind, schema, &inner, &mut to.lost)?;
+            }
+            "max_completion_tokens" => to.max_output_tokens = Some(at.count(&value)?),
+            "max_tokens" => max_tokens = Some(at.count(&value)?),
+            "reasoning_effort" => to.thinking = sampling::effort(at.string(value)?),
+            "reasoning" => sampling::reasoning(&mut to, value, &at)?,
+            _ if sampling::is_default(&name, &value) => {}
+            _ => to.lost.push(at.to_string()),
+        }
+    }
+    to.max_output_tokens = to.max_output_tokens.or(max_tokens);
+    if !has_messages {
+        return Err(root.field("messages").invalid("is missing"));
+    }
+    Ok(to)
+}
+
+fn tools(value: Value, at: &Place<'_>, lost: &mut Vec<String>) -> Result<Vec<Tool>, Error> {
+    let mut tools = Vec::new();
+    for (index, tool) in at.array(value)?.into_iter().enumerate() {
+        let at = at.index(index);
+        let mut fields = at.object(tool)?;
+        let kind = at.optional_string(&mut fields, "type")?;
+        if kind.is_some_and(|kind| kind != "function") {
+            // Tools whose calls are no JSON.
+            lost.push(at.to_string());
+            continue;
+        }
+        let inner = at.field("function");
+        let function = inner.object(at.required(&mut fields, "function")?)?;
+        tools.push(content::tool(function, &inner, lost)?);
+        at.leftovers(&fields, lost);
+    }
+    Ok(tools)
+}
+
+fn tool_choice(value: Value, at: &Place<'_>, lost: &mut Vec<String>) -> Result<ToolChoice, Error> {
+    let mut fields = match value {
+        Value::String(mode) => return sampling::mode_of(&mode, at),
+        other => at.object(other)?,
+    };
+    match at.optional_string(&mut fields, "type")?.as_deref() {
+        Some("function") => {
+            let inner = at.field("function");
+            let mut function = inner.object(at.required(&mut fields, "function")?)?;
+            Ok(ToolChoice::Named(inner.field("name").string(inner.required(&mut function, "name")?)?))
+        }
+        // The older `function_call`.
+        None => Ok(ToolChoice::Named(at.field("name").string(at.required(&mut fields, "name")?)?)),
+        Some("allowed_tools") => {
+            // Which tools are allowed cannot be said elsewhere; whether one must be called can.
+            let inner = at.field("allowed_tools");
+            lost.push(inner.to_string());
+            let mut allowed = inner.object(at.required(&mut fields, "allowed_tools")?)?;
+            let mode = inner.optional_string(&mut allowed, "mode")?;
+            sampling::mode_of(mode.as_deref().unwrap_or("auto"), &inner.field("mode"))
+        }
+        Some(_) => {
+            lost.push(at.to_string());
+            Ok(ToolChoice::Auto)
+        }
+    }
+}
+
+fn messages(value: Value, at: &Place<'_>, lost: &mut Vec<String>) -> Result<Vec<Message>, Error> {
+    let values = at.array(value)?;
+    let mut messages = Vec::with_capacity(values.len());
+    let mut functions = Functions::default();
+    for (index, message) in values.into_iter().enumerate() {
+        let at = at.index(index);
+        messages.push(one_message(at.object(message)?, &at, &mut functions, lost)?);
+    }
+    Ok(messages)
+}
+
+/// Calls of the older kind have no ids: their results name the function. Ids are made for them, and found again.
+#[derive(Default)]
+struct Functions {
+    made: usize,
+    unanswered: Vec<(String, String)>,
+}
+
+impl Functions {
+    fn called(&mut self, name: &str) -> String {
+        self.made += 1;
+        let id = format!("function_{}", self.made);
+        self.unanswered.push((name.to_owned(), id.clone()));
+        id
+    }
+
+    fn answered(&mut self, name: &str) -> String {
+        match self.unanswered.iter().position(|(called, _)| called == name) {
+            Some(at) => self.unanswered.remove(at).1,
+            None => name.to_owned(),
+        }
+    }
+}
+
+fn one_message(
+    mut fields: Map<String, Value>,
+    at: &Place<'_>,
+    functions: &mut Functions,
+    lost: &mut Vec<String>,
+) -> Result<Message, Error> {
+    let role = at.field("role").string(at.required(&mut fields, "role")?)?;
+    let content = content::parts(fields.remove("content").unwrap_or(Value::Null), &at.field("content"), lost)?;
+    let message = match role.as_str() {
+        "system" | "developer" => Message { role: Role::System, parts: content },
+        "user" => Message { role: Role::User, parts: content },
+        "assistant" => assistant(&mut fields, content, at, functions, lost)?,
+        "tool" => {
+            let call_id = at.field("tool_call_id").string(at.required(&mut fields, "tool_call_id")?)?;
+            // The call has the name already.
+            fields.remove("name");
+            result(call_id, content)
+        }
+        "function" => {
+            let name = at.field("name").string(at.required(&mut fields, "name")?)?;
+            result(functions.answered(&name), content)
+        }
+        other => {
+            let known = "system, developer, user, assistant, tool, function";
+            return Err(at.field("role").invalid(format!("is `{other}`. Known here: {known}")));
+        }
+    };
+    at.leftovers(&fields, lost);
+    Ok(message)
+}
+
+fn result(call_id: String, parts: Vec<Part>) -> Message {
+    Message { role: Role::Tool, parts: vec![Part::ToolResult { call_id, parts, is_error: false }] }
+}
+
+fn assistant(
+    fields: &mut Map<String, Value>,
+    content: Vec<Part>,
+    at: &Place<'_>,
+    functions: &mut Functions,
+    lost: &mut Vec<String>,
+) -> Result<Message, Error> {
+    let mut parts = Vec::new();
+    // Two names of one thing: servers that send both send the same text.
+    let thinking = at.optional_string(fields, "reasoning_content")?;
+    let thinking = thinking.or(at.optional_string(fields, "reasoning")?);
+    if let Some(text) = thinking.filter(|text| !text.is_empty()) {
+        parts.push(Part::Thinking { text, signature: None });
+    }
+    parts.extend(content);
+    if let Some(refusal) = at.optional_string(fields, "refusal")? {
+        parts.push(Part::Text(refusal));
+    }
+    if let Some(calls) = fields.remove("tool_calls").filter(|calls| !calls.is_null()) {
+        let at = at.field("tool_calls");
+        for (index, call) in at.array(calls)?.into_iter().enumerate() {
+            let at = at.index(index);
+            let mut call = at.object(call)?;
+            // Parts of a stream that some clients send back as they gathered them.
+            call.remove("index");
+            let kind = at.optional_string(&mut call, "type")?;
+            if kind.is_some_and(|kind| kind != "function") {
+                lost.push(at.to_string());
+                continue;
+            }
+            let id = at.field("id").string(at.required(&mut call, "id")?)?;
+            let inner = at.field("function");
+            let (name, arguments) = function(at.required(&mut call, "function")?, &inner, lost)?;
+            parts.push(Part::ToolCall { id, name, arguments });
+            at.leftovers(&call, lost);
+        }
+    }
+    if let Some(call) = fields.remove("function_call").filter(|call| !call.is_null()) {
+        let (name, arguments) = function(call, &at.field("function_call"), lost)?;
+        parts.push(Part::ToolCall { id: functions.called(&name), name, arguments });
+    }
+    Ok(Message { role: Role::Assistant, parts })
+}
+
+fn function(value: Value, at: &Place<'_>, lost: &mut Vec<String>) -> Result<(String, String), Error> {
+    let mut function = at.object(value)?;
+    let name = at.field("name").string(at.required(&mut function, "name")?)?;
+    let arguments = content::arguments(function.remove("arguments"));
+    // What the SDK's `parse` adds to what it gathered.
+    function.remove("parsed_arguments");
+    at.leftovers(&function, lost);
+    Ok((name, arguments))
+}

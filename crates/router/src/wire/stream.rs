@@ -1,0 +1,148 @@
+//! What both streamed answers have in common: when they are whole, cut, or beyond reading.
+//!
+//! ```text
+//!   events … ──terminal marker──▶ whole ──trailer, [DONE], end or a short wait──▶ Finished
+//!      ├──── end, [DONE] ───────▶ Cut                 nothing fails it any more
+//!      ├──── an error object ───▶ what it means
+//!      └──── unreadable ────────▶ skipped, up to SKIPPED_FRAMES
+//! ```
+
+use super::openai::provider::Origin;
+use crate::{Error, Event, Frame, providers::ChatStream, sse};
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use std::time::Duration;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// Unreadable frames that a stream may have while the rest is sound. A server that sends more speaks something else.
+const SKIPPED_FRAMES: u32 = 16;
+/// After the last word of a stream: how long for the connection to be released by its end rather than closed. Servers send
+/// both at once or soon after one another.
+pub(crate) const END_WAIT: Duration = Duration::from_millis(20);
+
+/// One API's reading of a stream's events.
+pub(crate) trait Reader: Send + 'static {
+    /// What an event with data says.
+    fn read(&mut self, event: sse::Event) -> Result<Step, Trouble>;
+
+    /// Once the answer is whole: how long what may still follow is waited for.
+    fn whole(&self) -> Option<Duration>;
+
+    /// The last frame; `None` when the answer is not whole.
+    fn finish(&mut self) -> Option<Frame>;
+
+    /// What marks the end of a whole answer, for messages.
+    fn marker(&self) -> &'static str;
+}
+
+#[derive(Debug)]
+pub(crate) enum Step {
+    Frame(Frame),
+    /// The stream's last word was said; a frame may go with it.
+    End(Option<Frame>),
+}
+
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    Unreadable(String),
+    Failed(Error),
+}
+
+pub(crate) fn decode<R: Reader>(
+    origin: Origin,
+    reader: R,
+    body: impl Stream<Item = Result<Bytes, Error>> + Send + 'static,
+) -> ChatStream {
+    let events = sse::Events::new(&origin.endpoint.provider, body);
+    let decoder = Decoder { origin, events, reader, skipped_frames: 0, deadline: None, ended: false };
+    Box::pin(stream::unfold(decoder, |mut decoder| async move { Some((decoder.next().await?, decoder)) }))
+}
+
+struct Decoder<S, R> {
+    origin: Origin,
+    events: sse::Events<S>,
+    reader: R,
+    skipped_frames: u32,
+    /// Set once the answer is whole.
+    deadline: Option<Instant>,
+    ended: bool,
+}
+
+impl<S: Stream<Item = Result<Bytes, Error>>, R: Reader> Decoder<S, R> {
+    async fn next(&mut self) -> Option<Result<Frame, Error>> {
+        if self.ended {
+            return None;
+        }
+        let next = self.frame().await;
+        // Whatever the frame is: it is the last one after its end was seen or an error.
+        self.ended |= next.is_err();
+        Some(next)
+    }
+
+    async fn frame(&mut self) -> Result<Frame, Error> {
+        loop {
+            if let Some(wait) = self.reader.whole() {
+                let latest = Instant::now() + wait;
+                self.deadline = Some(self.deadline.map_or(latest, |deadline| deadline.min(latest)));
+            }
+            let event = match self.deadline {
+                // A server that never falls silent would never let the timer speak.
+                Some(deadline) if Instant::now() >= deadline => None,
+                Some(deadline) => timeout_at(deadline, self.events.next()).await.unwrap_or(None),
+                None => self.events.next().await,
+            };
+            let whole = self.deadline.is_some();
+            let event = match event {
+                Some(Ok(event)) => event,
+                Some(Err(error)) if !whole => return Err(error),
+                // The answer was whole before the connection broke.
+                Some(Err(_)) | None => return self.end("the connection closed"),
+            };
+            if event.data.is_empty() {
+                if whole {
+                    continue;
+                }
+                return Ok(Frame::default());
+            }
+            match self.reader.read(event) {
+                Ok(Step::Frame(frame)) => return Ok(frame),
+                Ok(Step::End(frame)) => {
+                    let _ = timeout(END_WAIT, self.events.drain()).await;
+                    return match frame {
+                        Some(frame) => Ok(self.last(frame)),
+                        None => self.end("`[DONE]` came"),
+                    };
+                }
+                Err(_) if whole => {}
+                Err(Trouble::Failed(error)) => return Err(self.origin.endpoint.scrubbed(error)),
+                Err(Trouble::Unreadable(message)) => {
+                    self.skipped_frames += 1;
+                    if self.skipped_frames > SKIPPED_FRAMES {
+                        return Err(self.origin.endpoint.malformed(&message));
+                    }
+                    tracing::debug!(provider = self.origin.endpoint.provider, "an unreadable frame is skipped");
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, what: &str) -> Result<Frame, Error> {
+        if let Some(frame) = self.reader.finish() {
+            return Ok(self.last(frame));
+        }
+        let skipped = match self.skipped_frames {
+            0 => String::new(),
+            skipped => format!(", and {skipped} frames could not be read"),
+        };
+        let message = format!("{what} before {}{skipped}", self.reader.marker());
+        Err(Error::Cut { provider: self.origin.endpoint.provider.clone(), message })
+    }
+
+    fn last(&mut self, mut frame: Frame) -> Frame {
+        self.ended = true;
+        if let Some(Event::Finished(finish)) = frame.events.last_mut() {
+            finish.skipped_frames = self.skipped_frames;
+        }
+        frame
+    }
+}
