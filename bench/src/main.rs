@@ -2,8 +2,12 @@
 //!
 //! Every benchmark starts the release build of the real program on a folder of its own, speaks to it over HTTP on
 //! 127.0.0.1, and prints medians and spread. Nothing here is a test: a slow machine prints slow figures.
+//!
+//! `--older FOLDER` names a folder with `bench` and `devmesh` of an older build: each benchmark then runs with both, one
+//! after the other, and the figures stand beside each other.
 
 mod append;
+mod compare;
 mod gateway;
 mod lease;
 mod peer;
@@ -11,11 +15,13 @@ mod replay;
 mod scale;
 mod seed;
 mod server;
+mod stalled;
 mod start;
 mod stream;
 mod summary;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use std::path::PathBuf;
 
 const BENCHMARKS: &[(&str, &str)] = &[
     ("lease", "durable enqueue → an agent holds the lease"),
@@ -29,7 +35,7 @@ const BENCHMARKS: &[(&str, &str)] = &[
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let asked: Vec<String> = std::env::args().skip(1).collect();
+    let (older, asked) = older_and_names(std::env::args().skip(1))?;
     if let Some(unknown) = asked.iter().find(|name| BENCHMARKS.iter().all(|(known, _)| known != name)) {
         let known: Vec<_> = BENCHMARKS.iter().map(|(name, _)| *name).collect();
         bail!("there is no benchmark `{unknown}`; there are {}", known.join(", "));
@@ -38,6 +44,10 @@ async fn main() -> Result<()> {
         BENCHMARKS.iter().filter(|(name, _)| asked.is_empty() || asked.iter().any(|asked| asked == name))
     {
         println!("\n{name}: {what}");
+        if let Some(older) = &older {
+            compare::beside(older, name)?;
+            continue;
+        }
         match *name {
             "lease" => lease::run().await?,
             "append" => append::run().await?,
@@ -49,4 +59,16 @@ async fn main() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The folder of an older build, and which benchmarks were asked for.
+fn older_and_names(mut arguments: impl Iterator<Item = String>) -> Result<(Option<PathBuf>, Vec<String>)> {
+    let (mut older, mut names) = (None, Vec::new());
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--older" => older = Some(arguments.next().context("--older wants the folder of an older build")?.into()),
+            _ => names.push(argument),
+        }
+    }
+    Ok((older, names))
 }

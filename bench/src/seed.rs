@@ -1,29 +1,34 @@
-//! Fills a data folder through the store itself, while no server has it: a million requests would take minutes.
+//! Fills a data folder through the store itself, while no server has it: a million requests over HTTP would take minutes.
 
 use anyhow::{Context, Result};
 use domain::{
-    CanonicalJson, Clock as _, EventHash, JobId, JobKind, JobState, PrincipalId, Priority, SystemClock, Timestamp,
+    CanonicalJson, Clock as _, EventHash, JobId, JobKind, JobState, PrincipalId, Priority, RequestId, SystemClock,
+    Timestamp,
 };
+use futures_util::future::try_join_all;
 use protocol::{CreateJob, Limits};
 use std::path::Path;
-use store::{JobRow, NewEvent, Options, Store};
+use store::{AuditRow, Found, JobRow, NewEvent, NewJob, Options, Store, Urgency, Write};
 
-/// Rows written in one request: large enough to be quick, small enough not to hold the writer for long.
-const ROWS_PER_WRITE: u64 = 5_000;
+/// Events appended by one request: large enough to be quick, small enough not to hold the writer for long.
+const EVENTS_PER_WRITE: u64 = 5_000;
+/// Jobs created at once: more than one COMMIT takes.
+const JOBS_AT_ONCE: u64 = 1_000;
 
 /// One job with a log of `events` events; the job is queued and nobody will lease it before it is read.
 pub async fn long_log(folder: &Path, events: u64) -> Result<JobId> {
     let store = Store::open(Options::new(folder)).await?;
     let principal = principal(&store).await?;
-    let job = queued_job(principal)?;
-    let id = job.id;
-    write(&store, move |transaction| transaction.insert_job(&job)).await?;
-    let mut written = 0;
+    let job = new_job(principal)?;
+    let id = job.job.id;
+    store.create_job(job).await?;
+    let mut written = 1;
     while written < events {
-        let rows = ROWS_PER_WRITE.min(events - written);
-        let batch = (written..written + rows).map(note).collect::<Result<Vec<_>>>()?;
-        write(&store, move |transaction| transaction.append(id, &batch).map(|_| ())).await?;
-        written += rows;
+        let last = events.min(written + EVENTS_PER_WRITE);
+        let batch = (written..last).map(note).collect::<Result<Vec<_>>>()?;
+        let append = move |found: &Found| Ok(Some(Write::new(found.job.clone(), batch.clone())));
+        store.change_job(id, Urgency::Ordinary, Box::new(append)).await?;
+        written = last;
     }
     store.close().await;
     Ok(id)
@@ -35,33 +40,30 @@ pub async fn queued_jobs(folder: &Path, count: u64) -> Result<()> {
     let principal = principal(&store).await?;
     let mut written = 0;
     while written < count {
-        let rows = ROWS_PER_WRITE.min(count - written);
-        let jobs = (0..rows).map(|_| queued_job(principal)).collect::<Result<Vec<_>>>()?;
-        let created = created()?;
-        write(&store, move |transaction| {
-            for job in &jobs {
-                transaction.insert_job(job)?;
-                transaction.append(job.id, std::slice::from_ref(&created))?;
-            }
-            Ok(())
-        })
-        .await?;
-        written += rows;
+        let jobs = JOBS_AT_ONCE.min(count - written);
+        let jobs = (0..jobs).map(|_| new_job(principal)).collect::<Result<Vec<_>>>()?;
+        written += jobs.len() as u64;
+        try_join_all(jobs.into_iter().map(|job| store.create_job(job))).await?;
     }
     store.close().await;
     Ok(())
 }
 
-async fn write<F>(store: &Store, work: F) -> Result<()>
-where
-    F: FnOnce(&mut store::Transaction<'_>) -> Result<(), store::Error> + Send + 'static,
-{
-    Ok(store.write(work).await?)
+fn new_job(principal: PrincipalId) -> Result<NewJob> {
+    let (job, created) = (queued_job(principal)?, created()?);
+    let audit = AuditRow {
+        at: job.created_at,
+        principal,
+        action: "job.create".to_owned(),
+        object: job.id.to_string(),
+        request_id: RequestId::new(job.created_at),
+    };
+    Ok(NewJob { job, created, audit, once: None })
 }
 
 /// The owner of the admin token, which a first start has made.
 async fn principal(store: &Store) -> Result<PrincipalId> {
-    let tokens = store.read(|reader| reader.tokens()).await?;
+    let tokens = store.tokens().await?;
     Ok(tokens.first().context("start a server on this folder first")?.principal)
 }
 

@@ -70,7 +70,7 @@ impl Server {
     }
 
     pub async fn agent(&self) -> Result<Client> {
-        let token = CreateToken { name: "bench".into(), scope: Scope::Agent, policy: None };
+        let token = CreateToken::new("bench", Scope::Agent);
         Ok(Client::new(Options::new(&self.url, self.client()?.create_token(&token).await?.secret))?)
     }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     server::{Server, folder, lease_request},
+    stalled::Stalled,
     summary::{Latencies, print},
 };
 use anyhow::{Context, Result};
@@ -16,11 +17,25 @@ const EVENTS: u64 = 2_000;
 const PAUSE: Duration = Duration::from_millis(2);
 
 pub async fn run() -> Result<()> {
+    let (whole, after_commit) = latencies(false).await?;
+    let (_, beside) = latencies(true).await?;
+    print("append sent → event at the SSE client", &whole.line());
+    print("append acknowledged → event at the client", &after_commit.line());
+    print("the same beside readers that do not read", &beside.line());
+    let ratio = beside.quantile(0.99).as_secs_f64() / after_commit.quantile(0.99).as_secs_f64();
+    print("ratio of p99 with and without them", &format!("{ratio:.2}×"));
+    print("wanted", "commit → client p99 ≤ 20 ms, also beside readers that do not read");
+    Ok(())
+}
+
+/// Of the whole way, and from the acknowledgement on.
+async fn latencies(beside_stalled: bool) -> Result<(Latencies, Latencies)> {
     let folder = folder()?;
     let server = Server::start(&folder.path().join("data")).await?;
     let (user, agent) = (server.client()?, server.agent().await?);
     let job = user.create_job(&CreateJob::new(JobKind::Ask, "talk"), None).await?.id;
     let lease = agent.lease(&lease_request(5_000)).await?.context("the job was there")?;
+    let _stalled = if beside_stalled { Some(Stalled::beside(&server, &[job]).await?) } else { None };
     let (seen, mut arrivals) = mpsc::channel(64);
     let reader = tokio::spawn({
         let mut events = Box::pin(user.events(job, None));
@@ -45,8 +60,5 @@ pub async fn run() -> Result<()> {
         tokio::time::sleep(PAUSE).await;
     }
     reader.abort();
-    print("append sent → event at the SSE client", &whole.line());
-    print("append acknowledged → event at the client", &after_commit.line());
-    print("wanted", "commit → client p99 ≤ 20 ms");
-    Ok(())
+    Ok((whole, after_commit))
 }

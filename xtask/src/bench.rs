@@ -4,12 +4,16 @@ use crate::{
     shell::{cargo, run},
     tools,
 };
-use anyhow::Result;
+use anyhow::{Context, Result};
+use std::{ffi::OsStr, path::Path};
 
-pub fn benchmarks(names: &[String]) -> Result<()> {
+/// `older`: a folder with `bench` and `devmesh` of an older build, to stand beside this one.
+pub fn benchmarks(names: &[String], older: Option<&Path>) -> Result<()> {
     if names.is_empty() || names.iter().any(|name| name == "gateway") {
         tools::for_the_gateway();
     }
     run(cargo().args(["build", "--release", "--package", "devmesh", "--package", "bench"]))?;
-    run(cargo().args(["run", "--release", "--package", "bench", "--"]).args(names))
+    let older = older.map(Path::canonicalize).transpose().context("--older: there is no such folder")?;
+    let older = older.iter().flat_map(|folder| [OsStr::new("--older"), folder.as_os_str()]);
+    run(cargo().args(["run", "--release", "--package", "bench", "--"]).args(older).args(names))
 }

@@ -9,6 +9,7 @@ mod test;
 mod tools;
 
 use clap::{Parser, Subcommand};
+use std::path::PathBuf;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Chores of the devmesh repository")]
@@ -30,12 +31,19 @@ enum Chore {
     Layers,
     /// Write docs/openapi.json anew
     Openapi,
+    /// Ten thousand cases against what docs/openapi.json promises, by a program that has nothing but it
+    Schemathesis,
     /// Build the real Ollama once, for the tests that run against it
     Ollama,
     /// Install the vendors' Python libraries once, for the tests that use them as clients
     Sdks,
     /// Run the benchmarks on a release build: all of them, or the named ones
-    Bench { names: Vec<String> },
+    Bench {
+        names: Vec<String>,
+        /// A folder with `bench` and `devmesh` of an older build: both run in turn, and the figures stand beside each other
+        #[arg(long, value_name = "FOLDER")]
+        older: Option<PathBuf>,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -45,8 +53,9 @@ fn main() -> anyhow::Result<()> {
         Chore::Torture => test::torture(),
         Chore::Layers => layers::check(),
         Chore::Openapi => openapi::write(),
+        Chore::Schemathesis => test::schemathesis(),
         Chore::Ollama => tools::ollama::OLLAMA.get().map(|folder| println!("{}", folder.join("ollama").display())),
         Chore::Sdks => tools::python::SDKS.get().map(|folder| println!("{}", folder.join("bin/python").display())),
-        Chore::Bench { names } => bench::benchmarks(&names),
+        Chore::Bench { names, older } => bench::benchmarks(&names, older.as_deref()),
     }
 }

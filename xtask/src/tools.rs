@@ -39,6 +39,8 @@ impl Tool {
         let lock = fs::File::create(&lock).with_context(|| format!("cannot write {}", lock.display()))?;
         lock.lock()?;
         if !(self.works)(&folder) {
+            // What failed before is tried again: what was in the way may be gone.
+            let _ = fs::remove_file(&note);
             eprintln!("making {} in {}", self.name, tools.display());
             let made = self.make_in(&folder);
             if let Err(error) = made {
@@ -61,13 +63,11 @@ impl Tool {
     }
 }
 
-/// What tests do without when it cannot be had; they say so.
-pub fn for_tests() {
-    for tool in [&ollama::OLLAMA, &python::SDKS] {
-        if let Err(error) = tool.get() {
-            eprintln!("{} is not here, tests that need it are skipped: {error:#}", tool.name);
-        }
-    }
+/// What tests have to do without, each with the reason.
+#[must_use]
+pub fn for_tests() -> Vec<String> {
+    let tools = [&ollama::OLLAMA, &python::SDKS, &python::SCHEMATHESIS];
+    tools.iter().filter_map(|tool| Some(format!("{}: {:#}", tool.name, tool.get().err()?))).collect()
 }
 
 /// The peers that the gateway is measured against. The benchmark names those it has to do without.

@@ -84,7 +84,7 @@ pub enum Command {
     Approve(commands::approve::Arguments),
     /// Refuse a tool call
     Deny(commands::deny::Arguments),
-    /// Recompute the hash chain of a job's log
+    /// Recompute the hash chain of a job's log and the digests of its artifacts
     Verify(commands::verify::Arguments),
     /// List, fetch, add and remove models
     #[command(subcommand)]
@@ -100,9 +100,11 @@ pub enum Command {
     /// What left this machine for a cloud
     #[command(subcommand)]
     Egress(commands::egress::Command),
+    /// Who did what
+    Audit(commands::audit::Arguments),
     /// Check this machine and the mesh, with the command that mends each finding
     Doctor(commands::doctor::Arguments),
-    /// Make, list and delete tokens
+    /// Make, list and delete tokens, or get in again without one
     #[command(subcommand)]
     Token(commands::token::Command),
     /// What is configured, and where
@@ -235,6 +237,7 @@ impl Command {
             Self::Targets(arguments) => commands::targets::run(arguments, context).await,
             Self::Calls(command) => commands::calls::run(command, context).await,
             Self::Egress(command) => commands::egress::run(command, context).await,
+            Self::Audit(arguments) => commands::audit::run(arguments, context).await,
             Self::Doctor(arguments) => commands::doctor::run(arguments, context).await,
             Self::Token(command) => commands::token::run(command, context).await,
             Self::Config(command) => commands::config::run(command, context),

@@ -61,7 +61,7 @@ impl Context {
             Ok((text, _)) => Ok(text.trim().to_owned()),
             Err(error) => {
                 Err(Failure::new(Exit::Unauthorized, format!("no token: {} cannot be read ({error})", file.display()))
-                    .next("set DEVMESH_TOKEN_FILE, or give --token-file FILE"))
+                    .next("give --token-file FILE; if it was lost, stop the mesh and run devmesh token reset"))
             }
         }
     }

@@ -3,6 +3,7 @@
 mod carry_out;
 pub(crate) mod run;
 
+use domain::i_json::{self, Flaw};
 use protocol::{ApprovalPolicies, ApprovalPolicy, ToolSpec};
 use serde_json::{Value, json};
 
@@ -103,8 +104,8 @@ impl Action {
 
     /// Reads a native call's arguments. The error is written for the model.
     pub(crate) fn from_arguments(tool: Tool, arguments: &Value) -> Result<Self, String> {
-        // Some runtimes hand the arguments over as the text of a JSON object.
-        let parsed: Option<Value> = arguments.as_str().and_then(|text| serde_json::from_str(text).ok());
+        // Some runtimes hand the arguments over as the text of a JSON object; so does the backend what it could not keep exactly.
+        let parsed = arguments.as_str().map(|text| parse(tool, text)).transpose()?;
         let arguments = parsed.as_ref().unwrap_or(arguments);
         let text = |name: &str| -> Result<String, String> {
             arguments[name]
@@ -124,6 +125,13 @@ impl Action {
             Tool::Finish => Self::Finish { summary: text("summary").unwrap_or_default() },
         })
     }
+}
+
+fn parse(tool: Tool, text: &str) -> Result<Value, String> {
+    let name = tool.as_str();
+    i_json::check_text(text)
+        .map_err(|Flaw { pointer, problem }| format!("the argument `{pointer}` of `{name}` {problem}"))?;
+    serde_json::from_str(text).map_err(|error| format!("the arguments of `{name}` are not JSON: {error}"))
 }
 
 #[cfg(test)]
@@ -155,5 +163,14 @@ mod tests {
         assert_eq!(empty, Err("the argument `command` of `run` is empty".into()));
         let as_text = Action::from_arguments(Tool::Run, &json!("{\"command\": \"ls\"}"));
         assert_eq!(as_text, Ok(Action::Run { command: "ls".into() }));
+        let changed = Action::from_arguments(Tool::Run, &json!(r#"{"command": "ls", "id": 9007199254740993}"#));
+        assert_eq!(
+            changed,
+            Err("the argument `/id` of `run` is 9007199254740993; integers from -9007199254740991 to 9007199254740991 keep their \
+                 value with every reader (RFC 7493). Send it as a string"
+                .into())
+        );
+        let cut = Action::from_arguments(Tool::Run, &json!("{\"command\": "));
+        assert!(cut.unwrap_err().starts_with("the arguments of `run` are not JSON: EOF"));
     }
 }

@@ -15,7 +15,6 @@ use std::{
     time::Duration,
 };
 use store::Store;
-use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How the edge behaves.
@@ -43,7 +42,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// How long a client may leave its socket full before the connection is closed. Default 30 s.
     pub write_stall: Duration,
-    /// Connections at once. Default 1,024: under the usual limit of open files with room for the database.
+    /// Connections at once. Default 1,024: under the usual limit of open files with room for the database. A quarter of them
+    /// is for those that have shown no token yet, a sixteenth for agents.
     pub connections: usize,
     /// How long answers in flight may take after shutdown began. Default 10 s: what container runtimes wait for.
     pub drain: Duration,
@@ -89,9 +89,6 @@ impl Default for Rates {
     }
 }
 
-/// Backups being written at once: each reads the whole data folder.
-const BACKUPS: usize = 1;
-
 /// What the program hands in.
 pub struct Parts {
     pub store: Store,
@@ -110,7 +107,6 @@ pub struct App {
     pub(crate) tokens: Tokens,
     pub(crate) tickets: Tickets,
     pub(crate) failed_authentications: FailedAuthentications,
-    pub(crate) backups: Arc<Semaphore>,
     /// Work that outlives the request that began it, such as recording a model call.
     pub(crate) tasks: TaskTracker,
     /// Requests being answered; a stream counts until it begins.
@@ -128,7 +124,6 @@ impl App {
         let tokens = Tokens::load(store.clone(), clock.clone(), options.rates).await?;
         Ok(Arc::new(Self {
             failed_authentications: FailedAuthentications::new(options.rates.failed_authentications_per_minute),
-            backups: Arc::new(Semaphore::new(BACKUPS)),
             tickets: Tickets::default(),
             tasks: TaskTracker::new(),
             in_flight: AtomicUsize::new(0),

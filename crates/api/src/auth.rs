@@ -4,17 +4,19 @@
 //! to be let in. A handler names the scope it needs by the extractor it takes: [`Viewer`], [`User`], [`Admin`], [`Agent`],
 //! [`Reader`] or [`Anyone`].
 
+mod recovery;
 mod secret;
 mod tickets;
 mod tokens;
 
+pub use recovery::{EarlierTokens, ResetToken, reset_admin_token};
 pub use secret::{Seal, Secret};
 pub use tickets::{LIFETIME as TICKET_LIFETIME, Tickets};
-pub use tokens::{AdminTokenError, Entry, Tokens, ensure_admin_token};
+pub use tokens::{ADMIN_TOKEN_FILE, AdminTokenError, Entry, Tokens, ensure_admin_token};
 
 use crate::{
     app::App,
-    problem::{Failure, Result},
+    problem::{Challenge, Failure, Result},
     server::Peer,
 };
 use axum::{
@@ -90,6 +92,9 @@ fn identify(app: &App, headers: &HeaderMap, extensions: &Extensions, schemes: Sc
             return Err(unauthorized(why, schemes));
         }
     };
+    if let Some(peer) = extensions.get::<Peer>() {
+        peer.place.showed(entry.scope)?;
+    }
     let limited = if schemes.are_limited() { entry.limiter.check() } else { Ok(()) };
     limited.map_err(|wait| {
         Failure::new(
@@ -114,8 +119,8 @@ pub fn unauthorized_ticket(app: &App, extensions: &Extensions) -> Failure {
 
 fn unauthorized(why: &str, schemes: Schemes) -> Failure {
     let challenge = match schemes {
-        Schemes::Bearer | Schemes::BearerOrApiKey => r#"Bearer realm="devmesh""#,
-        Schemes::BearerOrBasic => r#"Basic realm="devmesh: any user name, a token as the password", charset="UTF-8""#,
+        Schemes::Bearer | Schemes::BearerOrApiKey => Challenge::Bearer,
+        Schemes::BearerOrBasic => Challenge::Basic,
     };
     let mut failure = Failure::new(ErrorCode::Unauthorized, why);
     failure.challenge = Some(challenge);

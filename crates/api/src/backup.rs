@@ -1,111 +1,132 @@
-//! Backups: the whole data folder as one tar archive, and back.
-//!
-//! ```text
-//!   devmesh.db                 a consistent copy of the database
-//!   blobs/ab/ab12…             every artifact's content, named by its SHA-256
-//!   manifest.json              last, with what was written: an archive without it was cut
-//! ```
-//! Restoring reads names from a closed list and content by its digest, so nothing in an archive can lead out of the
-//! folder, and nothing that was damaged comes back.
+//! Backups over the wire, and a data folder of one that its owner can get into. What an archive is, the store says.
 
-mod archive;
-mod restore;
+use crate::{
+    app::App,
+    audit::record_restore,
+    auth::{ADMIN_TOKEN_FILE, AdminTokenError, EarlierTokens, Identity, reset_admin_token},
+    problem::{Failure, Result},
+};
+use axum::body::Body;
+use domain::{Clock, Epoch, ErrorCode, Timestamp};
+use futures_util::{StreamExt, stream};
+use std::{
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use store::{LostArtifacts, Store};
 
-pub use archive::stream;
-pub use restore::{RestoreError, Restored, restore};
+/// What a second client is told to wait.
+const BUSY: Duration = Duration::from_secs(10);
 
-const MANIFEST: &str = "manifest.json";
-/// Goes up when the layout of the archive changes in a way that older builds cannot read.
-const FORMAT: u32 = 1;
-
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-struct Manifest {
-    format: u32,
-    /// The build that wrote it.
-    version: String,
-    created_at: domain::Timestamp,
-    database_bytes: u64,
-    blobs: u64,
+/// The archive as a body. Whoever leaves ends it, and so does the end of the asker's token: as a broken transfer, never as a short
+/// archive.
+pub async fn stream(app: &Arc<App>, asker: &Identity) -> Result<Body> {
+    let archive = match app.store.backup(app.clock.now(), env!("CARGO_PKG_VERSION")).await {
+        Err(store::Error::BackupRunning) => {
+            let detail = "Another backup is being read. Wait until it is done.";
+            return Err(Failure::new(ErrorCode::RateLimited, detail).retry_after(BUSY));
+        }
+        archive => archive?,
+    };
+    let revoked = asker.token.revoked.clone();
+    let chunks = stream::unfold(Some(archive), move |archive| {
+        let revoked = revoked.clone();
+        async move {
+            let mut archive = archive?;
+            tokio::select! {
+                biased;
+                () = revoked.cancelled() => {
+                    Some((Err(io::Error::new(io::ErrorKind::PermissionDenied, "the token was revoked")), None))
+                }
+                chunk = archive.next() => Some((chunk?, Some(archive))),
+            }
+        }
+    });
+    Ok(Body::from_stream(chunks))
 }
 
-/// `blobs/ab/ab12…` of a digest.
-fn blob_name(sha256: &str) -> String {
-    format!("{}/{}/{sha256}", store::BLOB_FOLDER, &sha256[..2])
+/// What came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// When the backup was made and the build that wrote it. `None` where its own list was damaged.
+    pub made: Option<(Timestamp, String)>,
+    /// With their content.
+    pub artifacts: u64,
+    /// What the database names and the archive did not bring.
+    pub lost: LostArtifacts,
+    /// Whether the database is not bit for bit what was backed up, although nothing is wrong with it as a database.
+    pub is_database_changed: bool,
+    pub token_file: PathBuf,
+    /// How many of the original's tokens do not work here, and how many do.
+    pub tokens_dropped: usize,
+    pub tokens_kept: usize,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use sha2::{Digest, Sha256};
-    use std::{fs::File, io::Write, path::Path};
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    #[error(transparent)]
+    Archive(#[from] store::RestoreError),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Token(#[from] AdminTokenError),
+    #[error("unpacking broke down: {0}")]
+    Broken(String),
+}
 
-    fn entry(archive: &mut tar::Builder<File>, name: &[u8], kind: tar::EntryType, content: &[u8]) {
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(kind);
-        header.set_size(content.len() as u64);
-        header.set_mode(0o600);
-        // Written as bytes, because the library refuses to write what an attacker would.
-        header.as_old_mut().name[..name.len()].copy_from_slice(name);
-        if kind == tar::EntryType::Symlink {
-            header.set_link_name("/etc/passwd").unwrap();
+/// Unpacks an archive into `folder`, which must be empty or absent, under a new epoch: cursors from before are answered with a
+/// reset. Its owner gets a new admin token, in a file there. All of the archive is read and checked before any of it counts.
+pub async fn restore(
+    archive: impl Read + Send + 'static,
+    folder: &Path,
+    epoch: Epoch,
+    clock: &dyn Clock,
+    earlier: EarlierTokens,
+) -> Result<Restored, RestoreError> {
+    let target = folder.to_owned();
+    let unpacked = blocking(move || store::unpack(archive, &target, epoch)).await??;
+    // Put in order where it counts for nothing yet: a folder that starts is one its owner can get into.
+    let staged = Store::open(store::Options::new(unpacked.staging())).await?;
+    let ordered = async {
+        let lost = unpacked.lost(&staged).await?;
+        let artifacts = count_artifacts(&staged).await? - lost.count;
+        let made_at = unpacked.manifest.as_ref().map(|manifest| manifest.created_at);
+        // Before the owner's token goes with the others.
+        record_restore(&staged, clock, made_at).await?;
+        let tokens = reset_admin_token(&staged, clock, &unpacked.staging().join(ADMIN_TOKEN_FILE), earlier).await?;
+        Ok::<_, RestoreError>((lost, artifacts, tokens))
+    };
+    let ordered = ordered.await;
+    staged.close().await;
+    let (lost, artifacts, tokens) = ordered?;
+    let made = unpacked.manifest.as_ref().map(|manifest| (manifest.created_at, manifest.version.clone()));
+    let is_database_changed = unpacked.is_database_changed;
+    blocking(move || unpacked.finish()).await??;
+    Ok(Restored {
+        made,
+        artifacts,
+        lost,
+        is_database_changed,
+        token_file: folder.join(ADMIN_TOKEN_FILE),
+        tokens_dropped: tokens.dropped,
+        tokens_kept: tokens.kept,
+    })
+}
+
+async fn count_artifacts(store: &Store) -> Result<u64, store::Error> {
+    let (mut count, mut after) = (0, None);
+    loop {
+        let page = store.named_content(after, store::limits::ROWS_PER_PAGE).await?;
+        count += page.len() as u64;
+        after = page.last().map(store::ArtifactRow::place);
+        if after.is_none() {
+            return Ok(count);
         }
-        header.set_cksum();
-        archive.append(&header, content).unwrap();
     }
+}
 
-    fn archive(file: &Path, entries: &[(&[u8], tar::EntryType, &[u8])]) {
-        let mut archive = tar::Builder::new(File::create(file).unwrap());
-        for (name, kind, content) in entries {
-            entry(&mut archive, name, *kind, content);
-        }
-        archive.into_inner().unwrap().flush().unwrap();
-    }
-
-    #[test]
-    fn nothing_in_an_archive_leads_out_of_the_folder() {
-        let outside = tempfile::tempdir().unwrap();
-        let digest = hex::encode(Sha256::digest(b"content"));
-        let blob = blob_name(&digest);
-        let file = tar::EntryType::Regular;
-        let hostile: &[(&[u8], tar::EntryType)] = &[
-            (b"../escaped", file),
-            (b"/tmp/devmesh-escaped", file),
-            (b"blobs/../../escaped", file),
-            (b"blobs/ab/../../../escaped", file),
-            (b"./devmesh.db", file),
-            (b"blobs/ab/short", file),
-            (b"devmesh.lock", file),
-            (b"devmesh.db", tar::EntryType::Symlink),
-            (b"devmesh.db", tar::EntryType::Link),
-            (blob.as_bytes(), tar::EntryType::Symlink),
-            (b"blobs", tar::EntryType::Directory),
-        ];
-        for (number, (name, kind)) in hostile.iter().enumerate() {
-            let path = outside.path().join(format!("{number}.tar"));
-            let folder = outside.path().join(format!("folder-{number}"));
-            archive(&path, &[(name, *kind, b"")]);
-            let refused = restore(File::open(&path).unwrap(), &folder, domain::Epoch(1)).unwrap_err();
-            assert!(matches!(refused, RestoreError::UnknownEntry(_)), "{}: {refused}", String::from_utf8_lossy(name));
-            assert!(!folder.join("devmesh.db").exists());
-        }
-        assert!(!outside.path().join("escaped").exists());
-    }
-
-    #[test]
-    fn changed_content_and_cut_archives_are_refused() {
-        let outside = tempfile::tempdir().unwrap();
-        let blob = blob_name(&hex::encode(Sha256::digest(b"content")));
-        let file = tar::EntryType::Regular;
-
-        let path = outside.path().join("changed.tar");
-        archive(&path, &[(b"devmesh.db", file, b"x"), (blob.as_bytes(), file, b"contend")]);
-        let refused = restore(File::open(&path).unwrap(), &outside.path().join("a"), domain::Epoch(1)).unwrap_err();
-        assert!(matches!(refused, RestoreError::Damaged(_)), "{refused}");
-
-        let path = outside.path().join("cut.tar");
-        archive(&path, &[(b"devmesh.db", file, b"x"), (blob.as_bytes(), file, b"content")]);
-        let refused = restore(File::open(&path).unwrap(), &outside.path().join("b"), domain::Epoch(1)).unwrap_err();
-        assert!(matches!(refused, RestoreError::Incomplete), "{refused}");
-        assert!(!outside.path().join("b/.restoring").exists(), "nothing half-done stays");
-    }
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, RestoreError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| RestoreError::Broken(error.to_string()))
 }

@@ -2,17 +2,16 @@
 
 use crate::{
     app::App,
+    json,
     problem::{Failure, Result},
 };
-use axum::body::HttpBody;
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
 use bytes::Bytes;
 use domain::ErrorCode;
 use http::{HeaderMap, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
-use serde_path_to_error::Segment;
-use std::{fmt::Write as _, sync::Arc};
+use serde::{Serialize, de::DeserializeOwned};
+use std::sync::Arc;
 
 /// A JSON body of at most `limits.json_bytes`.
 pub struct Payload<T>(pub T);
@@ -20,7 +19,7 @@ pub struct Payload<T>(pub T);
 /// A JSON body of at most `limits.model_call_bytes`: a whole conversation.
 pub struct LargePayload<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequest<Arc<App>> for Payload<T> {
+impl<T: DeserializeOwned + Serialize> FromRequest<Arc<App>> for Payload<T> {
     type Rejection = Failure;
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self> {
         read_json(request, app, app.options.limits.json_bytes).await.map(Self)
@@ -46,33 +45,36 @@ impl FromRequest<Arc<App>> for Raw {
     }
 }
 
-/// No body at all is `None`.
-impl<T: DeserializeOwned> OptionalFromRequest<Arc<App>> for Payload<T> {
+/// An empty body is `None`, whatever type it says it has: clients set one although they send nothing.
+impl<T: DeserializeOwned + Serialize> OptionalFromRequest<Arc<App>> for Payload<T> {
     type Rejection = Failure;
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Option<Self>> {
-        let empty = request.body().is_end_stream();
-        if empty && !request.headers().contains_key(header::CONTENT_TYPE) {
+        check_encoding(request.headers())?;
+        let media_type = check_media_type(request.headers());
+        let body = read(request, app, app.options.limits.json_bytes).await?;
+        if body.is_empty() {
             return Ok(None);
         }
-        read_json(request, app, app.options.limits.json_bytes).await.map(|body| Some(Self(body)))
+        media_type?;
+        json::parse(&body).map(|body| Some(Self(body)))
     }
 }
 
-impl<T: DeserializeOwned> FromRequest<Arc<App>> for LargePayload<T> {
+impl<T: DeserializeOwned + Serialize> FromRequest<Arc<App>> for LargePayload<T> {
     type Rejection = Failure;
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self> {
         read_json(request, app, app.options.limits.model_call_bytes).await.map(Self)
     }
 }
 
-async fn read_json<T: DeserializeOwned>(request: Request, app: &App, limit: usize) -> Result<T> {
+async fn read_json<T: DeserializeOwned + Serialize>(request: Request, app: &App, limit: usize) -> Result<T> {
+    check_encoding(request.headers())?;
     check_media_type(request.headers())?;
     let body = read(request, app, limit).await?;
-    parse_json(&body)
+    json::parse(&body)
 }
 
 fn check_media_type(headers: &HeaderMap) -> Result<()> {
-    check_encoding(headers)?;
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {
@@ -126,58 +128,6 @@ pub fn too_large(limit: u64) -> Failure {
     )
 }
 
-pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
-    let text = std::str::from_utf8(body).map_err(|error| {
-        Failure::new(
-            ErrorCode::InvalidJson,
-            format!("The body is not UTF-8: it breaks at byte {}.", error.valid_up_to()),
-        )
-    })?;
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let parent = pointer(error.path());
-        let error = error.into_inner();
-        match error.classify() {
-            serde_json::error::Category::Data => {
-                let message = error.to_string();
-                Failure::field(parent + &named_field(&message), message)
-            }
-            _ => not_json(&error),
-        }
-    })?;
-    deserializer.end().map_err(|error| not_json(&error))?;
-    Ok(value)
-}
-
-/// Of fields that are missing or there twice, only the message knows the name.
-fn named_field(message: &str) -> String {
-    let name = ["missing field `", "duplicate field `"].iter().find_map(|start| message.strip_prefix(start));
-    name.and_then(|rest| rest.split('`').next()).map_or_else(String::new, |name| format!("/{}", escaped(name)))
-}
-
-fn not_json(error: &serde_json::Error) -> Failure {
-    Failure::new(ErrorCode::InvalidJson, format!("The body is not JSON: {error}."))
-}
-
-/// RFC 6901.
-fn pointer(path: &serde_path_to_error::Path) -> String {
-    let mut pointer = String::new();
-    for segment in path {
-        // Writing to a String cannot fail.
-        let _ = match segment {
-            Segment::Seq { index } => write!(pointer, "/{index}"),
-            Segment::Map { key } => write!(pointer, "/{}", escaped(key)),
-            Segment::Enum { variant } => write!(pointer, "/{variant}"),
-            Segment::Unknown => Ok(()),
-        };
-    }
-    pointer
-}
-
-fn escaped(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
-}
-
 /// The query string. Unknown and repeated parameters are refused: a filter that is not applied is worse than none.
 pub struct Query<T>(pub T);
 
@@ -187,7 +137,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
         let query = parts.uri.query().unwrap_or_default();
         let deserializer = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
         serde_path_to_error::deserialize(deserializer).map(Self).map_err(|error| {
-            let name = pointer(error.path()).trim_start_matches('/').to_owned();
+            let name = json::pointer(error.path()).trim_start_matches('/').to_owned();
             let detail: String = error.into_inner().to_string().chars().take(300).collect();
             Failure::field(name, detail)
         })
@@ -206,57 +156,6 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
                 let detail: String = rejection.body_text().chars().take(300).collect();
                 Err(Failure::new(ErrorCode::InvalidRequest, format!("The path is not valid: {detail}.")))
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use protocol::{AppendEvents, CreateJob};
-
-    fn refusal(body: &[u8]) -> (ErrorCode, String) {
-        let failure = parse_json::<CreateJob>(body).unwrap_err();
-        (failure.code, failure.errors.first().map(|error| error.pointer.clone()).unwrap_or_default())
-    }
-
-    #[test]
-    fn mistakes_are_pointed_at() {
-        assert_eq!(
-            refusal(br#"{"kind":"ask","task":"x","limits":{"steps":-1}}"#),
-            (ErrorCode::InvalidRequest, "/limits/steps".into())
-        );
-        assert_eq!(refusal(br#"{"kind":"ask","task":"x","colour":1}"#), (ErrorCode::InvalidRequest, "/colour".into()));
-        assert_eq!(refusal(br#"{"kind":"ask","task":"x","task":"y"}"#), (ErrorCode::InvalidRequest, "/task".into()));
-        assert_eq!(refusal(br#"{"kind":"ask"}"#), (ErrorCode::InvalidRequest, "/task".into()));
-        assert_eq!(refusal(br#"{"kind":"sing","task":"x"}"#), (ErrorCode::InvalidRequest, "/kind".into()));
-    }
-
-    #[test]
-    fn what_is_not_json_says_so() {
-        for body in
-            [&b"{"[..], b"", b"nul", b"{\"kind\":\"ask\",\"task\":\"\xff\"}", b"{\"kind\":\"ask\",\"task\":\"x\"} {}"]
-        {
-            assert_eq!(refusal(body).0, ErrorCode::InvalidJson, "{:?}", String::from_utf8_lossy(body));
-        }
-    }
-
-    #[test]
-    fn ten_thousand_levels_are_refused_and_not_recursed_into() {
-        let deep = format!(
-            r#"{{"attempt":1,"producer_seq":1,"events":[{{"type":"tool.started","payload":{{"call_id":"1","tool":"run","arguments":{}1{}}}}}]}}"#,
-            "[".repeat(10_000),
-            "]".repeat(10_000)
-        );
-        let failure = parse_json::<AppendEvents>(deep.as_bytes()).unwrap_err();
-        assert_eq!(failure.code, ErrorCode::InvalidJson, "{}", failure.detail);
-    }
-
-    proptest! {
-        #[test]
-        fn no_body_panics(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = parse_json::<CreateJob>(&body);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! How what the features refuse becomes a problem.
 
 use crate::problem::Failure;
-use domain::ErrorCode;
-use protocol::FieldError;
+use domain::{ErrorCode, NotCanonical};
+use protocol::{FieldError, ListError};
 use std::time::Duration;
 
 /// What a client is told to wait when the server cannot say better.
@@ -14,12 +14,21 @@ impl From<store::Error> for Failure {
     }
 }
 
+impl From<ListError> for Failure {
+    fn from(error: ListError) -> Self {
+        jobs::Error::from(error).into()
+    }
+}
+
 impl From<jobs::Error> for Failure {
     fn from(error: jobs::Error) -> Self {
         let code = error.code();
         let detail = sentence(&error.to_string());
         match error {
             jobs::Error::Invalid(errors) => Self::fields(errors),
+            jobs::Error::NotCanonical(NotCanonical::Inexact(flaw)) => {
+                Self::field(flaw.pointer, flaw.problem.to_string())
+            }
             jobs::Error::MayNotRead { pointer, detail } => {
                 let errors = vec![FieldError { pointer: pointer.into(), detail: detail.clone() }];
                 Self { errors, ..Self::new(code, sentence(&detail)) }

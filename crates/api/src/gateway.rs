@@ -11,7 +11,6 @@ use crate::{
 };
 use axum::{body::Body, response::Response};
 use domain::{ModelCallId, RequestId, Scope};
-use futures_util::StreamExt;
 use http::{HeaderMap, Request};
 use protocol::Egress;
 use router::{
@@ -52,26 +51,23 @@ impl Asked {
 /// Who asks a model, and what their prompts may do. A key for models says that in its policy, and stays here when that says
 /// nothing; people of this mesh go where the routes lead.
 pub fn caller(app: &App, identity: &Identity) -> (Caller, Egress) {
-    let policy = app.router.books().policy(identity.caller.principal);
     let of_scope = if identity.caller.scope == Scope::Model { Egress::LocalOnly } else { Egress::Allowed };
-    let mut caller = Caller::new(identity.caller.principal);
-    caller.max_output_tokens = policy.max_output_tokens;
-    (caller, policy.egress.unwrap_or(of_scope))
+    let (caller, egress) = app.router.books().caller(identity.caller.principal, of_scope);
+    (Caller { revoked: identity.token.revoked.clone(), ..caller }, egress)
 }
 
-/// The router's answer on its way out; it ends early when the token is revoked.
-pub fn respond(identity: &Identity, response: http::Response<gateway::Body>) -> Response {
-    let revoked = identity.token.revoked.clone();
+/// The router's answer on its way out. What becomes of it when the token is revoked is the router's to say, in words that the
+/// caller's client understands.
+pub fn respond(response: http::Response<gateway::Body>) -> Response {
     response.map(|body| match body {
         gateway::Body::Whole(bytes) => Body::from(bytes),
-        gateway::Body::Stream(stream) => Body::from_stream(stream.take_until(revoked.cancelled_owned())),
+        gateway::Body::Stream(stream) => Body::from_stream(stream),
     })
 }
 
 /// One request of a dialect, answered.
 pub async fn answer(app: &Arc<App>, identity: Identity, dialect: Dialect, raw: Raw) -> Response {
-    let inbound = Asked::new(identity.clone(), raw).inbound(app, dialect);
-    respond(&identity, app.router.answer(inbound).await)
+    respond(app.router.answer(Asked::new(identity, raw).inbound(app, dialect)).await)
 }
 
 pub fn request_id<B>(request: &Request<B>) -> Result<RequestId> {

@@ -2,7 +2,9 @@
 
 pub mod approval;
 pub mod artifact;
+pub mod audit;
 pub mod backup;
+pub mod content;
 pub mod documentation;
 pub mod egress;
 pub mod gateway;

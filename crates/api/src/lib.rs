@@ -7,8 +7,10 @@
 //! |---|---|
 //! | which routes there are, and how each is let in | `routes`, then `handlers/<noun>/<verb>.rs` |
 //! | tokens, scopes and tickets | `auth` |
+//! | what a body may be | `json`, `extract` |
 //! | what every refusal looks like | `problem`, `failure`, `docs/errors/` |
 //! | connections and their limits | `server`, `app::Limits` |
+//! | a file as an answer, or a part of it | `download` |
 //! | streams: pages, Server-Sent Events, WebSocket | `live` |
 //! | a model's answer on its way to an agent and into the log | `model_call` |
 //! | clients of OpenAI, Anthropic and Ollama | `gateway`, `vendor` |
@@ -18,9 +20,11 @@
 //! authenticate a request.
 
 mod app;
+mod audit;
 mod auth;
 mod backup;
 mod carry_through;
+mod download;
 mod envelope;
 mod error_pages;
 mod extract;
@@ -29,6 +33,7 @@ mod gateway;
 mod guard;
 mod handlers;
 mod idempotency;
+mod json;
 mod live;
 mod model_call;
 mod openapi;
@@ -40,7 +45,9 @@ mod upload;
 mod vendor;
 
 pub use app::{App, Limits, Options, Parts, Rates};
-pub use auth::{AdminTokenError, Secret, ensure_admin_token};
+pub use auth::{
+    ADMIN_TOKEN_FILE, AdminTokenError, EarlierTokens, ResetToken, Secret, ensure_admin_token, reset_admin_token,
+};
 pub use backup::{RestoreError, Restored, restore};
 pub use guard::Allowed;
 pub use openapi::{openapi, openapi_json};

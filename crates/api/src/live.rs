@@ -1,10 +1,11 @@
 //! Following logs as they grow: JSON pages, Server-Sent Events, and one WebSocket for many jobs.
 //!
 //! All three are cursor readers. Nothing is broadcast and nothing is buffered for a slow client: it is simply read to
-//! later, from where it stands.
+//! later, from where it stands. A stream that ends before its log does says why as the last thing it says.
 
 mod follow;
 pub(crate) mod frame;
+mod patience;
 mod sse;
 mod topic;
 pub mod websocket;
@@ -25,6 +26,8 @@ use domain::{Cursor, ErrorCode, JobId};
 use http::{HeaderMap, header};
 use protocol::{EventPage, ListEvents};
 use std::time::Duration;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 /// Events of a page when nothing else is asked for, and at most.
 const DEFAULT_LIMIT: u32 = 200;
@@ -58,6 +61,12 @@ impl Form {
         }
         Err(Failure::new(ErrorCode::NotAcceptable, "A log comes as `application/json` or as `text/event-stream`."))
     }
+}
+
+/// Does a stream's reading in a task of its own. A future that is only looked at while its client takes something could hold
+/// a turn at the store for as long as the client likes; a task comes to its end by itself. It ends with whoever waits for it.
+async fn driven<T: Send + 'static>(app: &App, read: impl Future<Output = T> + Send + 'static) -> Result<T> {
+    AbortOnDropHandle::new(app.tasks.spawn(read.in_current_span())).await.map_err(Failure::internal)
 }
 
 /// One page, waiting for something to read if asked to.

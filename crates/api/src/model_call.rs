@@ -25,7 +25,7 @@ use domain::{ErrorCode, JobId, ModelCallId};
 use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderName, header};
 use jobs::Attempt;
-use protocol::{EventBody, Fallback, ModelAnswer, ModelCall, ModelStreamItem};
+use protocol::{Egress, EventBody, Fallback, ModelAnswer, ModelCall, ModelStreamItem};
 use router::{Call, Caller, OwnRequest, Router, accounts::JobBudget};
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
@@ -69,10 +69,12 @@ pub async fn stream(app: &Arc<App>, asker: &Identity, job: JobId, call: ModelCal
     let limits = &recorder.attempt.spec().limits;
     let budget = JobBudget { tokens: Some(limits.tokens), microusd: Some(limits.cost_microusd) };
     app.router.books().open_job(job, None, budget).await?;
-    let caller = Caller { job: Some(job), ..Caller::new(recorder.attempt.owner()) };
+    // A job may do no more than its owner.
+    let (owner, allowed) = app.router.books().caller(recorder.attempt.owner(), Egress::Allowed);
+    let caller = Caller { job: Some(job), ..owner };
     let id = ModelCallId::new(app.clock.now());
     let mut request = Call::new(id, route.clone(), Arc::new(asked.asked(&route)), caller);
-    request.egress = recorder.attempt.spec().egress;
+    request.egress = recorder.attempt.spec().egress.min(allowed);
     let items = app.router.call(request).take_until(recorder.upstream.clone().cancelled_owned());
     app.tasks.spawn(recorder.run(items));
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (HeaderName::from_static("x-accel-buffering"), "no")];

@@ -6,6 +6,7 @@
 use crate::vendor::Vendor;
 use axum::response::{IntoResponse, Response};
 use domain::{ErrorCode, RequestId};
+use headers::{ContentRange, HeaderMapExt};
 use http::{HeaderValue, StatusCode, header};
 use protocol::{FieldError, PROBLEM_MEDIA_TYPE, Problem, Reset};
 use std::time::Duration;
@@ -24,7 +25,26 @@ pub struct Failure {
     /// Becomes `Retry-After`, rounded up to whole seconds.
     pub retry_after: Option<Duration>,
     /// Becomes `WWW-Authenticate`.
-    pub challenge: Option<&'static str>,
+    pub challenge: Option<Challenge>,
+    /// Of the content a range was asked of, in bytes. Becomes `Content-Range`.
+    pub length: Option<u64>,
+}
+
+/// How to say who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    Bearer,
+    /// For a browser, which then asks for a token by itself.
+    Basic,
+}
+
+impl Challenge {
+    fn header(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Bearer => r#"Bearer realm="devmesh""#,
+            Self::Basic => r#"Basic realm="devmesh: any user name, a token as the password", charset="UTF-8""#,
+        })
+    }
 }
 
 impl Failure {
@@ -37,6 +57,7 @@ impl Failure {
             expected_producer_seq: None,
             retry_after: None,
             challenge: None,
+            length: None,
         }
     }
 
@@ -110,8 +131,11 @@ pub fn render(mut response: Response, request_id: RequestId, vendor: Option<Vend
     if let Some(wait) = failure.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
     }
+    if let Some(length) = failure.length {
+        headers.typed_insert(ContentRange::unsatisfied_bytes(length));
+    }
     if let Some(challenge) = failure.challenge {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        headers.insert(header::WWW_AUTHENTICATE, challenge.header());
     }
     // A Problem holds text and numbers only, which always have a JSON form.
     let body = match vendor {

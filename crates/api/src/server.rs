@@ -1,8 +1,7 @@
 //! The connection loop: HTTP/1.1 over TCP with every limit a stranger could otherwise lean on.
 //!
 //! ```text
-//!  accept ─▶ permit? ──no──▶ 503 and close
-//!              │ yes
+//!  accept ─▶ a place (connections), for which a silent one may have to leave
 //!              ▼
 //!          a worker's thread, for good
 //!              ▼
@@ -10,21 +9,18 @@
 //!              │ shutdown: finish the current answer, then close; streams and long-polls are told to end
 //! ```
 
+mod connections;
 mod spin;
 mod workers;
 
 use crate::{app::App, envelope, routes::Routes};
-use domain::{ErrorCode, RequestId};
+use connections::{Connections, Place};
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use spin::Last;
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use workers::Workers;
@@ -33,18 +29,14 @@ use workers::Workers;
 /// ([`crate::guard`]), so that what is merely too much gets a problem as its answer and only what is absurd gets hyper's
 /// bare 431.
 const HYPER_BUFFER: usize = 64 * 1024;
-/// How long the answer to a refused connection may take.
-const REFUSAL: Duration = Duration::from_secs(1);
-/// Refused connections being answered at once; further ones are closed without a word.
-const REFUSALS: usize = 64;
 /// After an accept error such as "too many open files", wait for some to close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Who is on the other end. The permit lives as long as anything of the connection does, upgraded sockets included.
+/// Who is on the other end. The place lives as long as anything of the connection does, upgraded sockets included.
 #[derive(Clone, Debug)]
 pub struct Peer {
     pub address: SocketAddr,
-    _permit: Arc<OwnedSemaphorePermit>,
+    pub place: Arc<Place>,
 }
 
 /// Serves until `shutdown`, then tells streams and long-polls to end, lets answers in flight finish for at most
@@ -52,8 +44,7 @@ pub struct Peer {
 pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: CancellationToken) -> io::Result<()> {
     let limits = app.options.limits.clone();
     let routes = Arc::new(Routes::new(&app));
-    let connections = Arc::new(Semaphore::new(limits.connections));
-    let refusals = Arc::new(Semaphore::new(REFUSALS));
+    let connections = Connections::new(limits.connections);
     let tasks = TaskTracker::new();
     let workers = Workers::start()?;
     loop {
@@ -71,24 +62,10 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: CancellationT
                 continue;
             }
         };
-        match connections.clone().try_acquire_owned() {
-            Ok(permit) => {
-                let peer = Peer { address, _permit: Arc::new(permit) };
-                // The socket moves to the worker's own poll with it.
-                let Ok(stream) = stream.into_std() else { continue };
-                workers.spawn(&tasks, converse(stream, peer, app.clone(), routes.clone(), shutdown.clone()));
-            }
-            Err(_) => {
-                if let Ok(permit) = refusals.clone().try_acquire_owned() {
-                    let request_id = RequestId::new(app.clock.now());
-                    tasks.spawn(async move {
-                        // A client that does not take its refusal loses it; nothing else depends on it.
-                        let _ = tokio::time::timeout(REFUSAL, refuse(stream, request_id)).await;
-                        drop(permit);
-                    });
-                }
-            }
-        }
+        let peer = Peer { address, place: Arc::new(connections.admit(address.ip())) };
+        // The socket moves to the worker's own poll with it.
+        let Ok(stream) = stream.into_std() else { continue };
+        workers.spawn(&tasks, converse(stream, peer, app.clone(), routes.clone(), shutdown.clone()));
     }
     drop(listener);
     app.stopping.cancel();
@@ -97,8 +74,8 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: CancellationT
     let drained = async {
         tasks.wait().await;
         app.tasks.wait().await;
-        // Every connection, upgraded ones too, holds a permit.
-        let _ = connections.acquire_many(u32::try_from(limits.connections).unwrap_or(u32::MAX)).await;
+        // Upgraded ones too.
+        connections.gone().await;
     };
     if tokio::time::timeout(limits.drain, drained).await.is_err() {
         tracing::warn!(
@@ -130,7 +107,7 @@ async fn converse(
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(app.options.limits.write_stall));
-    let answering = app.clone();
+    let (answering, place) = (app.clone(), peer.place.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let answer = envelope::answer(answering.clone(), routes.clone(), peer.clone(), request);
         spin::saw(Last::Request);
@@ -148,7 +125,10 @@ async fn converse(
         .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
+        biased;
+        // First, so that a token which has arrived by now counts.
         ended = connection.as_mut() => ended,
+        () = place.has_to_leave() => Ok(()),
         () = shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
@@ -161,36 +141,6 @@ async fn converse(
         // Clients go away, stall and send rubbish all the time: of interest only to somebody who is looking.
         tracing::debug!(%error, "a connection ended early");
     }
-}
-
-async fn refuse(mut stream: TcpStream, request_id: RequestId) -> io::Result<()> {
-    let code = ErrorCode::TooManyConnections;
-    let problem = crate::problem::Failure::new(
-        code,
-        "This server has as many connections open as it takes. Close some, or try again in a moment.",
-    )
-    .into_problem(request_id);
-    let body = serde_json::to_vec(&problem)?;
-    let head = format!(
-        "HTTP/1.1 {} Service Unavailable\r\ncontent-type: {}\r\ncontent-length: {}\r\nx-request-id: {request_id}\r\n\
-         x-content-type-options: nosniff\r\ncache-control: no-store\r\nretry-after: 1\r\nconnection: close\r\n\r\n",
-        code.status(),
-        protocol::PROBLEM_MEDIA_TYPE,
-        body.len(),
-    );
-    stream.write_all(head.as_bytes()).await?;
-    stream.write_all(&body).await?;
-    stream.shutdown().await?;
-    // Closing with unread input would reset the connection and could take the answer with it.
-    let mut unread = [0; 1024];
-    let mut left = HYPER_BUFFER;
-    while left > 0 {
-        match stream.read(&mut unread).await? {
-            0 => break,
-            bytes => left = left.saturating_sub(bytes),
-        }
-    }
-    Ok(())
 }
 
 /// The peer went away before it was accepted; the listener is fine.

@@ -7,13 +7,13 @@
 //!     └── backoff ────────┴──────────────┘
 //! ```
 //! The cursor moves only with an event handed out, so whatever a broken connection swallowed is read again and whatever is
-//! sent twice is dropped. A refusal that time does not mend ends the stream as an `Err`, and so does a silence longer than
+//! sent twice is dropped. A stream that cannot go on says why with its last event, `error`. A refusal that time does not mend ends the stream as an `Err`, and so does a silence longer than
 //! `stream_give_up_after`.
 
 use crate::{Error, Result, http::Client, sse};
 use domain::{Cursor, JobId};
 use futures_util::{Stream, StreamExt, stream};
-use protocol::{Event, Reset};
+use protocol::{Event, Problem, Reset};
 use reqwest::{Method, header};
 use sse_stream::Sse;
 use std::{
@@ -96,6 +96,8 @@ struct Reader {
 enum Said {
     Event(Box<Event>),
     Reset(Box<Reset>),
+    /// Why nothing more comes on this connection.
+    Failed(Box<Problem>),
     Nothing,
 }
 
@@ -123,9 +125,12 @@ impl Reader {
                 }
             };
             self.last_contact = Instant::now();
-            self.failures = 0;
+            if !matches!(said, Said::Failed(_)) {
+                self.failures = 0;
+            }
             match said {
                 Said::Nothing => {}
+                Said::Failed(problem) => self.wait(Error::Problem(problem), None).await?,
                 Said::Reset(reset) => return Err(Error::Reset(reset)),
                 Said::Event(event) => match self.place(&event) {
                     Place::Next => {
@@ -212,6 +217,7 @@ fn said(sse: &Sse, client: &Client) -> Result<Said> {
     let Some(data) = &sse.data else { return Ok(Said::Nothing) };
     match sse.event.as_deref() {
         Some("heartbeat") => Ok(Said::Nothing),
+        Some("error") => Ok(Said::Failed(Box::new(client.parse(data.as_bytes())?))),
         Some("reset") => Ok(Said::Reset(Box::new(client.parse(data.as_bytes())?))),
         _ => Ok(Said::Event(Box::new(client.parse(data.as_bytes())?))),
     }

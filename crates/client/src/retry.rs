@@ -1,5 +1,6 @@
 //! How often and how long a call is tried again.
 
+use domain::{Backoff, Jitter};
 use std::time::Duration;
 
 /// Exponential backoff with jitter, bounded in time.
@@ -24,25 +25,8 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// The wait after `failures` failures in a row: doubling, capped, then shortened by up to half at random, so that many
-    /// clients that lost the same backend do not come back in the same instant.
+    /// The wait after `failures` failures in a row.
     pub(crate) fn delay(&self, failures: u32) -> Duration {
-        let doubled = self.first_delay.saturating_mul(1 << failures.saturating_sub(1).min(16));
-        doubled.min(self.longest_delay).mul_f64(rand::random_range(0.5..1.0))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn delays_double_up_to_the_longest_and_are_spread() {
-        let retry = Retry::default();
-        for failures in 1..40 {
-            let delay = retry.delay(failures);
-            let whole = Duration::from_millis(100).saturating_mul(1 << (failures - 1).min(16)).min(retry.longest_delay);
-            assert!(delay >= whole / 2 && delay <= whole, "{failures}: {delay:?} of {whole:?}");
-        }
+        Backoff { first: self.first_delay, longest: self.longest_delay, jitter: Jitter::Half }.after(failures)
     }
 }

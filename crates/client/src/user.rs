@@ -6,10 +6,11 @@ use crate::{
 };
 use domain::{ApprovalId, Cursor, JobId, ModelCallId, TokenId};
 use protocol::{
-    Approval, ApprovalPage, ArtifactPage, AskModels, CancelJob, CreateJob, CreateToken, CreatedToken, DecideApproval,
-    Egress, EgressPage, EgressVerification, EventPage, ExplainRoute, Health, Job, JobPage, KeyAccount, KeyPolicy,
-    ListApprovals, ListEgress, ListEvents, ListJobs, ListModelCalls, ModelCallPage, ModelCallRecord, Models, Route,
-    RouteExplanation, Targets, TokenPage, VerifyReport, Version, WebSocketTicket,
+    Approval, ApprovalPage, ArtifactPage, AskModels, AuditPage, AuditVerification, CancelJob, CheckContent,
+    ContentCheck, CreateJob, CreateToken, CreatedToken, DecideApproval, Egress, EgressPage, EgressVerification,
+    EventPage, ExplainRoute, Health, Job, JobPage, KeyAccount, KeyPolicy, ListAll, ListApprovals, ListAudit,
+    ListEvents, ListJobs, ListModelCalls, ModelCallPage, ModelCallRecord, Models, Route, RouteExplanation, Targets,
+    TokenPage, VerifyReport, Version, WebSocketTicket,
 };
 use reqwest::{Method, RequestBuilder, Url};
 use serde::de::DeserializeOwned;
@@ -62,8 +63,8 @@ impl Client {
         self.get(self.api(&["jobs", &id.to_string(), "verify"])).await
     }
 
-    pub async fn artifacts(&self, id: JobId) -> Result<ArtifactPage> {
-        self.get(self.api(&["jobs", &id.to_string(), "artifacts"])).await
+    pub async fn artifacts(&self, id: JobId, list: &ListAll) -> Result<ArtifactPage> {
+        self.get(with_query(self.api(&["jobs", &id.to_string(), "artifacts"]), list)?).await
     }
 
     pub async fn artifact(&self, id: JobId, name: &str) -> Result<ByteStream> {
@@ -107,12 +108,21 @@ impl Client {
     }
 
     /// What left for a cloud.
-    pub async fn egress(&self, list: &ListEgress) -> Result<EgressPage> {
+    pub async fn egress(&self, list: &ListAll) -> Result<EgressPage> {
         self.get(with_query(self.api(&["egress"]), list)?).await
     }
 
     pub async fn verify_egress(&self) -> Result<EgressVerification> {
         self.get(self.api(&["egress", "verify"])).await
+    }
+
+    /// Who did what.
+    pub async fn audit(&self, list: &ListAudit) -> Result<AuditPage> {
+        self.get(with_query(self.api(&["audit"]), list)?).await
+    }
+
+    pub async fn verify_audit(&self) -> Result<AuditVerification> {
+        self.get(self.api(&["audit", "verify"])).await
     }
 
     /// What a token may do with models, and what it used.
@@ -125,8 +135,8 @@ impl Client {
         self.ask(self.request(Method::PUT, self.api(&["tokens", &id.to_string(), "policy"])).json(policy)).await
     }
 
-    pub async fn tokens(&self) -> Result<TokenPage> {
-        self.get(self.api(&["tokens"])).await
+    pub async fn tokens(&self, list: &ListAll) -> Result<TokenPage> {
+        self.get(with_query(self.api(&["tokens"]), list)?).await
     }
 
     pub async fn create_token(&self, token: &CreateToken) -> Result<CreatedToken> {
@@ -140,6 +150,11 @@ impl Client {
     /// A tar archive of everything the backend keeps, consistent while it goes on working.
     pub async fn backup(&self) -> Result<ByteStream> {
         self.download(self.api(&["backup"])).await
+    }
+
+    /// A stretch of all content: what of it is missing or damaged.
+    pub async fn check_content(&self, check: &CheckContent) -> Result<ContentCheck> {
+        self.get(with_query(self.api(&["content", "check"]), check)?).await
     }
 
     /// Opens one WebSocket at `/api/v1/ws?ticket=…`, once and soon.

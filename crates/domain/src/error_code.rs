@@ -18,6 +18,7 @@ names! {
         Gone = "gone",
         MethodNotAllowed = "method_not_allowed",
         NotAcceptable = "not_acceptable",
+        ContentLost = "content_lost",
         WrongState = "wrong_state",
         StaleAttempt = "stale_attempt",
         ProducerGap = "producer_gap",
@@ -27,6 +28,7 @@ names! {
         BodyTooLarge = "body_too_large",
         HeadersTooLarge = "headers_too_large",
         UnsupportedMediaType = "unsupported_media_type",
+        RangeNotSatisfiable = "range_not_satisfiable",
         ContextLengthExceeded = "context_length_exceeded",
         EgressRefused = "egress_refused",
         RateLimited = "rate_limited",
@@ -54,9 +56,10 @@ impl ErrorCode {
             Self::WrongState | Self::StaleAttempt | Self::ProducerGap | Self::ProducerConflict | Self::CursorAhead => {
                 409
             }
-            Self::Gone => 410,
+            Self::Gone | Self::ContentLost => 410,
             Self::BodyTooLarge => 413,
             Self::UnsupportedMediaType => 415,
+            Self::RangeNotSatisfiable => 416,
             Self::HostNotAllowed => 421,
             Self::IdempotencyConflict | Self::ContextLengthExceeded => 422,
             Self::RateLimited => 429,
@@ -82,6 +85,7 @@ impl ErrorCode {
             Self::Gone => "What this request made was deleted",
             Self::MethodNotAllowed => "This method is not available here",
             Self::NotAcceptable => "None of the accepted media types is available here",
+            Self::ContentLost => "The stored content is missing or damaged",
             Self::WrongState => "The job is not in a state that allows this",
             Self::StaleAttempt => "Another attempt owns this job now",
             Self::ProducerGap => "Events are missing before this batch",
@@ -91,6 +95,7 @@ impl ErrorCode {
             Self::BodyTooLarge => "The body is too large",
             Self::HeadersTooLarge => "The headers are too large",
             Self::UnsupportedMediaType => "The media type of the body is not supported here",
+            Self::RangeNotSatisfiable => "There is nothing in this range",
             Self::ContextLengthExceeded => "The prompt does not fit the model's context",
             Self::EgressRefused => "Policy does not let this request leave the machine",
             Self::RateLimited => "Too many requests",

@@ -2,15 +2,18 @@
 //!
 //! Nothing in here does I/O except [`SystemClock`], the one place that reads the time.
 
+mod backoff;
 mod canonical;
 mod chain;
 mod clock;
 mod cursor;
 mod error_code;
+pub mod i_json;
 mod id;
 mod job;
 mod scope;
 
+pub use backoff::{Backoff, Jitter};
 pub use canonical::{CanonicalJson, NotCanonical};
 pub use chain::{EventHash, Link, verify_link};
 pub use clock::{Clock, SystemClock, Timestamp};

@@ -12,14 +12,11 @@ use crate::{
     view,
 };
 use domain::{ApprovalId, CanonicalJson, JobState, Scope};
-use protocol::{Actor, Approval, ApprovalPage, DecideApproval, Decision, EventBody, ListApprovals, RequeueCause};
+use protocol::{Actor, Approval, ApprovalPage, DecideApproval, Decision, EventBody, List, ListApprovals, RequeueCause};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use store::{About, ApprovalChange, ApprovalFilter, ApprovalRow, JobRow, Write};
 use tokio::time::Instant;
-
-/// Approvals of one answer. A job asks one thing at a time, so this is far above what a person could ever decide on.
-const LIST_LIMIT: usize = 1_000;
 
 /// SHA-256 over the RFC 8785 form of `{"arguments", "tool"}`, 64 hex digits: what a decision is bound to.
 pub fn arguments_sha256(tool: &str, arguments: &serde_json::Value) -> Result<String, Error> {
@@ -28,21 +25,20 @@ pub fn arguments_sha256(tool: &str, arguments: &serde_json::Value) -> Result<Str
 }
 
 impl Handle {
-    /// Oldest first.
+    /// Newest first.
     pub async fn approvals(&self, caller: &Caller, query: ListApprovals) -> Result<ApprovalPage, Error> {
+        let page = List::Approvals.query(query.limit, query.cursor.as_deref())?;
         let filter = ApprovalFilter {
             principal: caller.lists_only()?,
             job: query.job_id,
-            pending_only: query.pending == Some(true),
-            limit: LIST_LIMIT,
-            ..ApprovalFilter::default()
+            pending: query.pending,
+            before: page.after,
+            limit: page.limit,
         };
-        let wanted = query.pending;
-        let rows = self.shared.store.read(move |reader| Ok::<_, Error>(reader.approvals(&filter)?)).await?;
-        // The store has the newest first, which matters only when there are more than fit.
-        let mut approvals = rows.into_iter().rev().map(view::approval).collect::<Result<Vec<_>, _>>()?;
-        approvals.retain(|approval| wanted.is_none_or(|pending| pending == approval.decision.is_none()));
-        Ok(ApprovalPage { approvals, next_cursor: None })
+        let found = self.shared.store.page_of_approvals(filter).await?;
+        let next_cursor = found.last_if_more().map(|last| List::Approvals.cursor_after(last.id));
+        let approvals = found.rows.into_iter().map(view::approval).collect::<Result<_, _>>()?;
+        Ok(ApprovalPage { approvals, next_cursor })
     }
 
     /// Decides, once. The job goes back into the queue at the place it had. The same decision again is harmless.

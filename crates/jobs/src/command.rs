@@ -60,7 +60,7 @@ impl Shared {
     /// What a request is answered with that was made before.
     fn repeated(&self, earlier: Earlier) -> Result<Job, Error> {
         match earlier {
-            Earlier::Job(job) => self.view(job),
+            Earlier::Job(job) => self.view(*job),
             Earlier::Deleted(job) => Err(Error::Gone { job }),
             Earlier::Conflict { key } => Err(Error::IdempotencyConflict { key }),
         }

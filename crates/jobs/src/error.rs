@@ -1,7 +1,7 @@
 //! Why a command was not carried out, split by what the caller can do about it.
 
 use domain::{Cursor, ErrorCode, JobId, JobState, Scope};
-use protocol::{FieldError, Reset};
+use protocol::{FieldError, ListError, Reset};
 use thiserror::Error;
 
 #[derive(Debug, Error)]
@@ -21,10 +21,8 @@ pub enum Error {
     #[error("{}", listed(.0))]
     Invalid(Vec<FieldError>),
 
-    #[error(
-        "`{0}` is not a cursor of this list; pass an earlier page's `next_cursor` unchanged, or none to start over"
-    )]
-    InvalidCursor(String),
+    #[error(transparent)]
+    InvalidCursor(ListError),
 
     #[error("job {job} is {state}: {detail}")]
     WrongState { job: JobId, state: JobState, detail: String },
@@ -64,11 +62,16 @@ pub enum Error {
     #[error(transparent)]
     Store(store::Error),
 
+    #[error(
+        "the content of artifact `{name}` of job {job} is {condition}; restore a backup that has it, or do the job again with `devmesh jobs retry {job}`"
+    )]
+    ContentLost { job: JobId, name: String, condition: store::Condition },
+
     /// What the store holds is not what was ever written to it: damage or a bug, never the caller's fault.
     #[error("the stored {what} of job {job} cannot be read: {detail}; run `devmesh verify {job}` and `devmesh doctor`")]
     Unreadable { job: JobId, what: &'static str, detail: String },
 
-    /// A value that JSON cannot say. A bug.
+    /// A value that JSON cannot say, which is a bug, or that not every reader would keep as it is.
     #[error("an event could not be written down: {0}")]
     NotCanonical(#[from] domain::NotCanonical),
 }
@@ -89,6 +92,8 @@ impl Error {
             Self::IdempotencyConflict { .. } => ErrorCode::IdempotencyConflict,
             Self::TooManyWaiters { .. } | Self::Stopping => ErrorCode::Unavailable,
             Self::Store(error) => code_of_store(error),
+            Self::NotCanonical(domain::NotCanonical::Inexact(_)) => ErrorCode::InvalidRequest,
+            Self::ContentLost { .. } => ErrorCode::ContentLost,
             Self::Unreadable { .. } | Self::NotCanonical(_) => ErrorCode::Internal,
         }
     }
@@ -100,6 +105,15 @@ impl Error {
     /// One mistake.
     pub(crate) fn invalid(pointer: &str, detail: impl Into<String>) -> Self {
         Self::Invalid(vec![FieldError { pointer: pointer.into(), detail: detail.into() }])
+    }
+}
+
+impl From<ListError> for Error {
+    fn from(error: ListError) -> Self {
+        match error {
+            ListError::Limit(_) => Self::invalid("limit", error.to_string()),
+            ListError::Cursor(_) => Self::InvalidCursor(error),
+        }
     }
 }
 
@@ -126,9 +140,10 @@ impl From<store::Error> for Error {
 fn code_of_store(error: &store::Error) -> ErrorCode {
     use store::Error as Store;
     match error {
-        Store::StorageFull(_) | Store::StorageFailed(_) => ErrorCode::StorageFull,
+        Store::StorageFull(_) | Store::StorageFailed(_) | Store::File { .. } => ErrorCode::StorageFull,
         // Content that went away while it was being written to: asking again gives the definite answer.
         Store::Closed | Store::Busy { .. } | Store::BlobMissing(_) => ErrorCode::Unavailable,
+        Store::BlobLost { .. } => ErrorCode::ContentLost,
         Store::BlobTooLarge { .. } => ErrorCode::BodyTooLarge,
         Store::BlobInput(_) => ErrorCode::InvalidRequest,
         _ => ErrorCode::Internal,

@@ -12,7 +12,7 @@ pub(crate) const CLOSED: &str = "closed";
 /// the write is queued, so that the writer thread only copies bytes.
 pub(crate) fn draft(actor: Actor, attempt: u32, at: Timestamp, body: EventBody) -> Result<NewEvent, Error> {
     let (event_type, payload) = body.into_parts().map_err(domain::NotCanonical::from)?;
-    Ok(NewEvent { event_type, actor: actor.as_str(), attempt, at, payload: CanonicalJson::of(&payload)? })
+    Ok(NewEvent { event_type, actor: actor.as_str(), attempt, at, payload: CanonicalJson::of_value(&payload)? })
 }
 
 /// `epoch` is that of the data folder now: the row keeps the one it was hashed under, which a restore leaves behind.

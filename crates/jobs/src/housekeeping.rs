@@ -12,6 +12,8 @@ use tokio::time::Instant;
 const JOBS_AT_ONCE: usize = 16;
 /// Records of model calls deleted by one: they are small rows.
 const MODEL_CALLS_AT_ONCE: usize = 500;
+/// Entries of the audit trail deleted by one: as small.
+const AUDIT_ENTRIES_AT_ONCE: usize = 500;
 
 /// How far the wall clock may run away from the one that never steps between two looks.
 const STEP: Duration = Duration::from_secs(60 * 60);
@@ -77,22 +79,24 @@ impl Shared {
             self.delete_finished(before(now, age)).await?;
         }
         let oldest = before(now, self.options.idempotency_ttl);
-        self.store.write(move |transaction| Ok::<_, Error>(transaction.delete_idempotency_before(oldest)?)).await?;
+        self.store.sweep_idempotency(oldest).await?;
         if let Some(age) = self.options.model_calls_retention {
             self.delete_model_calls(before(now, age)).await?;
+        }
+        if let Some(age) = self.options.audit_retention {
+            self.delete_audit(before(now, age)).await?;
         }
         Ok(())
     }
 
     async fn delete_model_calls(&self, made_before: Timestamp) -> Result<(), Error> {
-        loop {
-            let deleted = self.store.write(move |transaction| {
-                Ok::<_, Error>(transaction.delete_model_calls_before(made_before, MODEL_CALLS_AT_ONCE)?)
-            });
-            if deleted.await? < MODEL_CALLS_AT_ONCE {
-                return Ok(());
-            }
-        }
+        while self.store.sweep_model_calls(made_before, MODEL_CALLS_AT_ONCE).await? == MODEL_CALLS_AT_ONCE {}
+        Ok(())
+    }
+
+    async fn delete_audit(&self, made_before: Timestamp) -> Result<(), Error> {
+        while self.store.sweep_audit(made_before, AUDIT_ENTRIES_AT_ONCE).await? == AUDIT_ENTRIES_AT_ONCE {}
+        Ok(())
     }
 
     async fn delete_finished(&self, finished_before: Timestamp) -> Result<(), Error> {

@@ -20,6 +20,8 @@ pub struct Options {
     pub retention: Option<Duration>,
     /// Age after which the record of a model call is deleted; what it spent stays. Default `None`: kept.
     pub model_calls_retention: Option<Duration>,
+    /// Age after which an entry of the audit trail goes; what is left stays verifiable. Default `None`: kept.
+    pub audit_retention: Option<Duration>,
     /// How many workers may wait for a job at once. Default 1,024: far above any mesh, and a bound.
     pub waiters: usize,
     /// Size of one artifact, in bytes. Default 2 GiB: the whole output of a tool that printed 1 GiB, and a bound.
@@ -46,6 +48,7 @@ impl Default for Options {
             backoff: Backoff::default(),
             retention: None,
             model_calls_retention: None,
+            audit_retention: None,
             waiters: 1024,
             artifact_bytes: 2 << 30,
             roots: Vec::new(),
@@ -57,8 +60,8 @@ impl Default for Options {
     }
 }
 
-/// Delay before the next attempt: exponential with full jitter, a random length between nothing and
-/// `base · 2^(failures − 1)`, at most the cap. Full jitter spreads jobs that failed together the widest.
+/// Delay before the next attempt: exponential with full jitter ([`domain::Backoff`]), which spreads jobs that failed together
+/// the widest.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     /// Longest delay after the first failure. Default 1 s.
@@ -77,46 +80,22 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The delay after the `failures`-th failure (1, 2, 3 …), before jitter.
-    fn ceiling(self, failures: u32, cap: Duration) -> Duration {
-        let doublings = failures.saturating_sub(1).min(31);
-        self.base.saturating_mul(1 << doublings).min(cap)
-    }
-
     pub(crate) fn after_failure(self, failures: u32) -> Duration {
-        jittered(self.ceiling(failures, self.cap))
+        self.up_to(self.cap).after(failures)
     }
 
     pub(crate) fn after_lost_lease(self, failures: u32) -> Duration {
-        jittered(self.ceiling(failures, self.lost_lease_cap))
+        self.up_to(self.lost_lease_cap).after(failures)
     }
-}
 
-fn jittered(ceiling: Duration) -> Duration {
-    let ceiling_ms = u64::try_from(ceiling.as_millis()).unwrap_or(u64::MAX);
-    Duration::from_millis(rand::random_range(0..=ceiling_ms))
+    fn up_to(self, longest: Duration) -> domain::Backoff {
+        domain::Backoff { first: self.base, longest, jitter: domain::Jitter::Full }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_ceiling_doubles_up_to_the_cap() {
-        let backoff = Backoff::default();
-        let ceilings: Vec<_> = (1..=9).map(|failures| backoff.ceiling(failures, backoff.cap).as_secs()).collect();
-        assert_eq!(ceilings, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
-        assert_eq!(backoff.ceiling(u32::MAX, backoff.cap), backoff.cap);
-    }
-
-    #[test]
-    fn jitter_uses_the_whole_range_and_stays_inside() {
-        let backoff = Backoff::default();
-        let delays: Vec<_> = (0..500).map(|_| backoff.after_failure(7)).collect();
-        assert!(delays.iter().all(|delay| *delay <= backoff.cap));
-        assert!(delays.iter().any(|delay| *delay < backoff.cap / 4), "nothing in the lowest quarter");
-        assert!(delays.iter().any(|delay| *delay > backoff.cap / 4 * 3), "nothing in the highest quarter");
-    }
 
     #[test]
     fn a_lost_lease_is_made_good_within_five_seconds() {

@@ -11,9 +11,11 @@ use utoipa::ToSchema;
 pub struct KeyPolicy {
     /// The only models it may use: `provider/model`, or a beginning of it and `*`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<crate::schema::Names>>)]
     pub models: Option<Vec<String>>,
     /// The only routes it may ask for by name; a `*` at the end stands for any ending.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<crate::schema::Names>>)]
     pub routes: Option<Vec<String>>,
     /// How far its prompts may go. Only ever tightens what route and caller allow.
     #[serde(skip_serializing_if = "Option::is_none")]

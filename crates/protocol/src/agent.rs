@@ -13,9 +13,11 @@ pub struct LeaseRequest {
     #[schema(value_type = uuid::Uuid)]
     pub worker_id: WorkerId,
     /// Shown to people. At most 128 bytes.
+    #[schema(min_length = 1, max_length = 128, example = "workshop")]
     pub worker_name: String,
     /// Wait this long for a job, in milliseconds, at most 30,000. Default 0.
     #[serde(default)]
+    #[schema(maximum = 30_000)]
     pub wait_ms: u64,
 }
 
@@ -25,7 +27,7 @@ pub struct Lease {
     #[schema(value_type = uuid::Uuid)]
     pub job_id: JobId,
     /// Together with `attempt` the fencing token: both go with every call for this job.
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::schema::Epoch)]
     pub epoch: Epoch,
     pub attempt: u32,
     pub spec: CreateJob,
@@ -38,7 +40,7 @@ pub struct Lease {
     pub usage: Usage,
     /// Milliseconds left of the job's total time.
     pub time_left_ms: u64,
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::schema::Cursor)]
     pub head: Cursor,
 }
 
@@ -72,7 +74,7 @@ impl Folders {
 #[serde(deny_unknown_fields)]
 pub struct Heartbeat {
     /// That of the lease.
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::schema::Epoch)]
     pub epoch: Epoch,
     pub attempt: u32,
     /// Answer when there is something to say, or after this many milliseconds; at most a third of the lease. Default 0.
@@ -102,19 +104,21 @@ pub enum Control {
 #[serde(deny_unknown_fields)]
 pub struct AppendEvents {
     /// That of the lease.
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::schema::Epoch)]
     pub epoch: Epoch,
     pub attempt: u32,
     /// 1, 2, 3 … per attempt, one per batch.
+    #[schema(minimum = 1)]
     pub producer_seq: u64,
     /// 1 to 256 events of the kinds an agent writes.
+    #[schema(min_items = 1, max_items = 256)]
     pub events: Vec<EventBody>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Appended {
     /// The durable end of the log.
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::schema::Cursor)]
     pub head: Cursor,
     /// This batch was stored by an earlier try.
     pub repeated: bool,
@@ -125,10 +129,12 @@ pub struct Appended {
 #[serde(deny_unknown_fields)]
 pub struct RequestApproval {
     /// That of the lease.
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::schema::Epoch)]
     pub epoch: Epoch,
     pub attempt: u32,
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$")]
     pub call_id: String,
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$")]
     pub tool: String,
     pub arguments: serde_json::Value,
 }
@@ -149,7 +155,7 @@ pub struct ApprovalRequestedAnswer {
 #[serde(deny_unknown_fields)]
 pub struct FinishJob {
     /// That of the lease.
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::schema::Epoch)]
     pub epoch: Epoch,
     pub attempt: u32,
     pub outcome: Outcome,
@@ -162,7 +168,7 @@ pub enum Outcome {
         result: JobResult,
     },
     Failed {
-        #[schema(value_type = String)]
+        #[schema(value_type = crate::schema::FailureReason)]
         reason: FailureReason,
         message: String,
         #[serde(default)]
@@ -179,10 +185,11 @@ pub enum Outcome {
 #[serde(deny_unknown_fields)]
 pub struct ReleaseJob {
     /// That of the lease.
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::schema::Epoch)]
     pub epoch: Epoch,
     pub attempt: u32,
     /// What to tell people. At most 2 KiB.
+    #[schema(max_length = 2048)]
     pub message: String,
     /// `true`: the attempt failed and counts against `limits.attempts`, with backoff. `false`: a plain hand-back.
     pub failed: bool,
@@ -193,14 +200,14 @@ pub struct ReleaseJob {
 #[serde(deny_unknown_fields)]
 pub struct KnownJobsRequest {
     /// At most 1,000.
-    #[schema(value_type = Vec<uuid::Uuid>)]
+    #[schema(value_type = Vec<uuid::Uuid>, max_items = 1_000)]
     pub job_ids: Vec<JobId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KnownJobs {
     /// Which mesh answers, since its last restore: what cursors begin with.
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::schema::Epoch)]
     pub epoch: Epoch,
     /// Those that were not deleted, in the order asked; a job that is over is known.
     #[schema(value_type = Vec<uuid::Uuid>)]
@@ -212,10 +219,11 @@ pub struct KnownJobs {
 #[serde(deny_unknown_fields)]
 pub struct ModelCall {
     /// That of the lease.
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::schema::Epoch)]
     pub epoch: Epoch,
     pub attempt: u32,
     /// Chosen by the agent, unique in the job. 1 to 64 of `A-Z a-z 0-9 . _ -`.
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$")]
     pub call_id: String,
     pub messages: Vec<ChatMessage>,
     /// Tools the model may call natively.

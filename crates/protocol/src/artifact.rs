@@ -13,6 +13,7 @@ pub struct Artifact {
     pub media_type: String,
     pub bytes: u64,
     /// 64 hex digits.
+    #[schema(value_type = crate::schema::Sha256)]
     pub sha256: String,
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,

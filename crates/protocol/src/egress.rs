@@ -2,7 +2,7 @@
 
 use domain::{JobId, ModelCallId, PrincipalId, Timestamp};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 /// One body that went to a cloud.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -21,6 +21,7 @@ pub struct EgressEntry {
     pub provider: String,
     pub model: String,
     /// Of the bytes that left, after redaction.
+    #[schema(value_type = crate::schema::Sha256)]
     pub body_sha256: String,
     pub body_bytes: u64,
     /// Secrets that became placeholders in it.
@@ -30,26 +31,6 @@ pub struct EgressEntry {
     pub prev_hash: String,
     /// SHA-256 over the entry, `prev_hash` and `seq` in canonical JSON (RFC 8785).
     pub hash: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct EgressPage {
-    pub entries: Vec<EgressEntry>,
-    /// Pass it on as `after`. Absent on the last page.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_after: Option<u64>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct ListEgress {
-    /// Entries after this `seq`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<u64>,
-    /// At most this many, 1 to 1,000. Default 100.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u32>,
 }
 
 /// Whether the ledger is what was written.

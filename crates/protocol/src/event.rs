@@ -29,7 +29,7 @@ pub struct Event {
 impl Event {
     /// The typed payload; `None` for a type or shape this build does not know.
     pub fn body(&self) -> Option<EventBody> {
-        serde_json::from_value(serde_json::json!({"type": self.event_type, "payload": self.payload})).ok()
+        EventBody::from_parts(&self.event_type, self.payload.clone()).ok()
     }
 }
 
@@ -197,6 +197,7 @@ pub enum EventBody {
         tool: String,
         arguments: serde_json::Value,
         /// SHA-256 over the RFC 8785 form of `{"arguments", "tool"}`: the decision holds for exactly these.
+        #[schema(value_type = crate::schema::Sha256)]
         arguments_sha256: String,
     },
     /// A person decided.
@@ -207,6 +208,7 @@ pub enum EventBody {
         call_id: String,
         decision: Decision,
         message: Option<String>,
+        #[schema(value_type = crate::schema::Sha256)]
         arguments_sha256: String,
     },
     /// A file the job produced.
@@ -221,7 +223,7 @@ pub enum EventBody {
     /// The last event of every log.
     #[serde(rename = "closed")]
     Closed {
-        #[schema(value_type = String)]
+        #[schema(value_type = crate::schema::JobState)]
         state: JobState,
         #[schema(value_type = Option<String>)]
         reason: Option<FailureReason>,
@@ -240,6 +242,11 @@ impl EventBody {
         }
         let Parts { r#type, payload } = serde_json::from_value(serde_json::to_value(self)?)?;
         Ok((r#type, payload))
+    }
+
+    /// The event of these parts.
+    pub fn from_parts(event_type: &str, payload: serde_json::Value) -> Result<Self, serde_json::Error> {
+        serde_json::from_value(serde_json::json!({"type": event_type, "payload": payload}))
     }
 
     /// Whether an agent may append this. Everything else is written by the backend as part of what it decided.
@@ -318,13 +325,15 @@ pub enum ToolOutcome {
 pub struct ListEvents {
     /// Everything after this cursor. Default: from the start. `Last-Event-ID` says the same for SSE.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[param(value_type = Option<String>, example = "5f0c21ab.17")]
+    #[param(pattern = "^[0-9a-f]{8}\\.(0|[1-9][0-9]*)$", example = "5f0c21ab.17")]
     pub after: Option<String>,
     /// JSON pages only: at most this many events, 1 to 1,000. Default 200.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 1_000)]
     pub limit: Option<u32>,
     /// JSON pages only: with nothing to read yet, wait this long for something, in milliseconds, at most 30,000. Default 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(maximum = 30_000)]
     pub wait_ms: Option<u64>,
 }
 
@@ -334,10 +343,10 @@ pub struct EventPage {
     #[schema(value_type = Vec<EventSchema>)]
     pub events: Vec<Event>,
     /// Read on from here.
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::schema::Cursor)]
     pub next_cursor: Cursor,
     /// Where the log ended when this page was read.
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::schema::Cursor)]
     pub head: Cursor,
     /// `events` ends with the `closed` event: there will never be more.
     pub closed: bool,
@@ -348,9 +357,9 @@ pub struct EventPage {
 pub struct Reset {
     pub reason: ResetReason,
     /// The oldest position that can be read from.
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::schema::Cursor)]
     pub resume_from: Cursor,
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::schema::Cursor)]
     pub head: Cursor,
 }
 
@@ -369,18 +378,25 @@ pub struct VerifyReport {
     pub intact: bool,
     /// How many events were recomputed.
     pub events: u64,
-    #[schema(value_type = String)]
+    /// How many artifacts were read and found whole.
+    #[serde(default)]
+    pub artifacts: u64,
+    #[schema(value_type = crate::schema::Cursor)]
     pub head: Cursor,
     /// Hash of the last event.
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::schema::Sha256)]
     pub head_hash: EventHash,
-    /// The first event that does not fit, and why.
+    /// The first event that does not fit, or artifact that is not what was handed in, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub broken_at: Option<BrokenLink>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BrokenLink {
+    /// Of the event; of an artifact, the one it was handed in with, or 0 where the log has none.
     pub seq: u64,
+    /// Set when it is an artifact's content that is broken, and not the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<String>,
     pub detail: String,
 }

@@ -8,18 +8,21 @@ use utoipa::{IntoParams, ToSchema};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateJob {
-    #[schema(value_type = String, example = "ask")]
+    #[schema(value_type = crate::schema::JobKind)]
     pub kind: JobKind,
     /// What to do, in the user's words. At most 2 MiB of UTF-8.
+    #[schema(min_length = 1, max_length = 2_097_152, example = "Explain what this program does.")]
     pub task: String,
     /// The source tree to work on. Without one the job starts in an empty workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<Repository>,
     /// `ask` only: write the answer to this file of the workspace (relative, inside it) and hand back the patch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 4096)]
     pub write_file: Option<String>,
     /// Logical model name (`default`, `code`, …) or `provider/model`. Default: `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^[!-~]{1,200}$")]
     pub route: Option<String>,
     /// 0 to 9, higher first; one level is worth a minute of waiting. Default: 4.
     #[serde(default)]
@@ -62,9 +65,11 @@ pub struct Repository {
     /// what is, contains or lies in a folder of devmesh's own; any other token only what lies under `agents.roots`, which is
     /// empty by default. An address must begin with one of `agents.remotes`, which is empty by default, whoever asks; and one
     /// of another machine needs an `egress` other than `local_only`. Otherwise: 403 `forbidden`.
+    #[schema(max_length = 4096, pattern = "^(/|[A-Za-z]+://)", example = "/home/me/project")]
     pub path: String,
     /// Branch, tag or commit to start from. Default: what is checked out (`HEAD`). Not allowed for a plain folder.
     #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
     pub reference: Option<String>,
 }
 
@@ -73,18 +78,25 @@ pub struct Repository {
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Model turns over all attempts. Default 50, at most 1,000.
+    #[schema(minimum = 1, maximum = 1_000)]
     pub steps: u32,
     /// Input plus output tokens over all attempts. Default 1,000,000.
+    #[schema(minimum = 1, maximum = 100_000_000)]
     pub tokens: u64,
     /// Money over all attempts, in millionths of a US dollar. Default 0: nothing that costs money.
+    #[schema(maximum = 1_000_000_000)]
     pub cost_microusd: u64,
     /// From lease to end, over all attempts, in milliseconds. Default one hour, at most seven days.
+    #[schema(minimum = 100, maximum = 604_800_000)]
     pub total_timeout_ms: u64,
     /// Longest silence of a running job (no event), in milliseconds. Default 10 minutes.
+    #[schema(minimum = 100, maximum = 604_800_000)]
     pub idle_timeout_ms: u64,
     /// Longest run of one tool call, in milliseconds. Default 2 minutes.
+    #[schema(minimum = 100, maximum = 86_400_000)]
     pub tool_timeout_ms: u64,
     /// How often the job may be started, the first time included. Default 5, at most 20.
+    #[schema(minimum = 1, maximum = 20)]
     pub attempts: u32,
 }
 
@@ -155,7 +167,7 @@ impl Egress {
 pub struct Job {
     #[schema(value_type = uuid::Uuid)]
     pub id: JobId,
-    #[schema(value_type = String, example = "running")]
+    #[schema(value_type = crate::schema::JobState)]
     pub state: JobState,
     /// Why it failed; only in state `failed`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -174,7 +186,7 @@ pub struct Job {
     pub attempt: u32,
     pub cancel_requested: bool,
     /// Where its log ends now.
-    #[schema(value_type = String, example = "5f0c21ab.17")]
+    #[schema(value_type = crate::schema::Cursor)]
     pub head: Cursor,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<JobResult>,
@@ -256,9 +268,11 @@ pub struct ListJobs {
     pub kind: Option<JobKind>,
     /// Only jobs whose id begins with this (hex digits and dashes).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(pattern = "^[0-9a-fA-F-]{0,36}$")]
     pub id_prefix: Option<String>,
     /// At most this many, 1 to 200. Default 50.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 200)]
     pub limit: Option<u32>,
     /// Go on after an earlier page's `next_cursor`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -271,5 +285,6 @@ pub struct ListJobs {
 pub struct CancelJob {
     /// Shown with the job. At most 2 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 2048)]
     pub message: Option<String>,
 }

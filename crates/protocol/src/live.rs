@@ -34,7 +34,7 @@ pub enum ClientMessage {
 pub enum ServerMessage {
     Subscribed {
         topic: String,
-        #[schema(value_type = String)]
+        #[schema(value_type = crate::schema::Cursor)]
         head: Cursor,
     },
     Event {
@@ -43,24 +43,18 @@ pub enum ServerMessage {
         event: Event,
     },
     /// Topic `jobs`: this job is now like this.
-    Job {
-        topic: String,
-        job: Box<Job>,
-    },
+    Job { topic: String, job: Box<Job> },
     /// The log ended: no more will come on this topic.
-    Closed {
-        topic: String,
-    },
+    Closed { topic: String },
     /// Nothing happened lately; the log ends here.
     Heartbeat {
         topic: String,
-        #[schema(value_type = String)]
+        #[schema(value_type = crate::schema::Cursor)]
         head: Cursor,
     },
-    Reset {
-        topic: String,
-        reset: Reset,
-    },
+    /// The cursor cannot be honoured: no more will come on this topic until it is subscribed again.
+    Reset { topic: String, reset: Reset },
+    /// With a `topic`: it was not subscribed, or no more will come on it, and why. Without: a message was not understood.
     Error {
         #[serde(skip_serializing_if = "Option::is_none")]
         topic: Option<String>,
@@ -71,6 +65,6 @@ pub enum ServerMessage {
 /// The SSE data event `heartbeat`: the stream is alive and the log ends here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StreamHeartbeat {
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::schema::Cursor)]
     pub head: Cursor,
 }

@@ -171,8 +171,9 @@ pub struct ListModelCalls {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<uuid::Uuid>)]
     pub job_id: Option<JobId>,
-    /// At most this many, 1 to 1,000. Default 50.
+    /// At most this many, 1 to 200. Default 50.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 200)]
     pub limit: Option<u32>,
     /// Go on after an earlier page's `next_cursor`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

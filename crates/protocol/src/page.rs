@@ -1,6 +1,6 @@
-//! Cursor pages.
+//! Pages of lists; [`crate::List`] says how they are asked for.
 
-use crate::{Approval, Artifact, Job, ModelCallRecord, Token};
+use crate::{Approval, Artifact, AuditEntry, EgressEntry, Job, ModelCallRecord, Token};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -20,10 +20,16 @@ macro_rules! page {
 page! {
     /// Jobs, newest first.
     JobPage of Job as jobs,
-    /// Approvals, oldest first.
+    /// Approvals, newest first.
     ApprovalPage of Approval as approvals,
+    /// Artifacts of one job, by name.
     ArtifactPage of Artifact as artifacts,
+    /// Tokens, oldest first.
     TokenPage of Token as tokens,
     /// Model calls, newest first.
     ModelCallPage of ModelCallRecord as model_calls,
+    /// What left the machine, oldest first.
+    EgressPage of EgressEntry as entries,
+    /// Who did what, newest first.
+    AuditPage of AuditEntry as entries,
 }

@@ -15,7 +15,7 @@ pub struct Problem {
     pub status: u16,
     /// What happened, the value seen, and what to do next.
     pub detail: String,
-    #[schema(value_type = String, example = "stale_attempt")]
+    #[schema(value_type = crate::schema::ErrorCode)]
     pub code: ErrorCode,
     /// The same id stands in the answer's `x-request-id` and in the log.
     pub request_id: String,

@@ -15,7 +15,8 @@ pub struct ExplainRoute {
     pub schema: bool,
     /// The call brings images.
     pub images: bool,
-    /// Of the prompt; four make about one token.
+    /// Of the prompt; four make about one token. At most 1 GiB, far more than a call takes.
+    #[schema(maximum = 1_073_741_824)]
     pub prompt_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u32>,

@@ -13,7 +13,7 @@ pub struct Token {
     #[schema(value_type = uuid::Uuid)]
     pub principal: PrincipalId,
     pub name: String,
-    #[schema(value_type = String, example = "user")]
+    #[schema(value_type = crate::schema::Scope)]
     pub scope: Scope,
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -22,13 +22,21 @@ pub struct Token {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateToken {
-    /// 1 to 64 characters.
+    /// 1 to 64 printable characters.
+    #[schema(min_length = 1, max_length = 64, example = "laptop")]
     pub name: String,
-    #[schema(value_type = String, example = "user")]
+    #[schema(value_type = crate::schema::Scope)]
     pub scope: Scope,
     /// What it may do with models, from its first call on. Absent: whatever its scope may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<KeyPolicy>,
+}
+
+impl CreateToken {
+    /// One that may do with models whatever its scope may.
+    pub fn new(name: impl Into<String>, scope: Scope) -> Self {
+        Self { name: name.into(), scope, policy: None }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

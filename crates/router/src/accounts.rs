@@ -58,7 +58,7 @@ use domain::{JobId, PrincipalId};
 pub use journal::{Batch, Disk, Journal, Options, Pending, Service};
 pub use ledger::{BrokenAt, Ledger, LedgerEntry, LedgerError, verify, verify_store};
 pub use opening::{Opened, open, open_job};
-pub use policy::{allows_model, allows_route, policy_mistakes};
+pub use policy::{allows_model, allows_name, policy_mistakes};
 pub use prices::{Price, PriceTable, Prices};
 pub use protocol::KeyPolicy as Policy;
 pub use rate::{Rate, RateLimits};

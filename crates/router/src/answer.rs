@@ -96,6 +96,8 @@ pub struct Usage {
     pub cached_input_tokens: u64,
     /// Of it, written to the provider's prompt cache.
     pub cache_write_tokens: u64,
+    /// Of those, kept there for an hour, which costs more.
+    pub cache_write_1h_tokens: u64,
     /// Of the answer, thinking included.
     pub output_tokens: u64,
     /// Of it, thinking.
@@ -110,6 +112,8 @@ pub struct Whole {
     pub blocks: Vec<Block>,
     /// Present once the answer is whole.
     pub finish: Option<Finish>,
+    /// It holds something that was not understood and passes on as it came.
+    pub opaque: bool,
 }
 
 /// In the order in which the model made them.

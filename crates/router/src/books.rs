@@ -4,20 +4,25 @@ use crate::{
     Error,
     accounts::{
         self, Accounts, Calls, Charge, Estimate, JobBudget, Journal, Ledger, Pending, Price, PriceTable, Prices,
-        Refusal, Reservation, allows_model, allows_route,
+        Refusal, Reservation, allows_model, allows_name,
     },
-    call::Call,
+    call::{Call, Caller},
     error::LimitKind,
     plan::Candidate,
     route::Policy,
 };
 use domain::{JobId, PrincipalId};
-use protocol::{KeyPolicy, Location, ModelCallRecord};
+use protocol::{Egress, KeyPolicy, Location, ModelCallRecord};
 use std::sync::Arc;
 use store::Store;
 
-/// Tokens of an answer that nobody bounded, for what is held back from a budget while it runs.
+/// Tokens of an answer that nobody bounded, for what is held back while it runs where tokens are counted and money is not.
 const UNBOUNDED_OUTPUT_TOKENS: u64 = 4_096;
+/// The bound that is written into a request without one where money is capped: what providers themselves take for enough
+/// where they demand a bound.
+const BOUND_FOR_MONEY_TOKENS: u32 = 8_192;
+/// The most that a model of which nothing is known writes, where no bound can be written.
+const LONGEST_OUTPUT_TOKENS: u64 = 131_072;
 
 /// Cheap to clone; clones share everything.
 #[derive(Clone)]
@@ -63,17 +68,8 @@ impl Books {
         if self.accounts.has_job(job) {
             return Ok(());
         }
-        let open = self.accounts.open_jobs();
-        let over = self.store.read(move |reader| {
-            let mut over = Vec::new();
-            for job in open {
-                if reader.job_head(job)?.is_none_or(|head| head.state.is_terminal()) {
-                    over.push(job);
-                }
-            }
-            Ok::<_, store::Error>(over)
-        });
-        over.await?.into_iter().for_each(|job| self.accounts.close_job(job));
+        let over = self.store.jobs_over(self.accounts.open_jobs()).await?;
+        over.into_iter().for_each(|job| self.accounts.close_job(job));
         accounts::open_job((&self.accounts, &self.journal, &self.store), job, parent, budget).await
     }
 
@@ -105,11 +101,21 @@ impl Books {
         self.prices.load().of(location, provider, model)
     }
 
+    /// On whose account a call is made, and what of its prompt may leave: as the key's policy says, or `otherwise` where it
+    /// says nothing. Every call's caller is made here, whoever makes the call.
+    pub fn caller(&self, key: PrincipalId, otherwise: Egress) -> (Caller, Egress) {
+        let policy = self.policy(key);
+        let caller = Caller { max_output_tokens: policy.max_output_tokens, ..Caller::new(key) };
+        (caller, policy.egress.unwrap_or(otherwise))
+    }
+
+    /// `is_route` tells whether the name asked for is one of a route, and not of a model.
+    ///
     /// # Errors
-    /// [`Error::NotAllowed`] when the key's policy does not name the route.
-    pub(crate) fn check_route(&self, call: &Call) -> Result<(), Error> {
+    /// [`Error::NotAllowed`] when the key's policy does not name it.
+    pub(crate) fn check_route(&self, call: &Call, is_route: bool) -> Result<(), Error> {
         let policy = self.policy(call.caller.principal);
-        if allows_route(&policy, &call.route) || (call.route.contains('/') && allows_model(&policy, &call.route)) {
+        if allows_name(&policy, &call.route, is_route) {
             return Ok(());
         }
         Err(Error::NotAllowed {
@@ -125,8 +131,17 @@ impl Books {
 
     /// Why neither key nor route lets this call have that target.
     pub(crate) fn may_not_ask(&self, call: &Call, candidate: &Candidate, policy: &Policy) -> Option<String> {
-        let cap = || over_cap(call, candidate, policy.cost_cap_microusd?);
+        let cap = || self.over_cap(call, candidate, policy);
         self.keeps_out(call, candidate).or_else(cap)
+    }
+
+    fn over_cap(&self, call: &Call, candidate: &Candidate, policy: &Policy) -> Option<String> {
+        let cap = policy.cost_cap_microusd?;
+        let Some(cost) = self.estimate(call, candidate, Some(policy)).cost else {
+            return Some(format!("its price is not known, and the route has a cap of {cap} microusd"));
+        };
+        let cost = cost.input_microusd.saturating_add(cost.output_microusd);
+        (cost > cap).then(|| format!("it could cost {cost} microusd, over the route's cap of {cap}"))
     }
 
     /// # Errors
@@ -138,40 +153,58 @@ impl Books {
         }
     }
 
-    /// The most that a call of this target may come to.
-    pub(crate) fn estimate(call: &Call, price: Option<&Price>) -> Estimate {
+    /// The bound on one answer that the router sets: the lowest of what key and route allow. Where money is capped, nobody
+    /// said anything and the target costs something, there is one all the same.
+    pub(crate) fn output_bound(&self, call: &Call, candidate: &Candidate, policy: Option<&Policy>) -> Option<u32> {
+        let route = policy.and_then(|policy| policy.max_output_tokens);
+        let bound = [route, call.caller.max_output_tokens].into_iter().flatten().min();
         let peek = &call.asked.peek;
-        let output =
-            peek.max_output_tokens.or(call.caller.max_output_tokens).map_or(UNBOUNDED_OUTPUT_TOKENS, u64::from);
+        // Several answers at once are never written anew, and so cannot be bounded here.
+        let may_bound = bound.is_none() && peek.max_output_tokens.is_none() && peek.choices <= 1;
+        bound.or_else(|| (may_bound && self.caps_money(call, candidate, policy)).then_some(BOUND_FOR_MONEY_TOKENS))
+    }
+
+    fn caps_money(&self, call: &Call, candidate: &Candidate, policy: Option<&Policy>) -> bool {
+        candidate.price != Some(Price::FREE)
+            && (policy.is_some_and(|policy| policy.cost_cap_microusd.is_some())
+                || self.accounts.caps_money(call.caller.principal, call.caller.job))
+    }
+
+    /// The most that a call of this target may come to, with every answer that it asks for at once.
+    pub(crate) fn estimate(&self, call: &Call, candidate: &Candidate, policy: Option<&Policy>) -> Estimate {
+        let peek = &call.asked.peek;
+        let bound = self.output_bound(call, candidate, policy);
+        let output = match [peek.max_output_tokens, bound].into_iter().flatten().min() {
+            Some(bound) => u64::from(bound),
+            None if self.caps_money(call, candidate, policy) => {
+                candidate.model.context_tokens.unwrap_or(LONGEST_OUTPUT_TOKENS)
+            }
+            None => UNBOUNDED_OUTPUT_TOKENS,
+        };
         // A byte is a token at the very most; four make one on average. Budgets hold only if this is not too low.
         let input = (peek.prompt_bytes as u64).div_ceil(3).max(1);
-        Estimate::new(input, output, price)
+        let output = output.saturating_mul(u64::from(peek.choices.max(1)));
+        Estimate::new(input, output, candidate.price.as_ref())
     }
 
     /// # Errors
     /// [`Refusal`], with the limit that is in the way.
-    pub(crate) fn reserve(&self, call: &Call, candidate: &Candidate) -> Result<Reservation, Refusal> {
+    pub(crate) fn reserve(
+        &self,
+        call: &Call,
+        candidate: &Candidate,
+        estimate: Estimate,
+    ) -> Result<Reservation, Refusal> {
         self.accounts.reserve(&Charge {
             key: call.caller.principal,
             job: call.caller.job,
-            estimate: Self::estimate(call, candidate.price.as_ref()),
+            estimate,
             target: candidate.id().to_owned(),
         })
     }
 
     pub(crate) fn record(&self, record: Arc<ModelCallRecord>) {
         self.calls.put(record);
-    }
-}
-
-fn over_cap(call: &Call, candidate: &Candidate, cap: u64) -> Option<String> {
-    match Books::estimate(call, candidate.price.as_ref()).cost {
-        Some(cost) if cost.input_microusd + cost.output_microusd <= cap => None,
-        Some(cost) => Some(format!(
-            "it could cost {} microusd, over the route's cap of {cap}",
-            cost.input_microusd + cost.output_microusd
-        )),
-        None => Some(format!("its price is not known, and the route has a cap of {cap} microusd")),
     }
 }
 

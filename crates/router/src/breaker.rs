@@ -1,17 +1,20 @@
 //! A circuit breaker per target: one that fails again and again is left alone for a while, then tried carefully.
 //!
 //! ```text
-//!            too many failures                      pause over
+//!            too many failures            pause over, and its server answers again
 //!   ┌────────┐ ─────────────▶ ┌──────┐ ────────────────────────────▶ ┌───────────┐
 //!   │ closed │                │ open │                               │ half open │ a few probes at a time
 //!   └────────┘ ◀──────┐       └──────┘ ◀──── a probe failed: ─────── └───────────┘
 //!                     │                      the next pause is twice     │
-//!                     └──────────── enough probes succeeded ────────────┘
+//!                     └────────── enough probes began to answer ────────┘
 //! ```
 //!
 //! Only failures of the target count. What says nothing about it (the request was wrong, the caller left, a model is still
 //! being loaded) is neutral: it neither opens nor closes, and gives a probe's place back. Outcomes of calls that began
 //! before the state last changed are ignored: they tell of another time.
+//!
+//! While it is open, whoever watches the server asks it something that costs nothing (see [`crate::targets`]) and says here
+//! what came of it, so that no caller's request is spent on a server that is still down.
 
 use std::{
     collections::VecDeque,
@@ -32,8 +35,10 @@ pub struct Options {
     pub failure_rate: f64,
     /// The first pause. Each one that ends in a failed probe is followed by one twice as long.
     pub pause: Duration,
-    /// No pause is longer.
+    /// No pause is longer, so a target is used again that soon after it has recovered, however long it was away.
     pub longest_pause: Duration,
+    /// What the watcher has after a pause before a caller's request becomes the probe.
+    pub watcher_grace: Duration,
     /// Probes under way at once.
     pub probes: u32,
     /// Probes that must succeed, one after the other, before it closes.
@@ -48,7 +53,8 @@ impl Default for Options {
             minimum_calls: 20,
             failure_rate: 0.5,
             pause: Duration::from_secs(5),
-            longest_pause: Duration::from_secs(300),
+            longest_pause: Duration::from_secs(15),
+            watcher_grace: Duration::ZERO,
             probes: 1,
             successes_to_close: 1,
         }
@@ -60,6 +66,8 @@ impl Default for Options {
 pub enum Outcome {
     Success,
     Failure,
+    /// A failure that may be the request's. It counts in a row, where successes in between clear it, and for no rate.
+    Doubt,
     /// Nothing: a wrong request, a cancelled call, a model that was still being loaded.
     Neutral,
 }
@@ -120,7 +128,7 @@ struct Inner {
 #[derive(Debug)]
 enum Circuit {
     Closed { consecutive_failures: u32, window: Window },
-    Open { until: Instant },
+    Open { until: Instant, watcher_grace: Duration },
     HalfOpen { under_way: u32, succeeded: u32 },
 }
 
@@ -153,6 +161,22 @@ impl Breaker {
         Some(Permit { breaker: self.0.clone(), generation: inner.generation, outcome: Outcome::Neutral })
     }
 
+    /// The server answered while it was left alone: the next call may try.
+    pub fn try_again(&self) {
+        let mut inner = self.0.lock();
+        if matches!(inner.circuit, Circuit::Open { .. }) {
+            inner.change(Circuit::HalfOpen { under_way: 0, succeeded: 0 });
+        }
+    }
+
+    /// The server did not answer: it is left alone that long from now.
+    pub fn stay_open(&self, pause: Duration) {
+        let mut inner = self.0.lock();
+        if let Circuit::Open { until, .. } = &mut inner.circuit {
+            *until = Instant::now() + pause;
+        }
+    }
+
     pub fn state(&self) -> State {
         let mut inner = self.0.lock();
         inner.end_pause();
@@ -171,7 +195,7 @@ impl Breaker {
                 (state.calls, state.failures) = window.counts(now, self.0.options.window);
                 state.consecutive_failures = *consecutive_failures;
             }
-            Circuit::Open { until } => {
+            Circuit::Open { until, .. } => {
                 state.phase = Phase::Open;
                 state.opens_again_in = Some(until.saturating_duration_since(now));
             }
@@ -185,6 +209,17 @@ impl Breaker {
 }
 
 impl Permit {
+    /// The target has begun to answer, which is all that a probe is to find out. What becomes of the answer counts as the
+    /// outcome of any call.
+    pub fn answers(&mut self) {
+        let mut inner = self.breaker.lock();
+        if inner.generation == self.generation && matches!(inner.circuit, Circuit::HalfOpen { .. }) {
+            inner.heed(Outcome::Success, &self.breaker.options);
+            // A probe that has counted gives no place back.
+            self.generation = if matches!(inner.circuit, Circuit::Closed { .. }) { inner.generation } else { u64::MAX };
+        }
+    }
+
     pub fn end(mut self, outcome: Outcome) {
         self.outcome = outcome;
     }
@@ -223,6 +258,12 @@ impl Inner {
                     self.open(options);
                 }
             }
+            (Circuit::Closed { consecutive_failures, .. }, Outcome::Doubt) => {
+                *consecutive_failures = consecutive_failures.saturating_add(1);
+                if *consecutive_failures >= options.consecutive_failures.max(1) {
+                    self.open(options);
+                }
+            }
             (Circuit::HalfOpen { under_way, succeeded }, Outcome::Success) => {
                 *under_way = under_way.saturating_sub(1);
                 *succeeded += 1;
@@ -231,7 +272,7 @@ impl Inner {
                     self.change(Circuit::Closed { consecutive_failures: 0, window: Window::default() });
                 }
             }
-            (Circuit::HalfOpen { .. }, Outcome::Failure) => self.open(options),
+            (Circuit::HalfOpen { .. }, Outcome::Failure | Outcome::Doubt) => self.open(options),
             (Circuit::HalfOpen { under_way, .. }, Outcome::Neutral) => *under_way = under_way.saturating_sub(1),
             (Circuit::Closed { .. }, Outcome::Neutral) | (Circuit::Open { .. }, _) => {}
         }
@@ -243,12 +284,13 @@ impl Inner {
         self.next_pause = pause.saturating_mul(2).min(options.longest_pause);
         self.times_opened += 1;
         // A pause beyond the clock's range is a mistake of the configuration; then it is none at all.
-        self.change(Circuit::Open { until: now.checked_add(pause).unwrap_or(now) });
+        let until = now.checked_add(pause).unwrap_or(now);
+        self.change(Circuit::Open { until, watcher_grace: options.watcher_grace });
     }
 
     fn end_pause(&mut self) {
-        if let Circuit::Open { until } = self.circuit
-            && Instant::now() >= until
+        if let Circuit::Open { until, watcher_grace } = self.circuit
+            && Instant::now() >= until + watcher_grace
         {
             self.change(Circuit::HalfOpen { under_way: 0, succeeded: 0 });
         }

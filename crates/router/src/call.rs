@@ -11,6 +11,7 @@ use domain::{JobId, ModelCallId, PrincipalId};
 use protocol::{ChatMessage, Egress, Role, ToolSpec};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
 
 /// One call of a model.
 #[derive(Clone, Debug)]
@@ -40,12 +41,14 @@ pub struct Caller {
     pub job: Option<JobId>,
     /// What the key allows at most.
     pub max_output_tokens: Option<u32>,
+    /// Once it is cancelled nothing more is answered. A new one where nothing can be revoked.
+    pub revoked: CancellationToken,
 }
 
 impl Caller {
     /// With nothing but their own account.
     pub fn new(principal: PrincipalId) -> Self {
-        Self { principal, job: None, max_output_tokens: None }
+        Self { principal, job: None, max_output_tokens: None, revoked: CancellationToken::new() }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::Clock;
+use sha2::{Digest, Sha256};
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
@@ -21,6 +22,7 @@ const DURABLE_WITHIN: Duration = Duration::from_millis(250);
 
 pub(crate) struct Departures {
     guard: Guard,
+    record: Arc<OnRecord>,
     redactor: Option<Arc<Redactor>>,
 }
 
@@ -28,7 +30,7 @@ impl Departures {
     /// With `patterns`, secrets become placeholders.
     pub(crate) fn new(inner: &Inner, call: &Call, candidate: &Candidate, patterns: Option<Arc<Patterns>>) -> Arc<Self> {
         let redactor = patterns.map(|patterns| Arc::new(Redactor::new(patterns)));
-        let record = OnRecord {
+        let record = Arc::new(OnRecord {
             ledger: inner.books.ledger().clone(),
             clock: inner.clock.clone(),
             entry: LedgerEntry {
@@ -43,8 +45,17 @@ impl Departures {
                 redactions: 0,
                 reason: candidate.why.to_string(),
             },
-        };
-        Arc::new(Self { guard: Guard::new(redactor.clone(), Arc::new(record)), redactor })
+        });
+        Arc::new(Self { guard: Guard::new(redactor.clone(), record.clone()), record, redactor })
+    }
+
+    /// Puts on record that what was on its way did not leave, where `error` says so.
+    pub(crate) fn came_to(&self, error: &Error) {
+        if matches!(error, Error::Unreachable { .. }) {
+            for departure in self.guard.departed() {
+                self.record.kept_here(departure, "never left: the provider was not reached");
+            }
+        }
     }
 
     /// Secrets that became placeholders so far.
@@ -68,7 +79,13 @@ impl fmt::Debug for Departures {
 #[async_trait]
 impl Checkpoint for Departures {
     async fn clear(&self, body: Bytes) -> Result<Bytes, Error> {
-        self.guard.clear(body).await
+        let cleared = self.guard.clear(body.clone()).await;
+        if let Err(error) = &cleared {
+            let departure =
+                Departure { body_sha256: Sha256::digest(&body).into(), body_bytes: body.len(), redactions: 0 };
+            self.record.kept_here(departure, &format!("refused before sending: {}", error.recorded()));
+        }
+        cleared
     }
 
     fn redacts(&self) -> bool {
@@ -83,16 +100,27 @@ struct OnRecord {
     entry: LedgerEntry,
 }
 
-#[async_trait]
-impl Record for OnRecord {
-    async fn record(&self, departure: Departure) -> Result<(), Error> {
-        let entry = LedgerEntry {
+impl OnRecord {
+    fn entry_of(&self, departure: Departure) -> LedgerEntry {
+        LedgerEntry {
             at: self.clock.now(),
             body_sha256: hex::encode(departure.body_sha256),
             body_bytes: departure.body_bytes as u64,
             redactions: u32::try_from(departure.redactions).unwrap_or(u32::MAX),
             ..self.entry.clone()
-        };
+        }
+    }
+
+    /// A ledger that is full keeps everything here, so there is nothing more to say in it.
+    fn kept_here(&self, departure: Departure, reason: &str) {
+        drop(self.ledger.append(LedgerEntry { reason: reason.to_owned(), ..self.entry_of(departure) }));
+    }
+}
+
+#[async_trait]
+impl Record for OnRecord {
+    async fn record(&self, departure: Departure) -> Result<(), Error> {
+        let entry = self.entry_of(departure);
         let durable = self.ledger.append(entry).map_err(|error| Error::Unrecorded(error.to_string()))?;
         // Written behind when it does not come in time.
         let _ = timeout(DURABLE_WITHIN, durable).await;

@@ -50,6 +50,10 @@ pub struct Peek {
     pub prompt_bytes: usize,
 }
 
+/// What an image counts for in [`Peek::prompt_bytes`], however large its file is: about the 1,500 tokens that models make of one
+/// in full.
+pub(crate) const IMAGE_PROMPT_BYTES: usize = 6 * 1024;
+
 impl Peek {
     /// Of the prompt, where nobody counts.
     pub(crate) fn estimated_tokens(&self) -> u64 {

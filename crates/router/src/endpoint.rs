@@ -2,9 +2,11 @@
 //!
 //! ```text
 //!   body ─▶ in the cloud? ──no──────────────────────▶ send with the next living credential ─▶ status ok ─▶ bytes
-//!                └─yes─▶ checkpoint (none: refused) ─▶          │ 401, 402, 403: that credential rests, the next one is tried
+//!                └─yes─▶ checkpoint (none: refused) ─▶          │ key refused, or asked too often: it rests, the next one is tried
 //!                                                               └ else: an error with its meaning
 //! ```
+//! A credential rests only for what was asked of a model in the router's own words. What a listing, another endpoint or a
+//! caller's own headers are refused says nothing about it.
 
 pub(crate) mod client;
 mod credentials;
@@ -14,13 +16,15 @@ mod retry_after;
 use crate::{
     Awaited, Error, Secret,
     egress::Checkpoint,
+    error,
     http::failure::{self, short},
     providers::{ByteStream, Patience},
     telemetry::TraceContext,
 };
 use bytes::{Bytes, BytesMut};
-use client::{Client, Failure, Response};
-pub(crate) use credentials::{Credentials, Scheme};
+use client::{Address, Client, Failure, Response};
+pub(crate) use credentials::Scheme;
+use credentials::{Credentials, Rest};
 pub(crate) use forwarding::passing;
 use futures_util::TryStreamExt;
 use http::{HeaderMap, Method, header};
@@ -55,7 +59,7 @@ pub(crate) struct Request<'a> {
     pub(crate) path: &'a str,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// For messages.
+    /// Empty for what is asked beside calls of models: a listing, or another endpoint.
     pub(crate) model: &'a str,
     pub(crate) checkpoint: Option<&'a Arc<dyn Checkpoint>>,
     /// Where this request's content would be read: the endpoint's own location, or the cloud when that server forwards it.
@@ -83,7 +87,7 @@ impl Endpoint {
         if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
             return Err(invalid("its base URL holds a user, a query or a fragment; a key belongs in `api_key`".into()));
         }
-        let credentials = Credentials::new(scheme, secrets).map_err(|message| invalid(message.to_owned()))?;
+        let credentials = Credentials::new(scheme, secrets, location).map_err(|message| invalid(message.to_owned()))?;
         let client = Client::new(&url, location, connect_timeout);
         let client = client.map_err(|error| invalid(format!("no HTTP client can be made: {}", chain(&error))))?;
         let host = url.host_str().map(|host| host.trim_matches(['[', ']']).to_owned());
@@ -157,23 +161,27 @@ impl Endpoint {
     pub(crate) async fn send(&self, request: Request<'_>) -> Result<Response, Error> {
         let model = request.model;
         let response = self.exchange(request).await?;
-        let status = response.status().as_u16();
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        let wait = retry_after::of(response.headers());
-        let body = self.read(response, ERROR_BODY_BYTES).await.unwrap_or_default();
-        Err(self.scrubbed(failure::status(&self.provider, model, status, &body, wait)))
+        if response.status().is_success() { Ok(response) } else { Err(self.failure(model, response).await) }
     }
 
-    /// Whatever the server answers, after every credential that it does not accept has been set aside.
+    /// What the server answers, unless it refuses every credential.
     async fn exchange(&self, request: Request<'_>) -> Result<Response, Error> {
-        let Request { method, path, mut headers, body, checkpoint, location, patience, trace, .. } = request;
+        let Request { method, path, mut headers, body, model, checkpoint, location, patience, trace } = request;
+        let is_beside = model.is_empty();
+        let address = self.client.address(path).map_err(|message| Error::invalid("", message))?;
+        let mut keys = self.credentials.in_turn(model);
+        if keys.is_empty() && is_beside {
+            // Whether a key that was refused is accepted again shows in a listing.
+            keys = self.credentials.all();
+        }
+        if keys.is_empty() && !self.credentials.is_empty() {
+            return Err(self.all_rest(model));
+        }
         let leaves = self.location == Location::Cloud || location == Location::Cloud;
         let body = match checkpoint {
             Some(checkpoint) if leaves && !body.is_empty() => checkpoint.clear(body).await?,
             None if leaves && !body.is_empty() => {
-                return Err(Error::EgressRefused { route: format!("{}/{}", self.provider, request.model) });
+                return Err(Error::EgressRefused { route: format!("{}/{model}", self.provider) });
             }
             _ => body,
         };
@@ -181,33 +189,97 @@ impl Endpoint {
         if let Some(trace) = trace.filter(|_| !leaves) {
             trace.write(&mut headers);
         }
-        let address = self.client.address(path).map_err(|message| Error::invalid("", message))?;
-        let mut denied: Option<Response> = None;
-        for left in (0..self.credentials.tries()).rev() {
-            let credential = self.credentials.next();
-            let mut headers = if left == 0 { std::mem::take(&mut headers) } else { headers.clone() };
-            if let Some((name, value)) = credential.as_ref().and_then(|credential| credential.header()) {
-                // Marked as sensitive, so no debug output of the client shows it.
-                headers.insert(name, value);
-            }
-            let sent = self.client.send(method.clone(), address.clone(), headers, body.clone());
-            let sent = timeout(patience.headers, sent).await;
-            let sent = sent.map_err(|_| Error::TimedOut {
-                provider: self.provider.clone(),
-                awaited: Awaited::Headers,
-                after: patience.headers,
-            })?;
-            let response = sent.map_err(|failure| self.unreachable(failure))?;
-            let Some(credential) = credential.filter(|_| matches!(response.status().as_u16(), 401..=403)) else {
-                return Ok(response);
-            };
-            self.credentials.rest(&credential);
-            denied = Some(response);
+        // With a feature that a caller asks for, a key may be refused that is good without it.
+        let may_rest = !is_beside && !headers.contains_key("anthropic-beta") && !headers.contains_key("openai-beta");
+        if self.credentials.is_empty() {
+            return self.send_once(method, address, headers, body, patience).await;
         }
-        denied.ok_or_else(|| Error::Denied {
+        let last = keys.len() - 1;
+        for (at, key) in keys.iter().enumerate() {
+            let mut headers = if at == last { std::mem::take(&mut headers) } else { headers.clone() };
+            let (name, value) = key.header();
+            // Marked as sensitive, so no debug output of the client shows it.
+            headers.insert(name, value);
+            let response = self.send_once(method.clone(), address.clone(), headers, body.clone(), patience).await?;
+            let status = response.status().as_u16();
+            if !matches!(status, 401 | 402 | 429) {
+                if response.status().is_success() {
+                    self.credentials.revive(key);
+                }
+                return Ok(response);
+            }
+            if is_beside {
+                if at == last {
+                    return Ok(response);
+                }
+                continue;
+            }
+            let error = self.failure(model, response).await;
+            match &error {
+                Error::Denied { .. } if may_rest => self.credentials.refused(key, status),
+                Error::RateLimited { retry_after: Some(wait), .. } => self.credentials.limited(key, model, *wait),
+                Error::Denied { .. } | Error::RateLimited { .. } => {}
+                _ => return Err(error),
+            }
+            if at == last {
+                return Err(self.of_all(model, error));
+            }
+        }
+        Err(self.all_rest(model))
+    }
+
+    async fn send_once(
+        &self,
+        method: Method,
+        address: Address,
+        headers: HeaderMap,
+        body: Bytes,
+        patience: Patience,
+    ) -> Result<Response, Error> {
+        let sent = timeout(patience.headers, self.client.send(method, address, headers, body)).await;
+        let sent = sent.map_err(|_| Error::TimedOut {
             provider: self.provider.clone(),
-            message: "every configured key was refused a short while ago".to_owned(),
-        })
+            awaited: Awaited::Headers,
+            after: patience.headers,
+        })?;
+        sent.map_err(|failure| self.unreachable(failure))
+    }
+
+    /// Nothing is sent, because no key would be accepted.
+    fn all_rest(&self, model: &str) -> Error {
+        let provider = self.provider.clone();
+        match self.credentials.rest_of(model) {
+            Rest::Limited(wait) => {
+                Error::RateLimited { provider, message: error::RESTS.to_owned(), retry_after: Some(wait) }
+            }
+            Rest::Refused(wait, status) => Error::LeftAlone {
+                provider,
+                model: model.to_owned(),
+                after: format!("HTTP {status}: it accepts none of the configured keys. Check them and the account"),
+                retry_after: wait,
+                may_pass: false,
+            },
+        }
+    }
+
+    /// What the last key was told, when all of them were told as much.
+    fn of_all(&self, model: &str, mut error: Error) -> Error {
+        if let Error::RateLimited { retry_after, .. } = &mut error {
+            // As soon as one of them may be used again.
+            *retry_after = match self.credentials.in_turn(model).is_empty() {
+                true => match self.credentials.rest_of(model) {
+                    Rest::Limited(wait) | Rest::Refused(wait, _) => Some(wait),
+                },
+                false => None,
+            };
+        }
+        error
+    }
+
+    async fn failure(&self, model: &str, response: Response) -> Error {
+        let (status, wait) = (response.status().as_u16(), retry_after::of(response.headers()));
+        let body = self.read(response, ERROR_BODY_BYTES).await.unwrap_or_default();
+        self.scrubbed(failure::status(&self.provider, model, status, &body, wait))
     }
 
     async fn read(&self, response: Response, limit: usize) -> Result<Bytes, Error> {
@@ -240,9 +312,10 @@ impl Endpoint {
         } else if failure.is_connect {
             format!("cannot connect to {base}: {why}. Is it running, and is the address right?")
         } else {
-            why
+            // It had the request, or a part of it.
+            return Error::Cut { provider: self.provider.clone(), message: self.scrub(&why) };
         };
-        Error::Unavailable { provider: self.provider.clone(), message: self.scrub(&message), missing: false }
+        Error::Unreachable { provider: self.provider.clone(), message: self.scrub(&message) }
     }
 
     pub(crate) fn malformed(&self, message: &str) -> Error {

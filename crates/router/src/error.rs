@@ -3,16 +3,28 @@
 use domain::ErrorCode;
 use std::{fmt, time::Duration};
 
+/// Of [`Error::RateLimited`]: nothing was asked.
+pub(crate) const QUEUE_FULL: &str = "its queue here is full";
+/// Of [`Error::RateLimited`]: nothing was asked.
+pub(crate) const RESTS: &str = "it asked for a rest a moment ago";
+/// Messages that are none of a server's.
+const OURS: [&str; 2] = [QUEUE_FULL, RESTS];
+
 /// Why a model did not answer. Messages of providers are cut to a readable length and hold no keys.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Nothing listens there, it is overloaded, or it has no such model or endpoint (`missing`). Later or elsewhere it may
-    /// work.
+    /// Nothing listens there: nothing was sent.
+    #[error("{provider} cannot be reached: {message}")]
+    Unreachable { provider: String, message: String },
+    /// It says that it cannot, or has no such model or endpoint (`missing`). Later or elsewhere it may work.
     #[error("{provider} cannot answer now: {message}")]
     Unavailable { provider: String, message: String, missing: bool },
-    /// It is asked too often, or is overloaded and says so.
+    /// The account behind the key, or the queue here, is asked too often.
     #[error("{provider} asks to slow down: {message}")]
     RateLimited { provider: String, message: String, retry_after: Option<Duration> },
+    /// It has too much to do, whoever asks.
+    #[error("{provider} is overloaded: {message}")]
+    Overloaded { provider: String, message: String, retry_after: Option<Duration> },
     /// The caller's request is not of its dialect. Nothing was asked of anybody.
     #[error("{}{message}", if pointer.is_empty() { String::new() } else { format!("`{pointer}`: ") })]
     Invalid { pointer: String, message: String },
@@ -22,6 +34,11 @@ pub enum Error {
     /// Key, account or payment: nothing works there until a person mends it.
     #[error("{provider} does not accept the configured key: {message}. Check the key and the account behind it.")]
     Denied { provider: String, message: String },
+    /// The account works and may not use this model, or not for a request like this one.
+    #[error(
+        "{provider} does not let the configured account do this (use another model, or check what the account may use): {message}"
+    )]
+    Forbidden { provider: String, message: String },
     /// The request is wrong for this model; the same request fails there again.
     #[error("{provider} refused the request: {message}")]
     Refused { provider: String, message: String },
@@ -63,9 +80,10 @@ pub enum Error {
     /// The route leads nowhere at the moment.
     #[error("{0}")]
     NoModel(String),
-    /// It failed so often that it is left alone for a while.
-    #[error("{provider}/{model} failed again and again and is left alone for a moment")]
-    LeftAlone { provider: String, model: String },
+    /// It is left alone for a while (circuit open, or every key refused), and nothing was asked. `after` is the last failure in
+    /// our own words; what a person has to mend first does not pass by itself.
+    #[error("{provider}/{model} is left alone for a moment, after {after}")]
+    LeftAlone { provider: String, model: String, after: String, retry_after: Duration, may_pass: bool },
     /// The answer is whole and not what was asked for.
     #[error("the answer of {provider} is not usable: {message}")]
     Flawed { provider: String, message: String },
@@ -117,6 +135,13 @@ impl fmt::Display for Awaited {
     }
 }
 
+/// The HTTP status that [`crate::http::failure::status`] puts first: all that is kept of a server's words.
+fn status_in(message: &str) -> Option<&str> {
+    let status = message.get(.."HTTP 000".len())?;
+    let number = status.strip_prefix("HTTP ")?;
+    number.bytes().all(|byte| byte.is_ascii_digit()).then_some(status)
+}
+
 impl Error {
     /// `pointer` leads to the place in the caller's body; empty for the whole of it.
     pub(crate) fn invalid(pointer: impl Into<String>, message: impl Into<String>) -> Self {
@@ -135,9 +160,12 @@ impl Error {
     /// What a provider said, where it is part of this.
     pub(crate) fn message_mut(&mut self) -> Option<&mut String> {
         match self {
-            Self::Unavailable { message, .. }
+            Self::Unreachable { message, .. }
+            | Self::Unavailable { message, .. }
             | Self::RateLimited { message, .. }
+            | Self::Overloaded { message, .. }
             | Self::Denied { message, .. }
+            | Self::Forbidden { message, .. }
             | Self::Refused { message, .. }
             | Self::Filtered { message, .. }
             | Self::ContextLengthExceeded { message, .. }
@@ -149,13 +177,22 @@ impl Error {
         }
     }
 
+    /// Of a call whose token is gone.
+    pub(crate) fn revoked() -> Self {
+        let message = "the token of this call was revoked before the answer was whole. Ask again with another one.";
+        Self::NotAllowed { message: message.to_owned() }
+    }
+
     /// What the API answers with.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Unavailable { .. }
+            Self::Unreachable { .. }
+            | Self::Unavailable { .. }
             | Self::RateLimited { .. }
+            | Self::Overloaded { .. }
             | Self::LeftAlone { .. }
             | Self::Denied { .. }
+            | Self::Forbidden { .. }
             | Self::NoModel(_) => ErrorCode::ModelUnavailable,
             Self::Invalid { .. } => ErrorCode::InvalidRequest,
             Self::ContextLengthExceeded { .. } => ErrorCode::ContextLengthExceeded,
@@ -178,21 +215,27 @@ impl Error {
         }
     }
 
-    /// Whether the same call may succeed when it is made again.
-    pub fn retryable(&self) -> bool {
+    /// Whether the same call may succeed when it is made again without anybody mending anything.
+    pub(crate) fn may_pass(&self) -> bool {
         match self {
-            Self::Unavailable { .. }
+            Self::Unavailable { missing, .. } => !missing,
+            Self::LeftAlone { may_pass, .. } => *may_pass,
+            Self::Unreachable { .. }
             | Self::RateLimited { .. }
-            | Self::LeftAlone { .. }
+            | Self::Overloaded { .. }
             | Self::Flawed { .. }
             | Self::Failed { .. }
             | Self::Cut { .. }
             | Self::TimedOut { .. }
-            | Self::Unrecorded(_)
-            | Self::NoModel(_) => true,
-            Self::Denied { .. }
+            | Self::Malformed { .. }
             | Self::Overdue { .. }
-            | Self::OverLimit { .. }
+            | Self::Unrecorded(_)
+            | Self::Cancelled
+            | Self::NoModel(_)
+            | Self::OverLimit { kind: LimitKind::Rate, .. } => true,
+            Self::Denied { .. }
+            | Self::Forbidden { .. }
+            | Self::OverLimit { kind: LimitKind::Budget, .. }
             | Self::NotAllowed { .. }
             | Self::Invalid { .. }
             | Self::Unsupported { .. }
@@ -200,13 +243,38 @@ impl Error {
             | Self::Filtered { .. }
             | Self::ContextLengthExceeded { .. }
             | Self::TooLarge { .. }
-            | Self::Malformed { .. }
             | Self::EgressRefused { .. }
             | Self::Uncheckable { .. }
             | Self::UnknownRoute { .. }
-            | Self::Cancelled
             | Self::Configuration(_) => false,
         }
+    }
+
+    /// How long whoever failed asks to be left alone.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after, .. }
+            | Self::Overloaded { retry_after, .. }
+            | Self::OverLimit { retry_after, .. } => *retry_after,
+            Self::LeftAlone { retry_after, .. } => Some(*retry_after),
+            _ => None,
+        }
+    }
+
+    /// The same in our own words, for logs and records: what a server says may quote the prompt, and is for the caller alone.
+    pub(crate) fn recorded(&self) -> String {
+        let mut own = self.clone();
+        match &mut own {
+            // Our own words, in which nothing of a request stands.
+            Self::Unreachable { .. } | Self::Cut { .. } => {}
+            Self::Invalid { message, .. } => *message = "the request is not of its dialect".to_owned(),
+            other => {
+                if let Some(message) = other.message_mut().filter(|message| !OURS.contains(&message.as_str())) {
+                    *message = status_in(message).unwrap_or("its words are for the caller alone").to_owned();
+                }
+            }
+        }
+        own.to_string()
     }
 
     /// Of a question beside calls, such as one for a listing: the server answers and has no such endpoint, which is not to be

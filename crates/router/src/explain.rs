@@ -3,7 +3,6 @@
 use crate::{
     Call, Error, Router,
     admission::Outlook,
-    books::Books,
     breaker::State,
     call::Caller,
     catalogue::Freshness,
@@ -49,7 +48,7 @@ impl Router {
         for mut candidate in plan.candidates {
             candidate.price = inner.price(&candidate.model);
             let health = states.iter().find(|(id, ..)| id == candidate.id());
-            let estimate = Books::estimate(&call, candidate.price.as_ref());
+            let estimate = inner.books.estimate(&call, &candidate, Some(&plan.policy));
             let outlook = inner.admission(candidate.shelf).outlook();
             targets.push(ExplainedTarget {
                 target: candidate.id().to_owned(),

@@ -7,10 +7,8 @@ use crate::{
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, LazyLock},
-};
+use serde_json::Value;
+use std::sync::{Arc, LazyLock};
 
 /// A caller's body, read in every dialect.
 pub fn request(body: &[u8]) {
@@ -62,13 +60,39 @@ static PATTERNS: LazyLock<Arc<Patterns>> = LazyLock::new(|| {
 });
 
 /// A body for the cloud: redacted, and its placeholders restored from an answer that repeats it.
+///
+/// # Panics
+/// When something of it is lost, or a secret is found in what left.
 pub fn redaction(body: &[u8]) {
     let redactor = Redactor::new(PATTERNS.clone());
-    if let Ok(redacted) = redactor.redact(&Bytes::copy_from_slice(body)) {
-        let text = String::from_utf8_lossy(&redacted.body).into_owned();
+    let Ok(redacted) = redactor.redact(&Bytes::copy_from_slice(body)) else { return };
+    if redacted.count == 0 {
+        assert!(redacted.body == body, "a body without secrets leaves as it was");
+        return;
+    }
+    let again = redactor.redact(&redacted.body);
+    let again = again.unwrap_or_else(|error| panic!("what left cannot be checked any more: {error}"));
+    assert!(again.count == 0, "{} secrets left", again.count);
+    let (before, after) = (serde_json::from_slice::<Value>(body), serde_json::from_slice::<Value>(&redacted.body));
+    let (Ok(before), Ok(after)) = (before, after) else { panic!("a body that was redacted is not JSON") };
+    assert!(before != after, "secrets were counted and none was replaced");
+    assert_eq!(before, restored(&redactor, after), "what comes back is not what was sent");
+}
+
+/// With every placeholder in it a secret again.
+fn restored(redactor: &Redactor, value: Value) -> Value {
+    let text = |text: &str| {
         let mut restorer = redactor.restorer(Thoughts::Restore);
-        let mut restored = restorer.push(&text);
+        let mut restored = restorer.push(text);
         restored.push_str(&restorer.finish());
-        assert!(redacted.count > 0 || restored.as_bytes() == body, "a body without secrets comes back as it was");
+        restored
+    };
+    match value {
+        Value::String(said) => Value::String(text(&said)),
+        Value::Array(list) => list.into_iter().map(|value| restored(redactor, value)).collect(),
+        Value::Object(object) => {
+            object.into_iter().map(|(name, value)| (text(&name), restored(redactor, value))).collect()
+        }
+        other => other,
     }
 }

@@ -1,14 +1,16 @@
 //! Whole answers kept in memory for callers that ask for them, on routes that keep them.
 
 use crate::{
-    Event,
+    Event, Frame,
     answer::{Block, Finish, Usage, Whole},
     call::Call,
     dialect::Dialect,
+    json_object::Fields,
     plan::Plan,
     response_cache::{self, Answer, Hit, Key, Question, ResponseCache},
     run::Committed,
 };
+use bytes::Bytes;
 use protocol::{Location, Model};
 use std::{sync::Arc, time::Duration};
 
@@ -26,15 +28,23 @@ impl Kept {
     pub(crate) fn find(&self, call: &Call, plan: &Plan) -> Option<KeptAnswer> {
         let longest = plan.policy.cache?;
         let hit = self.0.get(&key(call, plan)?)?;
-        (Duration::from_secs(hit.age_s) < longest).then_some(KeptAnswer(hit))
+        let is_of_use = hit.answer.is_told_whole || hit.answer.body.is_some() && !call.asked.peek.stream;
+        (is_of_use && Duration::from_secs(hit.age_s) < longest).then_some(KeptAnswer(hit))
     }
 
-    pub(crate) fn keep(&self, call: &Call, plan: &Plan, model: &Model, whole: &Whole) {
+    /// `body` is the whole answer as it came, where it came so.
+    pub(crate) fn keep(&self, call: &Call, plan: &Plan, model: &Model, whole: &Whole, body: Option<&Bytes>) {
         if plan.policy.cache.is_none() || whole.finish.is_none() {
+            return;
+        }
+        let is_told_whole = !whole.opaque && call.asked.peek.choices <= 1 && !asks_for_more_than_events_tell(call);
+        if !is_told_whole && body.is_none() {
             return;
         }
         if let Some(key) = key(call, plan) {
             let answer = Answer {
+                body: body.cloned(),
+                is_told_whole,
                 events: events(whole),
                 provider: model.provider.clone(),
                 model: model.name.clone(),
@@ -62,6 +72,14 @@ fn key(call: &Call, plan: &Plan) -> Option<Key> {
         headers: &call.asked.headers,
         body: &call.asked.body,
     })
+}
+
+/// Whether the caller wants what no event has words for.
+fn asks_for_more_than_events_tell(call: &Call) -> bool {
+    let Ok(fields) = Fields::of(&call.asked.body) else { return true };
+    let is_off = |value: &str| matches!(value, "null" | "false" | "0" | "[]");
+    let asked = |name: &str| fields.get(name).is_some_and(|value| !is_off(value.get()));
+    ["logprobs", "top_logprobs", "best_of", "echo", "audio", "modalities", "include"].into_iter().any(asked)
 }
 
 /// The events a whole answer would come from.
@@ -107,7 +125,9 @@ impl KeptAnswer {
         }
     }
 
-    pub(crate) fn into_events(self) -> Vec<Event> {
-        self.0.answer.events.clone()
+    /// In one frame, with the body that came where this call can be handed it.
+    pub(crate) fn into_frame(self, call: &Call) -> Frame {
+        let raw = self.0.answer.body.clone().filter(|_| !call.asked.peek.stream);
+        Frame { raw, events: self.0.answer.events.clone() }
     }
 }

@@ -13,7 +13,7 @@ mod schema;
 use crate::{
     Conversation,
     answer::{Block, Whole},
-    conversation::Format,
+    conversation::{Format, Tool},
 };
 pub use loop_watch::{Loop, LoopWatch};
 use protocol::FinishReason;
@@ -56,7 +56,7 @@ impl fmt::Display for Flaw {
 }
 
 impl Flaw {
-    /// For records and metrics.
+    /// For records, in which nothing of the answer stands.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::SchemaBroken { .. } => "schema_broken",
@@ -69,23 +69,9 @@ impl Flaw {
     }
 }
 
-/// What becomes of an answer in JSON that stands in a Markdown code fence.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Fences {
-    /// The caller's parser would stumble over the fence.
-    #[default]
-    Break,
-    /// The caller is known to look inside.
-    Hold,
-}
-
-/// Everything that is wrong with `whole` as an answer to `conversation`; empty for a good one.
+/// Everything that is wrong with `whole` as an answer to `conversation`; empty for a good one. Form is judged only where both
+/// sides were understood: an answer with parts that were not is taken as it is.
 pub fn judge(conversation: &Conversation, whole: &Whole) -> Vec<Flaw> {
-    judge_with(conversation, whole, Fences::Break)
-}
-
-/// Like [`judge`], with a say on code fences.
-pub fn judge_with(conversation: &Conversation, whole: &Whole, fences: Fences) -> Vec<Flaw> {
     let mut flaws = Vec::new();
     for block in &whole.blocks {
         match block {
@@ -99,20 +85,25 @@ pub fn judge_with(conversation: &Conversation, whole: &Whole, fences: Fences) ->
         }
     }
     let reason = whole.finish.as_ref().map(|finish| finish.reason);
-    if !matches!(reason, Some(FinishReason::Stop | FinishReason::ToolCalls)) {
+    if whole.opaque || !matches!(reason, Some(FinishReason::Stop | FinishReason::ToolCalls)) {
         return flaws;
     }
+    let knows_all_tools = !conversation.lost.iter().any(|place| is_about_tools(place));
     let mut called = false;
     for block in &whole.blocks {
         if let Block::ToolCall { name, arguments, .. } = block {
             called = true;
-            judge_call(conversation, name, arguments, &mut flaws);
+            match conversation.tools.iter().find(|tool| tool.name == *name) {
+                Some(tool) => judge_call(tool, arguments, &mut flaws),
+                None if knows_all_tools => flaws.push(Flaw::ToolUnknown { name: schema::short(name) }),
+                None => {}
+            }
         }
     }
     if !called {
         let text = whole.text();
         if !text.trim().is_empty() {
-            judge_text(&conversation.format, &text, fences, &mut flaws);
+            judge_text(&conversation.format, &text, &mut flaws);
         } else {
             // Also when it claims to have called a tool.
             flaws.push(Flaw::Empty);
@@ -121,12 +112,15 @@ pub fn judge_with(conversation: &Conversation, whole: &Whole, fences: Fences) ->
     flaws
 }
 
-fn judge_call(conversation: &Conversation, name: &str, arguments: &str, flaws: &mut Vec<Flaw>) {
-    let Some(tool) = conversation.tools.iter().find(|tool| tool.name == name) else {
-        flaws.push(Flaw::ToolUnknown { name: schema::short(name) });
-        return;
-    };
-    let wrong = |Breach { pointer, message }| Flaw::ToolArguments { name: name.to_owned(), pointer, message };
+/// Whether a field of the request that was not understood may declare tools: those of a server's own, and of other shapes.
+fn is_about_tools(place: &str) -> bool {
+    const TOOLS: [&str; 6] =
+        ["/tools", "/functions", "/function_call", "/mcp_servers", "/web_search_options", "/plugins"];
+    TOOLS.iter().any(|tools| place.strip_prefix(tools).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+}
+
+fn judge_call(tool: &Tool, arguments: &str, flaws: &mut Vec<Flaw>) {
+    let wrong = |Breach { pointer, message }| Flaw::ToolArguments { name: tool.name.clone(), pointer, message };
     // Models write nothing for a tool without parameters, and every client reads that as no arguments.
     let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
     match serde_json::from_str::<Value>(arguments) {
@@ -138,18 +132,13 @@ fn judge_call(conversation: &Conversation, name: &str, arguments: &str, flaws: &
     }
 }
 
-fn judge_text(format: &Format, text: &str, fences: Fences, flaws: &mut Vec<Flaw>) {
+fn judge_text(format: &Format, text: &str, flaws: &mut Vec<Flaw>) {
     let schema = match format {
         Format::Text => return,
         Format::Json => None,
         Format::Schema { schema, .. } => Some(schema),
     };
-    let fenced = inside_fence(text);
-    let json = match (fenced, fences) {
-        (Some(inside), Fences::Hold) => inside,
-        _ => text,
-    };
-    match (serde_json::from_str::<Value>(json), schema) {
+    match (serde_json::from_str::<Value>(text), schema) {
         (Ok(value), Some(schema)) => flaws.extend(
             schema::breaches(schema, &value)
                 .into_iter()
@@ -157,16 +146,18 @@ fn judge_text(format: &Format, text: &str, fences: Fences, flaws: &mut Vec<Flaw>
         ),
         (Ok(Value::Object(_)), None) => {}
         (Ok(_), None) => flaws.push(Flaw::NotJson { message: "it is JSON, but no object".to_owned() }),
-        (Err(_), Some(_)) if fenced.is_some() => flaws
+        // Its caller's parser would stumble over the fence.
+        (Err(_), Some(_)) if is_fenced(text) => flaws
             .push(Flaw::SchemaBroken { pointer: String::new(), message: "the JSON stands in a code fence".to_owned() }),
         (Err(error), _) => flaws.push(Flaw::NotJson { message: error.to_string() }),
     }
 }
 
-/// What stands between the fences of a text that is one fenced block and nothing else.
-fn inside_fence(text: &str) -> Option<&str> {
-    let (info, inside) = text.trim().strip_prefix("```")?.strip_suffix("```")?.split_once('\n')?;
-    info.trim().chars().all(char::is_alphanumeric).then_some(inside)
+/// Whether a text is one fenced block and nothing else.
+fn is_fenced(text: &str) -> bool {
+    let inside = text.trim().strip_prefix("```").and_then(|text| text.strip_suffix("```"));
+    let info = inside.and_then(|inside| inside.split_once('\n')).map(|(info, _)| info.trim());
+    info.is_some_and(|info| info.chars().all(char::is_alphanumeric))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! taking one for two costs a call. Only good answers are kept, and none is handed out past its age.
 
 use crate::{Event, answer::Finish, answer::Usage, dialect::Dialect, quality::Flaw};
+use bytes::Bytes;
 use http::HeaderMap;
 use protocol::FinishReason;
 use quick_cache::{Weighter, unsync::Cache};
@@ -88,6 +89,10 @@ fn sorted(value: Value) -> Value {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     pub events: Vec<Event>,
+    /// The provider's own whole body, where it came as one in the caller's dialect.
+    pub body: Option<Bytes>,
+    /// The events tell all of it, so that it may be told anew: as a stream, or without its body.
+    pub is_told_whole: bool,
     pub provider: String,
     pub model: String,
     pub usage: Usage,
@@ -236,6 +241,7 @@ fn bytes_of(answer: &Answer) -> u64 {
             Event::Finished(finish) => finish.stop_sequence.as_ref().map_or(0, String::len),
         })
         .sum();
+    let texts = texts + answer.body.as_ref().map_or(0, Bytes::len);
     let frame = size_of::<Answer>() + size_of::<Kept>() + size_of::<Key>() + answer.events.len() * size_of::<Event>();
     (texts + frame + answer.provider.len() + answer.model.len()) as u64
 }

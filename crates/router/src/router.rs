@@ -7,6 +7,7 @@ use crate::{
     books::Books,
     catalogue::{Freshness, Shelf},
     departure::Departures,
+    error,
     kept::Kept,
     metrics::Metrics,
     plan::{Candidate, Needs, Placement, Table, Work},
@@ -286,12 +287,19 @@ impl Inner {
         self.shelves.iter().map(|shelf| shelf.provider.name()).zip(&self.admissions)
     }
 
-    /// The breaker's leave to ask this target.
-    pub(crate) fn permit(&self, candidate: &Candidate) -> Result<Permit, Error> {
-        self.targets.permit(candidate.id()).ok_or_else(|| Error::LeftAlone {
-            provider: candidate.model.provider.clone(),
-            model: candidate.model.name.clone(),
-        })
+    /// A place among the calls of this target's provider, and the breaker's leave to ask it. The leave is taken last: a probe
+    /// that waits in a queue would keep everybody else out.
+    pub(crate) async fn enter(
+        &self,
+        call: &Call,
+        candidate: &Candidate,
+        deadline: Option<Instant>,
+        standing: &Standing,
+    ) -> Result<(Slot, Permit), Error> {
+        self.targets.check(candidate, &call.caller)?;
+        let slot = self.slot(candidate, deadline, standing).await?;
+        let permit = self.targets.permit(candidate, &call.caller, &self.shelves[candidate.shelf])?;
+        Ok((slot, permit))
     }
 
     /// A place among the calls of this target's provider, once there is one. `standing` tells of the wait for it.
@@ -305,7 +313,7 @@ impl Inner {
         let provider = || candidate.model.provider.clone();
         let full = |QueueFull| Error::RateLimited {
             provider: provider(),
-            message: "its queue here is full".to_owned(),
+            message: error::QUEUE_FULL.to_owned(),
             retry_after: Some(admission.outlook().eta),
         };
         let after = self.limits.queue;

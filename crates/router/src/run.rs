@@ -18,6 +18,7 @@ mod attempt;
 mod booking;
 mod changes;
 mod choice;
+mod overruled;
 mod own;
 mod rescue;
 mod retry;
@@ -26,7 +27,8 @@ mod step;
 mod trace;
 
 use crate::{
-    Conversation, Error, Event, Frame,
+    Awaited, Conversation, Error, Event, Frame,
+    accounts::Refusal,
     admission::Standing,
     answer::{Finish, Usage},
     call::Call,
@@ -40,6 +42,7 @@ use crate::{
 use attempt::{Attempt, Failed, Heard};
 pub(crate) use booking::Booking;
 use futures_util::{Stream, stream};
+pub(crate) use overruled::overruled;
 pub(crate) use own::items;
 use protocol::FinishReason;
 pub(crate) use rescue::Mode;
@@ -62,6 +65,8 @@ pub(crate) struct Run {
     /// What it said that was not passed on yet.
     held: VecDeque<Frame>,
     sent: Sent,
+    /// A frame went to the caller.
+    has_told: bool,
     booking: Booking,
     /// What the next target may come to is held already.
     is_reserved: bool,
@@ -119,6 +124,7 @@ impl Run {
             attempt: None,
             held: VecDeque::new(),
             sent: Sent::default(),
+            has_told: false,
             booking,
             is_reserved: false,
             first_error: None,
@@ -136,6 +142,24 @@ impl Run {
     }
 
     async fn next(&mut self) -> Option<Step> {
+        let revoked = self.call.caller.revoked.clone();
+        tokio::select! {
+            biased;
+            () = revoked.cancelled(), if !matches!(self.phase, Phase::Over) => Some(self.revoke()),
+            step = self.go() => step,
+        }
+    }
+
+    /// The caller is told, in its dialect: an answer that merely ended could be taken for a whole one.
+    fn revoke(&mut self) -> Step {
+        self.booking.stops_listening();
+        if let Some(failed) = self.give_up(Error::revoked()) {
+            self.booking.trace.cut(&failed);
+        }
+        self.fail(Error::revoked())
+    }
+
+    async fn go(&mut self) -> Option<Step> {
         loop {
             if let Some(fallback) = self.booking.trace.unsaid() {
                 return Some(Step::Gave(fallback));
@@ -156,8 +180,22 @@ impl Run {
         }
     }
 
+    /// What is told when nobody answers: what the target said that the route prefers, unless only another one may answer when
+    /// it is asked again.
+    fn note(&mut self, error: Error) {
+        if self.first_error.as_ref().is_none_or(|first| !first.may_pass() && error.may_pass()) {
+            self.first_error = Some(error);
+        }
+    }
+
     fn policy(&self) -> Option<&Policy> {
         self.plan.as_ref().map(|plan| &plan.policy)
+    }
+
+    /// Holds what this target may come to.
+    fn hold_for(&mut self, candidate: &Candidate) -> Result<(), Refusal> {
+        let policy = self.plan.as_ref().map(|plan| &plan.policy);
+        self.booking.hold(&self.call, candidate, policy)
     }
 
     async fn try_one(&mut self, trying: Trying) -> Option<Step> {
@@ -170,7 +208,7 @@ impl Run {
         }
         let begun = Instant::now();
         let begun_attempt = self.begin(&candidate, retries, mode.clone()).await;
-        self.booking.heard();
+        let was_asked = self.booking.heard();
         match begun_attempt {
             Ok(attempt) => {
                 let step = Step::Accepted { model: candidate.model.clone(), why: candidate.why.clone() };
@@ -179,9 +217,8 @@ impl Run {
                 Some(step)
             }
             Err(error) => {
-                // Whoever sent a part of an answer has read the prompt; how long that was is estimated.
-                let read = matches!(error, Error::Cut { .. } | Error::Malformed { .. });
-                let usage = read.then(Usage::default);
+                // Nobody knows how far it came; how long the prompt was is estimated.
+                let usage = (was_asked && may_have_read(&error)).then(Usage::default);
                 self.failed_before_content(Failed { candidate, retries, mode, begun, error, usage })
             }
         }
@@ -237,8 +274,9 @@ impl Run {
             mode: attempt.mode.clone(),
             begun: attempt.begun,
             error: Error::Flawed { provider: attempt.candidate.model.provider.clone(), message },
-            usage: Some(attempt.whole.usage()),
+            usage: attempt.used(),
         };
+        self.booking.trace.flaws(&flaws);
         let frames = std::mem::take(&mut self.held);
         if self.flawed.is_none() {
             self.flawed = Some(Flawed { attempt: Box::new(attempt.over()), frames, flaws });
@@ -257,8 +295,11 @@ impl Run {
             return Vec::new();
         }
         let peek = &self.call.asked.peek;
-        let declared = (peek.has_tools || peek.has_schema).then(|| self.call.asked.conversation().ok()).flatten();
-        quality::judge(declared.unwrap_or(&Conversation::default()), &attempt.whole)
+        if !peek.has_tools && !peek.has_schema {
+            return quality::judge(&Conversation::default(), &attempt.whole);
+        }
+        // What cannot be read here was promised to nobody that could be held to it.
+        self.call.asked.conversation().map(|declared| quality::judge(declared, &attempt.whole)).unwrap_or_default()
     }
 
     fn commit(&mut self, whole: bool, flaws: &[Flaw]) -> Option<Step> {
@@ -326,12 +367,14 @@ impl Run {
         if frame.raw.is_none() && frame.events.is_empty() {
             return None;
         }
+        self.has_told = true;
         self.sent.note(&frame.events);
         self.booking.trace.content(&frame.events);
         Some(Step::Frame(frame))
     }
 
     fn finish(&mut self, mut frame: Frame) -> Step {
+        let is_first = !std::mem::replace(&mut self.has_told, true);
         for event in &mut frame.events {
             if let Event::Finished(Finish { usage, .. }) = event {
                 // The caller paid for what a target said before it broke off, too.
@@ -344,7 +387,9 @@ impl Run {
                 && self.rescues == 0
                 && !self.booking.trace.flawed()
             {
-                self.inner.kept.keep(&self.call, plan, &attempt.candidate.model, &attempt.whole);
+                // A body that came whole is the caller's own, to the byte.
+                let body = frame.raw.as_ref().filter(|_| !self.call.asked.peek.stream && is_first);
+                self.inner.kept.keep(&self.call, plan, &attempt.candidate.model, &attempt.whole, body);
             }
             self.booking.trace.finished(&attempt);
             attempt.done(&self.inner);
@@ -356,7 +401,7 @@ impl Run {
     fn answer_from_memory(&mut self, kept: KeptAnswer) -> Step {
         let committed = kept.committed();
         self.booking.trace.answered_from_memory(&committed);
-        self.held = VecDeque::from([Frame { raw: None, events: kept.into_events() }]);
+        self.held = VecDeque::from([kept.into_frame(&self.call)]);
         self.phase = Phase::PassingHeld { whole: true };
         Step::Committed(Box::new(committed))
     }
@@ -380,6 +425,15 @@ impl Run {
         self.booking.end(Ended::Failed(error.clone()));
         let fallbacks = std::iter::from_fn(|| self.booking.trace.unsaid()).collect();
         Step::Failed { error, fallbacks }
+    }
+}
+
+/// Whether who failed so before it said anything may have read the prompt, and charges for it.
+pub(crate) fn may_have_read(error: &Error) -> bool {
+    match error {
+        Error::TimedOut { awaited, .. } => !matches!(awaited, Awaited::Queue | Awaited::Listing),
+        Error::Cut { .. } | Error::Malformed { .. } | Error::TooLarge { .. } | Error::Overdue { .. } => true,
+        _ => false,
     }
 }
 

@@ -25,6 +25,8 @@ pub enum Error {
     StorageFailed(String),
     #[error("no turn at the database within {waited_ms} ms; repeat the request later")]
     Busy { waited_ms: u128 },
+    #[error("another backup is being read; wait until it is done")]
+    BackupRunning,
     #[error("the store is closed")]
     Closed,
 
@@ -52,8 +54,11 @@ pub enum Error {
     ForeignDatabase { file: PathBuf, application_id: i32 },
     #[error("the data folder {} is not empty (it holds `{entry}`); restore into a new folder", folder.display())]
     FolderNotEmpty { folder: PathBuf, entry: String },
-    #[error("{} exists already; choose another name", .0.display())]
-    FileExists(PathBuf),
+    #[error(
+        "a restore into {0} was interrupted, and nothing can start there; run `devmesh restore FILE --data {0}` again, or remove the folder",
+        folder.display()
+    )]
+    RestoreUnfinished { folder: PathBuf },
     #[error("{} could not be {what}: {source}", path.display())]
     File { path: PathBuf, what: &'static str, source: io::Error },
     #[error("SQLite {found} can damage its write-ahead log; this program needs {needed} or newer")]
@@ -79,6 +84,11 @@ pub enum Error {
     BlobTooLarge { limit_bytes: u64 },
     #[error("the content stopped arriving: {0}")]
     BlobInput(io::Error),
+    /// Stored content that an artifact names is gone or was changed behind our back.
+    #[error(
+        "the stored content with SHA-256 {sha256} is {condition}; `devmesh doctor` lists all such content, a backup has it"
+    )]
+    BlobLost { sha256: String, condition: crate::Condition },
     #[error("no content with SHA-256 {0} is stored; send it again")]
     BlobMissing(String),
     #[error("a digest is 64 lower-case hex digits; got `{0}`")]
@@ -94,10 +104,6 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn refused(error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self::Refused(Box::new(error))
-    }
-
     pub(crate) fn busy() -> Self {
         Self::Busy { waited_ms: limits::LONGEST_WAIT.as_millis() }
     }
@@ -133,7 +139,8 @@ impl From<rusqlite::Error> for Error {
             // A row this build did not write: a value outside its type or set of names.
             rusqlite::Error::FromSqlConversionFailure(..)
             | rusqlite::Error::IntegralValueOutOfRange(..)
-            | rusqlite::Error::InvalidColumnType(..) => Self::Corrupt(error.to_string()),
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::Utf8Error(..) => Self::Corrupt(error.to_string()),
             other => Self::Sqlite(other),
         }
     }

@@ -11,16 +11,21 @@
 //! - `transaction/` and `reader/` hold the SQL, a file per noun; [`rows`](JobRow) what goes in and comes out.
 //! - [`Store::watch_job`] and [`Store::watch_jobs`] say that there is more to read, never what.
 //! - `reserve` keeps room for what ends work and frees space on a full disk: [`Store::relieve`].
-//! - [`Blobs`] keeps content under its SHA-256.
-//! - [`is_held`] tells whether a process has a folder.
+//! - `audit` chains who did what and checks it: [`verify_audit`].
+//! - [`Blobs`] keeps content under its SHA-256; the table behind [`Content`] knows of every file, [`Store::check_content`] looks
+//!   what became of them.
+//! - [`is_held`] tells whether a process has a folder, [`is_half_restored`] whether it is one yet.
 //! - `folder`, `filesystem`, `connection` and `migration` decide whether a folder is opened at all.
-//! - `backup` copies a running database; [`restore`] makes a folder of the copy, under another epoch.
+//! - `backup` makes an [`Archive`] of a folder at work; [`unpack`] makes a folder of one, under another epoch.
 //! - [`limits`] has every number, with its reason.
 //!
 //! What never happens here: an answer before the sync that covers it; a notification before the COMMIT; a second process
-//! in the folder; a hole in a log; a query on the hot path that reads a whole table.
+//! in the folder; a hole in a log; content that is not what its digest says; a query on the hot path that reads a whole table.
 
+mod audit;
+mod backup;
 mod blobs;
+mod check;
 mod error;
 mod filesystem;
 mod folder;
@@ -33,16 +38,20 @@ mod sqlite;
 mod store;
 mod watch;
 
-pub use blobs::{Blobs, StoredBlob};
+pub use audit::{AuditReport, BrokenAudit, verify_audit};
+pub use backup::{Archive, LostArtifact, LostArtifacts, Manifest, RestoreError, Unpacked, manifest_of, unpack};
+pub use blobs::{Blobs, Condition, Contents, StoredBlob};
+pub use check::{Checked, Thoroughness, look_through};
 pub use error::{Error, Refused};
 pub use filesystem::{Mount, mount_of};
-pub use folder::{BLOB_FOLDER, DATABASE_FILE, LOCK_FILE, RESERVE_FILE, RESTORING_FOLDER};
+pub use folder::{BLOB_FOLDER, DATABASE_FILE, LOCK_FILE, RESERVE_FILE, RESTORING_FOLDER, is_half_restored};
 pub use health::Health;
 pub use holder::is_held;
 pub use operations::*;
 pub use rows::{
-    AccountSpend, ApprovalFilter, ApprovalRow, ArtifactRow, AuditRow, BatchNumber, EventRow, IdempotencyRow, JobFilter,
-    JobHead, JobRow, KeyPolicyRow, LedgerRow, ModelCallFilter, ModelCallRow, NewEvent, SpendCount, SpendKey, TokenRow,
+    AccountSpend, ApprovalFilter, ApprovalRow, ArtifactRow, AuditEntry, AuditFilter, AuditRow, BatchNumber,
+    ContentPlace, EventRow, IdempotencyRow, JobFilter, JobHead, JobRow, KeyPolicyRow, LedgerRow, ModelCallFilter,
+    ModelCallRow, NewEvent, Page, SpendCount, SpendKey, TokenRow,
 };
-pub use sqlite::{Reader, Transaction, connection::sqlite_version, restore};
+pub use sqlite::connection::sqlite_version;
 pub use store::{Options, Store};

@@ -20,6 +20,12 @@ pub const WORK_PER_COMMIT: Duration = Duration::from_millis(2);
 /// How long a request waits for a place in the queue or for a reader before it is told [`crate::Error::Busy`].
 pub const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
+/// How long a backup waits for whoever reads it before it ends: content that could go waits for it meanwhile.
+pub const BACKUP_PAUSE: Duration = Duration::from_secs(30);
+
+/// After this fraction of the pause another backup takes the place of one that is not read.
+pub const BACKUP_TAKEN_OVER_AFTER: u32 = 6;
+
 /// How long SQLite waits for a lock some other program took on our file, a shell with an open transaction for example.
 pub const LOCK_WAIT: Duration = Duration::from_secs(5);
 
@@ -54,17 +60,34 @@ pub const START_BYTES: u64 = 64 * 1024;
 /// Parts the reserve is given away in, so that one cancelled job does not use up all of it.
 pub const RESERVE_STEPS: u64 = 8;
 
+/// Pieces a step is handed over in, a few microseconds each: somebody who fills the disk at the same time gets some of them.
+/// More would take longer than a commit.
+pub const RESERVE_PIECES: u64 = 64;
+
 /// Events removed per COMMIT after a deletion: about a millisecond of work.
 pub const PURGED_EVENTS_PER_COMMIT: u64 = 500;
 
 /// Batches of events of an attempt whose digests are kept. An agent repeats the last one, or a proxy one before it.
 pub const REMEMBERED_BATCHES: usize = 16;
 
+/// Files of content nobody names removed after a COMMIT: a few milliseconds on a slow disk.
+pub const SWEPT_PER_COMMIT: usize = 64;
+
+/// Bytes of content read per call of [`crate::Store::check_content`]: a second of a slow disk.
+pub const READ_PER_CHECK: u64 = 64 * 1024 * 1024;
+
 /// Delayed jobs made ready per call of [`crate::Jobs::promote_delayed`].
 pub const PROMOTED_PER_CALL: usize = 1_000;
 
 /// Rows a page of jobs, approvals, audit entries or digests has at most, whatever the caller asks for.
 pub const ROWS_PER_PAGE: usize = 1_000;
+
+/// A page ends early rather than hold more than this of what people and agents wrote (bytes), unless its first row alone does:
+/// 200 jobs with a task of 2 MiB each, or as many approvals of 1 MiB, would otherwise be one answer.
+pub const PAGE_BYTES: usize = 4 << 20;
+
+/// [`PAGE_BYTES`] for approvals: their arguments take up to sixteen times their length while they are read as JSON.
+pub const APPROVALS_PAGE_BYTES: usize = 1 << 20;
 
 /// Prepared statements kept per connection: more than there are in this crate, so none is prepared twice.
 pub(crate) const CACHED_STATEMENTS: usize = 96;

@@ -7,19 +7,25 @@
 //! | to learn about | read |
 //! |---|---|
 //! | jobs, their logs, leases, artifacts and approvals | [`Jobs`] |
+//! | pages of jobs, approvals, artifacts | [`Lists`] |
 //! | tokens, policies, remembered answers, the audit trail | [`Access`] |
 //! | spend, model calls, the egress ledger | [`Books`] |
 //! | which content is named, and which may go | [`Content`] |
+//! | letting somebody in again | [`Recovery`] |
 
 mod access;
 mod books;
 mod content;
 mod jobs;
+mod lists;
+mod recovery;
 
-pub use access::Access;
-pub use books::Books;
+pub use access::*;
+pub use books::*;
 pub use content::Content;
 pub use jobs::*;
+pub use lists::*;
+pub use recovery::*;
 
 use crate::Error;
 use futures_util::future::BoxFuture;
@@ -29,4 +35,4 @@ use futures_util::future::BoxFuture;
 pub type Answer<T> = BoxFuture<'static, Result<T, Error>>;
 
 /// Everything a database does for devmesh.
-pub trait Database: Jobs + Access + Books + Content + Send + Sync {}
+pub trait Database: Jobs + Lists + Access + Books + Content + Recovery + Send + Sync {}

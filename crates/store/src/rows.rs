@@ -1,10 +1,12 @@
 //! What the tables hold, as the features see it. Ids, times and states are decided outside; nothing here has defaults.
 
 mod models;
+mod page;
 
 pub use models::{
     AccountSpend, BatchNumber, KeyPolicyRow, LedgerRow, ModelCallFilter, ModelCallRow, SpendCount, SpendKey,
 };
+pub use page::Page;
 
 use crate::limits;
 use domain::{
@@ -179,7 +181,8 @@ pub struct ApprovalFilter {
     /// The principal whose job asks.
     pub principal: Option<PrincipalId>,
     pub job: Option<JobId>,
-    pub pending_only: bool,
+    /// `true`: only what waits for a decision. `false`: only what is decided.
+    pub pending: Option<bool>,
     /// Only approvals older than this one: the last of the page before.
     pub before: Option<ApprovalId>,
     /// At most, and by default, [`limits::ROWS_PER_PAGE`].
@@ -188,7 +191,7 @@ pub struct ApprovalFilter {
 
 impl Default for ApprovalFilter {
     fn default() -> Self {
-        Self { principal: None, job: None, pending_only: false, before: None, limit: limits::ROWS_PER_PAGE }
+        Self { principal: None, job: None, pending: None, before: None, limit: limits::ROWS_PER_PAGE }
     }
 }
 
@@ -202,6 +205,20 @@ pub struct ArtifactRow {
     pub sha256: String,
     pub attempt: u32,
     pub created_at: Timestamp,
+}
+
+/// Where an artifact stands in the order of content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContentPlace {
+    pub sha256: String,
+    pub job_id: JobId,
+    pub name: String,
+}
+
+impl ArtifactRow {
+    pub fn place(&self) -> ContentPlace {
+        ContentPlace { sha256: self.sha256.clone(), job_id: self.job_id, name: self.name.clone() }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,4 +247,34 @@ pub struct AuditRow {
     pub action: String,
     pub object: String,
     pub request_id: RequestId,
+}
+
+/// An audit row at its place in the trail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// Dense.
+    pub seq: u64,
+    pub row: AuditRow,
+    /// The hash of the entry before.
+    pub previous: EventHash,
+    pub hash: EventHash,
+}
+
+/// Which audit entries to list, newest first.
+#[derive(Clone, Debug)]
+pub struct AuditFilter {
+    pub principal: Option<PrincipalId>,
+    pub action: Option<String>,
+    /// The first word of the object.
+    pub object: Option<String>,
+    /// Only entries before this seq: the last of the page before.
+    pub before: Option<u64>,
+    /// At most, and by default, [`limits::ROWS_PER_PAGE`].
+    pub limit: usize,
+}
+
+impl Default for AuditFilter {
+    fn default() -> Self {
+        Self { principal: None, action: None, object: None, before: None, limit: limits::ROWS_PER_PAGE }
+    }
 }

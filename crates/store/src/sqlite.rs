@@ -14,18 +14,19 @@ mod column;
 pub(crate) mod connection;
 mod content;
 mod jobs;
+mod lists;
 pub(crate) mod migration;
 mod queue;
-pub mod reader;
+pub(crate) mod reader;
 mod readers;
+mod recovery;
 pub(crate) mod reserve;
-pub mod transaction;
+pub(crate) mod transaction;
 pub(crate) mod writer;
 
-pub(crate) use backup::backup;
-pub use backup::restore;
-pub use reader::Reader;
-pub use transaction::Transaction;
+pub(crate) use backup::{Copy, adopt_copy, settle_database};
+pub(crate) use reader::Reader;
+pub(crate) use transaction::Transaction;
 
 use crate::{
     Blobs, Error, Options,
@@ -34,6 +35,7 @@ use crate::{
     operations::{Answer, Database},
     store::Announcements,
 };
+use content::BlobRegister;
 use domain::Epoch;
 use queue::Queue;
 use readers::Readers;
@@ -42,7 +44,7 @@ use rusqlite::Connection;
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     thread::JoinHandle,
 };
 use tokio::sync::oneshot;
@@ -58,6 +60,8 @@ pub(crate) struct Sqlite {
     queue: Queue<Box<dyn Request>>,
     readers: Readers,
     writer: Mutex<Option<JoinHandle<()>>>,
+    /// Here for as long as the database is open.
+    _blob_register: Arc<BlobRegister>,
 }
 
 impl Database for Sqlite {}
@@ -75,14 +79,29 @@ fn open_database(database: &Path) -> Result<(Connection, Epoch), Error> {
     Ok((connection, epoch))
 }
 
+fn send<T, F>(queue: &Queue<Box<dyn Request>>, class: Class, work: F) -> Answer<T>
+where
+    F: FnMut(&mut Transaction<'_>) -> Result<T, Error> + Send + 'static,
+    T: Send + 'static,
+{
+    let queue = queue.clone();
+    Box::pin(async move {
+        let (request, answer): (_, oneshot::Receiver<_>) = Pending::new(class, work);
+        queue.send(Box::new(request));
+        answer.await.unwrap_or(Err(Error::Closed))
+    })
+}
+
 impl Sqlite {
     /// Lock, library, pragmas, migrations, threads.
     pub(crate) fn open(options: &Options, announcements: &Arc<Announcements>) -> Result<(Self, Blobs), Error> {
         connection::assert_safe_sqlite()?;
         let folder = Folder::claim(&options.folder)?;
+        folder.clear_after_restore()?;
+        backup::remove_left_copy(folder.path())?;
         let file = folder.database();
         let is_new = !file.exists();
-        let mut reserve = Reserve::open(folder.reserve(), folder.write_ahead_log());
+        let mut reserve = Reserve::open(folder.reserve(), folder.write_ahead_log(), folder.write_ahead_index());
         let (connection, epoch) = loop {
             match open_database(&file) {
                 // Even opening takes some blocks, and on a full disk somebody has to get in to delete something.
@@ -102,7 +121,11 @@ impl Sqlite {
             .name("store-writer".to_owned())
             .spawn(move || writer.run())
             .map_err(Error::file(&file, "given a writer thread"))?;
-        Ok((Self { file, epoch, queue, readers, writer: Mutex::new(Some(thread)) }, blobs))
+        let blob_register = Arc::new(BlobRegister(queue.clone()));
+        let for_blobs: Weak<BlobRegister> = Arc::downgrade(&blob_register);
+        blobs.register_with(for_blobs);
+        let writer = Mutex::new(Some(thread));
+        Ok((Self { file, epoch, queue, readers, writer, _blob_register: blob_register }, blobs))
     }
 
     /// Runs `work` on the writer thread and answers after the COMMIT that covers it. An `Err` from `work`, or a panic in
@@ -139,12 +162,7 @@ impl Sqlite {
         F: FnMut(&mut Transaction<'_>) -> Result<T, Error> + Send + 'static,
         T: Send + 'static,
     {
-        let queue = self.queue.clone();
-        Box::pin(async move {
-            let (request, answer): (_, oneshot::Receiver<_>) = Pending::new(class, work);
-            queue.send(Box::new(request));
-            answer.await.unwrap_or(Err(Error::Closed))
-        })
+        send(&self.queue, class, work)
     }
 
     /// Runs `work` in one short read transaction on a reader thread. Keep it to a page: a reader that stays keeps the

@@ -1,16 +1,20 @@
 //! The handle: what the rest of the program holds.
 
 use crate::{
-    Blobs, Error, Health, Reader, Transaction,
-    operations::Database,
-    sqlite::{self, Sqlite},
+    Blobs, Error, Health,
+    backup::{self, Archive, Copying},
+    blobs::take_up_strays,
+    limits,
+    operations::{Content, Database},
+    sqlite::Sqlite,
     watch::JobWatches,
 };
-use domain::{Epoch, JobId};
+use domain::{Epoch, JobId, Timestamp};
 use std::{
     ops::Deref,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 use tokio::sync::watch;
 
@@ -22,11 +26,13 @@ pub struct Options {
     /// Reads that run at once; each keeps a connection. Default 4: twice a small machine's cores, since a read that
     /// waits for the disk leaves a core free.
     pub readers: usize,
+    /// How long a backup waits for whoever reads it. Default [`limits::BACKUP_PAUSE`].
+    pub backup_pause: Duration,
 }
 
 impl Options {
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), readers: 4 }
+        Self { folder: folder.into(), readers: 4, backup_pause: limits::BACKUP_PAUSE }
     }
 }
 
@@ -42,6 +48,7 @@ struct Shared {
     sqlite: Sqlite,
     announcements: Arc<Announcements>,
     blobs: Blobs,
+    backups: backup::Turns,
 }
 
 impl Deref for Store {
@@ -92,12 +99,24 @@ impl Announcements {
 impl Store {
     /// Opens a data folder, making it if there is none: file system, lock, library, pragmas, migrations, in this order.
     pub async fn open(options: Options) -> Result<Self, Error> {
-        let opened = tokio::task::spawn_blocking(move || {
+        let opened = tokio::task::spawn_blocking(move || -> Result<Self, Error> {
             let announcements = Arc::new(Announcements::new());
             let (sqlite, blobs) = Sqlite::open(&options, &announcements)?;
-            Ok(Self { shared: Arc::new(Shared { sqlite, announcements, blobs }) })
+            let backups = backup::Turns::new(options.backup_pause);
+            Ok(Self { shared: Arc::new(Shared { sqlite, announcements, blobs, backups }) })
         });
-        opened.await.map_err(|_| Error::Closed)?
+        let store = opened.await.map_err(|_| Error::Closed)??;
+        store.look_for_strays();
+        Ok(store)
+    }
+
+    /// Beside everything else, so that a start does not wait for a look through all content.
+    fn look_for_strays(&self) {
+        let (blobs, shared) = (self.shared.blobs.clone(), Arc::downgrade(&self.shared));
+        tokio::spawn(async move {
+            let register = |files| Some(shared.upgrade()?.sqlite.register_blobs(files));
+            take_up_strays(&blobs, register).await;
+        });
     }
 
     /// The data folder.
@@ -108,34 +127,6 @@ impl Store {
     /// Of cursors handed out now. Another one after a restore.
     pub fn epoch(&self) -> Epoch {
         self.shared.sqlite.epoch
-    }
-
-    pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
-    where
-        F: FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
-        T: Send + 'static,
-        E: From<Error> + std::error::Error + Send + Sync + 'static,
-    {
-        self.shared.sqlite.write(move |transaction| work(transaction).map_err(Error::refused)).await.map_err(unrefused)
-    }
-
-    pub async fn relieve<T, E, F>(&self, mut work: F) -> Result<T, E>
-    where
-        F: FnMut(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
-        T: Send + 'static,
-        E: From<Error> + std::error::Error + Send + Sync + 'static,
-    {
-        let relief = self.shared.sqlite.relieve(move |transaction| work(transaction).map_err(Error::refused));
-        relief.await.map_err(unrefused)
-    }
-
-    pub async fn read<T, E, F>(&self, work: F) -> Result<T, E>
-    where
-        F: FnOnce(&Reader<'_>) -> Result<T, E> + Send + 'static,
-        T: Send + 'static,
-        E: From<Error> + std::error::Error + Send + Sync + 'static,
-    {
-        self.shared.sqlite.read(move |reader| work(reader).map_err(Error::refused)).await.map_err(unrefused)
     }
 
     /// Told after each COMMIT that appended to this job: its log goes at least as far as this seq. Begins at what was
@@ -158,13 +149,12 @@ impl Store {
         &self.shared.blobs
     }
 
-    /// Copies the database as it is at one moment into a new file (0600), while everything goes on. Blobs are files of
-    /// their own; [`Reader::blob_digests`] lists which.
-    pub async fn backup(&self, file: PathBuf) -> Result<(), Error> {
-        let store = self.clone();
-        tokio::task::spawn_blocking(move || sqlite::backup(&store.shared.sqlite.file, &file))
-            .await
-            .map_err(|_| Error::Closed)?
+    /// Everything this folder keeps, as of one moment, as one archive to read while everything goes on. `version` is the build
+    /// that writes it. [`Error::BackupRunning`] while another one is read.
+    pub async fn backup(&self, created_at: Timestamp, version: &str) -> Result<Archive, Error> {
+        let (database, blobs) = (self.shared.sqlite.file.clone(), self.shared.blobs.clone());
+        let copying = Copying { database, blobs, created_at, version: version.to_owned() };
+        backup::begin(&self.shared.backups, copying).await
     }
 
     /// Refuses new requests, finishes those in the queue, empties the write-ahead log and gives the folder free. Other
@@ -174,15 +164,5 @@ impl Store {
         if closed.await.is_err() {
             tracing::error!("the store did not close cleanly; the write-ahead log is recovered at the next start");
         }
-    }
-}
-
-fn unrefused<E: From<Error> + std::error::Error + 'static>(error: Error) -> E {
-    match error {
-        Error::Refused(refused) => match refused.downcast::<E>() {
-            Ok(refused) => *refused,
-            Err(other) => Error::Refused(other).into(),
-        },
-        other => other.into(),
     }
 }

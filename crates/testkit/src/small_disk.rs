@@ -1,8 +1,9 @@
 //! A disk small enough to fill.
 
+use crate::skipped;
 use std::{
     fs::File,
-    io::{self, Write},
+    io::Write,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -72,10 +73,4 @@ impl Drop for SmallDisk {
             assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.path().display());
         }
     }
-}
-
-/// Says, past whatever captures the output of tests that pass, that this test proves nothing on this machine, and why.
-pub fn skipped(why: &str) {
-    let thread = std::thread::current();
-    let _ = writeln!(io::stderr(), "skipped: {}: {why}", thread.name().unwrap_or("a test"));
 }

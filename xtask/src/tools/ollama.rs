@@ -43,7 +43,7 @@ fn make(folder: &Path) -> Result<()> {
     fs::copy(&header, include.join("miniaudio/miniaudio.h"))
         .with_context(|| format!("{} is not in {MINIAUDIO_MODULE}", header.display()))?;
     // Its kernels are chosen when compiled: without these flags it runs at less than half the speed.
-    let flags = format!("-O3 -march=native -I{}", include.display());
+    let flags = format!("-O3 -march=native{} -I{}", without_amx(), include.display());
     let mut build = Command::new("go");
     build
         .current_dir(folder)
@@ -58,10 +58,34 @@ fn make(folder: &Path) -> Result<()> {
     run(&mut build)
 }
 
+/// The module leaves out the files with the kernels for AMX, and refers to them where a compiler says that the CPU has it.
+fn without_amx() -> &'static str {
+    let asked = ["-march=native", "-dM", "-E", "-x", "c", "/dev/null"];
+    let defined = Command::new("cc").args(asked).output().map(|said| said.stdout).unwrap_or_default();
+    if has_amx(&String::from_utf8_lossy(&defined)) { " -mno-amx-tile -mno-amx-int8 -mno-amx-bf16" } else { "" }
+}
+
+/// Of what a compiler defines by itself.
+fn has_amx(defined: &str) -> bool {
+    defined.lines().any(|line| line.starts_with("#define __AMX_"))
+}
+
 fn miniaudio(folder: &Path) -> Result<PathBuf> {
     let mut download = Command::new("go");
     download.current_dir(folder).args(["mod", "download", "-json", MINIAUDIO_MODULE]);
     let said: serde_json::Value = serde_json::from_slice(&output(&mut download)?)?;
     let module = said["Dir"].as_str().with_context(|| format!("no folder in what Go said of {MINIAUDIO_MODULE}"))?;
     Ok(Path::new(module).join("miniaudio.h"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compiler_tells_whether_the_cpu_has_amx() {
+        assert!(has_amx("#define __AVX2__ 1\n#define __AMX_TILE__ 1\n"));
+        assert!(!has_amx("#define __AVX2__ 1\n"));
+        assert!(!has_amx(""));
+    }
 }

@@ -8,11 +8,18 @@ use std::{fs, path::Path, process::Command};
 /// The vendors' own client libraries, for the tests in `tests/sdk`.
 pub const SDKS: Tool =
     Tool { name: "python-sdks", works: |folder| works(folder, SDK_LIST), make: |folder| make(folder, SDK_LIST) };
+/// Tries what the OpenAPI document promises.
+pub const SCHEMATHESIS: Tool = Tool {
+    name: "schemathesis",
+    works: |folder| works(folder, SCHEMATHESIS_LIST),
+    make: |folder| make(folder, SCHEMATHESIS_LIST),
+};
 /// A gateway that the benchmark measures ours against.
 pub const LITELLM: Tool =
     Tool { name: "litellm", works: |folder| works(folder, LITELLM_LIST), make: |folder| make(folder, LITELLM_LIST) };
 
 const SDK_LIST: &str = "tests/sdk/requirements.txt";
+const SCHEMATHESIS_LIST: &str = "tests/schemathesis/requirements.txt";
 const LITELLM_LIST: &str = "bench/peers/litellm.txt";
 /// What was installed, written last: an environment without it is a half-made one.
 const INSTALLED: &str = "requirements.txt";

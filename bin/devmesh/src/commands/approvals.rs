@@ -1,7 +1,10 @@
 //! `devmesh approvals`: what waits for a decision.
 
 use crate::{
-    commands::short,
+    commands::{
+        pages::{Ask, Pages},
+        short,
+    },
     context::Context,
     output::{Exit, Result, Table, age, one_line},
 };
@@ -14,8 +17,13 @@ pub struct Arguments {
     #[arg(long)]
     job: Option<String>,
     /// Decided ones too
-    #[arg(long)]
+    #[arg(long, conflicts_with = "decided")]
     all: bool,
+    /// Only decided ones
+    #[arg(long)]
+    decided: bool,
+    #[command(flatten)]
+    pages: Pages,
 }
 
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
@@ -25,15 +33,20 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         Some(text) => Some(context.job(&client, text).await?.id),
         None => None,
     };
-    let list = ListApprovals { job_id, pending: (!arguments.all).then_some(true) };
-    let approvals = client.approvals(&list).await?.approvals;
+    let pending = if arguments.all { None } else { Some(!arguments.decided) };
+    let read = arguments.pages.read(async |ask: Ask| {
+        let list = ListApprovals { job_id, pending, limit: ask.limit, cursor: ask.cursor };
+        client.approvals(&list).await.map(|page| (page.approvals, page.next_cursor))
+    });
+    let listed = read.await?;
     if output.json {
-        output.json(&approvals)?;
+        output.json(&listed.rows)?;
+        listed.say_where_it_goes_on(output);
         return Ok(Exit::Done);
     }
     let now = SystemClock.now();
     let mut table = Table::new(["ID", "JOB", "WAITING", "TOOL", "CALL"]);
-    for approval in &approvals {
+    for approval in &listed.rows {
         let waiting = match approval.decision {
             None => age(approval.requested_at, now),
             Some(Decision::Approved) => "approved".into(),
@@ -49,10 +62,11 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         ]);
     }
     if table.is_empty() {
-        output.say("nothing waits for a decision");
+        output.say(if pending == Some(false) { "nothing was decided" } else { "nothing waits for a decision" });
         return Ok(Exit::Done);
     }
     output.table(table)?;
+    listed.say_where_it_goes_on(output);
     output.next("devmesh approve ID, or devmesh deny ID -m \"what to do instead\"");
     Ok(Exit::Done)
 }

@@ -2,10 +2,14 @@
 
 use crate::{
     context::Context,
-    output::{Exit, Failure, Result, bytes},
+    output::{Exit, Failure, Output, Result, bytes},
     wiring::Signals,
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use store::LostArtifacts;
+
+/// Lost artifacts that are named; of more, how many.
+const NAMED: usize = 20;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -37,9 +41,41 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     file.sync_all().await.map_err(writing)?;
     progress.finish();
     temporary.persist_noclobber(target).map_err(|error| writing(error.error))?;
-    context.output.show(&serde_json::json!({"file": target, "bytes": written}), || {
+    let lost = lost_in(target).await?;
+    context.output.show(&serde_json::json!({"file": target, "bytes": written, "lost": lost}), || {
         format!("{}\t{}", target.display(), bytes(written))
     })?;
+    tell_lost(&context.output, &lost, "is not in the backup");
+    if lost.count > 0 {
+        context.output.say("everything else is in it");
+        context.output.next("devmesh doctor --deep");
+        return Ok(Exit::Failed);
+    }
     context.output.next(format_args!("devmesh restore {} --data NEW_FOLDER", target.display()));
     Ok(Exit::Done)
+}
+
+/// What the backup says that it lacks.
+async fn lost_in(backup: &Path) -> Result<LostArtifacts> {
+    let path = backup.to_owned();
+    let read = tokio::task::spawn_blocking(move || store::manifest_of(&mut std::fs::File::open(path)?));
+    let manifest = read.await.map_err(|error| Failure::failed(error.to_string()))?;
+    let reading = |error: store::RestoreError| {
+        Failure::failed(error.to_string()).context(format_args!("reading {} again", backup.display()))
+    };
+    Ok(manifest.map_err(reading)?.lost)
+}
+
+/// Names artifacts whose content is missing or damaged.
+pub(super) fn tell_lost(output: &Output, lost: &LostArtifacts, so: &str) {
+    for one in lost.listed.iter().take(NAMED) {
+        output.warn(&format!(
+            "the content of artifact `{}` of job {} is {} and {so}",
+            one.name, one.job_id, one.condition
+        ));
+    }
+    let more = lost.count.saturating_sub(NAMED as u64);
+    if more > 0 {
+        output.warn(&format!("the same goes for {more} more artifacts"));
+    }
 }

@@ -1,6 +1,7 @@
 //! One decision, shared by `approve` and `deny`.
 
 use crate::{
+    commands::pages::{self, Ask},
     context::Context,
     output::{Exit, Failure, Result, STRONG, plain, styled},
 };
@@ -27,11 +28,14 @@ pub async fn decide(context: &Context, text: &str, decision: Decision, message: 
 /// By the beginning of its own id, or of the id of the job that waits for it.
 async fn find(client: &Client, text: &str) -> Result<Approval> {
     let text = text.trim().to_ascii_lowercase();
-    let all = client.approvals(&ListApprovals { job_id: None, pending: Some(true) }).await?.approvals;
     let named = |approval: &Approval| {
         approval.id.to_string().starts_with(&text) || approval.job_id.to_string().starts_with(&text)
     };
-    let mut found: Vec<_> = all.into_iter().filter(named).collect();
+    let read = pages::every(named, async |ask: Ask| {
+        let list = ListApprovals { job_id: None, pending: Some(true), limit: ask.limit, cursor: ask.cursor };
+        client.approvals(&list).await.map(|page| (page.approvals, page.next_cursor))
+    });
+    let mut found = read.await?;
     match (text.is_empty(), found.len()) {
         (false, 1) => Ok(found.remove(0)),
         (false, 0) => Err(Failure::new(

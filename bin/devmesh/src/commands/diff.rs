@@ -1,11 +1,12 @@
 //! `devmesh diff`: a job's patch.
 
 use crate::{
+    commands::pages::{self, Ask},
     context::Context,
     output::{Exit, Failure, Result, write_patch},
 };
 use client::Client;
-use protocol::Job;
+use protocol::{Artifact, Job, ListAll};
 use sha2::{Digest, Sha256};
 
 #[derive(Debug, clap::Args)]
@@ -44,18 +45,26 @@ pub(super) async fn patch_of(client: &Client, job: &Job) -> Result<Vec<u8>> {
         };
         return Err(failure);
     };
+    let read = pages::every(
+        |artifact: &Artifact| artifact.name == *name,
+        async |ask: Ask| {
+            let list = ListAll { limit: ask.limit, cursor: ask.cursor };
+            client.artifacts(job.id, &list).await.map(|page| (page.artifacts, page.next_cursor))
+        },
+    );
+    let Some(recorded) = read.await?.pop() else {
+        let what = format!("job {} handed in a patch named `{name}`, and it has no such artifact any more", job.id);
+        return Err(Failure::new(Exit::NotFound, what).next(format!("devmesh verify {}", super::short(job.id))));
+    };
     let stream = client.artifact(job.id, name).await?;
     if stream.length().is_some_and(|length| length > LARGEST_PATCH as u64) {
         return Err(Failure::failed(format!("the patch is larger than {LARGEST_PATCH} bytes")));
     }
     let mut patch = Vec::new();
-    stream.copy_to(&mut patch, |_| {}).await?;
-    let listed = client.artifacts(job.id).await?.artifacts;
-    let recorded = listed.into_iter().find(|artifact| artifact.name == name);
-    if let Some(recorded) = recorded {
-        is_as_recorded(&patch, &recorded.sha256)
-            .map_err(|failure| failure.next(format!("devmesh jobs retry {}", job.id)))?;
-    }
+    // Broken off, or another one than it should be: the backend knows which.
+    let verify = |failure: Failure| failure.next(format!("devmesh verify {}", super::short(job.id)));
+    stream.copy_to(&mut patch, |_| {}).await.map_err(|error| verify(error.into()))?;
+    is_as_recorded(&patch, &recorded.sha256).map_err(verify)?;
     Ok(patch)
 }
 

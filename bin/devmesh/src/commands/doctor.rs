@@ -1,6 +1,7 @@
 //! `devmesh doctor`: a row per check, with evidence and the command that mends it.
 
 mod backend;
+mod content;
 mod data_folder;
 mod machine;
 mod models;
@@ -13,7 +14,7 @@ use serde::Serialize;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Also let the embedded model answer with one token
+    /// Also read all stored content, and let the embedded model answer with one token
     #[arg(long)]
     deep: bool,
 }
@@ -67,9 +68,10 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     );
     findings.extend(machine::sandbox(context).await);
     findings.extend(data_folder::check(context));
-    let (found, answers) = backend::check(context).await;
+    let (found, answers) = backend::check(context, arguments.deep).await;
     findings.extend(found);
     if !answers {
+        findings.extend(content::of_folder(context, arguments.deep));
         findings.push(backend::port(context).await);
     }
     findings.extend(models::check(context, arguments.deep).await);

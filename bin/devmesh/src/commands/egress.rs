@@ -1,46 +1,41 @@
 //! `devmesh egress`: what left this machine for a cloud.
 
 use crate::{
+    commands::pages::{Ask, Pages},
     context::Context,
     output::{Exit, Result, Table, bytes},
 };
-use protocol::ListEgress;
+use protocol::ListAll;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Every body that left, by its digest, the oldest first
-    List(ListArguments),
+    List(Pages),
     /// Recompute the hash chain of the ledger
     Verify,
 }
 
-#[derive(Debug, clap::Args)]
-pub struct ListArguments {
-    /// Entries after this number
-    #[arg(long, value_name = "SEQ")]
-    after: Option<u64>,
-    /// At most this many, 1 to 1000
-    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    limit: u32,
-}
-
 pub async fn run(command: Command, context: &Context) -> Result<Exit> {
     match command {
-        Command::List(arguments) => list(arguments, context).await,
+        Command::List(pages) => list(pages, context).await,
         Command::Verify => verify(context).await,
     }
 }
 
-async fn list(arguments: ListArguments, context: &Context) -> Result<Exit> {
-    let output = &context.output;
-    let list = ListEgress { after: arguments.after, limit: Some(arguments.limit) };
-    let page = context.client()?.egress(&list).await?;
+async fn list(pages: Pages, context: &Context) -> Result<Exit> {
+    let (client, output) = (context.client()?, &context.output);
+    let read = pages.read(async |ask: Ask| {
+        let list = ListAll { limit: ask.limit, cursor: ask.cursor };
+        client.egress(&list).await.map(|page| (page.entries, page.next_cursor))
+    });
+    let listed = read.await?;
     if output.json {
-        output.json(&page.entries)?;
+        output.json(&listed.rows)?;
+        listed.say_where_it_goes_on(output);
         return Ok(Exit::Done);
     }
     let mut table = Table::new(["SEQ", "AT", "TARGET", "BYTES", "REDACTED", "BODY SHA-256", "WHY"]);
-    for entry in &page.entries {
+    for entry in &listed.rows {
         table.row([
             entry.seq.to_string(),
             entry.at.to_string(),
@@ -56,9 +51,7 @@ async fn list(arguments: ListArguments, context: &Context) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     output.table(table)?;
-    if let Some(after) = page.next_after {
-        output.next(format_args!("devmesh egress list --after {after}"));
-    }
+    listed.say_where_it_goes_on(output);
     Ok(Exit::Done)
 }
 

@@ -124,7 +124,8 @@ pub async fn follow(
 }
 
 async fn still_waits(client: &Client, job: JobId, approval: ApprovalId) -> Result<bool> {
-    let pending = client.approvals(&ListApprovals { job_id: Some(job), pending: Some(true) }).await?;
+    let pending =
+        client.approvals(&ListApprovals { job_id: Some(job), pending: Some(true), ..ListApprovals::default() }).await?;
     Ok(pending.approvals.iter().any(|known| known.id == approval))
 }
 

@@ -1,41 +1,79 @@
 //! `devmesh restore`: a data folder from a backup.
 
+use super::backup::tell_lost;
 use crate::{
     context::Context,
     output::{Exit, Failure, Result},
 };
+use api::{EarlierTokens, RestoreError, Restored};
+use domain::SystemClock;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Restores into an empty data folder (choose one with --data). Cursors of the original are answered with a reset there."
+    after_help = "Restores into an empty data folder (choose one with --data), as far as the backup is whole, and says what is not. \
+A new admin token lies there; the original's tokens do not work, because some may have been revoked since. Cursors of the original are \
+answered with a reset."
 )]
 pub struct Arguments {
     /// File that `devmesh backup` wrote
     file: PathBuf,
+    /// Let the tokens of the original work here too
+    #[arg(long)]
+    keep_tokens: bool,
 }
 
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
-    let folder = context.config.settings.data.clone();
+    let folder = &context.config.settings.data;
     let file = std::fs::File::open(&arguments.file)
         .map_err(|error| Failure::from(error).context(format_args!("reading {}", arguments.file.display())))?;
-    let (target, epoch) = (folder.clone(), domain::Epoch(rand::random()));
+    let epoch = domain::Epoch(rand::random());
+    let tokens = if arguments.keep_tokens { EarlierTokens::Kept } else { EarlierTokens::Dropped };
     context.output.say(format_args!("restoring into {}", folder.display()));
-    let restored = tokio::task::spawn_blocking(move || api::restore(file, &target, epoch))
-        .await
-        .map_err(|error| Failure::failed(error.to_string()))?
-        .map_err(|error| Failure::failed(error.to_string()).next("devmesh restore FILE --data EMPTY_FOLDER"))?;
-    let document = serde_json::json!({
-        "folder": folder, "created_at": restored.created_at, "version": restored.version, "artifacts": restored.artifacts,
-    });
-    context
-        .output
-        .show(&document, || format!("{}\t{}\t{} files", folder.display(), restored.created_at, restored.artifacts))?;
-    // Secrets are in no backup. Whoever has one of the original's tokens can use it here.
-    context.output.say(format_args!(
-        "the tokens of the original work here too; put its admin-token file into {}",
-        folder.display()
-    ));
+    let restored =
+        api::restore(std::io::BufReader::new(file), folder, epoch, &SystemClock, tokens).await.map_err(failed)?;
+    tell(context, &restored)?;
     context.output.next(format_args!("devmesh up --data {}", folder.display()));
-    Ok(Exit::Done)
+    Ok(if restored.lost.count == 0 && !restored.is_database_changed { Exit::Done } else { Exit::Failed })
+}
+
+fn failed(error: RestoreError) -> Failure {
+    let failure = Failure::failed(error.to_string());
+    match error {
+        RestoreError::Archive(store::RestoreError::Store(
+            store::Error::FolderNotEmpty { .. } | store::Error::FolderInUse { .. },
+        )) => failure.next("devmesh restore FILE --data EMPTY_FOLDER"),
+        _ => failure,
+    }
+}
+
+fn tell(context: &Context, restored: &Restored) -> Result<()> {
+    let (output, folder) = (&context.output, &context.config.settings.data);
+    let made = restored.made.as_ref();
+    let document = serde_json::json!({
+        "folder": folder, "created_at": made.map(|made| made.0), "version": made.map(|made| &made.1),
+        "artifacts": restored.artifacts, "lost": restored.lost, "database_changed": restored.is_database_changed,
+        "token_file": restored.token_file, "tokens_dropped": restored.tokens_dropped, "tokens_kept": restored.tokens_kept,
+    });
+    output.show(&document, || {
+        let at = made.map_or_else(|| "unknown".to_owned(), |made| made.0.to_string());
+        format!("{}\t{at}\t{} artifacts", folder.display(), restored.artifacts)
+    })?;
+    tell_lost(output, &restored.lost, "was not restored");
+    if restored.is_database_changed {
+        output.warn(
+            "the database is not bit for bit what was backed up, although it is sound as a database; devmesh verify ID finds what of a job's log was changed",
+        );
+    }
+    let earlier = match (restored.tokens_kept, restored.tokens_dropped) {
+        (0, 0) => String::new(),
+        (0, dropped) => {
+            format!("\n          the {dropped} of the original do not work here; devmesh token create makes others")
+        }
+        (kept, _) => {
+            format!("\n          the {kept} of the original work here too, also those revoked since the backup")
+        }
+    };
+    output.say(format_args!("token     a new one is in {}{earlier}", restored.token_file.display()));
+    Ok(())
 }

@@ -71,12 +71,14 @@ pub(super) fn announce(context: &Context, backend: &Backend, agents: usize) -> R
 /// The first token itself only to a terminal: what is written into a file or sent to a log service stays there.
 pub(super) fn tell_token(context: &Context, backend: &Backend) {
     let output = &context.output;
-    let file = context.config.settings.admin_token_file();
-    let file = file.display();
+    let path = context.config.settings.admin_token_file();
+    let file = path.display();
     match &backend.first_token {
         Some(token) if output.stderr_is_terminal => {
             output.say(format_args!("token     {token}\n          shown this once, kept in {file}"));
         }
-        _ => output.say(format_args!("token     in {file}")),
+        _ if path.exists() => output.say(format_args!("token     in {file}")),
+        _ => output
+            .say(format_args!("token     {file} is not there; if it is lost, stop this and run devmesh token reset")),
     }
 }

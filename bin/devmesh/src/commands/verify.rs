@@ -1,8 +1,8 @@
-//! `devmesh verify`: recompute the hash chain of a job's log.
+//! `devmesh verify`: recompute the hash chain of a job's log, and the digests of its artifacts.
 
 use crate::{
     context::Context,
-    output::{BAD, Exit, GOOD, Result, styled},
+    output::{BAD, Exit, GOOD, Result, WARNING, one_line, styled},
 };
 use client::Client;
 use domain::{CanonicalJson, EventHash, JobId, Link, verify_link};
@@ -35,19 +35,36 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let intact = report.intact;
     output.show(&report, || match &report.broken_at {
         None => format!(
-            "{} {} events up to {}, last hash {}",
+            "{} {} events up to {}, last hash {}; {} artifacts",
             styled(GOOD, "intact:"),
             report.events,
             report.head,
-            report.head_hash
+            report.head_hash,
+            report.artifacts
         ),
-        Some(broken) => format!("{} at event {}: {}", styled(BAD, "broken"), broken.seq, broken.detail),
+        Some(broken) => told(broken),
     })?;
+    if report.broken_at.as_ref().is_some_and(|broken| broken.artifact.is_some()) {
+        output.next("devmesh restore FILE --data NEW_FOLDER, from a backup that has it, or devmesh jobs retry ID");
+        return Ok(Exit::Failed);
+    }
     if !intact {
         output.next("stop the backend, keep a copy of the data folder, and devmesh restore a backup into a new one");
         return Ok(Exit::Failed);
     }
     Ok(Exit::Done)
+}
+
+fn told(broken: &BrokenLink) -> String {
+    let detail = one_line(&broken.detail, WARNING);
+    match (&broken.artifact, broken.seq) {
+        (None, 0) => format!("{}: {detail}", styled(BAD, "broken")),
+        (None, seq) => format!("{} at event {seq}: {detail}", styled(BAD, "broken")),
+        (Some(artifact), 0) => format!("{}: artifact `{artifact}`: {detail}", styled(BAD, "broken")),
+        (Some(artifact), seq) => {
+            format!("{}: artifact `{artifact}`, handed in with event {seq}: {detail}", styled(BAD, "broken"))
+        }
+    }
 }
 
 /// The same chain from the events as they travelled, up to the head the backend named.
@@ -58,7 +75,7 @@ async fn recompute(client: &Client, named: &VerifyReport) -> Result<VerifyReport
         let mut events = client.events(named.job_id, None).take((named.head.seq) as usize);
         while let Some(event) = events.try_next().await? {
             if let Err(detail) = chain.add(&event) {
-                broken_at = Some(BrokenLink { seq: event.seq, detail });
+                broken_at = Some(BrokenLink { seq: event.seq, artifact: None, detail });
                 break;
             }
         }
@@ -66,6 +83,7 @@ async fn recompute(client: &Client, named: &VerifyReport) -> Result<VerifyReport
     if broken_at.is_none() && chain.previous != named.head_hash {
         broken_at = Some(BrokenLink {
             seq: chain.seq,
+            artifact: None,
             detail: format!("the log ends with hash {}, the backend says {}", chain.previous, named.head_hash),
         });
     }
@@ -87,7 +105,7 @@ struct Chain {
 
 impl Chain {
     fn add(&mut self, event: &Event) -> Result<(), String> {
-        let payload = CanonicalJson::of(&event.payload).map_err(|error| error.to_string())?;
+        let payload = CanonicalJson::of_kept(&event.payload).map_err(|error| error.to_string())?;
         if event.seq != self.seq + 1 {
             return Err(format!("event {} follows event {}", event.seq, self.seq));
         }

@@ -63,6 +63,8 @@ pub static KEYS: &[Key] = &[
         "Finished jobs older than this are deleted with their logs and files. Not set: kept for ever.").unit(Unit::Days),
     key("models.calls_retention_days", Kind::Integer { min: 1, max: 36_500 }, Preset::Integer(90),
         "Records of model calls older than this are deleted; what they spent stays counted.").unit(Unit::Days),
+    key("audit.retention_days", Kind::Integer { min: 1, max: 36_500 }, Preset::Integer(365),
+        "Entries of the audit trail older than this are deleted, the oldest first; what is left can still be verified.").unit(Unit::Days),
     // Agents.
     key("agents.count", Kind::Integer { min: 0, max: 64 }, Preset::Integer(1),
         "Agent processes that `up` and `try` start."),

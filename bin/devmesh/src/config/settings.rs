@@ -61,6 +61,8 @@ pub struct JobSettings {
     pub retention: Option<Duration>,
     /// Of the records of model calls.
     pub model_calls_retention: Option<Duration>,
+    /// Of the audit trail.
+    pub audit_retention: Option<Duration>,
 }
 
 #[derive(Clone, Debug)]
@@ -223,7 +225,7 @@ impl Settings {
 
     /// The first token, as the backend wrote it down.
     pub fn admin_token_file(&self) -> PathBuf {
-        self.data.join("admin-token")
+        self.data.join(api::ADMIN_TOKEN_FILE)
     }
 }
 
@@ -255,6 +257,7 @@ fn jobs(resolved: &Resolved) -> JobSettings {
         idempotency: seconds(resolved, "jobs.idempotency_s"),
         retention: days(resolved, "jobs.retention_days"),
         model_calls_retention: days(resolved, "models.calls_retention_days"),
+        audit_retention: days(resolved, "audit.retention_days"),
     }
 }
 

@@ -78,6 +78,7 @@ impl From<client::Error> for Failure {
                         Self::new(Exit::Unauthorized, what).next("devmesh token create NAME --scope admin")
                     }
                     ErrorCode::NotFound => Self::new(Exit::NotFound, what).next("devmesh jobs list"),
+                    ErrorCode::ContentLost => Self::failed(what).next("devmesh doctor --deep"),
                     ErrorCode::InvalidRequest | ErrorCode::InvalidJson | ErrorCode::InvalidCursor => {
                         Self::new(Exit::Usage, what)
                     }

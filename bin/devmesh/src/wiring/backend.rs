@@ -229,6 +229,7 @@ fn job_options(settings: &Settings) -> jobs::Options {
         running_per_principal: settings.jobs.running_per_principal,
         retention: settings.jobs.retention,
         model_calls_retention: settings.jobs.model_calls_retention,
+        audit_retention: settings.jobs.audit_retention,
         artifact_bytes: settings.server.artifact_bytes,
         roots: settings.agents.roots.clone(),
         remotes: settings.agents.remotes.clone(),

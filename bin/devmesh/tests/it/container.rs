@@ -44,8 +44,7 @@ async fn a_job_sent_from_outside_runs_against_the_empty_image() -> Result<()> {
     let inspected = docker(&["inspect", &container.0])?;
     ensure!(!inspected.contains(&token), "the token shows in `docker inspect`");
 
-    let agent_token =
-        admin.create_token(&CreateToken { name: "outside".into(), scope: Scope::Agent, policy: None }).await?.secret;
+    let agent_token = admin.create_token(&CreateToken::new("outside", Scope::Agent)).await?.secret;
     let token_file = home.path().join("agent-token");
     std::fs::write(&token_file, agent_token)?;
     let mut agent = Command::new(env!("CARGO_BIN_EXE_devmesh"))

@@ -3,7 +3,6 @@
 #[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod command;
 mod container;
-mod model_tools;
 mod readme;
 #[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod real_ollama;

@@ -10,7 +10,7 @@ const README: &str = include_str!("../../../../README.md");
 #[tokio::test(flavor = "multi_thread")]
 async fn the_curl_commands_of_the_readme_run_a_job_to_its_end() -> Result<()> {
     if Command::new("curl").arg("--version").output().is_err() {
-        eprintln!("skipped: the_curl_commands_of_the_readme_run_a_job_to_its_end: there is no curl");
+        testkit::skipped("there is no curl");
         return Ok(());
     }
     let script = script_of("## Over plain HTTP").context("the README has no script over plain HTTP")?;

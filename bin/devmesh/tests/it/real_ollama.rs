@@ -7,13 +7,13 @@ mod server;
 
 use crate::{
     command::{Home, Up},
-    model_tools::{tool, users_cache},
     sdks,
 };
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use server::Ollama;
 use std::time::{Duration, Instant};
+use testkit::{skipped_part, tool, users_cache};
 
 const MODEL: &str = "ollama/smollm2:135m";
 /// A small context, so that too long a prompt is soon there.
@@ -26,7 +26,7 @@ async fn a_real_ollama_serves_every_dialect() {
     let Some(stage) = Stage::set("a_real_ollama_serves_every_dialect", &[]).await else { return };
     let variables = [("GATEWAY_MODEL", MODEL)];
     if let Err(why) = tool("python-sdks") {
-        eprintln!("skipped: the vendors' libraries against a real Ollama: {why}");
+        skipped_part("the vendors' libraries against a real Ollama", &why);
         return;
     }
     for script in ["openai_sdk.py", "anthropic_sdk.py", "ollama_sdk.py"] {
@@ -129,7 +129,7 @@ struct Stage {
 impl Stage {
     /// `None` when this machine lacks something, which is said.
     async fn set(test: &str, variables: &[(&str, &str)]) -> Option<Self> {
-        let skipped = |why: &str| eprintln!("skipped: {test}: {why}");
+        let skipped = |why: &str| skipped_part(test, why);
         let program = match tool("ollama-0.24.0") {
             Ok(folder) => folder.join("ollama"),
             Err(why) => {

@@ -2,13 +2,10 @@
 //!
 //! The checks are the Python scripts in `tests/sdk`; what the script answers here is what they look for.
 
-use crate::{
-    command::{Home, Up},
-    model_tools::{tool, users_cache},
-};
+use crate::command::{Home, Up};
 use serde_json::json;
 use std::{path::Path, process::Stdio, time::Duration};
-use testkit::{Script, ScriptedModel, ServedModel, Turn};
+use testkit::{Script, ScriptedModel, ServedModel, Turn, skipped_part, tool, users_cache};
 use tokio::process::Command;
 
 /// Python starts slowly on a loaded machine, and a real model answers slowly; a script that hangs is ended.
@@ -31,7 +28,7 @@ async fn the_ollama_library_works() {
 
 async fn against_the_script(test: &str, file: &str, model: &str) {
     if let Err(why) = tool("python-sdks") {
-        eprintln!("skipped: {test}: {why}");
+        skipped_part(test, &why);
         return;
     }
     let served = ServedModel::new(ScriptedModel::MODEL).capabilities(&["completion", "tools", "thinking"]);
@@ -44,7 +41,7 @@ async fn against_the_script(test: &str, file: &str, model: &str) {
     if pulled.code == 0 {
         variables.push(("GATEWAY_EMBEDDING_MODEL", "embedded/all-minilm-l6-v2"));
     } else {
-        eprintln!("skipped: embeddings of {test}: {}", pulled.stderr);
+        skipped_part(&format!("embeddings of {test}"), &pulled.stderr);
     }
     let up = Up::start(&home, &["--agents", "0"]).await;
     let url = up.ready["url"].as_str().unwrap().to_owned();

@@ -226,7 +226,7 @@ impl Mesh {
     /// Decides on the one approval that waits.
     pub async fn decide(&self, id: JobId, decision: protocol::Decision, message: Option<&str>) {
         self.when(id, "a question", |job| job.state == JobState::WaitingApproval).await;
-        let list = ListApprovals { job_id: Some(id), pending: Some(true) };
+        let list = ListApprovals { job_id: Some(id), pending: Some(true), ..ListApprovals::default() };
         let page = self.client.approvals(&list).await.unwrap();
         let [approval] = &page.approvals[..] else { panic!("one approval waits, not {page:?}") };
         let decide = protocol::DecideApproval {

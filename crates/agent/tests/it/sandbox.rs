@@ -124,7 +124,7 @@ impl Bench {
 
 /// Says so by the name of the test.
 pub fn skipped(why: impl std::fmt::Display) {
-    eprintln!("skipped: {}: {why}", std::thread::current().name().unwrap_or("sandbox::refused"));
+    testkit::skipped(&why.to_string());
 }
 
 impl Ran {

@@ -6,9 +6,9 @@ use crate::{
     problem::{Failure, Result},
     rate::Limiter,
 };
-use domain::{Clock, ErrorCode, PrincipalId, RequestId, Scope, TokenId};
+use domain::{Clock, ErrorCode, PrincipalId, RequestId, Scope, Timestamp, TokenId};
 use jobs::Caller;
-use protocol::{CreateToken, CreatedToken, Token};
+use protocol::{CreateToken, CreatedToken, KeyPolicy, Token};
 use router::accounts::Accounts;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -18,11 +18,15 @@ use std::{
     path::Path,
     sync::{Arc, PoisonError, RwLock},
 };
-use store::{AuditRow, IdempotencyRow, KeyPolicyRow, Store, TokenRow};
+use store::{AuditRow, IdempotencyRow, KeyPolicyRow, NewToken, Page, Store, TokenCreation, TokenRow};
 use tokio_util::sync::CancellationToken;
 
 /// Tokens at once. People and programs of one private mesh; each costs memory for its rate limit.
 const TOKENS: usize = 1_000;
+/// The file in a data folder with the token its owner got.
+pub const ADMIN_TOKEN_FILE: &str = "admin-token";
+/// What that token is called.
+pub(super) const FIRST_ADMIN: &str = "first admin";
 /// Characters of a token's name.
 const NAME_CHARACTERS: usize = 64;
 
@@ -47,7 +51,7 @@ impl Entry {
 
     #[cfg(test)]
     pub fn for_tests() -> Self {
-        let now = domain::Timestamp::from_millis(0);
+        let now = Timestamp::from_millis(0);
         let row = new_row("test".into(), PrincipalId::new(now), &Secret::generate(Scope::User), Scope::User, now);
         Self::new(row, Rates::default())
     }
@@ -66,7 +70,7 @@ pub struct Tokens {
 
 impl Tokens {
     pub async fn load(store: Store, clock: Arc<dyn Clock>, rates: Rates) -> Result<Self, store::Error> {
-        let rows: Vec<TokenRow> = store.read(|reader| reader.tokens()).await?;
+        let rows = store.tokens().await?;
         let known = rows.into_iter().map(|row| (row.secret_sha256, Arc::new(Entry::new(row, rates)))).collect();
         Ok(Self { store, clock, rates, known: RwLock::new(known), changing: tokio::sync::Mutex::default() })
     }
@@ -80,11 +84,15 @@ impl Tokens {
         self.known(|known| known.values().find(|entry| entry.id == id).map(|entry| entry.principal))
     }
 
-    /// All tokens, oldest first.
-    pub fn list(&self) -> Vec<Token> {
-        let mut tokens: Vec<_> = self.known(|known| known.values().map(|entry| describe(&entry.row)).collect());
-        tokens.sort_by_key(|token| token.id);
-        tokens
+    /// The tokens after this one, oldest first.
+    pub fn page(&self, after: Option<TokenId>, limit: usize) -> Page<Token> {
+        let is_later = |entry: &&Arc<Entry>| after.is_none_or(|after| entry.id > after);
+        let mut rows: Vec<_> =
+            self.known(|known| known.values().filter(is_later).map(|entry| describe(&entry.row)).collect());
+        rows.sort_by_key(|token| token.id);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        Page { rows, more }
     }
 
     /// Makes a token for a new principal; its policy, which the caller has checked, holds before it opens anything. With an
@@ -106,50 +114,35 @@ impl Tokens {
         }
         let changing = self.changing.lock().await;
         let now = self.clock.now();
-        let request_sha256 = hash_request(&request);
-        if let Some(key) = key.clone() {
-            let principal = caller.principal;
-            let earlier: Option<IdempotencyRow> =
-                self.store.read(move |reader| reader.idempotency(principal, &key)).await?;
-            if let Some(earlier) = earlier {
-                return self.repeat(&earlier, request_sha256, &seal);
-            }
-        }
-        if self.known(HashMap::len) >= TOKENS {
-            return Err(Failure::new(
-                ErrorCode::WrongState,
-                format!("There are {TOKENS} tokens, which is the limit. Delete one first."),
-            ));
-        }
+        let (principal, request_sha256) = (caller.principal, hash_request(&request));
         let secret = Secret::generate(request.scope);
         let row = new_row(request.name, PrincipalId::new(now), &secret, request.scope, now);
         let answer = json!({"token": row.id, "scope": row.scope, "sealed": secret.seal(&seal, &row.id.to_string())});
-        let idempotency = key.map(|key| IdempotencyRow {
-            principal: caller.principal,
-            key,
-            request_sha256,
-            answer: answer.to_string(),
-            created_at: now,
-        });
-        let policy_row = request.policy.as_ref().map(|policy| {
-            let policy = serde_json::to_string(policy).map_err(Failure::internal)?;
-            Ok::<_, Failure>(KeyPolicyRow { principal: row.principal, policy, updated_at: now })
-        });
-        let policy_row = policy_row.transpose()?;
-        let audit = audit(caller, now, "token.create", &row);
-        let written = row.clone();
-        self.store
-            .write(move |transaction| -> Result<(), store::Error> {
-                transaction.insert_token(&written)?;
-                if let Some(policy) = &policy_row {
-                    transaction.put_key_policy(policy)?;
-                }
-                if let Some(idempotency) = &idempotency {
-                    transaction.put_idempotency(idempotency)?;
-                }
-                transaction.audit(&audit)
-            })
-            .await?;
+        let answer = answer.to_string();
+        let once =
+            |key: &String| IdempotencyRow { principal, key: key.clone(), request_sha256, answer, created_at: now };
+        let new = NewToken {
+            policy: request.policy.as_ref().map(|policy| policy_row(row.principal, policy, now)).transpose()?,
+            once: key.as_ref().map(once),
+            most_tokens: TOKENS,
+            audit: audit(caller, now, "token.create", &row),
+            token: row.clone(),
+        };
+        match self.store.create_token(new).await? {
+            TokenCreation::Created => {}
+            TokenCreation::Full => {
+                return Err(Failure::new(
+                    ErrorCode::WrongState,
+                    format!("There are {TOKENS} tokens, which is the limit. Delete one first."),
+                ));
+            }
+            TokenCreation::Repeated(answer) => return self.repeat(&answer, &seal),
+            TokenCreation::Conflict => {
+                let key = key.unwrap_or_default();
+                let detail = format!("The idempotency key `{key}` was used for another request. Use a fresh one.");
+                return Err(Failure::new(ErrorCode::IdempotencyConflict, detail));
+            }
+        }
         let token = describe(&row);
         if let Some(policy) = request.policy {
             accounts.set_policy(row.principal, policy);
@@ -159,20 +152,14 @@ impl Tokens {
         Ok(CreatedToken { token, secret: secret.expose() })
     }
 
-    fn repeat(&self, earlier: &IdempotencyRow, request_sha256: [u8; 32], seal: &Seal) -> Result<CreatedToken> {
+    fn repeat(&self, answer: &str, seal: &Seal) -> Result<CreatedToken> {
         #[derive(serde::Deserialize)]
         struct Answer {
             token: TokenId,
             scope: Scope,
             sealed: String,
         }
-        if earlier.request_sha256 != request_sha256 {
-            return Err(Failure::new(
-                ErrorCode::IdempotencyConflict,
-                format!("The idempotency key `{}` was used for another request. Use a fresh one.", earlier.key),
-            ));
-        }
-        let answer: Answer = serde_json::from_str(&earlier.answer).map_err(Failure::internal)?;
+        let answer: Answer = serde_json::from_str(answer).map_err(Failure::internal)?;
         let secret = Secret::unseal(answer.scope, &answer.sealed, seal, &answer.token.to_string());
         let entry = secret.as_ref().and_then(|secret| self.find(&secret.expose()));
         match (secret, entry) {
@@ -203,17 +190,35 @@ impl Tokens {
             ));
         }
         let audit = audit(caller, self.clock.now(), "token.delete", &entry.row);
-        let principal = entry.principal;
-        self.store
-            .relieve(move |transaction| -> Result<(), store::Error> {
-                transaction.delete_token(id)?;
-                transaction.delete_key_policy(principal)?;
-                transaction.audit(&audit)
-            })
-            .await?;
+        self.store.delete_token(id, entry.principal, audit).await?;
         self.remove(&entry);
         drop(changing);
         Ok(())
+    }
+
+    /// Replaces what a token may do with models; the caller has checked the policy. It says whose token that is.
+    pub async fn put_policy(
+        &self,
+        caller: &Caller,
+        id: TokenId,
+        policy: KeyPolicy,
+        accounts: &Accounts,
+    ) -> Result<PrincipalId> {
+        // A token that is being deleted takes its policy with it.
+        let changing = self.changing.lock().await;
+        let principal = self.principal_of(id).ok_or_else(|| Failure::not_found(format_args!("token {id}")))?;
+        let now = self.clock.now();
+        let audit = AuditRow {
+            at: now,
+            principal: caller.principal,
+            action: "key_policy.put".into(),
+            object: format!("token:{id}"),
+            request_id: caller.request,
+        };
+        self.store.put_key_policy(policy_row(principal, &policy, now)?, audit).await?;
+        accounts.set_policy(principal, policy);
+        drop(changing);
+        Ok(principal)
     }
 
     /// A token for an agent process the program starts itself. It replaces the one made before under the same name and
@@ -229,16 +234,8 @@ impl Tokens {
         let row = new_row(name.into(), principal, &secret, Scope::Agent, now);
         let by_the_program = Caller { principal, scope: Scope::Admin, request: RequestId::new(now) };
         let audit = audit(&by_the_program, now, "token.create", &row);
-        let (written, gone) = (row.clone(), earlier.iter().map(|entry| entry.id).collect::<Vec<_>>());
-        self.store
-            .relieve(move |transaction| -> Result<(), store::Error> {
-                for id in &gone {
-                    transaction.delete_token(*id)?;
-                }
-                transaction.insert_token(&written)?;
-                transaction.audit(&audit)
-            })
-            .await?;
+        let gone = earlier.iter().map(|entry| entry.id).collect();
+        self.store.replace_tokens(gone, row.clone(), audit).await?;
         for entry in &earlier {
             self.remove(entry);
         }
@@ -272,7 +269,7 @@ pub async fn ensure_admin_token(
     clock: &dyn Clock,
     file: &Path,
 ) -> Result<Option<Secret>, AdminTokenError> {
-    let rows: Vec<TokenRow> = store.read(|reader| reader.tokens()).await?;
+    let rows = store.tokens().await?;
     if rows.iter().any(|row| row.scope == Scope::Admin) {
         return Ok(None);
     }
@@ -281,15 +278,10 @@ pub async fn ensure_admin_token(
     let (path, text) = (file.to_owned(), secret.expose());
     let written = tokio::task::spawn_blocking(move || write_private(&path, &text)).await.map_err(io::Error::other);
     written.flatten().map_err(|cause| AdminTokenError::File { file: file.display().to_string(), cause })?;
-    let row = new_row("first admin".into(), PrincipalId::new(now), &secret, Scope::Admin, now);
+    let row = new_row(FIRST_ADMIN.into(), PrincipalId::new(now), &secret, Scope::Admin, now);
     let by_the_program = Caller { principal: row.principal, scope: Scope::Admin, request: RequestId::new(now) };
     let audit = audit(&by_the_program, now, "token.create", &row);
-    store
-        .relieve(move |transaction| -> Result<(), store::Error> {
-            transaction.insert_token(&row)?;
-            transaction.audit(&audit)
-        })
-        .await?;
+    store.replace_tokens(Vec::new(), row, audit).await?;
     Ok(Some(secret))
 }
 
@@ -304,7 +296,7 @@ pub enum AdminTokenError {
 }
 
 /// Written beside and renamed over, so that the file never holds half a token or has, even briefly, open permissions.
-fn write_private(file: &Path, text: &str) -> io::Result<()> {
+pub(super) fn write_private(file: &Path, text: &str) -> io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let beside = file.with_extension("new");
     match std::fs::remove_file(&beside) {
@@ -321,15 +313,20 @@ fn write_private(file: &Path, text: &str) -> io::Result<()> {
     }
 }
 
-fn new_row(name: String, principal: PrincipalId, secret: &Secret, scope: Scope, now: domain::Timestamp) -> TokenRow {
+pub(super) fn new_row(name: String, principal: PrincipalId, secret: &Secret, scope: Scope, now: Timestamp) -> TokenRow {
     TokenRow { id: TokenId::new(now), principal, name, scope, secret_sha256: secret.sha256(), created_at: now }
+}
+
+fn policy_row(principal: PrincipalId, policy: &KeyPolicy, now: Timestamp) -> Result<KeyPolicyRow> {
+    let policy = serde_json::to_string(policy).map_err(Failure::internal)?;
+    Ok(KeyPolicyRow { principal, policy, updated_at: now })
 }
 
 fn describe(row: &TokenRow) -> Token {
     Token { id: row.id, principal: row.principal, name: row.name.clone(), scope: row.scope, created_at: row.created_at }
 }
 
-fn audit(caller: &Caller, at: domain::Timestamp, action: &str, row: &TokenRow) -> AuditRow {
+pub(super) fn audit(caller: &Caller, at: Timestamp, action: &str, row: &TokenRow) -> AuditRow {
     AuditRow {
         at,
         principal: caller.principal,

@@ -1,11 +1,12 @@
-//! One log, followed for one client until there is a reason to stop.
+//! One log, followed for one client until there is a reason to stop, which is told.
 
+use super::patience::Patience;
 use crate::{
     app::App,
     auth::Identity,
     problem::{Failure, Result},
 };
-use domain::{Cursor, JobId};
+use domain::{Cursor, ErrorCode, JobId, RequestId};
 use jobs::{Error, EventReader, Read, Stretch};
 use protocol::Reset;
 use std::{sync::Arc, time::Duration};
@@ -23,6 +24,7 @@ pub struct Follow {
     reader: EventReader,
     heartbeat: Duration,
     quiet_until: Instant,
+    patience: Patience,
 }
 
 #[derive(Debug)]
@@ -34,8 +36,8 @@ pub enum Item {
     Reset(Reset),
     /// The log was read to its end.
     Closed,
-    /// The server stops, the token is not good any more, or the job is gone: the client may come back to learn which.
-    Ended,
+    /// It cannot go on, and why. Nothing comes after this.
+    Failed(Failure),
 }
 
 impl Follow {
@@ -47,32 +49,46 @@ impl Follow {
             return Err(Failure::from(Error::CursorAhead { after, head }));
         }
         let heartbeat = app.options.limits.heartbeat;
-        Ok(Self { app, asker, job, reader, heartbeat, quiet_until: Instant::now() + heartbeat })
+        let (quiet_until, patience) = (Instant::now() + heartbeat, Patience::default());
+        Ok(Self { app, asker, job, reader, heartbeat, quiet_until, patience })
     }
 
     pub fn head(&self) -> Cursor {
         self.reader.head()
     }
 
+    /// The one this is the answer to.
+    pub fn request(&self) -> RequestId {
+        self.asker.caller.request
+    }
+
     /// The next thing to tell. Safe to drop half-way and call again.
     pub async fn next(&mut self) -> Item {
-        let read = tokio::select! {
-            biased;
-            () = self.asker.token.revoked.cancelled() => return Item::Ended,
-            () = self.app.stopping.cancelled() => return Item::Ended,
-            read = self.reader.next_rows(EVENTS_PER_READ, BYTES_PER_READ) => read,
-            () = tokio::time::sleep_until(self.quiet_until) => return self.beat().await,
-        };
-        self.quiet_until = Instant::now() + self.heartbeat;
-        match read {
-            Ok(Read::Events(stretch)) => Item::Events(stretch),
-            Ok(Read::Reset(reset)) => Item::Reset(reset),
-            Ok(Read::Closed) => Item::Closed,
-            Ok(Read::Stopping) | Err(Error::NotFound { .. }) => Item::Ended,
-            Err(error) => {
-                tracing::warn!(job = %self.job, %error, "a log could not be followed further");
-                Item::Ended
-            }
+        loop {
+            let read = async {
+                self.patience.pause().await;
+                self.reader.next_rows(EVENTS_PER_READ, BYTES_PER_READ).await
+            };
+            let read = tokio::select! {
+                biased;
+                () = self.asker.token.revoked.cancelled() => return Item::Failed(revoked()),
+                () = self.app.stopping.cancelled() => return Item::Failed(stopping()),
+                read = read => read,
+                () = tokio::time::sleep_until(self.quiet_until) => return self.beat().await,
+            };
+            let read = match read {
+                Ok(read) => read,
+                Err(error) if self.patience.bears(&error) => continue,
+                Err(error) => return Item::Failed(error.into()),
+            };
+            self.patience.works();
+            self.quiet_until = Instant::now() + self.heartbeat;
+            return match read {
+                Read::Events(stretch) => Item::Events(stretch),
+                Read::Reset(reset) => Item::Reset(reset),
+                Read::Closed => Item::Closed,
+                Read::Stopping => Item::Failed(stopping()),
+            };
         }
     }
 
@@ -81,9 +97,19 @@ impl Follow {
         self.quiet_until = Instant::now() + self.heartbeat;
         match self.app.jobs.get(&self.asker.caller, self.job).await {
             Ok(job) => Item::Heartbeat(job.head),
-            Err(Error::NotFound { .. } | Error::Forbidden { .. }) => Item::Ended,
-            // Said of a store that is busy or broken; the next beat tries again.
+            Err(error @ (Error::NotFound { .. } | Error::Forbidden { .. })) => Item::Failed(error.into()),
+            // Said of a store that is busy or broken; the next read finds out whether it stays so.
             Err(_) => Item::Heartbeat(self.reader.head()),
         }
     }
+}
+
+/// Why a stream ends whose token does.
+pub fn revoked() -> Failure {
+    Failure::new(ErrorCode::Unauthorized, "The token of this stream was revoked. Go on with another one.")
+}
+
+/// Why a stream ends with the server.
+pub fn stopping() -> Failure {
+    Failure::new(ErrorCode::Unavailable, "The server stops. Go on after the last cursor once it is back.")
 }

@@ -3,7 +3,8 @@
 //! A payload is canonical JSON in the store and goes out byte for byte: parsing and printing a million of them would cost
 //! more than everything else a replay does.
 
-use domain::{Cursor, Epoch};
+use crate::problem::Failure;
+use domain::{Cursor, Epoch, RequestId};
 use protocol::{Reset, StreamHeartbeat};
 use std::fmt::Write as _;
 use store::EventRow;
@@ -42,6 +43,11 @@ pub fn sse_heartbeat(head: Cursor) -> String {
 
 pub fn sse_reset(reset: &Reset) -> String {
     sse("reset", reset)
+}
+
+/// The last event of a stream that cannot go on.
+pub fn sse_error(failure: Failure, request: RequestId) -> String {
+    sse("error", &failure.into_problem(request))
 }
 
 /// One Server-Sent Event without an id.

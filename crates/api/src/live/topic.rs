@@ -2,18 +2,20 @@
 
 use super::{
     cursor,
-    follow::{Follow, Item},
+    follow::{Follow, Item, revoked, stopping},
     frame,
+    patience::Patience,
 };
 use crate::{
     app::App,
     auth::Identity,
     problem::{Failure, Result},
 };
-use domain::{Cursor, JobId};
+use domain::{Cursor, JobId, RequestId};
 use jobs::JobChanges;
-use protocol::ServerMessage;
+use protocol::{Job, ServerMessage};
 use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// The topic of every job there is.
 const JOBS: &str = "jobs";
@@ -28,6 +30,8 @@ pub struct Jobs {
     asker: Identity,
     changes: JobChanges,
     heartbeat: Duration,
+    quiet_until: Instant,
+    patience: Patience,
 }
 
 /// Some messages of one topic, as text, and whether more will come.
@@ -45,10 +49,15 @@ impl Topic {
             let heartbeat = app.options.limits.heartbeat;
             // A list has no log: its place is the start of this epoch, and changes are told from now on.
             let now = Cursor { epoch: app.store.epoch(), seq: 0 };
-            return Ok((
-                Self::Jobs(Box::new(Jobs { app: app.clone(), asker: asker.clone(), changes, heartbeat })),
-                now,
-            ));
+            let jobs = Jobs {
+                app: app.clone(),
+                asker: asker.clone(),
+                changes,
+                heartbeat,
+                quiet_until: Instant::now() + heartbeat,
+                patience: Patience::default(),
+            };
+            return Ok((Self::Jobs(Box::new(jobs)), now));
         }
         let job: Option<JobId> = name.strip_prefix("job:").and_then(|id| id.parse().ok());
         let job = job.ok_or_else(|| Failure::field("/topic", "A topic is `jobs` or `job:<id>`."))?;
@@ -61,13 +70,16 @@ impl Topic {
     /// What to send next on the topic of this name.
     pub async fn next(&mut self, name: &str) -> Messages {
         match self {
-            Self::Log(follow) => of_log(follow.next().await, name),
+            Self::Log(follow) => {
+                let item = follow.next().await;
+                of_log(item, name, follow.request())
+            }
             Self::Jobs(jobs) => jobs.next(name).await,
         }
     }
 }
 
-fn of_log(item: Item, name: &str) -> Messages {
+fn of_log(item: Item, name: &str, request: RequestId) -> Messages {
     let topic = || name.to_owned();
     match item {
         Item::Events(stretch) => {
@@ -80,33 +92,51 @@ fn of_log(item: Item, name: &str) -> Messages {
         Item::Heartbeat(head) => Messages::one(&ServerMessage::Heartbeat { topic: topic(), head }, false),
         Item::Reset(reset) => Messages::one(&ServerMessage::Reset { topic: topic(), reset }, true),
         Item::Closed => Messages::one(&ServerMessage::Closed { topic: topic() }, true),
-        Item::Ended => Messages { texts: Vec::new(), last: true },
+        Item::Failed(failure) => Messages::failed(failure, name, request),
     }
 }
 
 impl Jobs {
     async fn next(&mut self, name: &str) -> Messages {
-        let topic = || name.to_owned();
-        let changed = tokio::select! {
-            biased;
-            () = self.asker.token.revoked.cancelled() => return Messages { texts: Vec::new(), last: true },
-            () = self.app.stopping.cancelled() => return Messages { texts: Vec::new(), last: true },
-            changed = self.changes.next() => changed,
-            () = tokio::time::sleep(self.heartbeat) => {
-                let head = Cursor { epoch: self.app.store.epoch(), seq: 0 };
-                return Messages::one(&ServerMessage::Heartbeat { topic: topic(), head }, false);
-            }
-        };
-        match changed {
+        match self.changed().await {
             Ok(Some(jobs)) => {
+                let topic = || name.to_owned();
                 let messages = jobs.into_iter().map(|job| ServerMessage::Job { topic: topic(), job: Box::new(job) });
                 Messages { texts: messages.map(|message| text(&message)).collect(), last: false }
             }
-            Ok(None) => Messages { texts: Vec::new(), last: true },
-            Err(error) => {
-                let problem = Failure::from(error).into_problem(self.asker.caller.request);
-                Messages::one(&ServerMessage::Error { topic: Some(topic()), problem: Box::new(problem) }, true)
+            Ok(None) => {
+                let head = Cursor { epoch: self.app.store.epoch(), seq: 0 };
+                Messages::one(&ServerMessage::Heartbeat { topic: name.to_owned(), head }, false)
             }
+            Err(failure) => Messages::failed(failure, name, self.asker.caller.request),
+        }
+    }
+
+    /// `None`: nothing for a while.
+    async fn changed(&mut self) -> Result<Option<Vec<Job>>> {
+        loop {
+            let changed = async {
+                self.patience.pause().await;
+                self.changes.next().await
+            };
+            let changed = tokio::select! {
+                biased;
+                () = self.asker.token.revoked.cancelled() => return Err(revoked()),
+                () = self.app.stopping.cancelled() => return Err(stopping()),
+                changed = changed => changed,
+                () = tokio::time::sleep_until(self.quiet_until) => {
+                    self.quiet_until = Instant::now() + self.heartbeat;
+                    return Ok(None);
+                }
+            };
+            let changed = match changed {
+                Ok(changed) => changed,
+                Err(error) if self.patience.bears(&error) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            self.patience.works();
+            self.quiet_until = Instant::now() + self.heartbeat;
+            return changed.map(Some).ok_or_else(stopping);
         }
     }
 }
@@ -114,6 +144,12 @@ impl Jobs {
 impl Messages {
     fn one(message: &ServerMessage, last: bool) -> Self {
         Self { texts: vec![text(message)], last }
+    }
+
+    /// A topic's last word, when it is not that its log ended.
+    pub fn failed(failure: Failure, name: &str, request: RequestId) -> Self {
+        let problem = Box::new(failure.into_problem(request));
+        Self::one(&ServerMessage::Error { topic: Some(name.to_owned()), problem }, true)
     }
 }
 

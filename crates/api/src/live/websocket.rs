@@ -4,14 +4,20 @@
 //!   client ── subscribe / unsubscribe ──▶ session ──▶ a cursor reader per topic, at most 64
 //!          ◀── subscribed, event …, closed | reset | heartbeat ──┘
 //! ```
-//! The session does one thing at a time. While a socket is full nothing is read for it, neither from the log nor from
-//! the client, so a slow client costs one read per topic and delays nobody.
+//! The session does one thing at a time. While a socket is full nothing more is read for it, neither from the log nor from
+//! the client, so a slow client costs one read per topic and delays nobody: a read that has begun is a task, which comes to
+//! its end and gives its turn at the store back whether the socket takes anything or not.
+//!
+//! A topic ends with `closed`, `reset` or `error`, never without a word, unless the client unsubscribed or the socket closes.
 
-use super::topic::{self, Messages, Topic};
+use super::{
+    driven,
+    topic::{self, Messages, Topic},
+};
 use crate::{
     app::App,
     auth::{Entry, Identity},
-    extract,
+    json,
     problem::Failure,
     rate::{Limiter, Rate},
     server::Peer,
@@ -72,7 +78,8 @@ type Asked = BoxFuture<'static, Option<Told>>;
 
 struct Told {
     name: String,
-    topic: Topic,
+    /// Absent when it cannot be asked again.
+    topic: Option<Topic>,
     messages: Messages,
     unsubscribed: CancellationToken,
 }
@@ -170,7 +177,7 @@ impl Session {
     }
 
     async fn obey(&mut self, text: &str) -> Heard {
-        match extract::parse_json(text.as_bytes()) {
+        match json::parse(text.as_bytes()) {
             Ok(ClientMessage::Subscribe { topic, after }) => match self.subscribe(&topic, after.as_deref()).await {
                 Ok(subscribed) => Heard::Answer(topic::text(&subscribed)),
                 Err(failure) => self.refuse(Some(topic), failure),
@@ -207,7 +214,7 @@ impl Session {
         let (topic, head) = Topic::open(&self.app, &self.asker, name, after).await?;
         let unsubscribed = CancellationToken::new();
         self.subscribed.insert(name.to_owned(), unsubscribed.clone());
-        self.asked.push(ask(name.to_owned(), topic, unsubscribed));
+        self.ask(name.to_owned(), topic, unsubscribed);
         Ok(ServerMessage::Subscribed { topic: name.to_owned(), head })
     }
 
@@ -227,12 +234,24 @@ impl Session {
             }
         }
         sink.flush().await?;
-        if messages.last {
-            self.subscribed.remove(&name);
-        } else {
-            self.asked.push(ask(name, topic, unsubscribed));
+        match topic {
+            Some(topic) if !messages.last => self.ask(name, topic, unsubscribed),
+            _ => drop(self.subscribed.remove(&name)),
         }
         Ok(())
+    }
+
+    fn ask(&mut self, name: String, mut topic: Topic, unsubscribed: CancellationToken) {
+        let (app, request) = (self.app.clone(), self.asker.caller.request);
+        self.asked.push(Box::pin(async move {
+            let asked = name.clone();
+            let reading = driven(&app, async move { (topic.next(&asked).await, topic) });
+            let (messages, topic) = match unsubscribed.run_until_cancelled(reading).await? {
+                Ok((messages, topic)) => (messages, Some(topic)),
+                Err(failure) => (Messages::failed(failure, &name, request), None),
+            };
+            Some(Told { name, topic, messages, unsubscribed })
+        }));
     }
 }
 
@@ -241,13 +260,6 @@ enum Heard {
     Answer(String),
     Gone,
     Close(Close),
-}
-
-fn ask(name: String, mut topic: Topic, unsubscribed: CancellationToken) -> Asked {
-    Box::pin(async move {
-        let messages = unsubscribed.run_until_cancelled(topic.next(&name)).await?;
-        Some(Told { name, topic, messages, unsubscribed })
-    })
 }
 
 fn is_too_big(error: &axum::Error) -> bool {

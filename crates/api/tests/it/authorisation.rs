@@ -60,6 +60,8 @@ const TABLE: &[Row] = &[
     row("get", "/api/v1/model-calls/{id}", MODEL_READS),
     row("get", "/api/v1/egress", ADMIN),
     row("get", "/api/v1/egress/verify", ADMIN),
+    row("get", "/api/v1/audit", ADMIN),
+    row("get", "/api/v1/audit/verify", ADMIN),
     row("get", "/api/v1/tokens/{id}/policy", ADMIN),
     row("put", "/api/v1/tokens/{id}/policy", ADMIN),
     row("post", "/v1/chat/completions", MODEL_CALLS),
@@ -86,6 +88,7 @@ const TABLE: &[Row] = &[
     row("post", "/api/v1/tokens", ADMIN),
     row("delete", "/api/v1/tokens/{id}", ADMIN),
     row("get", "/api/v1/backup", ADMIN),
+    row("get", "/api/v1/content/check", ADMIN),
     row("post", "/api/v1/websocket-tickets", READS),
     // Opened by a ticket alone: no token lets anybody in.
     row("get", "/api/v1/ws", &[]),

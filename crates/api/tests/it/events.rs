@@ -216,6 +216,35 @@ async fn a_client_that_does_not_read_is_let_go_and_delays_nobody() {
 }
 
 #[tokio::test]
+async fn a_stream_that_cannot_go_on_says_why_as_its_last_event() {
+    let app = TestApp::start().await;
+    let lease = app.leased_job().await;
+    // More than the buffers of both ends of a loopback socket hold.
+    app.append_notes(&lease, 1, 640, 50_000).await;
+    let events = open(stream(&app, lease.job_id)).await;
+    app.finish(&lease).await;
+    let delete = app.request(reqwest::Method::DELETE, &format!("/api/v1/jobs/{}", lease.job_id), Scope::User);
+    assert_eq!(delete.send().await.unwrap().status(), 204);
+    let told = events.rest().await;
+    let (last, before) = told.split_last().unwrap();
+    assert!(before.len() < 642 && before.iter().all(|event| event.id.is_some()));
+    assert_eq!((last.event.as_str(), &last.id), ("error", &None));
+    assert_eq!(last.json()["code"], "not_found");
+
+    let revoked = app.new_token(Scope::Viewer).await;
+    let job = app.create_job("x").await;
+    let path = app.url(&format!("/api/v1/jobs/{}/events", job.id));
+    let request = app.http.get(path).bearer_auth(&revoked.secret).header("accept", "text/event-stream");
+    let mut events = open(request).await;
+    assert_eq!(events.next().await.unwrap().event, "job.created");
+    let revoke = app.request(reqwest::Method::DELETE, &format!("/api/v1/tokens/{}", revoked.token.id), Scope::Admin);
+    assert_eq!(revoke.send().await.unwrap().status(), 204);
+    let told = events.rest().await;
+    assert_eq!(told.iter().map(|event| event.event.as_str()).collect::<Vec<_>>(), ["error"]);
+    assert_eq!(told[0].json()["code"], "unauthorized");
+}
+
+#[tokio::test]
 async fn a_stream_of_a_deleted_job_ends() {
     let mut options = options();
     options.limits.heartbeat = Duration::from_millis(50);

@@ -3,9 +3,9 @@
 use crate::{
     provider::MODEL,
     sse::SseStream,
-    support::{TestApp, parsed},
+    support::{TestApp, parsed, problem},
 };
-use domain::Scope;
+use domain::{ErrorCode, Scope};
 use protocol::{CreatedToken, KeyAccount};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -156,6 +156,20 @@ async fn a_change_of_policy_holds_from_the_next_call_on() {
     asked.done().await;
     assert_eq!(sent.await.unwrap().unwrap().status(), 200);
     key.answered(CHAT).await;
+}
+
+#[tokio::test]
+async fn an_array_is_no_policy_and_changes_nothing() {
+    let app = TestApp::start().await;
+    let policy = json!({"egress": "local_only", "budget_tokens": 1_000, "routes": ["code"]});
+    let key = Key::with(&app, policy).await;
+    let before = key.account().await.policy;
+    for (body, pointer) in [("[]", ""), (r#"[null,["cloud"],"allowed"]"#, "")] {
+        let put = key.policy(Method::PUT).header("content-type", "application/json").body(body);
+        let refused = problem(put).await;
+        assert_eq!((refused.code, refused.errors[0].pointer.as_str()), (ErrorCode::InvalidRequest, pointer), "{body}");
+    }
+    assert_eq!(key.account().await.policy, before);
 }
 
 #[tokio::test]

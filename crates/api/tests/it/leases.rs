@@ -1,6 +1,6 @@
 //! An agent's life over HTTP.
 
-use crate::support::{TestApp, artifact_path, parsed, problem};
+use crate::support::{TestApp, artifact_path, parsed, problem, problem_of};
 use domain::{ErrorCode, Scope};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -117,6 +117,37 @@ async fn a_person_decides_on_exactly_what_was_shown() {
 }
 
 #[tokio::test]
+async fn arguments_that_some_reader_would_change_are_never_asked_about() {
+    let app = TestApp::start().await;
+    let lease = app.leased(json!({"kind": "code", "task": "x", "approvals": {"run": "ask"}})).await;
+    let path = format!("/api/v1/leases/{}/approvals", lease.job_id);
+    let ask = |arguments: &str| {
+        let body = format!(
+            r#"{{"epoch":"{}","attempt":{},"call_id":"1","tool":"run","arguments":{arguments}}}"#,
+            lease.epoch, lease.attempt
+        );
+        app.request(Method::POST, &path, Scope::Agent).header("content-type", "application/json").body(body)
+    };
+    let nested = |levels: usize| format!("{}{}", r#"{"a":"#.repeat(levels - 1) + "{}", "}".repeat(levels - 1));
+    for (arguments, pointer) in [
+        (r#"{"amount":9007199254740993}"#.to_owned(), "/arguments/amount".to_owned()),
+        (r#"{"amount":9007199254740992}"#.to_owned(), "/arguments/amount".to_owned()),
+        (r#"{"pi":3.14159265358979323846}"#.to_owned(), "/arguments/pi".to_owned()),
+        (nested(64), format!("/arguments{}", "/a".repeat(63))),
+    ] {
+        let refused = problem(ask(&arguments)).await;
+        assert_eq!((refused.status, &refused.errors[0].pointer), (400, &pointer), "{arguments}");
+    }
+    let _: Value = parsed(ask(&nested(63)), StatusCode::OK).await;
+    // The deepest there is, as the command line reads it.
+    let page = app.get("/api/v1/approvals?pending=true", Scope::User).send().await.unwrap().bytes().await.unwrap();
+    let page: protocol::ApprovalPage = serde_json::from_slice(&page).unwrap();
+    let asked: Value = serde_json::from_str(&nested(63)).unwrap();
+    assert_eq!(page.approvals.iter().map(|approval| &approval.arguments).collect::<Vec<_>>(), [&asked]);
+    assert_eq!(app.log(lease.job_id).await.events.len(), 3);
+}
+
+#[tokio::test]
 async fn artifacts_come_back_byte_for_byte_and_never_as_a_page() {
     let app = TestApp::start().await;
     let lease = app.leased_job().await;
@@ -133,6 +164,29 @@ async fn artifacts_come_back_byte_for_byte_and_never_as_a_page() {
     assert_eq!(response.headers()["etag"], format!("\"{sha256}\"").as_str());
     assert!(response.headers()["content-security-policy"].to_str().unwrap().contains("sandbox"));
     assert_eq!(response.bytes().await.unwrap(), content);
+
+    let part = async |headers: &[(&'static str, String)]| {
+        let mut get = app.get(&format!("/api/v1/jobs/{}/artifacts/page.html", lease.job_id), Scope::Viewer);
+        for (name, value) in headers {
+            get = get.header(*name, value);
+        }
+        get.send().await.unwrap()
+    };
+    let etag = || format!("\"{sha256}\"");
+    let rest = part(&[("range", "bytes=299990-".into()), ("if-range", etag())]).await;
+    assert_eq!(
+        (rest.status(), &rest.headers()["content-range"]),
+        (StatusCode::PARTIAL_CONTENT, &"bytes 299990-299999/300000".parse().unwrap())
+    );
+    assert_eq!(rest.bytes().await.unwrap(), content[299_990..]);
+    let another = part(&[("range", "bytes=299990-".into()), ("if-range", "\"other\"".into())]).await;
+    assert_eq!((another.status(), another.bytes().await.unwrap().len()), (StatusCode::OK, content.len()));
+    let known = part(&[("if-none-match", etag())]).await;
+    assert_eq!((known.status(), &known.headers()["etag"]), (StatusCode::NOT_MODIFIED, &etag().parse().unwrap()));
+    assert!(known.bytes().await.unwrap().is_empty());
+    let beyond = part(&[("range", "bytes=300000-".into())]).await;
+    assert_eq!(beyond.headers()["content-range"], "bytes */300000");
+    assert_eq!(problem_of(beyond).await.code, ErrorCode::RangeNotSatisfiable);
 
     for name in [".hidden", "a%2Fb", "..", "%2e%2e%2fx"] {
         let path = artifact_path(&lease, name);

@@ -6,11 +6,16 @@ use crate::{
 };
 use domain::{ErrorCode, Scope};
 use futures_util::stream;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use reqwest::{Body, Method, StatusCode};
 use serde_json::{Value, json};
 use std::{io, time::Duration};
 use testkit::eventually;
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::Instant,
+};
 
 #[tokio::test]
 async fn huge_bodies_are_refused_before_they_are_read() {
@@ -97,30 +102,94 @@ async fn too_many_or_too_long_headers_are_refused() {
 #[tokio::test]
 async fn connections_beyond_the_limit_are_told_so_and_places_come_back() {
     let mut options = options();
-    options.limits.connections = 8;
+    options.limits.connections = 32;
     let app = TestApp::with(options).await;
+    let ask = |scope| {
+        format!("GET /version HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\r\n", app.token(scope))
+    };
     let mut held = Vec::new();
     let refused = eventually("a refused connection", async || {
         let mut stream = TcpStream::connect(app.address).await.unwrap();
-        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        stream.write_all(ask(Scope::Viewer).as_bytes()).await.unwrap();
         let mut first = [0; 12];
-        tokio::io::AsyncReadExt::read_exact(&mut stream, &mut first).await.unwrap();
+        stream.read_exact(&mut first).await.unwrap();
         if &first == b"HTTP/1.1 503" {
+            stream.shutdown().await.unwrap();
             return Some(raw::read_to_end(&mut stream).await);
         }
         held.push(stream);
         None
     })
     .await;
-    assert!(held.len() <= 8, "{} connections were let in", held.len());
-    assert!(refused.contains(r#""code":"too_many_connections""#), "{refused}");
+    assert!(held.len() < 24, "{} connections were let in", held.len());
+    assert!(refused.contains(r#""code":"too_many_connections""#) && refused.contains("retry-after: 1"), "{refused}");
+    let agent = app.http.post(app.url("/api/v1/jobs/known")).bearer_auth(app.token(Scope::Agent));
+    let _: Value = parsed(agent.json(&json!({"job_ids": []})), StatusCode::OK).await;
     drop(held);
     eventually("a free place", async || {
-        let answer =
-            raw::exchange(app.address, b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
-        (raw::status(&answer) == 200).then_some(())
+        let closing = ask(Scope::Viewer).replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n");
+        (raw::status(&raw::exchange(app.address, closing.as_bytes()).await) == 200).then_some(())
     })
     .await;
+}
+
+/// Sockets that say nothing, or begin to say something, from the address of everybody.
+async fn silent(app: &TestApp, count: usize) -> Vec<TcpStream> {
+    let mut sockets = Vec::with_capacity(count);
+    for number in 0..count {
+        let mut socket = TcpStream::connect(app.address).await.unwrap();
+        if number % 2 == 0 {
+            // It may have had to leave already.
+            let _ = socket.write_all(b"POST /api/v1/jobs HTTP/1.1\r\nhost: local").await;
+        }
+        sockets.push(socket);
+    }
+    sockets
+}
+
+#[tokio::test]
+async fn eleven_hundred_silent_connections_keep_nobody_out() {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    if hard < 4_000 {
+        testkit::skipped("fewer than 4,000 open files are allowed");
+        return;
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, soft.max(4_000), hard).unwrap();
+    let app = TestApp::start().await;
+    let job = app.create_job("follow me").await;
+    let stream = app.get(&format!("/api/v1/jobs/{}/events", job.id), Scope::User).header("accept", "text/event-stream");
+    let mut stream = crate::sse::SseStream::new(stream.send().await.unwrap());
+    assert_eq!(stream.next().await.unwrap().event, "job.created");
+    let crowd = silent(&app, 1_100).await;
+
+    let knock = async || {
+        let fresh = || reqwest::Client::builder().no_proxy().build().unwrap();
+        let begun = Instant::now();
+        let version = fresh().get(app.url("/version")).bearer_auth(app.token(Scope::Viewer));
+        let _: Value = parsed(version, StatusCode::OK).await;
+        let known = fresh().post(app.url("/api/v1/jobs/known")).bearer_auth(app.token(Scope::Agent));
+        let _: Value = parsed(known.json(&json!({"job_ids": [job.id]})), StatusCode::OK).await;
+        let health: Value = parsed(fresh().get(app.url("/healthz")), StatusCode::OK).await;
+        assert_eq!(health, json!({"status": "ok"}));
+        begun.elapsed()
+    };
+    let waited = knock().await;
+    assert!(waited < Duration::from_secs(3), "{waited:?}");
+    // Also while they keep coming.
+    let (again, waited) = tokio::join!(silent(&app, 1_100), async {
+        let mut longest = Duration::ZERO;
+        for _ in 0..10 {
+            longest = longest.max(knock().await);
+        }
+        longest
+    });
+    assert!(waited < Duration::from_secs(3), "{waited:?}");
+    // Whoever showed a token before is not disturbed.
+    let cancel = app.http.post(app.url(&format!("/api/v1/jobs/{}/cancel", job.id))).bearer_auth(app.token(Scope::User));
+    assert_eq!(cancel.send().await.unwrap().status(), 202);
+    let rest: Vec<_> = stream.rest().await.into_iter().map(|event| event.event).collect();
+    assert_eq!(rest.last().map(String::as_str), Some("closed"));
+    drop((crowd, again));
 }
 
 #[tokio::test]

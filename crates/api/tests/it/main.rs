@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod audit;
 mod authorisation;
 mod backups;
 mod events;
@@ -10,10 +11,12 @@ mod guards;
 mod keys;
 mod leases;
 mod limits;
+mod lists;
 mod model_calls;
 mod problems;
 mod provider;
 mod raw;
+mod schemathesis;
 mod shutdown;
 mod sse;
 mod support;

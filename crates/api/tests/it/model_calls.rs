@@ -165,3 +165,46 @@ async fn a_route_that_leads_nowhere_fails_the_call() {
     assert_eq!(events[0].json()["code"], "not_found");
     assert_eq!(log(&app, &lease).await[0].0, "model.failed");
 }
+
+#[tokio::test]
+async fn a_jobs_calls_may_do_no_more_than_its_owner_its_route_and_itself() {
+    // What the owner's policy says, what the agent asks for, and what the model is told; `None`: nobody is asked.
+    for (policy, asked, told) in [
+        (json!({}), None, Some(None)),
+        (json!({}), Some(500), Some(Some(500))),
+        (json!({"max_output_tokens": 50}), None, Some(Some(50))),
+        (json!({"max_output_tokens": 50}), Some(500), Some(Some(50))),
+        (json!({"max_output_tokens": 50}), Some(20), Some(Some(20))),
+        (json!({"models": ["elsewhere/*"]}), None, None),
+        (json!({"routes": ["another"]}), None, None),
+        (json!({"budget_tokens": 1}), None, None),
+    ] {
+        let app = TestApp::start().await;
+        let owner = app.new_token(Scope::User).await;
+        let job = json!({"kind": "ask", "task": "say something"});
+        let created = app.http.post(app.url("/api/v1/jobs")).bearer_auth(&owner.secret).json(&job);
+        let created: Value =
+            parsed(created.header("idempotency-key", format!("{policy}{asked:?}")), StatusCode::ACCEPTED).await;
+        app.router
+            .books()
+            .accounts()
+            .set_policy(owner.token.principal, serde_json::from_value(policy.clone()).unwrap());
+        let lease = app.lease().await;
+        assert_eq!(created["id"], json!(lease.job_id));
+        let mut body = json!({"epoch": app.epoch(), "attempt": lease.attempt, "call_id": "c1", "messages": [{"role": "user", "content": "hello"}]});
+        if let Some(asked) = asked {
+            body["max_output_tokens"] = json!(asked);
+        }
+        let path = format!("/api/v1/leases/{}/model-calls", lease.job_id);
+        let request = tokio::spawn(app.post(&path, Scope::Agent, &body).send());
+        if let Some(told) = told {
+            let call = app.calls.next().await;
+            assert_eq!(call.request.conversation().unwrap().max_output_tokens, told, "{policy} {asked:?}");
+            call.say("Fine.").await;
+            call.done().await;
+        }
+        let events = SseStream::new(request.await.unwrap().unwrap()).rest().await;
+        let last = if told.is_some() { "finished" } else { "failed" };
+        assert_eq!(events.last().unwrap().event, last, "{policy} {asked:?}: {:?}", names(&events));
+    }
+}

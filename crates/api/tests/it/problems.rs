@@ -123,7 +123,7 @@ async fn malformed_bodies_are_refused_and_the_server_goes_on() {
         ("application/json", b"\xff\xfe".to_vec(), ErrorCode::InvalidJson),
         ("application/json", b"{\"kind\":\"ask\",\"task\":\"\xc3\x28\"}".to_vec(), ErrorCode::InvalidJson),
         ("application/json", b"{\"kind\":\"ask\",\"task\":\"\\ud800\"}".to_vec(), ErrorCode::InvalidJson),
-        ("application/json", br#"{"kind":"ask","task":"x","priority":1e999}"#.to_vec(), ErrorCode::InvalidJson),
+        ("application/json", br#"{"kind":"ask","task":"x","priority":1e999}"#.to_vec(), ErrorCode::InvalidRequest),
         ("application/json", br#"{"kind":"ask","task":"x","priority":NaN}"#.to_vec(), ErrorCode::InvalidJson),
         ("application/json", br#"{"kind":"ask","task":"x","priority":10}"#.to_vec(), ErrorCode::InvalidRequest),
         (
@@ -160,7 +160,9 @@ async fn ten_thousand_levels_inside_an_event_are_refused() {
     );
     let path = format!("/api/v1/leases/{}/events", lease.job_id);
     let request = app.request(Method::POST, &path, Scope::Agent).header("content-type", "application/json").body(body);
-    assert_eq!(problem(request).await.code, ErrorCode::InvalidJson);
+    let refused = problem(request).await;
+    assert_eq!(refused.code, ErrorCode::InvalidRequest);
+    assert!(refused.errors[0].detail.contains("64 levels"), "{refused:?}");
     assert_eq!(app.log(lease.job_id).await.events.len(), 2);
 }
 
@@ -244,8 +246,17 @@ async fn a_created_job_can_be_found_where_the_answer_says() {
     let location = response.headers()["location"].to_str().unwrap().to_owned();
     let job: protocol::Job = parsed(app.get(&location, Scope::User), StatusCode::OK).await;
     assert!(job.created_at > Timestamp::from_millis(0));
-    let cancelled: Value =
-        parsed(app.request(Method::POST, &format!("{location}/cancel"), Scope::User), StatusCode::ACCEPTED).await;
+    // Nothing is sent, whatever type it is said to have.
+    let mut cancelled = json!(null);
+    for media_type in [None, Some("application/json"), Some("text/plain"), Some("application/x-www-form-urlencoded")] {
+        let mut cancel = app.request(Method::POST, &format!("{location}/cancel"), Scope::User);
+        if let Some(media_type) = media_type {
+            cancel = cancel.header("content-type", media_type);
+        }
+        cancelled = parsed(cancel, StatusCode::ACCEPTED).await;
+    }
+    let with_text = app.request(Method::POST, &format!("{location}/cancel"), Scope::User).body("because");
+    assert_eq!(problem(with_text).await.code, ErrorCode::UnsupportedMediaType);
     assert_eq!(cancelled["state"], "cancelled");
     assert_eq!(app.request(Method::DELETE, &location, Scope::User).send().await.unwrap().status(), 204);
     assert_eq!(problem(app.get(&location, Scope::User)).await.code, ErrorCode::NotFound);

@@ -24,6 +24,8 @@ async fn streams_and_long_polls_end_and_the_server_is_gone_soon() {
 
     let begun = Instant::now();
     app.shutdown.cancel();
+    let last = stream.next().await.unwrap();
+    assert_eq!((last.event.as_str(), &last.json()["code"]), ("error", &json!("unavailable")));
     assert_eq!(stream.next().await, None);
     let page: Value = page.await.unwrap().unwrap().json().await.unwrap();
     assert_eq!(page["events"], json!([]));

@@ -44,8 +44,7 @@ async fn a_token_that_cannot_be_written_down_is_not_made() {
     let nowhere = directory.path().join("no-such-folder/admin-token");
     let refused = api::ensure_admin_token(&store, &SystemClock, &nowhere).await.unwrap_err();
     assert!(refused.to_string().contains("no-such-folder"), "{refused}");
-    let rows: Vec<store::TokenRow> = store.read(|reader| reader.tokens()).await.unwrap();
-    assert!(rows.is_empty());
+    assert!(store.tokens().await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -166,6 +165,8 @@ async fn revoking_a_token_refuses_it_and_ends_what_it_has_open() {
     let revoke = app.request(Method::DELETE, &format!("/api/v1/tokens/{}", doomed.token.id), Scope::Admin);
     assert_eq!(revoke.send().await.unwrap().status(), 204);
     let revoked = Instant::now();
+    let last = stream.next().await.unwrap();
+    assert_eq!((last.event.as_str(), &last.json()["code"]), ("error", &json!("unauthorized")));
     assert_eq!(stream.next().await, None, "the stream ends");
     assert_eq!(waiting.await.unwrap().unwrap().status(), 401);
     assert!(revoked.elapsed().as_secs() < 2, "{:?}", revoked.elapsed());

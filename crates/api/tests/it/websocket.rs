@@ -10,7 +10,7 @@ use protocol::WebSocketTicket;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{self, Message, client::IntoClientRequest, protocol::frame::coding::CloseCode},
@@ -30,6 +30,15 @@ async fn open(app: &TestApp, scope: Scope) -> Socket {
     let (socket, response) = connect_async(url).await.unwrap();
     assert!(response.headers().contains_key("x-request-id"));
     Socket(socket)
+}
+
+/// Of a client whose machine takes little and then nothing at all, until it is read from again.
+async fn open_narrowly(app: &TestApp, scope: Scope) -> Socket {
+    let narrow = TcpSocket::new_v4().unwrap();
+    narrow.set_recv_buffer_size(4 * 1024).unwrap();
+    let stream = MaybeTlsStream::Plain(narrow.connect(app.address).await.unwrap());
+    let url = format!("ws://{}/api/v1/ws?ticket={}", app.address, ticket(app, scope).await);
+    Socket(tokio_tungstenite::client_async(url, stream).await.unwrap().0)
 }
 
 impl Socket {
@@ -193,6 +202,68 @@ async fn unsubscribing_ends_a_topic_and_quiet_ones_say_where_they_stand() {
 }
 
 #[tokio::test]
+async fn a_topic_whose_job_goes_away_says_so() {
+    let app = TestApp::start().await;
+    let (doomed, quiet) = (app.leased_job().await, app.create_job("stays").await);
+    app.append_notes(&doomed, 1, 256, 32 * 1024).await;
+    let mut socket = open_narrowly(&app, Scope::User).await;
+    socket.subscribe(&topic(doomed.job_id), None).await;
+    assert_eq!(socket.hear().await["type"], "subscribed");
+    // Far more of the log is left than fits into the socket.
+    app.finish(&doomed).await;
+    let delete = app.request(Method::DELETE, &format!("/api/v1/jobs/{}", doomed.job_id), Scope::User);
+    assert_eq!(delete.send().await.unwrap().status(), 204);
+    let mut events = 0;
+    let last = loop {
+        let message = socket.hear().await;
+        if message["type"] != "event" {
+            break message;
+        }
+        events += 1;
+    };
+    assert!(events < 258, "the log was cut");
+    assert_eq!((&last["type"], &last["topic"]), (&json!("error"), &json!(topic(doomed.job_id))));
+    assert_eq!(last["problem"]["code"], "not_found", "{last}");
+    // The socket goes on, and the name is free again.
+    socket.subscribe(&topic(doomed.job_id), None).await;
+    assert_eq!(socket.hear().await["problem"]["code"], "not_found");
+    socket.subscribe(&topic(quiet.id), None).await;
+    assert_eq!(socket.hear().await["type"], "subscribed");
+    assert_eq!(socket.hear().await["event"]["type"], "job.created");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_takes_nobody_elses_turn_at_the_store() {
+    let app = TestApp::start().await;
+    let mut topics = Vec::new();
+    for _ in 0..60 {
+        topics.push(topic(app.create_job(&"x".repeat(200_000)).await.id));
+    }
+    let other = app.create_job("read by others").await;
+    let mut suspended = open_narrowly(&app, Scope::User).await;
+    for topic in &topics {
+        let subscribe = json!({"type": "subscribe", "topic": topic});
+        suspended.0.feed(Message::text(subscribe.to_string())).await.unwrap();
+    }
+    suspended.0.flush().await.unwrap();
+    let reads = async {
+        for _ in 0..200 {
+            let _: Value = parsed(app.get(&format!("/api/v1/jobs/{}", other.id), Scope::Viewer), StatusCode::OK).await;
+        }
+    };
+    // Well below what one of them would wait for a turn before it is refused.
+    tokio::time::timeout(Duration::from_secs(8), reads).await.expect("reads wait for a client that does not read");
+    // Nothing was lost on the way: once it reads, all of it comes.
+    let mut seen = std::collections::BTreeSet::new();
+    while seen.len() < topics.len() {
+        let message = suspended.hear().await;
+        if message["type"] == "event" {
+            seen.insert(message["topic"].as_str().unwrap().to_owned());
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_ticket_opens_once_and_only_for_allowed_pages() {
     let app = TestApp::start().await;
     let good = ticket(&app, Scope::Viewer).await;
@@ -247,9 +318,14 @@ async fn topics_are_checked_and_counted() {
         socket.subscribe(name, None).await;
         assert_eq!(socket.hear().await["problem"]["code"], code, "{name:?}");
     }
-    for bad in
-        ["{", "[]", r#"{"type":"dance"}"#, r#"{"type":"subscribe"}"#, r#"{"type":"subscribe","topic":"jobs","x":1}"#]
-    {
+    for bad in [
+        "{",
+        "[]",
+        r#"["subscribe",{"topic":"jobs"}]"#,
+        r#"{"type":"dance"}"#,
+        r#"{"type":"subscribe"}"#,
+        r#"{"type":"subscribe","topic":"jobs","x":1}"#,
+    ] {
         socket.0.send(Message::text(bad)).await.unwrap();
         let error = socket.hear().await;
         assert_eq!((&error["type"], error.get("topic")), (&json!("error"), None), "{bad}");

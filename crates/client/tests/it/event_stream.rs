@@ -97,6 +97,34 @@ async fn a_connection_that_breaks_all_the_time_loses_and_repeats_nothing() {
 }
 
 #[tokio::test]
+async fn a_stream_that_says_why_it_ends_is_read_on_later_or_ends_with_the_reason() {
+    let last_words = |code: &str, status: u16| {
+        let problem = serde_json::json!({
+            "type": "", "title": "", "status": status, "detail": "What happened.", "code": code, "request_id": "x",
+        });
+        format!("event: error\ndata: {problem}\n\n")
+    };
+    let server = serve(move |_, after| {
+        let mut chunks: Vec<_> = log(after, 10).into_iter().take(4).collect();
+        if after < 8 {
+            chunks.push(last_words("unavailable", 503));
+        }
+        event_stream(chunks, Then::End)
+    })
+    .await;
+    let (seqs, failure) = read(&server.client()).await;
+    assert!(failure.is_none(), "{failure:?}");
+    assert_eq!(seqs, (1..=10).collect::<Vec<_>>());
+
+    let server =
+        serve(move |_, _| event_stream(vec![frame(1, "agent.note"), last_words("not_found", 404)], Then::Silence))
+            .await;
+    let (seqs, failure) = read(&server.client()).await;
+    assert_eq!(seqs, [1]);
+    assert_eq!(failure.unwrap().code(), Some(domain::ErrorCode::NotFound));
+}
+
+#[tokio::test]
 async fn events_cut_at_any_byte_arrive_whole() {
     let server = serve(|_, after| {
         let text = log(after, 5).concat();

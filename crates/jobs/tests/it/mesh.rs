@@ -160,7 +160,7 @@ impl Mesh {
         let request = approval(&lease, json!({"command": "make"}));
         self.handle.request_approval(&self.agent, lease.job_id, request).await.unwrap();
         let page = self.handle.approvals(&self.user, Default::default()).await.unwrap();
-        (lease, page.approvals.into_iter().last().unwrap())
+        (lease, page.approvals.into_iter().next().unwrap())
     }
 
     pub async fn heartbeat(&self, lease: &Lease) -> Result<HeartbeatAnswer, jobs::Error> {

@@ -189,11 +189,82 @@ async fn a_rewritten_event_is_found_by_the_one_after_it() {
     mesh.succeed(&lease).await;
     // Somebody who also recomputes the hash of what they changed.
     let job = lease.job_id;
-    let mut event = mesh.store.read(move |reader| reader.events(job, 2, 1, 1_000)).await.unwrap().remove(0);
+    let mut event = {
+        let page = store::EventPage { job, after_seq: 2, max_events: 1, max_bytes: 1_000 };
+        mesh.store.page_of_events(page).await.unwrap().unwrap().1.remove(0)
+    };
     event.payload = domain::CanonicalJson::from_store(r#"{"message":"forged"}"#.into());
     let hash = event.link().hash();
     let sql = "UPDATE events SET payload = ?1, hash = ?2 WHERE seq = 3";
     mesh.database().execute(sql, (event.payload.as_str(), hash.0)).unwrap();
     let broken = mesh.handle.verify(&mesh.user, job).await.unwrap().broken_at.unwrap();
     assert_eq!((broken.seq, broken.detail.as_str()), (4, "does not link to the event before it"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_is_found_and_not_a_failure() {
+    let attacks: [(&str, &str, u64); 4] = [
+        ("a payload that is no text", "UPDATE events SET payload = CAST(x'ff00fe' AS TEXT) WHERE seq = 5", 5),
+        ("an attempt beyond any", "UPDATE events SET attempt = 9000000000000 WHERE seq = 6", 6),
+        ("a payload that is no JSON", "UPDATE events SET payload = '{' WHERE seq = 4", 4),
+        ("a job of no known state", "UPDATE jobs SET state = 'gone'", 0),
+    ];
+    for (what, sql, seq) in attacks {
+        let mesh = Mesh::new().await;
+        let lease = mesh.running(ask("x")).await;
+        for number in 1..=7 {
+            mesh.note(&lease, number, &format!("note {number}")).await.unwrap();
+        }
+        mesh.succeed(&lease).await;
+        assert!(mesh.database().execute(sql, ()).unwrap() > 0, "{what}: nothing was changed");
+        let report = mesh
+            .handle
+            .verify(&caller(Scope::Admin), lease.job_id)
+            .await
+            .unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert!(!report.intact, "{what}");
+        assert_eq!(report.broken_at.unwrap().seq, seq, "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn artifacts_are_verified_with_the_log() {
+    let mesh = Mesh::new().await;
+    let lease = mesh.running(ask("x")).await;
+    let put = async |name: &str, content: &'static str| {
+        let body = futures_util::stream::iter([Ok(bytes::Bytes::from_static(content.as_bytes()))]);
+        mesh.handle
+            .put_artifact(&mesh.agent, lease.job_id, (lease.epoch, lease.attempt), name, "text/plain", body)
+            .await
+            .unwrap()
+    };
+    put("a", "replaced").await;
+    let (a, b) = (put("a", "content of a").await, put("b", "content of b").await);
+    mesh.succeed(&lease).await;
+    let verify = async || mesh.handle.verify(&mesh.user, lease.job_id).await.unwrap();
+    let report = verify().await;
+    assert!(report.intact, "{report:?}");
+    assert_eq!((report.events, report.artifacts), (report.head.seq, 2));
+
+    let broken = async |artifact: &str, seq: u64, why: &str| {
+        let report = verify().await;
+        assert!(!report.intact);
+        let broken = report.broken_at.unwrap();
+        assert_eq!((broken.artifact.as_deref(), broken.seq), (Some(artifact), seq), "{}", broken.detail);
+        assert!(broken.detail.contains(why), "{}", broken.detail);
+    };
+    let path = mesh.store.blobs().path(&a.sha256).unwrap();
+    std::fs::write(&path, "contant of a").unwrap();
+    broken("a", 4, "its content is damaged (its SHA-256 is").await;
+    std::fs::remove_file(&path).unwrap();
+    broken("a", 4, "its content is missing").await;
+    std::fs::write(&path, "content of a").unwrap();
+    // Whole content that is not what was handed in.
+    let swap = "UPDATE artifacts SET sha256 = ?1 WHERE name = 'b'";
+    mesh.database().execute(swap, [&a.sha256]).unwrap();
+    broken("b", 5, &format!("handed in content with SHA-256 {}", b.sha256)).await;
+    mesh.database().execute("UPDATE artifacts SET sha256 = 'x' WHERE name = 'a'", ()).unwrap();
+    broken("a", 4, "handed in content").await;
+    mesh.database().execute("DELETE FROM artifacts WHERE name = 'a'", ()).unwrap();
+    broken("a", 4, "it is missing from the job's artifacts").await;
 }

@@ -180,15 +180,36 @@ async fn a_clock_that_jumps_ahead_removes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn old_audit_entries_go_and_the_rest_is_still_a_chain() {
+    let audit_retention = Some(Duration::from_secs(3_600));
+    let mesh = Mesh::with(Options { audit_retention, ..Options::default() }).await;
+    // More than one transaction takes.
+    for _ in 0..520 {
+        mesh.create(ask("old")).await;
+    }
+    pass(Duration::from_secs(3_000)).await;
+    let young = mesh.create(ask("young")).await;
+    pass(Duration::from_secs(700)).await;
+    let only_young = async || {
+        let left = mesh.store.page_of_audit(store::AuditFilter::default()).await.unwrap().rows;
+        (left.len() == 1 && left[0].row.object == young.id.to_string()).then_some(())
+    };
+    eventually("only the young entry is left", only_young).await;
+    let report = store::verify_audit(&*mesh.store).await.unwrap();
+    assert_eq!((report.entries, report.removed_through, report.broken), (1, 520, None));
+}
+
+#[tokio::test(start_paused = true)]
 async fn records_of_old_model_calls_go_and_young_ones_stay() {
     let model_calls_retention = Some(Duration::from_secs(3_600));
     let mesh = Mesh::with(Options { model_calls_retention, ..Options::default() }).await;
+    let batch = std::cell::Cell::new(0);
     let made = async |count: usize| {
         let rows: Vec<_> = (0..count).map(|_| model_call(mesh.clock.now())).collect();
-        let put = move |transaction: &mut store::Transaction<'_>| {
-            rows.iter().try_for_each(|row| transaction.put_model_call(row))
-        };
-        mesh.store.write(put).await.unwrap();
+        batch.set(batch.get() + 1);
+        let number = store::BatchNumber { run: mesh.user.principal.0, batch: batch.get() };
+        let books = store::BooksBatch { number, spend: Vec::new(), calls: rows, ledger: Vec::new() };
+        assert!(mesh.store.book(books).await.unwrap());
     };
     // More than one transaction takes.
     made(1_100).await;
@@ -197,8 +218,8 @@ async fn records_of_old_model_calls_go_and_young_ones_stay() {
     pass(Duration::from_secs(700)).await;
     let left = async || {
         let all = store::ModelCallFilter { principal: None, job: None, before: None, limit: 1_000 };
-        let left = mesh.store.read(move |reader| reader.model_calls(&all)).await;
-        (left.unwrap().len() == 3).then_some(())
+        let left = mesh.store.page_of_model_calls(all).await.unwrap();
+        (left.rows.len() == 3).then_some(())
     };
     eventually("only the young calls are left", left).await;
 }
@@ -228,10 +249,7 @@ async fn forgotten_keys_are_removed() {
     let mesh = Mesh::new().await;
     let key = Some(jobs::IdempotencyKey::new("k").unwrap());
     mesh.handle.create(&mesh.user, crate::mesh::job(ask("x")), key).await.unwrap();
-    let stored = async || {
-        let principal = mesh.user.principal;
-        mesh.store.read(move |reader| reader.idempotency(principal, "k")).await.unwrap().is_some()
-    };
+    let stored = async || mesh.store.remembered_answer(mesh.user.principal, "k".to_owned()).await.unwrap().is_some();
     pass(Duration::from_secs(24 * 3_600 - 60)).await;
     assert!(stored().await);
     pass(Duration::from_secs(130)).await;

@@ -300,6 +300,14 @@ impl Accounts {
         })
     }
 
+    /// Whether the key, the job or one above it may spend only so much money.
+    pub(crate) fn caps_money(&self, key: PrincipalId, job: Option<JobId>) -> bool {
+        let books = self.books();
+        let of_key = books.keys.get(&key).is_some_and(|key| key.policy.budget_microusd.is_some());
+        let caps = |job: &JobId| books.jobs.get(job).is_some_and(|job| job.budget.microusd.is_some());
+        of_key || books.lineage(job).is_ok_and(|jobs| jobs.iter().any(caps))
+    }
+
     /// What is left of a key's limits now. `None`: it has no account yet.
     pub(crate) fn rates(&self, key: PrincipalId) -> Option<RateLimits> {
         let now = self.now();

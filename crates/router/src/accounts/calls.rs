@@ -8,7 +8,7 @@ use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use store::{ModelCallFilter, Store, limits};
+use store::{ModelCallFilter, Page, Store, limits};
 
 /// Clones share the calls.
 #[derive(Clone)]
@@ -54,7 +54,7 @@ impl Calls {
         if let Some(record) = recent {
             return Ok(Some(ModelCallRecord::clone(&record)));
         }
-        let detail = self.shared.store.read(move |reader| reader.model_call(id)).await?;
+        let detail = self.shared.store.model_call(id).await?;
         detail.as_deref().map(record_of).transpose()
     }
 
@@ -62,26 +62,29 @@ impl Calls {
     ///
     /// # Errors
     /// [`store::Error`] when the disk cannot be read.
-    pub async fn list(&self, filter: &ModelCallFilter) -> Result<Vec<ModelCallRecord>, store::Error> {
-        let wanted = filter.clone();
-        let details = self.shared.store.read(move |reader| reader.model_calls(&wanted)).await?;
+    pub async fn page(&self, filter: &ModelCallFilter) -> Result<Page<ModelCallRecord>, store::Error> {
+        let stored = self.shared.store.page_of_model_calls(filter.clone()).await?;
         let mut page = BTreeMap::new();
-        for detail in &details {
+        for detail in &stored.rows {
             let record = record_of(detail)?;
             page.insert(record.id, record);
         }
+        // Where the disk has more, what is older than this page belongs to the next one.
+        let oldest = page.keys().next().copied().filter(|_| stored.more);
         let limit = filter.limit.min(limits::ROWS_PER_PAGE);
         let fits = |record: &ModelCallRecord| {
             filter.before.is_none_or(|before| record.id < before)
+                && oldest.is_none_or(|oldest| record.id > oldest)
                 && filter.principal.is_none_or(|principal| record.caller == principal)
                 && filter.job.is_none_or(|job| record.job == Some(job))
         };
         let recent: Vec<_> =
-            self.recent().values().rev().filter(|record| fits(record)).take(limit).map(Arc::clone).collect();
+            self.recent().values().rev().filter(|record| fits(record)).take(limit + 1).map(Arc::clone).collect();
         for record in recent {
             page.insert(record.id, ModelCallRecord::clone(&record));
         }
-        Ok(page.into_values().rev().take(limit).collect())
+        let more = stored.more || page.len() > limit;
+        Ok(Page { rows: page.into_values().rev().take(limit).collect(), more })
     }
 }
 

@@ -18,10 +18,9 @@ use std::{
     collections::{HashMap, VecDeque},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread,
     time::Duration,
 };
-use store::{BatchNumber, LedgerRow, ModelCallRow, SpendCount, SpendKey, Store};
+use store::{BatchNumber, BooksBatch, LedgerRow, ModelCallRow, SpendCount, SpendKey, Store};
 use tokio::{
     sync::{Notify, watch},
     time::{sleep, timeout},
@@ -33,14 +32,6 @@ use uuid::Uuid;
 /// each [`Options::gather`] makes some 2,500 a second: what is on top of that waits for a quieter moment, because describing
 /// calls must not take the processor from making them.
 const CALLS_PER_BATCH: usize = 256;
-
-/// Model calls that the writer's thread describes and writes at a stretch: a fifth of a millisecond. Linux lets a thread that
-/// computes go on for milliseconds, and whoever passes a call on and is woken on the same core waits for it, even while
-/// another core is idle.
-const CALLS_PER_STRETCH: usize = 16;
-
-/// Between two stretches: just enough to be taken off the core.
-const REST: Duration = Duration::from_micros(20);
 
 /// Ledger entries in one batch, for the same reason.
 const ENTRIES_PER_BATCH: usize = 1_024;
@@ -95,27 +86,14 @@ pub trait Disk: Send + Sync + 'static {
 #[async_trait]
 impl Disk for Store {
     async fn write(&self, batch: Arc<Batch>) -> Result<(), store::Error> {
-        Store::write(self, move |transaction| {
-            if !transaction.begin_batch(batch.number)? {
-                return Ok(());
-            }
-            for (key, more) in &batch.spend {
-                transaction.add_spend(key, *more)?;
-            }
-            for (count, call) in batch.calls.iter().enumerate() {
-                if count > 0 && count.is_multiple_of(CALLS_PER_STRETCH) {
-                    thread::sleep(REST);
-                }
-                if let Some(row) = call_row(call) {
-                    transaction.put_model_call(&row)?;
-                }
-            }
-            for entry in &batch.ledger {
-                transaction.append_ledger(entry)?;
-            }
-            Ok(())
-        })
-        .await
+        // Describing calls takes some milliseconds, which nobody who passes one on should wait for.
+        let described = tokio::task::spawn_blocking(move || BooksBatch {
+            number: batch.number,
+            spend: batch.spend.clone(),
+            calls: batch.calls.iter().filter_map(|call| call_row(call)).collect(),
+            ledger: batch.ledger.clone(),
+        });
+        self.book(described.await.map_err(|_| store::Error::Closed)?).await.map(drop)
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Account, Accounts, Calls, Disk, JobBudget, Journal, Ledger, Options,
 use domain::{Clock, JobId, PrincipalId, Timestamp};
 use protocol::{BudgetWindow, KeyPolicy, Spend};
 use std::sync::Arc;
-use store::{Reader, SpendCount, Store};
+use store::{SpendCount, Store};
 
 /// Everything of this module, ready. Nothing is written until `service` runs.
 pub struct Opened {
@@ -32,37 +32,27 @@ pub(crate) async fn open_with(
     options: Options,
 ) -> Result<Opened, store::Error> {
     let now = clock.now();
-    let (policies, spend, head) = store
-        .read(move |reader| {
-            Ok::<_, store::Error>((reader.key_policies()?, current_spend(reader, now)?, reader.ledger_head()?))
-        })
-        .await?;
-    let (journal, service) = Journal::new(disk, head, options);
+    let windows = BudgetWindow::ALL.map(|window| (window, store_window(window, now)));
+    let opening = store.open_books(windows.iter().map(|(_, window)| *window).collect()).await?;
+    let (journal, service) = Journal::new(disk, opening.ledger_head, options);
     let accounts = Accounts::new(clock, journal.clone());
-    for row in policies {
+    for row in opening.policies {
         let policy: KeyPolicy = serde_json::from_str(&row.policy)
             .map_err(|error| store::Error::Corrupt(format!("the policy of key {}: {error}", row.principal)))?;
         accounts.set_policy(row.principal, policy);
     }
-    for (key, window, begins_at, spent) in spend {
-        accounts.restore(key, window, begins_at, spent);
+    for (of, row) in opening.spend {
+        let window = windows.iter().find(|(_, window)| window.period == of.period).map(|(window, _)| *window);
+        if let Some(window) = window {
+            accounts.restore(PrincipalId(row.account), window, row.begins_at, spend(row.count));
+        }
     }
     let calls = Calls::new(options.recent_calls, journal.clone(), store.clone());
     Ok(Opened { accounts, calls, ledger: Ledger::new(journal.clone()), journal, service })
 }
 
-type KeySpend = (PrincipalId, BudgetWindow, Timestamp, Spend);
-
-fn current_spend(reader: &Reader<'_>, now: Timestamp) -> Result<Vec<KeySpend>, store::Error> {
-    let mut all = Vec::new();
-    for window in BudgetWindow::ALL {
-        let begins_at = super::window::Window::new(window, now).begins_at();
-        // A window that begins later than now is of a clock that has been set back since.
-        let mut rows = reader.spend_since("key", window.as_str(), begins_at)?;
-        rows.sort_by_key(|row| row.begins_at);
-        all.extend(rows.into_iter().map(|row| (PrincipalId(row.account), window, row.begins_at, spend(row.count))));
-    }
-    Ok(all)
+fn store_window(window: BudgetWindow, now: Timestamp) -> store::Window {
+    store::Window { period: window.as_str(), begins_at: super::window::Window::new(window, now).begins_at() }
 }
 
 /// Opens the account of a job that begins or goes on, with what it spent before. Changes budget and parent of an open one
@@ -82,9 +72,7 @@ pub async fn open_job(
         // What a closed account of this job left in the queue must be counted.
         journal.flush().await.map_err(|_| store::Error::Closed)?;
         let key = spend_key(Account::Job(job), BudgetWindow::Total, Timestamp::from_millis(0));
-        let count =
-            store.read(move |reader| reader.spend_of(key.account_kind, key.account, key.period, key.begins_at)).await?;
-        spent = spend(count);
+        spent = spend(store.spend_of(key).await?);
     }
     accounts.put_job(job, parent, budget, spent);
     Ok(())

@@ -7,9 +7,19 @@ pub fn allows_model(policy: &KeyPolicy, target: &str) -> bool {
     listed(policy.models.as_deref(), target)
 }
 
-/// Whether the policy lets its key ask for this route.
-pub fn allows_route(policy: &KeyPolicy, route: &str) -> bool {
-    listed(policy.routes.as_deref(), route)
+/// Whether the policy lets its key ask for this name.
+///
+/// | `routes` | `models` | a route | a model by its name |
+/// |---|---|---|---|
+/// | absent | absent | yes | yes |
+/// | absent | named | yes | each target is looked at |
+/// | named | absent | those named | those named |
+/// | named | named | those named | each target is looked at |
+///
+/// What a name leads to is looked at with [`allows_model`] in any case.
+pub fn allows_name(policy: &KeyPolicy, name: &str, is_route: bool) -> bool {
+    // A key that is bound to routes would not be if it could name the models behind them, unless somebody listed those.
+    listed(policy.routes.as_deref(), name) || !is_route && policy.models.is_some()
 }
 
 fn listed(patterns: Option<&[String]>, name: &str) -> bool {
@@ -61,8 +71,30 @@ mod tests {
             assert_eq!(allows_model(&policy, target), allowed, "{target}");
             assert!(allows_model(&KeyPolicy::default(), target));
         }
-        assert!(!allows_route(&policy, "fast"), "an empty list allows nothing");
-        assert!(allows_route(&KeyPolicy::default(), "fast"));
+    }
+
+    #[test]
+    fn every_pair_of_lists_bounds_routes_and_models() {
+        let list = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        let (absent, none, routes, models) = (None, list(&[]), list(&["fast"]), list(&["a/*"]));
+        for (of_routes, of_models, expected) in [
+            // The route `fast`, the route `slow`, `a/m`, `b/m`, a bare name that leads to `a/m`.
+            (&absent, &absent, [true, true, true, true, true]),
+            (&absent, &models, [true, true, true, false, true]),
+            (&absent, &none, [true, true, false, false, false]),
+            (&routes, &absent, [true, false, false, false, false]),
+            (&routes, &models, [true, false, true, false, true]),
+            (&routes, &none, [true, false, false, false, false]),
+            (&none, &absent, [false, false, false, false, false]),
+            (&none, &models, [false, false, true, false, true]),
+            (&none, &none, [false, false, false, false, false]),
+        ] {
+            let policy = KeyPolicy { routes: of_routes.clone(), models: of_models.clone(), ..KeyPolicy::default() };
+            let model = |name, target| allows_name(&policy, name, false) && allows_model(&policy, target);
+            let route = |name| allows_name(&policy, name, true);
+            let seen = [route("fast"), route("slow"), model("a/m", "a/m"), model("b/m", "b/m"), model("m", "a/m")];
+            assert_eq!(seen, expected, "routes {of_routes:?}, models {of_models:?}");
+        }
     }
 
     #[test]

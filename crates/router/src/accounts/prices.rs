@@ -5,6 +5,7 @@
 //! input_usd_per_million = 1.25
 //! cached_input_usd_per_million = 0.125   # default: as input
 //! cache_write_usd_per_million = 1.25     # default: as input
+//! cache_write_1h_usd_per_million = 2.5   # default: twice input, which is what the vendor that has it takes
 //! output_usd_per_million = 10
 //!
 //! ["openai/gpt-small*"]                  # every model whose name begins so; the longest beginning wins
@@ -34,6 +35,7 @@ const HIGHEST_USD_PER_MILLION: f64 = 1_000_000.0;
 const INPUT: &str = "input_usd_per_million";
 const CACHED_INPUT: &str = "cached_input_usd_per_million";
 const CACHE_WRITE: &str = "cache_write_usd_per_million";
+const CACHE_WRITE_1H: &str = "cache_write_1h_usd_per_million";
 const OUTPUT: &str = "output_usd_per_million";
 
 /// Of one model, in picodollars per token.
@@ -42,22 +44,27 @@ pub struct Price {
     input: u64,
     cached_input: u64,
     cache_write: u64,
+    /// `None`: nobody said; then it is taken to be twice `input`.
+    cache_write_1h: Option<u64>,
     output: u64,
 }
 
 impl Price {
     /// Of everything on this machine.
-    pub const FREE: Self = Self { input: 0, cached_input: 0, cache_write: 0, output: 0 };
+    pub const FREE: Self = Self { input: 0, cached_input: 0, cache_write: 0, cache_write_1h: None, output: 0 };
 
     /// Of a call, in microdollars, rounded up.
     pub fn cost_microusd(&self, usage: &Usage) -> u64 {
         let cached = usage.cached_input_tokens.min(usage.input_tokens);
         let written = usage.cache_write_tokens.min(usage.input_tokens - cached);
         let plain = usage.input_tokens - cached - written;
+        let long = usage.cache_write_1h_tokens.min(written);
+        let long_price = self.cache_write_1h.unwrap_or_else(|| self.input.saturating_mul(2).max(self.cache_write));
         let parts = [
             (plain, self.input),
             (cached, self.cached_input),
-            (written, self.cache_write),
+            (written - long, self.cache_write),
+            (long, long_price),
             (usage.output_tokens, self.output),
         ];
         let pico = parts.iter().fold(0_u128, |sum, (tokens, price)| {
@@ -68,7 +75,7 @@ impl Price {
 
     /// The most that reading this many tokens can cost, whatever the provider's cache does.
     pub(crate) fn dearest_input_microusd(&self, tokens: u64) -> u64 {
-        let price = self.input.max(self.cached_input).max(self.cache_write);
+        let price = self.input.max(self.cached_input).max(self.cache_write).max(self.cache_write_1h.unwrap_or(0));
         let pico = u128::from(tokens).saturating_mul(u128::from(price));
         u64::try_from(pico.div_ceil(PICO_PER_MICRO)).unwrap_or(u64::MAX)
     }
@@ -145,9 +152,9 @@ fn wrong_name(name: &str) -> Option<String> {
 
 fn price(name: &str, fields: &Table, mistakes: &mut Vec<String>) -> Price {
     for field in fields.keys() {
-        if ![INPUT, CACHED_INPUT, CACHE_WRITE, OUTPUT].contains(&field.as_str()) {
+        if ![INPUT, CACHED_INPUT, CACHE_WRITE, CACHE_WRITE_1H, OUTPUT].contains(&field.as_str()) {
             mistakes.push(format!(
-                "`{name}` has an unknown price `{field}`; there are {INPUT}, {CACHED_INPUT}, {CACHE_WRITE} and {OUTPUT}"
+                "`{name}` has an unknown price `{field}`; there are {INPUT}, {CACHED_INPUT}, {CACHE_WRITE}, {CACHE_WRITE_1H} and {OUTPUT}"
             ));
         }
     }
@@ -171,6 +178,7 @@ fn price(name: &str, fields: &Table, mistakes: &mut Vec<String>) -> Price {
         input,
         cached_input: amount(CACHED_INPUT, Some(input)),
         cache_write: amount(CACHE_WRITE, Some(input)),
+        cache_write_1h: fields.contains_key(CACHE_WRITE_1H).then(|| amount(CACHE_WRITE_1H, None)),
         output: amount(OUTPUT, None),
     }
 }
@@ -243,6 +251,7 @@ mod tests {
             input_tokens: input,
             cached_input_tokens: cached,
             cache_write_tokens: written,
+            cache_write_1h_tokens: 0,
             output_tokens: output,
             reasoning_tokens: 0,
         }
@@ -272,6 +281,24 @@ mod tests {
         let cheapest = prices.of(Location::Cloud, "other", "any").unwrap();
         assert_eq!(cheapest.cost_microusd(&usage(1, 0, 0, 0)), 1);
         assert_eq!(cheapest.cost_microusd(&usage(1_000_001, 0, 0, 0)), 2);
+    }
+
+    #[test]
+    fn what_is_kept_for_an_hour_is_paid_at_its_own_price() {
+        let cases = [
+            // Nobody said: twice the input, or the other writes where those are dearer.
+            ("input_usd_per_million = 3\noutput_usd_per_million = 0", 600 + 300),
+            ("input_usd_per_million = 3\ncache_write_usd_per_million = 9\noutput_usd_per_million = 0", 900 + 900),
+            (
+                "input_usd_per_million = 3\ncache_write_usd_per_million = 3.75\ncache_write_1h_usd_per_million = 6\noutput_usd_per_million = 0",
+                600 + 375,
+            ),
+        ];
+        for (fields, cost) in cases {
+            let price = Prices::parse(&format!("[\"a/b\"]\n{fields}")).unwrap().of(Location::Cloud, "a", "b").unwrap();
+            let usage = Usage { cache_write_1h_tokens: 100, ..usage(200, 0, 200, 0) };
+            assert_eq!(price.cost_microusd(&usage), cost, "{fields}");
+        }
     }
 
     #[test]
@@ -307,7 +334,7 @@ mod tests {
         `openai/*-mini` in the price table: `*` may only stand at the end
         `openai/*-mini`: `input_usd_per_million` must be dollars from 0 to 1000000 with at most six decimals; got -1
         `openai/*-mini`: `output_usd_per_million` must be dollars from 0 to 1000000 with at most six decimals; got 0.0000001
-        `openai/gpt` has an unknown price `prompt_usd_per_million`; there are input_usd_per_million, cached_input_usd_per_million, cache_write_usd_per_million and output_usd_per_million
+        `openai/gpt` has an unknown price `prompt_usd_per_million`; there are input_usd_per_million, cached_input_usd_per_million, cache_write_usd_per_million, cache_write_1h_usd_per_million and output_usd_per_million
         `openai/gpt`: `input_usd_per_million` must be dollars from 0 to 1000000 with at most six decimals; got "1"
         `openai/gpt` lacks `output_usd_per_million`; write 0 for what is free
         "#);

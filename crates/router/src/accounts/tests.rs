@@ -380,15 +380,16 @@ async fn with_the_disk_down_no_call_fails_and_afterwards_the_sums_match() {
     assert_eq!(bench.journal.pending(), Pending::default());
     let store = bench.store.clone();
     let of = async |kind: &'static str, account: uuid::Uuid| {
-        let row = store.read(move |reader| reader.spend_of(kind, account, "total", Timestamp::from_millis(0))).await;
-        row.map(|row: store::SpendCount| (row.tokens, row.microusd, row.requests)).unwrap()
+        let begins_at = Timestamp::from_millis(0);
+        let row = store.spend_of(store::SpendKey { account_kind: kind, account, period: "total", begins_at }).await;
+        row.map(|row| (row.tokens, row.microusd, row.requests)).unwrap()
     };
     for number in 1..=4_u64 {
         assert_eq!(of("key", key(number.into()).0).await, (250 * number, 250, 250));
     }
     assert_eq!(of("job", job(1).0).await, (2_500, 1_000, 1_000));
-    let kept = store.read(|reader| reader.model_calls(&ModelCallFilter::default())).await;
-    assert_eq!(kept.map_err(|error: store::Error| error).unwrap().len(), 1_000);
+    let kept = store.page_of_model_calls(ModelCallFilter::default()).await.unwrap();
+    assert_eq!((kept.rows.len(), kept.more), (1_000, false));
     assert_eq!(verify_store(&store).await.unwrap(), Ok(1));
 }
 
@@ -409,7 +410,7 @@ async fn details_beyond_the_bound_are_dropped_and_spend_is_not() {
     bench.fail(false);
     let bench = bench.restarted().await;
     assert_eq!(bench.accounts.account(key(1)).unwrap().total, used(10, 10, 10));
-    assert_eq!(bench.calls.list(&ModelCallFilter::default()).await.unwrap().len(), 3);
+    assert_eq!(bench.calls.page(&ModelCallFilter::default()).await.unwrap().rows.len(), 3);
     let _third = bench.ledger.append(bench.entry()).unwrap();
     bench.journal.flush().await.unwrap();
     assert_eq!(verify_store(&bench.store).await.unwrap(), Ok(3), "the chain goes on after a restart");
@@ -424,15 +425,15 @@ async fn a_call_is_seen_before_the_disk_has_it_and_after() {
     bench.calls.put(running.clone());
     bench.calls.put(over.clone());
     assert_eq!(bench.calls.get(running.id).await.unwrap(), Some(running.clone()));
-    assert_eq!(bench.calls.list(&ModelCallFilter::default()).await.unwrap(), [over.clone(), running.clone()]);
+    assert_eq!(bench.calls.page(&ModelCallFilter::default()).await.unwrap().rows, [over.clone(), running.clone()]);
     let older = ModelCallFilter { before: Some(over.id), ..ModelCallFilter::default() };
-    assert_eq!(bench.calls.list(&older).await.unwrap(), std::slice::from_ref(&running));
+    assert_eq!(bench.calls.page(&older).await.unwrap().rows, std::slice::from_ref(&running));
     let others = ModelCallFilter { principal: Some(key(2)), ..ModelCallFilter::default() };
-    assert!(bench.calls.list(&others).await.unwrap().is_empty());
+    assert!(bench.calls.page(&others).await.unwrap().rows.is_empty());
     bench.fail(false);
     let bench = bench.restarted().await;
     assert_eq!(bench.calls.get(over.id).await.unwrap(), Some(over.clone()));
-    assert_eq!(bench.calls.list(&ModelCallFilter::default()).await.unwrap(), [over]);
+    assert_eq!(bench.calls.page(&ModelCallFilter::default()).await.unwrap().rows, [over]);
     assert_eq!(bench.calls.get(running.id).await.unwrap(), None, "it never ended");
 }
 
@@ -467,9 +468,14 @@ async fn a_policy_this_build_does_not_understand_stops_the_start() {
     let bench = Bench::new().await;
     let row =
         store::KeyPolicyRow { principal: key(1), policy: r#"{"sees":1}"#.to_owned(), updated_at: bench.clock.now() };
-    let written: Result<(), store::Error> =
-        bench.store.write(move |transaction| transaction.put_key_policy(&row)).await;
-    written.unwrap();
+    let audit = store::AuditRow {
+        at: bench.clock.now(),
+        principal: key(2),
+        action: "key_policy.put".to_owned(),
+        object: "token".to_owned(),
+        request_id: domain::RequestId::new(bench.clock.now()),
+    };
+    bench.store.put_key_policy(row, audit).await.unwrap();
     let opened = open(&bench.store, Arc::new(bench.clock.clone()), Options::default()).await;
     assert!(matches!(opened, Err(store::Error::Corrupt(why)) if why.contains("sees")));
 }

@@ -87,7 +87,7 @@ async fn pauses_double_up_to_a_bound_and_start_anew_after_a_success() {
         advance(pause).await;
         call(&breaker, Outcome::Failure);
     }
-    assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 300, 300]);
+    assert_eq!(pauses, [5, 10, 15, 15, 15, 15, 15, 15]);
     advance(300 * SECOND).await;
     call(&breaker, Outcome::Success);
     fail(&breaker, 5);

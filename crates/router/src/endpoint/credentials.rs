@@ -1,8 +1,15 @@
 //! The keys of one provider: used in turn, and set aside for a while when the provider does not accept them.
+//!
+//! | the provider says | rests | for |
+//! |---|---|---|
+//! | the key, or the account behind it, is not accepted | the key | 15 s on this machine, 30 s in the cloud |
+//! | the key is used too often | the key, for that model | what it asks for |
 
 use crate::Secret;
 use http::{HeaderName, HeaderValue, header};
+use protocol::Location;
 use std::{
+    collections::HashMap,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -11,9 +18,13 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// How long a key that was refused is not tried: long enough that a dead key costs nothing, short enough that one that was
-/// mended at the provider works again without a restart.
-const REST: Duration = Duration::from_secs(300);
+/// How long a key that was refused is not tried: so long that a dead key costs little, and no longer than any target is left
+/// alone, so that one that was mended at the provider works again soon.
+const REST_LOCAL: Duration = Duration::from_secs(15);
+const REST_CLOUD: Duration = Duration::from_secs(30);
+/// Models of which is remembered that a key is used too often for them. A provider's models that are in use are fewer; beyond
+/// it the provider says so again.
+const LIMITED_MODELS: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scheme {
@@ -27,12 +38,16 @@ pub(crate) struct Credentials {
     name: HeaderName,
     keys: Vec<Key>,
     turn: AtomicUsize,
+    rest: Duration,
 }
 
 struct Key {
     secret: Secret,
     value: HeaderValue,
-    resting_until: Mutex<Option<Instant>>,
+    /// Until when, and after which status.
+    refused: Mutex<Option<(Instant, u16)>>,
+    /// By model.
+    limited: Mutex<HashMap<String, Instant>>,
 }
 
 /// The key of one request.
@@ -41,14 +56,22 @@ pub(crate) struct Chosen {
     header: (HeaderName, HeaderValue),
 }
 
+/// Why no key may be used, and how long that lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    Limited(Duration),
+    /// With the last status.
+    Refused(Duration, u16),
+}
+
 impl Chosen {
-    pub(crate) fn header(&self) -> Option<(HeaderName, HeaderValue)> {
-        Some(self.header.clone())
+    pub(crate) fn header(&self) -> (HeaderName, HeaderValue) {
+        self.header.clone()
     }
 }
 
 impl Credentials {
-    pub(crate) fn new(scheme: Scheme, secrets: Vec<Secret>) -> Result<Self, &'static str> {
+    pub(crate) fn new(scheme: Scheme, secrets: Vec<Secret>, location: Location) -> Result<Self, &'static str> {
         let mut keys = Vec::with_capacity(secrets.len());
         for secret in secrets {
             let text = match scheme {
@@ -58,13 +81,14 @@ impl Credentials {
             let mut value =
                 HeaderValue::from_str(&text).map_err(|_| "its key holds characters that no header can carry")?;
             value.set_sensitive(true);
-            keys.push(Key { secret, value, resting_until: Mutex::new(None) });
+            keys.push(Key { secret, value, refused: Mutex::default(), limited: Mutex::default() });
         }
         let name = match scheme {
             Scheme::Bearer => header::AUTHORIZATION,
             Scheme::ApiKey => HeaderName::from_static("x-api-key"),
         };
-        Ok(Self { name, keys, turn: AtomicUsize::new(0) })
+        let rest = if location == Location::Local { REST_LOCAL } else { REST_CLOUD };
+        Ok(Self { name, keys, turn: AtomicUsize::new(0), rest })
     }
 
     /// Whether the provider wants no key.
@@ -72,22 +96,51 @@ impl Credentials {
         self.keys.is_empty()
     }
 
-    /// How often a request may be sent, each time under another key.
-    pub(crate) fn tries(&self) -> usize {
-        if self.keys.is_empty() { 1 } else { self.keys.iter().filter(|key| !key.rests()).count() }
+    /// Those that may be used for this model now, in the order in which one request tries them.
+    pub(crate) fn in_turn(&self, model: &str) -> Vec<Chosen> {
+        let mut keys = self.all();
+        keys.retain(|chosen| self.keys[chosen.at].rests(model).is_none());
+        keys
     }
 
-    /// `None` when the provider wants no key, or all of them rest.
-    pub(crate) fn next(&self) -> Option<Chosen> {
+    /// The same, whether or not they rest.
+    pub(crate) fn all(&self) -> Vec<Chosen> {
         let start = self.turn.fetch_add(1, Ordering::Relaxed);
-        let at =
-            (0..self.keys.len()).map(|step| (start + step) % self.keys.len()).find(|&at| !self.keys[at].rests())?;
-        Some(Chosen { at, header: (self.name.clone(), self.keys[at].value.clone()) })
+        let count = self.keys.len();
+        let chosen = |at: usize| Chosen { at, header: (self.name.clone(), self.keys[at].value.clone()) };
+        (0..count).map(|step| chosen(start.wrapping_add(step) % count)).collect()
     }
 
-    pub(crate) fn rest(&self, chosen: &Chosen) {
-        let mut until = self.keys[chosen.at].resting_until.lock().unwrap_or_else(PoisonError::into_inner);
-        *until = Some(Instant::now() + REST);
+    /// The provider did not accept it.
+    pub(crate) fn refused(&self, chosen: &Chosen, status: u16) {
+        *lock(&self.keys[chosen.at].refused) = Some((Instant::now() + self.rest, status));
+    }
+
+    /// It was used too often for this model.
+    pub(crate) fn limited(&self, chosen: &Chosen, model: &str, wait: Duration) {
+        let now = Instant::now();
+        let mut limited = lock(&self.keys[chosen.at].limited);
+        limited.retain(|_, until| now < *until);
+        if limited.len() < LIMITED_MODELS {
+            limited.insert(model.to_owned(), now + wait);
+        }
+    }
+
+    /// The provider accepts it.
+    pub(crate) fn revive(&self, chosen: &Chosen) {
+        let mut refused = lock(&self.keys[chosen.at].refused);
+        if refused.is_some() {
+            *refused = None;
+        }
+    }
+
+    /// Of keys that all rest: the one that may be used first.
+    pub(crate) fn rest_of(&self, model: &str) -> Rest {
+        let rests = self.keys.iter().filter_map(|key| key.rests(model));
+        let wait = |rest: &Rest| match rest {
+            Rest::Limited(wait) | Rest::Refused(wait, _) => *wait,
+        };
+        rests.min_by_key(wait).unwrap_or(Rest::Limited(Duration::ZERO))
     }
 
     /// `text` without any key.
@@ -97,10 +150,17 @@ impl Credentials {
 }
 
 impl Key {
-    fn rests(&self) -> bool {
-        let until = *self.resting_until.lock().unwrap_or_else(PoisonError::into_inner);
-        until.is_some_and(|until| Instant::now() < until)
+    fn rests(&self, model: &str) -> Option<Rest> {
+        let left = |until: Instant| until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero());
+        let refused = *lock(&self.refused);
+        let refused = refused.and_then(|(until, status)| Some(Rest::Refused(left(until)?, status)));
+        let limited = || lock(&self.limited).get(model).copied().and_then(left).map(Rest::Limited);
+        refused.or_else(limited)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -108,28 +168,46 @@ mod tests {
     use super::*;
 
     fn keys(names: &[&str]) -> Credentials {
-        Credentials::new(Scheme::Bearer, names.iter().map(Secret::new).collect()).unwrap()
+        Credentials::new(Scheme::Bearer, names.iter().map(Secret::new).collect(), Location::Cloud).unwrap()
     }
 
-    fn shown(chosen: Option<Chosen>) -> String {
-        chosen.unwrap().header().unwrap().1.to_str().unwrap().to_owned()
+    fn shown(chosen: &[Chosen]) -> Vec<String> {
+        chosen.iter().map(|chosen| chosen.header().1.to_str().unwrap().to_owned()).collect()
     }
 
     #[tokio::test(start_paused = true)]
     async fn keys_take_turns_and_a_refused_one_rests() {
         let keys = keys(&["a", "b"]);
-        assert_eq!([shown(keys.next()), shown(keys.next()), shown(keys.next())], ["Bearer a", "Bearer b", "Bearer a"]);
-        let b = keys.next().unwrap();
-        keys.rest(&b);
-        assert_eq!((keys.tries(), shown(keys.next()), shown(keys.next())), (1, "Bearer a".into(), "Bearer a".into()));
-        tokio::time::advance(REST).await;
-        assert_eq!(keys.tries(), 2, "it is tried again after a while");
+        let a = keys.in_turn("m");
+        assert_eq!(shown(&a), ["Bearer a", "Bearer b"]);
+        assert_eq!(shown(&keys.in_turn("m")), ["Bearer b", "Bearer a"]);
+        keys.refused(&a[1], 401);
+        assert_eq!(shown(&keys.in_turn("m")), ["Bearer a"]);
+        keys.refused(&a[0], 402);
+        assert!(keys.in_turn("other").is_empty(), "a refused key is refused whatever the model");
+        assert_eq!(keys.rest_of("m"), Rest::Refused(REST_CLOUD, 402), "the one that may be used first");
+        tokio::time::advance(REST_CLOUD).await;
+        assert_eq!(keys.in_turn("m").len(), 2, "it is tried again after a while");
+        keys.refused(&a[0], 401);
+        keys.revive(&a[0]);
+        assert_eq!(keys.in_turn("m").len(), 2, "somebody saw it accepted");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_is_used_too_often_rests_for_that_model_as_long_as_it_is_asked_to() {
+        let keys = keys(&["a", "b"]);
+        let all = keys.all();
+        keys.limited(&all[0], "m", Duration::from_secs(3));
+        assert_eq!((keys.in_turn("m").len(), keys.in_turn("other").len()), (1, 2));
+        keys.limited(&all[1], "m", Duration::from_secs(2));
+        assert_eq!(keys.rest_of("m"), Rest::Limited(Duration::from_secs(2)));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(keys.in_turn("m").len(), 1);
     }
 
     #[test]
-    fn no_key_is_one_try_and_keys_are_scrubbed() {
-        assert_eq!(keys(&[]).tries(), 1);
-        assert!(keys(&[]).next().is_none());
+    fn no_key_is_nothing_to_choose_and_keys_are_scrubbed() {
+        assert!(keys(&[]).in_turn("m").is_empty());
         assert_eq!(keys(&["sk-a", "sk-b"]).scrub("bad sk-b"), "bad [key]");
     }
 }

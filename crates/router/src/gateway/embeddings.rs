@@ -12,7 +12,7 @@ use crate::{
     plan::{Candidate, Needs, Plan, Work},
     providers::{EmbedRequest, Embeddings, Patience},
     router::Inner,
-    run::{Booking, Committed, Ended, Mode},
+    run::{Booking, Committed, Ended, Mode, may_have_read, overruled},
     telemetry::Operation,
     wire::{ollama::listing::embedding, openai::asked_embeddings},
 };
@@ -32,6 +32,8 @@ struct Embedding {
     deadline: Option<Instant>,
     input: Vec<String>,
     dimensions: Option<u32>,
+    /// The target that failed had the texts.
+    was_asked: bool,
 }
 
 impl Router {
@@ -54,7 +56,8 @@ impl Router {
             let begun = Instant::now();
             let embedding = self.embedding(&inbound, &request.model, request.input.clone(), request.dimensions)?;
             let (embeddings, committed) = embedding.run().await?;
-            Ok((request.answer(&embeddings, begun.elapsed()), committed))
+            let lost = overruled(&inbound.body, committed.model.context_tokens);
+            Ok((request.answer(&embeddings, begun.elapsed()), Committed { lost, ..committed }))
         };
         self.respond(answered.await, Dialect::OllamaChat, &inbound)
     }
@@ -74,7 +77,7 @@ impl Router {
         let mut booking = Booking::new(self.inner.clone(), &call, Some(Operation::Embeddings));
         booking.trace.asked_in("embeddings");
         let deadline = call.deadline.map(|deadline| Instant::now() + deadline);
-        Ok(Embedding { inner: self.inner.clone(), call, booking, deadline, input, dimensions })
+        Ok(Embedding { inner: self.inner.clone(), call, booking, deadline, input, dimensions, was_asked: false })
     }
 
     fn respond(
@@ -110,7 +113,7 @@ impl Embedding {
         let table = self.inner.table();
         let mut plan = table.plan(&self.call.route, &needs, Freshness::CALL, &self.inner.targets).await?;
         self.booking.trace.planned(&mut plan);
-        self.inner.books.check_route(&self.call)?;
+        self.inner.books.check_route(&self.call, table.is_route(&self.call.route))?;
         let mut first_error = None;
         for mut candidate in std::mem::take(&mut plan.candidates) {
             candidate.price = self.inner.price(&candidate.model);
@@ -131,14 +134,17 @@ impl Embedding {
                 }
                 Err(error) => error,
             };
-            self.booking.trace.tried_in_vain(&candidate, &Mode::Fresh, begun, &error, None);
+            let usage = (std::mem::take(&mut self.was_asked) && may_have_read(&error)).then(Usage::default);
+            self.booking.trace.tried_in_vain(&candidate, &Mode::Fresh, begun, &error, usage);
             if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 return Err(Error::Overdue { after: self.call.deadline.unwrap_or_default() });
             }
             if !error.leads_on() {
                 return Err(error);
             }
-            first_error.get_or_insert(error);
+            if first_error.as_ref().is_none_or(|first: &Error| !first.may_pass() && error.may_pass()) {
+                first_error = Some(error);
+            }
         }
         let nobody = || Error::NoModel(format!("route `{}` has no target that makes embeddings", self.call.route));
         Err(first_error.unwrap_or_else(nobody))
@@ -149,7 +155,7 @@ impl Embedding {
         if let Some(why) = self.inner.books.may_not_ask(&self.call, candidate, &plan.policy) {
             return Ok(Err(Error::NotAllowed { message: format!("`{}`: {why}", candidate.id()) }));
         }
-        match self.booking.hold(&self.call, candidate) {
+        match self.booking.hold(&self.call, candidate, Some(&plan.policy)) {
             Ok(()) => Ok(Ok(())),
             // Another target may cost less.
             Err(refusal) if refusal.is_about_the_target() => Ok(Err(refusal.into())),
@@ -158,8 +164,7 @@ impl Embedding {
     }
 
     async fn ask(&mut self, candidate: &Arc<Candidate>, begun: Instant) -> Result<Embeddings, Error> {
-        let permit = self.inner.permit(candidate)?;
-        let _slot = self.inner.slot(candidate, self.deadline, &Standing::default()).await?;
+        let (_slot, permit) = self.inner.enter(&self.call, candidate, self.deadline, &Standing::default()).await?;
         let checkpoint = self.inner.departures(&self.call, candidate);
         let request = EmbedRequest {
             model: candidate.model.name.clone(),
@@ -176,11 +181,16 @@ impl Embedding {
             let provider = candidate.model.provider.clone();
             Err(Error::TimedOut { provider, awaited: Awaited::Headers, after: PATIENCE })
         });
-        self.booking.heard();
-        self.booking.trace.redacted(checkpoint.map_or(0, |checkpoint| checkpoint.redactions()));
+        self.was_asked = self.booking.heard();
+        self.booking.trace.redacted(checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.redactions()));
         match &embedded {
             Ok(_) => permit.succeeded(),
-            Err(error) => permit.report(error, candidate.loaded),
+            Err(error) => {
+                if let Some(checkpoint) = &checkpoint {
+                    checkpoint.came_to(error);
+                }
+                permit.report(error, candidate.loaded);
+            }
         }
         embedded
     }

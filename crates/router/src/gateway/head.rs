@@ -19,9 +19,9 @@ const DEADLINE: &str = "x-devmesh-deadline-ms";
 const CACHE: &str = "x-devmesh-cache";
 const BUFFERED: &str = "x-devmesh-buffered";
 
-/// Headers that a provider of the caller's dialect is told. Everything else, credentials first of all, stays here.
-const FORWARDED: [&str; 5] =
-    ["anthropic-beta", "anthropic-version", "openai-beta", "openai-organization", "openai-project"];
+/// Headers that a provider of the caller's dialect is told. Everything else, credentials first of all, stays here; so does
+/// whose account a request is for, which is the key's and not the caller's to say.
+const FORWARDED: [&str; 3] = ["anthropic-beta", "anthropic-version", "openai-beta"];
 
 /// Of an answer, with what the edge adds: room that need not grow.
 const HEADERS: usize = 20;
@@ -57,14 +57,19 @@ pub(super) fn call(
     call.egress = egress;
     call.parent = TraceContext::of_caller(headers);
     call.placement = placement_of(headers)?;
-    if let Some(text) = text(headers, DEADLINE)? {
-        let ms = text.parse::<u64>().ok().filter(|ms| (1..=86_400_000).contains(ms));
-        let ms = ms.ok_or_else(|| invalid(DEADLINE, text, "a whole number of milliseconds from 1 to 86400000"))?;
-        call.deadline = Some(Duration::from_millis(ms));
-    }
+    call.deadline = deadline_of(headers)?;
     call.use_cache = switch(headers, CACHE, "use")?;
     call.buffered = switch(headers, BUFFERED, "true")?;
     Ok(call)
+}
+
+/// # Errors
+/// [`Error::Invalid`] for what is no time.
+pub(super) fn deadline_of(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
+    let Some(text) = text(headers, DEADLINE)? else { return Ok(None) };
+    let ms = text.parse::<u64>().ok().filter(|ms| (1..=86_400_000).contains(ms));
+    let ms = ms.ok_or_else(|| invalid(DEADLINE, text, "a whole number of milliseconds from 1 to 86400000"))?;
+    Ok(Some(Duration::from_millis(ms)))
 }
 
 /// # Errors
@@ -155,14 +160,22 @@ pub(super) fn tell_of(headers: &mut HeaderMap, committed: &Committed) {
     if let Some(age) = committed.cached {
         say("x-devmesh-cache", &format!("hit; age={}", age.as_secs()));
     }
-    if !committed.lost.is_empty() {
-        say("x-devmesh-lost-fields", &committed.lost.join(", "));
-    }
     if !committed.flaws.is_empty() {
         say("x-devmesh-quality", &committed.flaws.join("; "));
     }
     if let Some(notice) = &committed.notice {
         say("x-devmesh-notice", notice);
+    }
+    if !committed.lost.is_empty() {
+        lost(headers, &committed.lost);
+    }
+}
+
+/// Fields of the request that were not followed.
+pub(super) fn lost(headers: &mut HeaderMap, places: &[String]) {
+    let text = places.join(", ");
+    if let Ok(value) = HeaderValue::from_str(&text[..text.floor_char_boundary(LONGEST)]) {
+        headers.insert(HeaderName::from_static("x-devmesh-lost-fields"), value);
     }
 }
 
@@ -176,19 +189,16 @@ pub(super) fn limits(headers: &mut HeaderMap, rates: Option<RateLimits>, dialect
     }
 }
 
-/// What a client's own retries should do about an error. The chain of targets is exhausted by then, so trying at once what
-/// was just tried everywhere helps nobody.
+/// What a client's own retries should do about an error: wait as long as it says, and stop where only a person can help.
 pub(super) fn retry(headers: &mut HeaderMap, error: &Error) {
-    let wait = match error {
-        Error::RateLimited { retry_after, .. } | Error::OverLimit { retry_after, .. } => *retry_after,
-        Error::LeftAlone { .. } => Some(Duration::from_secs(5)),
-        _ => None,
-    };
-    if let Some(wait) = wait {
+    if let Some(wait) = error.retry_after() {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        // The vendors' own clients read this first: nobody waits a second for what takes less.
+        let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        headers.insert(HeaderName::from_static("retry-after-ms"), HeaderValue::from(ms));
     }
-    if wait.is_none() || !matches!(error, Error::OverLimit { .. }) {
+    if !error.may_pass() {
         headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
     }
 }
@@ -196,6 +206,7 @@ pub(super) fn retry(headers: &mut HeaderMap, error: &Error) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::LimitKind;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
@@ -231,8 +242,40 @@ mod tests {
             let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
             (text("retry-after"), text("x-should-retry"))
         };
-        let limited = |retry_after| Error::RateLimited { provider: "p".into(), message: "m".into(), retry_after };
-        assert_eq!(told(&limited(Some(Duration::from_millis(1500)))), (Some("2".into()), Some("false".into())));
-        assert_eq!(told(&Error::Cancelled), (None, Some("false".into())));
+        let told_ms = |error: &Error| {
+            let mut headers = HeaderMap::new();
+            retry(&mut headers, error);
+            headers.get("retry-after-ms").map(|value| value.to_str().unwrap().to_owned())
+        };
+        let (p, m) = (|| "p".to_owned(), || "m".to_owned());
+        let wait = Some(Duration::from_millis(1500));
+        let left_alone = |may_pass| Error::LeftAlone {
+            provider: p(),
+            model: m(),
+            after: m(),
+            retry_after: Duration::from_secs(4),
+            may_pass,
+        };
+        let over = |kind| Error::OverLimit { message: m(), retry_after: None, kind };
+        for (error, expected) in [
+            (Error::RateLimited { provider: p(), message: m(), retry_after: wait }, (Some("2"), None)),
+            (Error::Overloaded { provider: p(), message: m(), retry_after: wait }, (Some("2"), None)),
+            (Error::Overloaded { provider: p(), message: m(), retry_after: None }, (None, None)),
+            (left_alone(true), (Some("4"), None)),
+            (left_alone(false), (Some("4"), Some("false"))),
+            (Error::Unreachable { provider: p(), message: m() }, (None, None)),
+            (Error::Failed { provider: p(), message: m() }, (None, None)),
+            (Error::Unavailable { provider: p(), message: m(), missing: false }, (None, None)),
+            (Error::Unavailable { provider: p(), message: m(), missing: true }, (None, Some("false"))),
+            (Error::Denied { provider: p(), message: m() }, (None, Some("false"))),
+            (Error::Forbidden { provider: p(), message: m() }, (None, Some("false"))),
+            (Error::Filtered { provider: p(), message: m() }, (None, Some("false"))),
+            (over(LimitKind::Budget), (None, Some("false"))),
+            (over(LimitKind::Rate), (None, None)),
+        ] {
+            let (wait, again) = told(&error);
+            assert_eq!(told_ms(&error), error.retry_after().map(|wait| wait.as_millis().to_string()), "{error:?}");
+            assert_eq!((wait.as_deref(), again.as_deref()), expected, "{error:?}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     dialect::{Asked, Dialect, Envelope},
     plan::{Needs, Work},
     providers::Loaded,
-    run::{Run, Step},
+    run::{Run, Step, overruled},
     wire::{
         ollama::{
             listing,
@@ -18,11 +18,11 @@ use crate::{
 };
 use bytes::Bytes;
 use domain::ModelCallId;
-use futures_util::StreamExt;
-use http::{HeaderValue, Response, StatusCode, header};
+use futures_util::{StreamExt, stream};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use protocol::{Egress, Model, Models};
 use serde_json::Value;
-use std::sync::Arc;
+use std::{future::ready, sync::Arc};
 
 impl Router {
     /// `GET /v1/models`: in Anthropic's shape for a client that says it is one.
@@ -88,7 +88,11 @@ impl Router {
                 json(StatusCode::OK, &serde_json::json!({"status": "success"}))
             }
             Ok(steps) => {
-                let lines = steps.map(|step| match step {
+                let revoked = inbound.caller.revoked.clone();
+                let is_revoked = revoked.clone();
+                let ended = stream::once(async move { is_revoked.is_cancelled() })
+                    .filter_map(|is_revoked| ready(is_revoked.then(|| Err(Error::revoked()))));
+                let lines = steps.take_until(revoked.cancelled_owned()).chain(ended).map(|step| match step {
                     Ok(step) => Ok(listing::pull_line(&step)),
                     Err(error) => Ok(listing::pull_failed(&error)),
                 });
@@ -126,7 +130,16 @@ impl Router {
             wants_usage: false,
             estimated_input_tokens: 0,
         };
-        Ok(json(StatusCode::OK, &loading::answer(call.asked.dialect, &envelope, loading)))
+        let mut response = json(StatusCode::OK, &loading::answer(call.asked.dialect, &envelope, loading));
+        let places = overruled(&call.asked.body, None);
+        if !places.is_empty() {
+            head::lost(response.headers_mut(), &places);
+            let notice = "how long a model stays in memory, and how much it holds, are settings of this server";
+            response
+                .headers_mut()
+                .insert(HeaderName::from_static("x-devmesh-notice"), HeaderValue::from_static(notice));
+        }
+        Ok(response)
     }
 
     /// Has the first target of a route in memory before somebody waits for it, where its provider can be told so.
@@ -142,7 +155,8 @@ impl Router {
         let body = serde_json::json!({"model": candidate.model.name, "messages": [], "stream": false});
         let asked = Asked::new(Dialect::OllamaChat, Bytes::from(body.to_string()), http::HeaderMap::new())?;
         let id = ModelCallId::new(self.inner.clock.now());
-        let mut call = Call::new(id, candidate.id(), Arc::new(asked), caller);
+        // Under the name that was asked for: it is what the key may ask for, and leads to this target first.
+        let mut call = Call::new(id, route, Arc::new(asked), caller);
         call.placement = Placement::LocalOnly;
         let mut steps = Run::new(self.inner.clone(), call).steps();
         while let Some(step) = steps.next().await {

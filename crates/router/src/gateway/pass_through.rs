@@ -1,9 +1,12 @@
-//! A provider's other endpoints (audio, images, files, batches): passed on by prefix, under the provider's key, the caller's
-//! limits and the egress rule.
+//! A provider's other endpoints (audio, images, files, stored answers): passed on under the provider's key, the caller's limits
+//! and the egress rule. Only those that are known not to call a model with a conversation: what is passed on unread goes by
+//! every budget, and vendors add endpoints.
+
+mod endpoints;
 
 use super::{Body, failure, head};
 use crate::{
-    Error, Router,
+    Awaited, Error, Router,
     admission::{Slot, Standing},
     answer::Usage,
     call::{Call, Caller},
@@ -19,23 +22,15 @@ use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, Method, Response, StatusCode};
 use protocol::{Egress, Model};
 use std::{borrow::Cow, sync::Arc, time::Duration};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
-/// A batch of images takes its time.
+/// Until the head of an answer. A batch of images takes its time.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Of a caller's headers, those that describe the body and the answer. Everything else stays here.
-const FORWARDED: [&str; 9] = [
-    "content-type",
-    "accept",
-    "range",
-    "openai-beta",
-    "openai-organization",
-    "openai-project",
-    "anthropic-beta",
-    "anthropic-version",
-    "idempotency-key",
-];
+const FORWARDED: [&str; 7] =
+    ["content-type", "accept", "range", "openai-beta", "anthropic-beta", "anthropic-version", "idempotency-key"];
 
 /// A request to one provider's own API.
 #[derive(Debug)]
@@ -66,9 +61,19 @@ impl Router {
         let asked = Asked::own(request.provider.clone(), Conversation::default(), request.body.len());
         let mut call = Call::new(request.id, request.provider.clone(), Arc::new(asked), request.caller.clone());
         call.egress = request.egress;
+        call.deadline = head::deadline_of(&request.headers)?;
         let mut booking = Booking::new(self.inner.clone(), &call, None);
         booking.trace.passes_on(&request.method, &request.path);
-        let mut passing = Passing { booking, begun: Instant::now(), candidate: None, status: StatusCode::OK };
+        let mut passing = Passing {
+            booking,
+            begun: Instant::now(),
+            candidate: None,
+            status: StatusCode::OK,
+            idle: self.inner.limits.inter_token,
+            due: self.inner.limits.total,
+            deadline: None,
+            revoked: request.caller.revoked.clone(),
+        };
         match self.pass_on(request, &call, &mut passing).await {
             Ok((slot, answer)) => Ok(answer.map(|body| Body::Stream(Box::pin(passing.watched(slot, body))))),
             Err(error) => {
@@ -96,13 +101,8 @@ impl Router {
         if placed_wrongly(location, placement.tightened(egress), placement).is_some() {
             return Err(nothing_left(&name, true, placement));
         }
-        if let Some(own) = own_endpoint(&method, &path) {
-            let message = format!(
-                "`{path}` calls a model, and calls are counted and bounded at this server's own endpoints; ask at `{own}`"
-            );
-            return Err(Error::NotAllowed { message });
-        }
-        self.inner.books.check_route(call)?;
+        endpoints::check(&method, &path)?;
+        self.inner.books.check_route(call, false)?;
         let candidate = Arc::new(Candidate {
             provider: provider.clone(),
             shelf,
@@ -115,25 +115,41 @@ impl Router {
             price: None,
         });
         self.inner.books.check_target(call, &candidate)?;
-        passing.booking.hold(call, &candidate)?;
+        passing.booking.hold(call, &candidate, None)?;
         let checkpoint = self.inner.departures(call, &candidate);
         if checkpoint.as_ref().is_some_and(|checkpoint| crate::egress::Checkpoint::redacts(&**checkpoint)) {
             // Placeholders in an answer nobody reads here could not be undone.
             return Err(Error::EgressRefused { route: name });
         }
-        let slot = self.inner.slot(&candidate, None, &Standing::default()).await?;
+        let deadline = call.deadline.map(|deadline| passing.begun + deadline);
+        let slot = self.inner.slot(&candidate, deadline, &Standing::default()).await?;
         let forward = Forward {
             method,
             path,
             query,
             headers: head::only(&FORWARDED, &headers),
             body,
-            checkpoint: checkpoint.map(|checkpoint| checkpoint as Arc<dyn crate::egress::Checkpoint>),
+            checkpoint: checkpoint.clone().map(|checkpoint| checkpoint as Arc<dyn crate::egress::Checkpoint>),
             patience: Patience { headers: PATIENCE },
         };
+        let timeouts = self.inner.timeouts(&candidate);
+        let limits = &self.inner.limits;
+        passing.idle = timeouts.inter_token.unwrap_or(limits.inter_token);
+        let total = timeouts.total.unwrap_or(limits.total);
+        passing.due = call.deadline.map_or(total, |deadline| deadline.min(total));
+        passing.deadline = call.deadline;
         passing.booking.asking(&candidate, &Mode::Fresh, passing.begun);
         passing.candidate = Some(candidate);
-        let mut answer = provider.forward(forward).await?;
+        let answer = tokio::select! {
+            answer = timeout_at(passing.begun + passing.due, provider.forward(forward)) => {
+                answer.unwrap_or_else(|_| Err(passing.overdue()))
+            }
+            () = call.caller.revoked.cancelled() => Err(Error::revoked()),
+        };
+        if let (Err(error), Some(checkpoint)) = (&answer, &checkpoint) {
+            checkpoint.came_to(error);
+        }
+        let mut answer = answer?;
         passing.status = answer.status();
         head::tell(answer.headers_mut(), None, id);
         Ok((slot, answer))
@@ -147,6 +163,13 @@ struct Passing {
     /// Once it was asked.
     candidate: Option<Arc<Candidate>>,
     status: StatusCode,
+    /// Between two pieces of the answer.
+    idle: Duration,
+    /// For all of it, from `begun`.
+    due: Duration,
+    /// The caller's own limit.
+    deadline: Option<Duration>,
+    revoked: CancellationToken,
 }
 
 impl Passing {
@@ -154,7 +177,7 @@ impl Passing {
     fn watched(self, slot: Slot, body: ByteStream) -> impl Stream<Item = Result<Bytes, Error>> + Send {
         stream::unfold(Some((self, slot, body)), |state| async {
             let (mut passing, slot, mut body) = state?;
-            match body.next().await {
+            match passing.hear(&mut body).await {
                 Some(Ok(bytes)) => Some((Ok(bytes), Some((passing, slot, body)))),
                 Some(Err(error)) => {
                     passing.failed(&error);
@@ -166,6 +189,32 @@ impl Passing {
                 }
             }
         })
+    }
+
+    /// The next piece, within every limit.
+    async fn hear(&self, body: &mut ByteStream) -> Option<Result<Bytes, Error>> {
+        let total = self.begun + self.due;
+        tokio::select! {
+            biased;
+            () = self.revoked.cancelled() => Some(Err(Error::revoked())),
+            piece = timeout_at(total.min(Instant::now() + self.idle), body.next()) => match piece {
+                Ok(piece) => piece,
+                Err(_) if total <= Instant::now() => Some(Err(self.overdue())),
+                Err(_) => Some(Err(self.silent(self.idle))),
+            },
+        }
+    }
+
+    fn overdue(&self) -> Error {
+        match self.deadline.filter(|deadline| *deadline == self.due) {
+            Some(after) => Error::Overdue { after },
+            None => self.silent(self.due),
+        }
+    }
+
+    fn silent(&self, after: Duration) -> Error {
+        let provider = self.candidate.as_ref().map(|candidate| candidate.model.provider.clone()).unwrap_or_default();
+        Error::TimedOut { provider, awaited: Awaited::NextToken, after }
     }
 
     fn answered(&mut self) {
@@ -188,22 +237,5 @@ impl Passing {
             self.booking.trace.tried_in_vain(candidate, &Mode::Fresh, self.begun, error, None);
         }
         self.booking.end(Ended::Failed(error.clone()));
-    }
-}
-
-/// Where to ask instead, for what this server has words for: passed on unread, it would go by every budget.
-fn own_endpoint(method: &Method, path: &str) -> Option<&'static str> {
-    let mut segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    if segments.first() == Some(&"v1") {
-        segments.remove(0);
-    }
-    match (method, segments.join("/").to_ascii_lowercase().as_str()) {
-        (&Method::POST, "chat/completions") => Some("/v1/chat/completions"),
-        (&Method::POST, "completions") => Some("/v1/completions"),
-        (&Method::POST, "responses") => Some("/v1/responses"),
-        (&Method::POST, "embeddings") => Some("/v1/embeddings"),
-        (&Method::POST, "messages") => Some("/v1/messages"),
-        (&Method::POST, "messages/count_tokens") => Some("/v1/messages/count_tokens"),
-        _ => None,
     }
 }

@@ -36,9 +36,10 @@ impl Router {
         let asked = Asked::new(inbound.dialect, inbound.body, head::forwarded(&inbound.headers))?;
         let call = head::call(inbound.id, asked, inbound.caller, inbound.egress, &inbound.headers)?;
         // Whoever counts a prompt reads it.
-        self.inner.books.check_route(&call)?;
+        let table = self.inner.table();
+        self.inner.books.check_route(&call, table.is_route(&call.route))?;
         let needs = Needs::of(&call, Work::Chat);
-        let plan = self.inner.table().plan(&call.route, &needs, Freshness::CALL, &self.inner.targets).await?;
+        let plan = table.plan(&call.route, &needs, Freshness::CALL, &self.inner.targets).await?;
         let mut allowed =
             plan.candidates.iter().filter(|candidate| self.inner.books.keeps_out(&call, candidate).is_none());
         if let Some(candidate) = allowed.next() {

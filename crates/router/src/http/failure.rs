@@ -42,7 +42,17 @@ const FILTER: &[&str] = &[
     "content filtering policy",
     "invalid_prompt",
     "violating our usage policy",
+    "flagged by moderation",
+    "requires moderation",
+    "\"flagged_input\"",
 ];
+
+/// Lower-case words of a 401 that are about a part of the account, or about a header, and not about the key.
+const NOT_THE_KEY: &[&str] =
+    &["mismatched_organization", "mismatched_project", "missing scopes", "insufficient permissions", "model_not_found"];
+
+/// Lower-case words of a 402 that a smaller request does not get.
+const OF_ONE_REQUEST: &[&str] = &["fewer max_tokens", "can only afford", "requires more credits"];
 
 /// A status that is not success, and the body that came with it.
 pub(crate) fn status(provider: &str, model: &str, status: u16, body: &[u8], retry_after: Option<Duration>) -> Error {
@@ -51,18 +61,28 @@ pub(crate) fn status(provider: &str, model: &str, status: u16, body: &[u8], retr
         Ok(body) => said(&body),
         Err(_) => (text.trim().to_owned(), String::new()),
     };
-    let message = if message.is_empty() { format!("HTTP {status}") } else { format!("{message} (HTTP {status})") };
+    // The status comes first: it is what may be recorded.
+    let message = if message.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {message}") };
+    // Codes and reasons may stand beside the message.
+    let words = format!("{message} {code}{}", if status == 403 { &text } else { "" }).to_lowercase();
     let (provider, message) = (provider.to_owned(), short(&message));
-    if let Some(error) = by_words(&provider, model, &message, &code) {
+    if let Some(error) = by_words(&provider, model, &message, &words) {
         return error;
     }
+    let is_among = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
     match status {
-        401..=403 => Error::Denied { provider, message },
-        429 | 529 => Error::RateLimited { provider, message, retry_after },
-        503 if retry_after.is_some() => Error::RateLimited { provider, message, retry_after },
-        404 | 408 | 409 | 425 | 500..=599 => Error::Unavailable { provider, message, missing: status == 404 },
+        401 if is_among(NOT_THE_KEY) => Error::Forbidden { provider, message },
+        402 if is_among(OF_ONE_REQUEST) => Error::Forbidden { provider, message },
+        401 | 402 => Error::Denied { provider, message },
+        403 => Error::Forbidden { provider, message },
+        429 => Error::RateLimited { provider, message, retry_after },
+        529 => Error::Overloaded { provider, message, retry_after },
+        503 if retry_after.is_some() => Error::Overloaded { provider, message, retry_after },
+        404 | 408 | 409 | 425 | 502..=504 => Error::Unavailable { provider, message, missing: status == 404 },
+        // Also what a server cannot make of this one request: templates are applied by code that fails with it.
+        500..=599 => Error::Failed { provider, message },
         300..=399 => {
-            let message = format!("it redirects, which is not followed: {message}. Configure the final base URL.");
+            let message = format!("{message}. It redirects, which is not followed: configure the final base URL.");
             Error::Refused { provider, message }
         }
         _ => Error::Refused { provider, message },
@@ -73,11 +93,12 @@ pub(crate) fn status(provider: &str, model: &str, status: u16, body: &[u8], retr
 pub(crate) fn in_band(provider: &str, model: &str, error: &Value) -> Error {
     let (message, code) = said(error);
     let (provider, message) = (provider.to_owned(), short(&message));
-    by_words(&provider, model, &message, &code).unwrap_or(Error::Failed { provider, message })
+    let words = format!("{message} {code}").to_lowercase();
+    by_words(&provider, model, &message, &words).unwrap_or(Error::Failed { provider, message })
 }
 
-fn by_words(provider: &str, model: &str, message: &str, code: &str) -> Option<Error> {
-    let words = format!("{message} {code}").to_lowercase();
+/// `words` are in lower case.
+fn by_words(provider: &str, model: &str, message: &str, words: &str) -> Option<Error> {
     let (provider, message) = (provider.to_owned(), message.to_owned());
     if OVERFLOW.iter().any(|part| words.contains(part)) {
         return Some(Error::ContextLengthExceeded { provider, model: model.to_owned(), message });
@@ -99,10 +120,14 @@ fn said(body: &Value) -> (String, String) {
 
 /// One line of at most [`MESSAGE_CHARACTERS`].
 pub(crate) fn short(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(MESSAGE_CHARACTERS) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
+    cut(text.split_whitespace().collect::<Vec<_>>().join(" "), MESSAGE_CHARACTERS)
+}
+
+/// At most so many characters of a text.
+pub(crate) fn cut(text: String, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }
 
@@ -137,19 +162,69 @@ mod tests {
         }
     }
 
+    fn kind(error: &Error) -> &'static str {
+        match error {
+            Error::Denied { .. } => "denied",
+            Error::Forbidden { .. } => "forbidden",
+            Error::Filtered { .. } => "filtered",
+            Error::RateLimited { .. } => "rate limited",
+            Error::Overloaded { .. } => "overloaded",
+            Error::Unavailable { missing: true, .. } => "missing",
+            Error::Unavailable { .. } => "unavailable",
+            Error::Failed { .. } => "failed",
+            Error::Refused { .. } => "refused",
+            _ => "something else",
+        }
+    }
+
     #[test]
-    fn the_status_decides_the_rest() {
-        assert!(matches!(error(401, r#"{"error":{"message":"bad key"}}"#), Error::Denied { .. }));
-        assert!(matches!(error(429, "slow down"), Error::RateLimited { .. }));
-        assert!(matches!(error(529, ""), Error::RateLimited { .. }));
-        assert!(matches!(error(404, r#"{"error":"model 'x' not found"}"#), Error::Unavailable { .. }));
-        assert!(matches!(error(400, r#"{"error":"x does not support tools"}"#), Error::Refused { .. }));
-        assert!(matches!(error(307, ""), Error::Refused { .. }));
-        assert!(matches!(error(400, r#"{"error":{"message":"no","code":"content_filter"}}"#), Error::Filtered { .. }));
+    fn the_status_decides_the_rest_and_words_tell_whose_fault_it_is() {
+        let moderated = r#"{"error":{"code":403,"message":"openai/gpt requires moderation on OpenRouter. Your input was flagged.","metadata":{"reasons":["violence"],"flagged_input":"…"}}}"#;
+        let too_dear = r#"{"error":{"code":402,"message":"This request requires more credits, or fewer max_tokens. You requested up to 4096 tokens, but can only afford 12."}}"#;
+        let scope = r#"{"error":{"message":"You have insufficient permissions for this operation. Missing scopes: model.request"}}"#;
+        let project = r#"{"error":{"message":"OpenAI-Project header should match project for API key","code":"mismatched_project"}}"#;
         let long = "word ".repeat(MESSAGE_CHARACTERS);
-        assert!(matches!(error(404, &long), Error::Unavailable { missing: true, .. }), "however much it says");
-        assert!(matches!(error(503, "no such thing (HTTP 404)"), Error::Unavailable { missing: false, .. }));
+        for (status, body, expected) in [
+            (401, r#"{"error":{"message":"bad key"}}"#, "denied"),
+            (401, "", "denied"),
+            (401, scope, "forbidden"),
+            (401, project, "forbidden"),
+            (402, r#"{"error":{"message":"Insufficient Balance"}}"#, "denied"),
+            (402, too_dear, "forbidden"),
+            (403, r#"{"error":{"message":"Your account may not use this model"}}"#, "forbidden"),
+            (403, moderated, "filtered"),
+            (429, "slow down", "rate limited"),
+            (529, "", "overloaded"),
+            (404, r#"{"error":"model 'x' not found"}"#, "missing"),
+            (404, &long, "missing"),
+            (400, r#"{"error":"x does not support tools"}"#, "refused"),
+            (307, "", "refused"),
+            (400, r#"{"error":{"message":"no","code":"content_filter"}}"#, "filtered"),
+            (500, r#"{"error":{"message":"Unexpected message role."}}"#, "failed"),
+            (502, "", "unavailable"),
+            (503, "no such thing (HTTP 404)", "unavailable"),
+            (504, "", "unavailable"),
+        ] {
+            assert_eq!(kind(&error(status, body)), expected, "{status} {body}");
+        }
         assert_eq!(error(503, "").to_string(), "server cannot answer now: HTTP 503");
+    }
+
+    #[test]
+    fn what_is_recorded_holds_the_status_and_none_of_the_servers_words() {
+        let prompt = "the-callers-own-words";
+        let body = format!(r#"{{"error":{{"message":"cannot parse `{prompt}`","type":"{prompt}"}}}}"#);
+        for code in [307, 400, 401, 402, 403, 404, 418, 429, 500, 503, 529] {
+            let error = error(code, &body);
+            assert!(error.to_string().contains(prompt), "the caller reads it: {error}");
+            let recorded = error.recorded();
+            assert!(!recorded.contains(prompt), "{recorded}");
+            assert!(recorded.contains(&format!("HTTP {code}")), "{recorded}");
+        }
+        let in_band = in_band("server", "model", &serde_json::json!({"message": prompt}));
+        assert!(!in_band.recorded().contains(prompt), "{in_band:?}");
+        let overflow = error(400, &format!("prompt is too long: {prompt}"));
+        assert!(!overflow.recorded().contains(prompt), "{overflow:?}");
     }
 
     #[test]

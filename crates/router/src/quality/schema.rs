@@ -1,6 +1,7 @@
 //! JSON Schema, from the caller, against JSON, from the model. Neither is trusted: references lead nowhere outside the
 //! schema itself, patterns cannot backtrack, and what is reported is cut to a readable length.
 
+use crate::http::failure::cut;
 use boon::{CompileError, Compiler, Draft, Schemas, UrlLoader, ValidationError};
 use serde_json::Value;
 
@@ -41,8 +42,8 @@ pub(super) fn breaches(schema: &Value, value: &Value) -> Vec<Breach> {
     found
 }
 
-fn unusable(error: &CompileError) -> Vec<Breach> {
-    tracing::debug!(%error, "a schema cannot be used, so the answer is not held against it");
+fn unusable(_: &CompileError) -> Vec<Breach> {
+    tracing::debug!("a schema cannot be used, so the answer is not held against it");
     Vec::new()
 }
 
@@ -75,8 +76,5 @@ impl UrlLoader for Nowhere {
 
 pub(super) fn short(text: &str) -> String {
     const MOST_CHARACTERS: usize = 200;
-    match text.char_indices().nth(MOST_CHARACTERS) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
-    }
+    cut(text.to_owned(), MOST_CHARACTERS)
 }

@@ -99,14 +99,30 @@ fn text_instead_of_json_is_none() {
 }
 
 #[test]
-fn a_code_fence_breaks_the_schema_unless_it_may_be_there() {
+fn a_code_fence_breaks_the_schema() {
     let fenced = text("```json\n{\"name\":\"Bern\"}\n```");
     assert!(matches!(judge(&city(), &fenced)[..], [Flaw::SchemaBroken { .. }]));
-    assert_eq!(judge_with(&city(), &fenced, Fences::Hold), []);
-    let wrong = text("```json\n{\"name\":1}\n```");
-    assert_eq!(places(&judge_with(&city(), &wrong, Fences::Hold)), ["/name"]);
     let talk = text("Here it is:\n```json\n{\"name\":\"Bern\"}\n```");
-    assert!(matches!(judge_with(&city(), &talk, Fences::Hold)[..], [Flaw::NotJson { .. }]));
+    assert!(matches!(judge(&city(), &talk)[..], [Flaw::NotJson { .. }]));
+}
+
+#[test]
+fn form_is_judged_only_where_both_sides_were_understood() {
+    let losing = |place: &str| Conversation { lost: vec![place.to_owned()], ..with_tools() };
+    for (what, conversation, opaque, flaws) in [
+        ("everything was understood", with_tools(), false, 1),
+        ("the answer was not", with_tools(), true, 0),
+        ("a tool of the server's own", losing("/tools/1"), false, 0),
+        ("tools of another server", losing("/mcp_servers"), false, 0),
+        ("functions of an older kind", losing("/functions"), false, 0),
+        ("something that declares no tool", losing("/toolset"), false, 1),
+    ] {
+        let whole = Whole { opaque, ..call("write", "{}") };
+        assert_eq!(judge(&conversation, &whole).len(), flaws, "{what}");
+    }
+    for whole in [text("I cannot help with that."), text("")] {
+        assert_eq!(judge(&city(), &Whole { opaque: true, ..whole }), []);
+    }
 }
 
 #[test]

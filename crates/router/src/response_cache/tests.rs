@@ -12,7 +12,14 @@ fn key_of(principal: &str, route: &str, egress: &str, dialect: Dialect, body: &s
 fn answer(texts: &[&str], reason: FinishReason) -> Answer {
     let mut events: Vec<Event> = texts.iter().map(|text| Event::Text((*text).to_owned())).collect();
     events.push(Event::Finished(Finish::new(reason, Usage::default())));
-    Answer { events, provider: "ollama".into(), model: "small".into(), usage: Usage::default() }
+    Answer {
+        events,
+        body: None,
+        is_told_whole: true,
+        provider: "ollama".into(),
+        model: "small".into(),
+        usage: Usage::default(),
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! One target at work on one call.
 
-use super::{Run, rescue::Mode};
+use super::{Run, may_have_read, overruled, rescue::Mode};
 use crate::{
     Awaited, Error, Event, Frame,
     admission::Slot,
@@ -32,6 +32,8 @@ pub(crate) struct Attempt {
     speaks: bool,
     /// Of what it said, whether or not the caller got it.
     heard_bytes: usize,
+    /// Answers at once.
+    choices: u64,
     /// What it told of the prompt when it began.
     told: Usage,
     pub(crate) redactions: u64,
@@ -85,9 +87,8 @@ impl Run {
         let begun = Instant::now();
         let provider = || candidate.model.provider.clone();
         let trace = self.booking.trace.attempt_begins();
-        let permit = inner.permit(candidate)?;
-        let slot = inner.slot(candidate, self.deadline, &self.standing).await?;
-        let changed = self.changed(&mode)?;
+        let (slot, permit) = inner.enter(&self.call, candidate, self.deadline, &self.standing).await?;
+        let changed = self.changed(candidate, &mode)?;
         let checkpoint = inner.departures(&self.call, candidate);
         let redacts = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.redacts());
         let dialect = self.call.asked.dialect;
@@ -130,6 +131,9 @@ impl Run {
         let stream = match started {
             Ok(stream) => stream,
             Err(error) => {
+                if let Some(checkpoint) = &checkpoint {
+                    checkpoint.came_to(&error);
+                }
                 // Nobody else tells the breaker: there is no attempt yet that could.
                 permit.report(&error, candidate.loaded);
                 return Err(error);
@@ -144,6 +148,7 @@ impl Run {
             waited: slot.waited,
             speaks: false,
             heard_bytes: 0,
+            choices: u64::from(self.call.asked.peek.choices.max(1)),
             told: Usage::default(),
             redactions: checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.redactions()),
             stream,
@@ -218,6 +223,9 @@ impl Attempt {
         }
         frame.events = self.mode.adapt(std::mem::take(&mut frame.events), &self.candidate.model.provider)?;
         if self.speaks {
+            if let Some(permit) = self.permit.as_mut().filter(|_| self.awaited != Awaited::NextToken) {
+                permit.answers();
+            }
             self.awaited = Awaited::NextToken;
             self.due = (Instant::now() + self.inter_token_timeout).min(self.whole_due);
         }
@@ -236,7 +244,7 @@ impl Attempt {
     /// What the caller's request said and this target was not told.
     pub(crate) fn lost(&self, asked: &Asked) -> Vec<String> {
         if self.passes_raw {
-            return Vec::new();
+            return overruled::in_passing(asked, self.candidate.model.context_tokens);
         }
         let Ok(conversation) = asked.conversation() else { return Vec::new() };
         let model = &self.candidate.model.name;
@@ -249,19 +257,24 @@ impl Attempt {
         if let Some(permit) = self.permit.take() {
             permit.report(&error, self.candidate.loaded);
         }
-        let usage = self.used();
+        let usage = self.used().or_else(|| may_have_read(&error).then(Usage::default));
         let Self { candidate, retries, mode, begun, .. } = *self;
         Failed { candidate, retries, mode, begun, error, usage }
     }
 
-    /// What it used until now, where it has begun to answer. Providers count at the end, so what was not told by then is
-    /// estimated; no input tokens mean that nobody knows.
+    /// What it used until now, where it has begun to answer. Providers count at the end, and some never do: what was not told
+    /// is estimated from what was heard. No input tokens mean that nobody knows.
     pub(crate) fn used(&self) -> Option<Usage> {
+        // Of several answers at once only the first one is heard.
+        let heard = estimated_tokens(self.heard_bytes).saturating_mul(self.choices);
         if let Some(finish) = &self.whole.finish {
-            return Some(finish.usage);
+            let told = finish.usage;
+            return Some(Usage {
+                output_tokens: if told.output_tokens == 0 { heard } else { told.output_tokens },
+                ..told
+            });
         }
-        let output_tokens = estimated_tokens(self.heard_bytes).max(self.told.output_tokens);
-        let told = Usage { output_tokens, ..self.told };
+        let told = Usage { output_tokens: heard.max(self.told.output_tokens), ..self.told };
         (told != Usage::default()).then_some(told)
     }
 
@@ -271,7 +284,7 @@ impl Attempt {
             permit.succeeded();
         }
         let load = self.whole.finish.as_ref().and_then(|finish| finish.load_ms).map(Duration::from_millis);
-        inner.targets.learn(self.candidate.id(), load);
+        inner.targets.learn(&self.candidate, load);
     }
 
     /// Lets go of its place and its connection and keeps what it said, after it was booked.

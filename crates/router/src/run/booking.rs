@@ -3,9 +3,9 @@
 use super::{Ended, Mode, Trace};
 use crate::{
     accounts::{RateLimits, Refusal, Reservation},
-    books::Books,
     call::Call,
     plan::Candidate,
+    route::Policy,
     router::Inner,
     telemetry::Operation,
 };
@@ -40,12 +40,12 @@ impl Booking {
     ///
     /// # Errors
     /// [`Refusal`], with the limit that is in the way; then what is held stays as it was.
-    pub(crate) fn hold(&mut self, call: &Call, candidate: &Candidate) -> Result<(), Refusal> {
+    pub(crate) fn hold(&mut self, call: &Call, candidate: &Candidate, policy: Option<&Policy>) -> Result<(), Refusal> {
+        let estimate = self.inner.books.estimate(call, candidate, policy);
         if let Some(reservation) = &mut self.reservation {
-            let estimate = Books::estimate(call, candidate.price.as_ref());
             return reservation.change(self.trace.spent(), &estimate, candidate.id());
         }
-        let reservation = self.inner.books.reserve(call, candidate)?;
+        let reservation = self.inner.books.reserve(call, candidate, estimate)?;
         self.rates = Some(reservation.rates());
         self.reservation = Some(reservation);
         Ok(())
@@ -60,9 +60,16 @@ impl Booking {
         self.asking = Some(Asking { candidate: candidate.clone(), mode: mode.clone(), begun });
     }
 
-    /// The target said something; whoever heard it notes what.
-    pub(crate) fn heard(&mut self) {
-        self.asking = None;
+    /// The target said something, or failed; whoever heard it notes what. Tells whether it was asked at all.
+    pub(crate) fn heard(&mut self) -> bool {
+        self.asking.take().is_some()
+    }
+
+    /// Nobody listens any more to the target that was asked: it may be reading the prompt all the same.
+    pub(crate) fn stops_listening(&mut self) {
+        if let Some(Asking { candidate, mode, begun }) = self.asking.take() {
+            self.trace.abandoned_unheard(&candidate, &mode, begun);
+        }
     }
 
     /// Books the call, once.
@@ -83,9 +90,7 @@ impl Booking {
 
 impl Drop for Booking {
     fn drop(&mut self) {
-        if let Some(Asking { candidate, mode, begun }) = self.asking.take() {
-            self.trace.abandoned_unheard(&candidate, &mode, begun);
-        }
+        self.stops_listening();
         self.end(Ended::Cancelled);
     }
 }

@@ -1,14 +1,14 @@
 //! What the router itself changes in a request.
 
 use super::{Run, rescue::Mode};
-use crate::{Conversation, Error, conversation::Message};
+use crate::{Conversation, Error, conversation::Message, plan::Candidate};
 use protocol::Role;
 use std::sync::Arc;
 
 impl Run {
     /// `None` when the caller's request goes as it is, so that its own bytes can be forwarded.
-    pub(super) fn changed(&self, mode: &Mode) -> Result<Option<Arc<Conversation>>, Error> {
-        let bound = self.output_bound();
+    pub(super) fn changed(&self, candidate: &Candidate, mode: &Mode) -> Result<Option<Arc<Conversation>>, Error> {
+        let bound = self.inner.books.output_bound(&self.call, candidate, self.policy());
         let asked = self.call.asked.peek.max_output_tokens;
         let bounded = bound.filter(|&bound| asked.is_none_or(|asked| asked > bound));
         let temperature = self.policy().and_then(|policy| policy.temperature);
@@ -33,15 +33,5 @@ impl Run {
             return Ok(None);
         }
         Ok(Some(Arc::new(conversation)))
-    }
-
-    /// The lowest of what route and key allow.
-    fn output_bound(&self) -> Option<u32> {
-        let route = self.policy().and_then(|policy| policy.max_output_tokens);
-        let key = self.call.caller.max_output_tokens;
-        match (route, key) {
-            (Some(route), Some(key)) => Some(route.min(key)),
-            (one, other) => one.or(other),
-        }
     }
 }

@@ -4,6 +4,7 @@ use super::{Phase, Run, Step, Trying, rescue::Mode};
 use crate::{
     Error,
     catalogue::Freshness,
+    error,
     plan::{Candidate, Needs, Work},
 };
 use std::{sync::Arc, time::Duration};
@@ -17,7 +18,7 @@ impl Run {
             Err(error) => return Some(self.fail(error)),
         };
         self.booking.trace.planned(&mut plan);
-        if let Err(error) = self.inner.books.check_route(&self.call) {
+        if let Err(error) = self.inner.books.check_route(&self.call, table.is_route(&self.call.route)) {
             return Some(self.fail(error));
         }
         if let Some(kept) = self.inner.kept.find(&self.call, &plan) {
@@ -37,15 +38,15 @@ impl Run {
     /// Holds back what the call may come to, for the first target that the caller may ask and can pay.
     fn reserve(&mut self) -> Result<(), Error> {
         let mut refused = None;
-        while let Some(candidate) = self.left.front() {
-            let why = match self.may_not_ask(candidate) {
+        while let Some(candidate) = self.left.front().cloned() {
+            let why = match self.may_not_ask(&candidate) {
                 Some(why) => {
                     refused.get_or_insert_with(|| Error::NotAllowed {
                         message: format!("no target of `{}` may be used: {}: {why}", self.call.route, candidate.id()),
                     });
                     why
                 }
-                None => match self.booking.hold(&self.call, candidate) {
+                None => match self.hold_for(&candidate) {
                     Ok(()) => {
                         self.is_reserved = true;
                         return Ok(());
@@ -59,9 +60,8 @@ impl Run {
                     Err(refusal) => return Err(refusal.into()),
                 },
             };
-            if let Some(candidate) = self.left.pop_front() {
-                self.booking.trace.left_out(&candidate, why);
-            }
+            self.left.pop_front();
+            self.booking.trace.left_out(&candidate, why);
         }
         Err(refused.unwrap_or_else(|| Error::NoModel(format!("route `{}` has no target", self.call.route))))
     }
@@ -104,9 +104,9 @@ impl Run {
             if let Some(why) = self.may_not_ask(candidate) {
                 return Some(why);
             }
-            if let Err(refusal) = self.booking.hold(&self.call, candidate) {
+            if let Err(refusal) = self.hold_for(candidate) {
                 let why = refusal.to_string();
-                self.first_error.get_or_insert_with(|| refusal.into());
+                self.note(refusal.into());
                 return Some(why);
             }
         }
@@ -128,7 +128,7 @@ impl Run {
             return Some(format!("its queue would take {eta:.1} s, over the route's budget of {budget} s"));
         }
         let wait = self.inner.targets.cooling(candidate.id())?;
-        self.first_error.get_or_insert_with(|| resting(candidate, wait));
+        self.note(resting(candidate, wait));
         Some(format!("it asked for a rest of {:.1} s", wait.as_secs_f32()))
     }
 }
@@ -136,7 +136,7 @@ impl Run {
 fn resting(candidate: &Candidate, wait: Duration) -> Error {
     Error::RateLimited {
         provider: candidate.model.provider.clone(),
-        message: "it asked for a rest a moment ago".to_owned(),
+        message: error::RESTS.to_owned(),
         retry_after: Some(wait),
     }
 }

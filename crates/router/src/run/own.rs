@@ -5,6 +5,7 @@ use crate::{
     Error, Event, Frame,
     answer::{Block, Whole},
 };
+use domain::i_json;
 use futures_util::{Stream, StreamExt, stream};
 use protocol::{Fallback, FinishReason, Model, ModelAnswer, ModelStreamItem, ToolCall};
 use serde_json::Value;
@@ -118,16 +119,9 @@ impl<S: Stream<Item = Step> + Unpin> Items<S> {
         blocks
             .into_iter()
             .filter_map(|block| match block {
-                Block::ToolCall { id, name, arguments, .. } => Some(ToolCall {
-                    id,
-                    name,
-                    // What is not JSON is handed on as the text it is, so that the model can be told.
-                    arguments: if arguments.trim().is_empty() {
-                        Value::Object(serde_json::Map::new())
-                    } else {
-                        serde_json::from_str(&arguments).unwrap_or(Value::String(arguments))
-                    },
-                }),
+                Block::ToolCall { id, name, arguments, .. } => {
+                    Some(ToolCall { id, name, arguments: arguments_of(arguments) })
+                }
                 _ => None,
             })
             .collect()
@@ -140,5 +134,35 @@ impl<S: Stream<Item = Step> + Unpin> Items<S> {
             message: error.to_string(),
             fallbacks: std::mem::take(&mut self.fallbacks),
         });
+    }
+}
+
+/// What is not JSON, or is JSON that not every reader would keep as it is, is handed on as the text it is: so the model can be
+/// told, and the log and whoever approves the call see what was said.
+fn arguments_of(text: String) -> Value {
+    if text.trim().is_empty() {
+        return Value::Object(serde_json::Map::new());
+    }
+    let exact = i_json::check_text(&text).is_ok();
+    let parsed = exact.then(|| serde_json::from_str(&text).ok()).flatten();
+    parsed.unwrap_or(Value::String(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn arguments_that_would_be_changed_stay_text() {
+        assert_eq!(arguments_of(" ".into()), json!({}));
+        assert_eq!(
+            arguments_of(r#"{"command":"ls","n":9007199254740991}"#.into()),
+            json!({"command": "ls", "n": 9007199254740991_u64})
+        );
+        let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
+        for text in ["{\"command\"", r#"{"id":12345678901234567890}"#, r#"{"id":9007199254740993}"#, &deep] {
+            assert_eq!(arguments_of(text.into()), json!(text), "{text}");
+        }
     }
 }

@@ -74,7 +74,7 @@ impl Run {
         let again = self.booking.trace.last_candidate().filter(|_| self.rescues == 0);
         // The same target once more is better than a broken answer, when there is no other.
         let next = self.next_candidate();
-        let again = again.filter(|again| next.is_none() && self.booking.hold(&self.call, again).is_ok());
+        let again = again.filter(|again| next.is_none() && self.hold_for(again).is_ok());
         let Some(candidate) = next.or(again) else { return Some(self.fail(error)) };
         self.rescues += 1;
         let mode = self.mode_for(&candidate);
@@ -104,8 +104,10 @@ fn worth_rescuing(error: &Error) -> bool {
             | Error::Failed { .. }
             | Error::TimedOut { .. }
             | Error::Malformed { .. }
+            | Error::Unreachable { .. }
             | Error::Unavailable { .. }
             | Error::RateLimited { .. }
+            | Error::Overloaded { .. }
     )
 }
 

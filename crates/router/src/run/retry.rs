@@ -2,21 +2,23 @@
 //!
 //! | failure | same target again | next target |
 //! |---|---|---|
-//! | asks to slow down, unavailable, cut, broke off | within the route's retries, after `Retry-After` or a growing pause | then |
+//! | asks to slow down, overloaded, unavailable, cut, broke off | within the route's retries, after `Retry-After` or a growing pause | then |
 //! | silent | never: whoever is silent once is not waited for twice | at once |
-//! | key refused | never: the key rests | at once |
+//! | key refused, or not for this model | never: a refused key rests | at once |
 //! | prompt too long | never | those with a larger window |
 //! | request refused | never | at once |
 //! | answer with a flaw | within the route's retries | then |
 //! | content refused | never | never: a refusal is an answer |
 
 use super::{Failed, Phase, Run, Step, Trying};
-use crate::Error;
+use crate::{Error, error};
+use domain::{Backoff, Jitter};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Before the first further try of a target; doubles with each.
-const FIRST_PAUSE: Duration = Duration::from_millis(150);
+/// Before each further try of a target. The sixth doubling is more than any route allows.
+const PAUSES: Backoff =
+    Backoff { first: Duration::from_millis(150), longest: Duration::from_millis(150 * 64), jitter: Jitter::Half };
 /// A server that asks for more rest than this is not waited for while another one could answer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// Nor is it when there is no other one: the caller is told, and knows better whether to wait.
@@ -26,11 +28,22 @@ impl Run {
     pub(super) fn failed_before_content(&mut self, failed: Failed) -> Option<Step> {
         let Failed { candidate, retries, mode, ref error, .. } = failed;
         let trace_id = self.booking.trace.trace_id().map(tracing::field::display);
-        tracing::info!(target = candidate.id(), trace_id, %error, "a target did not answer");
+        tracing::info!(
+            target = candidate.id(),
+            trace_id,
+            code = %error.code(),
+            error = error.recorded(),
+            "a target did not answer"
+        );
         self.booking.trace.tried_in_vain(&candidate, &mode, failed.begun, error, failed.usage);
         let error = error.clone();
-        if let Error::RateLimited { retry_after: Some(wait), .. } = &error {
-            self.inner.targets.rest(candidate.id(), *wait);
+        match &error {
+            // It is ours that is full, and is left to whoever waits in it.
+            Error::RateLimited { message, .. } if message == error::QUEUE_FULL => {}
+            Error::RateLimited { retry_after: Some(wait), .. } | Error::Overloaded { retry_after: Some(wait), .. } => {
+                self.inner.targets.rest(&candidate, *wait);
+            }
+            _ => {}
         }
         if self.is_overdue() || matches!(error, Error::Overdue { .. }) {
             return Some(self.fail(self.overdue()));
@@ -49,7 +62,7 @@ impl Run {
         }
         // What it came to so far stays held beside what it may come to now.
         if let Some(pause) = self.pause(&error, retries)
-            && self.booking.hold(&self.call, &candidate).is_ok()
+            && self.hold_for(&candidate).is_ok()
         {
             let not_before = Some(Instant::now() + pause);
             self.booking.trace.will_retry();
@@ -65,10 +78,7 @@ impl Run {
             Error::Refused { .. } => {
                 self.callers_fault.get_or_insert(error);
             }
-            // The target that the route prefers says best what is wrong.
-            _ => {
-                self.first_error.get_or_insert(error);
-            }
+            _ => self.note(error),
         }
         self.go_on()
     }
@@ -79,20 +89,20 @@ impl Run {
             return None;
         }
         let allowed = self.policy().map_or(retries, |policy| policy.retries);
-        let grown = FIRST_PAUSE * 2u32.saturating_pow(allowed.saturating_sub(retries)).min(64);
-        // Callers that failed together should not come back together.
-        let pause = grown.mul_f64(0.5 + rand::random::<f64>() / 2.0);
+        let pause = PAUSES.after(allowed.saturating_sub(retries).saturating_add(1));
         match error {
-            Error::RateLimited { retry_after, .. } => {
+            Error::RateLimited { retry_after, .. } | Error::Overloaded { retry_after, .. } => {
                 let longest = if self.left.is_empty() { LONGEST_LAST_PAUSE } else { LONGEST_PAUSE };
                 let wait = retry_after.unwrap_or(pause).max(pause);
                 (wait <= longest).then_some(wait)
             }
             // What a provider does not have it will not have in a moment.
             Error::Unavailable { missing: true, .. } => None,
-            Error::Unavailable { .. } | Error::Cut { .. } | Error::Failed { .. } | Error::Malformed { .. } => {
-                Some(pause)
-            }
+            Error::Unreachable { .. }
+            | Error::Unavailable { .. }
+            | Error::Cut { .. }
+            | Error::Failed { .. }
+            | Error::Malformed { .. } => Some(pause),
             Error::Flawed { .. } => Some(Duration::ZERO),
             _ => None,
         }

@@ -26,6 +26,8 @@ pub(crate) struct Trace {
     record: Arc<ModelCallRecord>,
     started: Instant,
     fallbacks: Vec<Fallback>,
+    /// What the last of them came to, in our own words.
+    last_failure: Option<String>,
     /// Of them, those that the caller was told.
     said: usize,
     last: Option<Arc<Candidate>>,
@@ -85,11 +87,13 @@ impl Trace {
             record: Arc::new(record),
             started: Instant::now(),
             fallbacks: Vec::new(),
+            last_failure: None,
             said: 0,
             last: None,
             first_token: None,
             output_tokens_before: 0,
-            prompt_tokens: call.asked.peek.estimated_tokens(),
+            // Without a prompt a model is only loaded.
+            prompt_tokens: if call.asked.peek.prompt_bytes == 0 { 0 } else { call.asked.peek.estimated_tokens() },
             usage: Usage::default(),
             is_counted: true,
             cost_microusd: Some(0),
@@ -140,12 +144,9 @@ impl Trace {
                 self.output_tokens_before += usage.output_tokens;
             }
         }
-        if let Error::Flawed { message, .. } = error {
-            self.record().quality = Some(message.clone());
-        }
         let mode = mode.name();
         self.attempt(Tried { candidate, mode, outcome, error: Some(error), begun, usage: spent, answer: None });
-        self.came_to_nothing(candidate, error.to_string());
+        self.failed(candidate, error);
         self.last = Some(candidate.clone());
     }
 
@@ -168,7 +169,7 @@ impl Trace {
             usage,
             answer: None,
         });
-        self.came_to_nothing(&failed.candidate, failed.error.to_string());
+        self.failed(&failed.candidate, &failed.error);
         self.last = Some(failed.candidate.clone());
     }
 
@@ -195,8 +196,13 @@ impl Trace {
                 record.lost_fields.push(field.clone());
             }
         }
+        self.flaws(flaws);
+    }
+
+    /// By name alone: what they say quotes the answer.
+    pub(crate) fn flaws(&mut self, flaws: &[Flaw]) {
         if !flaws.is_empty() {
-            record.quality = Some(flaws.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
+            self.record().quality = Some(flaws.iter().map(Flaw::as_str).collect::<Vec<_>>().join(", "));
         }
     }
 
@@ -229,6 +235,7 @@ impl Trace {
 
     /// A target answered at once, and used this.
     pub(crate) fn answered(&mut self, candidate: &Candidate, begun: Instant, usage: Usage) {
+        let usage = if self.is_counted { self.with_prompt(usage) } else { usage };
         // What is passed on unread may go to any model, and its path is none.
         let model = self.is_counted.then(|| candidate.model.name.clone());
         let record = self.record();
@@ -253,8 +260,7 @@ impl Trace {
         if attempt.is_booked {
             return;
         }
-        let usage = attempt.whole.usage();
-        self.add(usage, &attempt.candidate);
+        let usage = self.add_partial(attempt.used().unwrap_or_default(), &attempt.candidate);
         self.attempt(Tried {
             candidate: &attempt.candidate,
             mode: attempt.mode.name(),
@@ -294,7 +300,7 @@ impl Trace {
         let record = Arc::make_mut(&mut self.record);
         (record.state, record.error) = match ended {
             Ended::Succeeded => (ModelCallState::Succeeded, None),
-            Ended::Failed(error) => (ModelCallState::Failed, Some(error.to_string())),
+            Ended::Failed(error) => (ModelCallState::Failed, Some(error.recorded())),
             Ended::Cancelled => (ModelCallState::Cancelled, Some("the caller left".to_owned())),
         };
         record.fallbacks = u32::try_from(self.fallbacks.len()).unwrap_or(u32::MAX);
@@ -343,8 +349,9 @@ impl Trace {
     }
 
     pub(crate) fn last_failure(&self) -> Option<String> {
-        let Fallback { provider, model, error } = self.fallbacks.last()?;
-        Some(format!("{provider}/{model} did not answer ({error})"))
+        let Fallback { provider, model, .. } = self.fallbacks.last()?;
+        let why = self.last_failure.as_deref()?;
+        Some(format!("{provider}/{model} did not answer ({why})"))
     }
 
     pub(crate) fn output_tokens_before(&self) -> u64 {
@@ -365,7 +372,8 @@ impl Trace {
         if attempt.is_booked {
             return self.cost_microusd;
         }
-        self.cost_with(attempt.whole.usage(), attempt.candidate.price.as_ref())
+        let usage = self.with_prompt(attempt.used().unwrap_or_default());
+        self.cost_with(usage, attempt.candidate.price.as_ref())
     }
 
     fn cost_with(&self, usage: Usage, price: Option<&Price>) -> Option<u64> {
@@ -399,7 +407,14 @@ impl Trace {
         Arc::make_mut(&mut self.record)
     }
 
+    /// Its caller gets the server's words, the record does not.
+    fn failed(&mut self, candidate: &Candidate, error: &Error) {
+        self.came_to_nothing(candidate, error.to_string());
+        self.last_failure = Some(error.recorded());
+    }
+
     fn came_to_nothing(&mut self, candidate: &Candidate, error: String) {
+        self.last_failure = Some(error.clone());
         let (provider, model) = (candidate.model.provider.clone(), candidate.model.name.clone());
         self.fallbacks.push(Fallback { provider, model, error });
     }
@@ -414,17 +429,22 @@ impl Trace {
             model: candidate.model.name.clone(),
             mode: mode.into(),
             outcome,
-            error: error.map(ToString::to_string),
+            error: error.map(Error::recorded),
             ms: millis(begun.elapsed()),
         });
     }
 
-    /// Of a target that did not finish: it read the prompt, whether or not it told how long that was.
-    fn add_partial(&mut self, mut usage: Usage, candidate: &Candidate) -> Usage {
+    /// Of a target that did not count: it read the prompt, whether or not it told how long that was.
+    fn add_partial(&mut self, usage: Usage, candidate: &Candidate) -> Usage {
+        let usage = self.with_prompt(usage);
+        self.add(usage, candidate);
+        usage
+    }
+
+    fn with_prompt(&self, mut usage: Usage) -> Usage {
         if usage.input_tokens == 0 {
             usage.input_tokens = self.prompt_tokens;
         }
-        self.add(usage, candidate);
         usage
     }
 
@@ -433,6 +453,7 @@ impl Trace {
         self.usage.input_tokens += usage.input_tokens;
         self.usage.cached_input_tokens += usage.cached_input_tokens;
         self.usage.cache_write_tokens += usage.cache_write_tokens;
+        self.usage.cache_write_1h_tokens += usage.cache_write_1h_tokens;
         self.usage.output_tokens += usage.output_tokens;
         self.usage.reasoning_tokens += usage.reasoning_tokens;
     }

@@ -14,7 +14,12 @@ mod request;
 mod shapes;
 mod whole;
 
-use crate::{Conversation, Error, answer::Usage, dialect::Peek, json_object::Fields};
+use crate::{
+    Conversation, Error,
+    answer::Usage,
+    dialect::{IMAGE_PROMPT_BYTES, Peek},
+    json_object::Fields,
+};
 use bytes::Bytes;
 pub(crate) use encoder::encoder;
 pub(crate) use error::error;
@@ -40,6 +45,7 @@ pub(crate) fn peek(body: &Bytes) -> Result<Peek, Error> {
         Fields::of(config.get().as_bytes()).is_ok_and(|config| present(&config, "format").is_some())
     });
     let prompt = ["system", "messages", "tools"].iter().filter_map(|name| present(&fields, name));
+    let prompt_bytes: usize = prompt.map(|value| value.get().len()).sum();
     Ok(Peek {
         model,
         stream: optional(&fields, "stream", "true or false")?.unwrap_or(false),
@@ -51,8 +57,31 @@ pub(crate) fn peek(body: &Bytes) -> Result<Peek, Error> {
         // Text that holds this has its quotes escaped, so it is a block's type, save for odd tool arguments.
         has_images: messages.get().contains(r#""image""#),
         choices: 1,
-        prompt_bytes: prompt.map(|value| value.get().len()).sum(),
+        prompt_bytes: prompt_bytes - inline_bytes(messages.get()),
     })
+}
+
+/// How much of `messages` is the content of inline images and documents beyond what each counts for.
+fn inline_bytes(messages: &str) -> usize {
+    const KEY: &str = "\"data\"";
+    /// Of a document's text; the rest is how it looks.
+    const PDF_SHARE: usize = 10;
+    let mut beyond = 0;
+    let mut rest = messages;
+    // A key cannot stand inside a text: there its quotes would be escaped.
+    while let Some(at) = rest.find(KEY) {
+        rest = &rest[at + KEY.len()..];
+        let value = rest.trim_start().strip_prefix(':').and_then(|value| value.trim_start().strip_prefix('"'));
+        let Some(value) = value else { continue };
+        let content = &value[..value.find('"').unwrap_or(value.len())];
+        rest = &value[content.len()..];
+        let is_base64 = content.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='));
+        if is_base64 {
+            let counts_for = if content.starts_with("JVBERi") { content.len() / PDF_SHARE } else { 0 };
+            beyond += content.len().saturating_sub(counts_for.max(IMAGE_PROMPT_BYTES));
+        }
+    }
+    beyond
 }
 
 pub(crate) fn conversation(body: &Bytes) -> Result<Conversation, Error> {
@@ -164,6 +193,34 @@ mod tests {
         let plain =
             peeked(r#"{"model":"m","tools":[],"messages":[{"role":"user","content":"an \"image\""}]}"#).unwrap();
         assert_eq!((plain.has_images, plain.has_tools, plain.has_schema, plain.stream), (false, false, false, false));
+    }
+
+    #[test]
+    fn inline_content_counts_for_what_a_model_makes_of_it() {
+        let asking = |block: &str| {
+            let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{block}]}}]}}"#);
+            peeked(&body).unwrap().prompt_bytes
+        };
+        let image = |size: usize| {
+            let data = "A".repeat(size);
+            format!(r#"{{"type":"image","source":{{"type":"base64","media_type":"image/png","data": "{data}"}}}}"#)
+        };
+        let pdf =
+            format!(r#"{{"type":"document","source":{{"type":"base64","data":"JVBERi{}"}}}}"#, "0".repeat(1_000_000));
+        let result = format!(r#"{{"type":"tool_result","tool_use_id":"t","content":[{}]}}"#, image(1_400_000));
+        let said =
+            format!(r#"{{"type":"tool_use","id":"t","name":"n","input":{{"data":"{}"}}}}"#, "two words ".repeat(1_000));
+        for (what, block, least, most) in [
+            ("a small icon", image(100), 150, 300),
+            ("a screenshot", image(1_400_000), 6_000, 6_500),
+            ("two of them", [image(1_400_000), image(700_000)].join(","), 12_200, 13_000),
+            ("a screenshot in a tool's result", result, 6_000, 6_600),
+            ("a document", pdf, 100_000, 101_000),
+            ("text that is called so", said, 10_000, 10_200),
+        ] {
+            let bytes = asking(&block);
+            assert!((least..most).contains(&bytes), "{what}: {bytes}");
+        }
     }
 
     #[test]

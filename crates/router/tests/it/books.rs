@@ -14,7 +14,7 @@ async fn a_calls_record_and_spend_are_on_disk_before_the_journal_ends() {
     let record = stage.record(&answer).await;
 
     stage.books.flush().await;
-    let stored = stage.store.read(move |reader| reader.model_call(record.id)).await.unwrap().expect("it is on disk");
+    let stored = stage.store.model_call(record.id).await.unwrap().expect("it is on disk");
     assert_eq!(serde_json::from_str::<protocol::ModelCallRecord>(&stored).unwrap(), record);
     assert_eq!(record.tokens.map(|tokens| (tokens.input, tokens.output)), Some((7, 3)));
     let spent = stage.books.accounts().account(stage.principal).unwrap().total;

@@ -11,7 +11,7 @@ const A: &str = "a/faulty:latest";
 
 #[tokio::test(start_paused = true)]
 async fn a_target_that_keeps_failing_is_left_alone_and_tried_again_later() {
-    for failure in [Reply::status(500), Reply::text("never").reset_after(0)] {
+    for failure in [Reply::status(503), Reply::text("never").reset_after(0)] {
         let a = FaultyModel::start(Wire::OpenAiChat).await.then(failure);
         let b = FaultyModel::start(Wire::OpenAiChat).await.then(Reply::text("Forty two."));
         let stage = Stage::over(&[&a, &b]).await;

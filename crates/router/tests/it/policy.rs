@@ -1,9 +1,10 @@
 //! What a key's policy keeps out stays out, whichever way it is asked.
 
-use crate::stage::{CHAIN, MODEL, Stage, header_map, keyed, unstreamed};
+use crate::stage::{CHAIN, DIALECTS, MODEL, Stage, header_map, keyed, unstreamed};
 use http::Method;
 use protocol::{KeyPolicy, Location};
 use router::{dialect::Dialect, gateway::PassThrough};
+use serde_json::json;
 use testkit::{FaultyModel, Wire};
 
 fn naming(models: &[&str]) -> KeyPolicy {
@@ -74,4 +75,49 @@ async fn vectors_are_made_only_by_a_model_the_key_may_use() {
     stage.books.accounts().set_policy(stage.principal, naming(&["c/*"]));
     assert_eq!(embed().await.status, 403);
     assert_eq!(kept_out.received().iter().filter(|request| request.path.contains("embeddings")).count(), 0);
+}
+
+#[tokio::test]
+async fn a_key_bound_to_routes_is_not_let_in_by_the_names_of_models() {
+    let list = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+    let of_a = format!("a/{MODEL}");
+    for (routes, models, [by_route, by_model, by_bare_name]) in [
+        (None, None, [200, 200, 200]),
+        (list(&[CHAIN]), None, [200, 403, 403]),
+        (list(&["another"]), None, [403, 403, 403]),
+        (None, list(&["a/*"]), [200, 200, 200]),
+        (None, list(&["b/*"]), [403, 403, 403]),
+        (list(&[CHAIN]), list(&["a/*"]), [200, 200, 200]),
+        (list(&["another"]), list(&["a/*"]), [403, 200, 200]),
+        (list(&[CHAIN]), list(&["b/*"]), [403, 403, 403]),
+        (list(&[CHAIN, &of_a]), None, [200, 200, 403]),
+    ] {
+        let model = FaultyModel::start(Wire::OpenAiChat).await;
+        let stage = Stage::over(&[&model]).await;
+        let policy = KeyPolicy { routes, models, ..KeyPolicy::default() };
+        stage.books.accounts().set_policy(stage.principal, policy.clone());
+        for dialect in DIALECTS {
+            for (name, status) in [(CHAIN, by_route), (of_a.as_str(), by_model), (MODEL, by_bare_name)] {
+                let before = model.received().len();
+                let mut body = unstreamed(dialect);
+                body["model"] = json!(name);
+                let answer = stage.ask(dialect, &body, &[]).await;
+                let asked = model.received().len() - before;
+                let expected = (status, usize::from(status == 200));
+                assert_eq!((answer.status, asked), expected, "`{name}` in {dialect:?} under {policy:?}: {answer:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_is_not_known_is_not_passed_on() {
+    let model = FaultyModel::start(Wire::OpenAiChat).await;
+    let stage = Stage::over(&[&model]).await;
+    for (path, status) in
+        [("/batches", 403), ("/rerank", 403), ("/api/chat", 403), ("/files/%2e%2e/chat/completions", 400)]
+    {
+        let refused = stage.pass(stage.passing("a", Method::POST, path)).await;
+        assert_eq!((refused.status, model.received().len()), (status, 0), "{path}: {}", refused.body);
+    }
 }

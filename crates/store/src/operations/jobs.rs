@@ -48,7 +48,7 @@ pub struct Once {
 /// What an earlier request with the same key came to.
 #[derive(Debug)]
 pub enum Earlier {
-    Job(JobRow),
+    Job(Box<JobRow>),
     /// It made this job, which was deleted since.
     Deleted(JobId),
     /// It was another request.
@@ -67,6 +67,7 @@ pub struct NewJob {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every one of them holds a job")]
 pub enum Created {
     New(JobRow),
     /// Nothing was stored: the request was made before.
@@ -278,7 +279,5 @@ pub trait Jobs {
 
     /// The head as it is and the events after a position, of one moment.
     fn page_of_events(&self, page: EventPage) -> Answer<Option<(JobHead, Vec<EventRow>)>>;
-    /// Of one moment, artifacts by name.
-    fn artifacts(&self, job: JobId) -> Answer<Option<(JobHead, Vec<ArtifactRow>)>>;
     fn artifact(&self, job: JobId, name: String) -> Answer<Option<(JobHead, Option<ArtifactRow>)>>;
 }

@@ -1,8 +1,9 @@
-//! A consistent copy of a running database, and a data folder made of one.
+//! A consistent copy of a running database, and a database made of one.
 
+use crate::sqlite::Reader;
 use crate::{
-    Error,
-    folder::{Folder, create_private_file, sync_folder},
+    ArtifactRow, ContentPlace, DATABASE_FILE, Error,
+    folder::create_private_file,
     sqlite::{connection, migration},
 };
 use domain::Epoch;
@@ -13,91 +14,107 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Writes a compact copy of the state of one moment; reads and writes go on. The copy appears under its name when it is
-/// whole and on disk. Until then the write-ahead log cannot start over, so it grows by what is written meanwhile.
-pub(crate) fn backup(database: &Path, file: &Path) -> Result<(), Error> {
-    if file.exists() {
-        return Err(Error::FileExists(file.to_owned()));
-    }
-    let partial = beside(file);
-    remove_if_there(&partial)?;
-    let copied = copy(database, &partial).and_then(|()| put_in_place(&partial, file));
-    if copied.is_err() {
-        let _ = std::fs::remove_file(&partial); // the first error is the one to tell
-    }
-    copied
+/// While it is made. It has no name afterwards.
+const COPY_FILE: &str = ".backup.db";
+/// Steps of SQLite's machine between two looks whether anybody still wants the copy: well under a millisecond.
+const STEPS: i32 = 10_000;
+
+/// A compact copy of the state of one moment, without a name: nothing of it stays, whatever happens.
+pub(crate) struct Copy {
+    file: File,
+    connection: Connection,
+    epoch: Epoch,
 }
 
-fn copy(database: &Path, partial: &Path) -> Result<(), Error> {
-    create_private_file(partial)?;
-    let name = partial.to_str().ok_or_else(|| Error::File {
-        path: partial.to_owned(),
-        what: "used as the name of a backup",
-        source: io::Error::new(io::ErrorKind::InvalidFilename, "SQLite needs a name in UTF-8"),
-    })?;
-    // Not `query_only`: VACUUM INTO writes, though only to the copy. The source is open for reading alone.
-    let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    connection.execute("VACUUM INTO ?1", [name])?;
-    connection.close().map_err(|(_, error)| error.into())
+impl Copy {
+    /// Reads and writes go on meanwhile; the write-ahead log cannot start over, so it grows by what is written. Ends early
+    /// when it is abandoned.
+    pub(crate) fn make(database: &Path, is_abandoned: impl Fn() -> bool + Send + 'static) -> Result<Self, Error> {
+        let copy = Named(database.with_file_name(COPY_FILE));
+        copy.remove()?; // of a process that was killed in this very moment
+        create_private_file(&copy.0)?;
+        let name = copy.0.to_str().ok_or_else(|| Error::File {
+            path: copy.0.clone(),
+            what: "used as the name of a copy",
+            source: io::Error::new(io::ErrorKind::InvalidFilename, "SQLite needs a name in UTF-8"),
+        })?;
+        // Not `query_only`: VACUUM INTO writes, though only to the copy. The source is open for reading alone.
+        let mut source = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        source.progress_handler(STEPS, Some(is_abandoned))?;
+        source.execute("VACUUM INTO ?1", [name])?;
+        source.close().map_err(|(_, error)| error)?;
+        let connection = Connection::open_with_flags(&copy.0, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let epoch = Epoch(connection.query_row("SELECT epoch FROM store", (), |row| row.get(0))?);
+        let file = File::open(&copy.0).map_err(Error::file(&copy.0, "opened"))?;
+        Ok(Self { file, connection, epoch })
+    }
+
+    pub(crate) fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    /// See [`Reader::named_content`].
+    pub(crate) fn named_content(&self, after: Option<&ContentPlace>, limit: usize) -> Result<Vec<ArtifactRow>, Error> {
+        Reader::new(&self.connection, self.epoch).named_content(after, limit)
+    }
 }
 
-/// Makes a new data folder out of a backup. Its epoch is another one, so a cursor from before is answered with a reset
-/// and never with other events under the same numbers. Refuses a folder that holds anything. Blobs are files beside the
-/// database and come back as files, after this.
-pub fn restore(backup: &Path, folder: &Path, new_epoch: Epoch) -> Result<(), Error> {
-    connection::assert_safe_sqlite()?;
-    let folder = Folder::claim(folder)?;
-    if let Some(entry) = folder.first_entry()? {
-        return Err(Error::FolderNotEmpty { folder: folder.path().to_owned(), entry });
-    }
-    let partial = beside(&folder.database());
-    let restored = refill(backup, &partial, new_epoch).and_then(|()| put_in_place(&partial, &folder.database()));
-    if restored.is_err() {
-        let _ = std::fs::remove_file(&partial); // the first error is the one to tell
-    }
-    restored
+/// Removes a copy that a killed process was making.
+pub(crate) fn remove_left_copy(folder: &Path) -> Result<(), Error> {
+    Named(folder.join(COPY_FILE)).remove()
 }
 
-fn refill(backup: &Path, partial: &Path, new_epoch: Epoch) -> Result<(), Error> {
-    create_private_file(partial)?;
-    let mut source = File::open(backup).map_err(Error::file(backup, "opened"))?;
-    let mut target = File::options().write(true).open(partial).map_err(Error::file(partial, "opened"))?;
-    io::copy(&mut source, &mut target).map_err(Error::file(partial, "written"))?;
-    drop(target);
-    let connection = Connection::open_with_flags(partial, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+/// A name that goes with this.
+struct Named(PathBuf);
+
+impl Named {
+    fn remove(&self) -> Result<(), Error> {
+        for suffix in ["", "-journal"] {
+            let mut name = self.0.clone().into_os_string();
+            name.push(suffix);
+            match std::fs::remove_file(&name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::file(name, "removed")(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed before the next copy.
+        let _ = self.remove();
+    }
+}
+
+/// Makes a copy a database of its own: whole, ours, not too new, and under another epoch, so that a cursor from before is answered
+/// with a reset and never with other events under the same numbers.
+pub(crate) fn adopt_copy(file: &Path, new_epoch: Epoch) -> Result<(), Error> {
+    let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     // An empty file passes for a new database, but as a backup it is none.
-    if migration::check(&connection, backup)? == 0 {
-        return Err(Error::ForeignDatabase { file: backup.to_owned(), application_id: 0 });
+    if migration::check(&connection, file)? == 0 {
+        return Err(Error::ForeignDatabase { file: file.to_owned(), application_id: 0 });
     }
     let damage: String = connection.query_row("PRAGMA integrity_check(1)", (), |row| row.get(0))?;
     if damage != "ok" {
         return Err(Error::Corrupt(damage));
     }
-    connection::keep(&connection, "journal_mode", "delete".to_owned().into())?;
-    connection::keep(&connection, "synchronous", 2.into())?;
     connection.execute("UPDATE store SET epoch = ?1 WHERE only_row = 1", [new_epoch.0])?;
-    connection.close().map_err(|(_, error)| error.into())
+    settle(connection)
 }
 
-fn put_in_place(partial: &Path, file: &Path) -> Result<(), Error> {
-    File::open(partial).and_then(|copy| copy.sync_all()).map_err(Error::file(partial, "synced"))?;
-    std::fs::rename(partial, file).map_err(Error::file(file, "put in place"))?;
-    match file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        Some(folder) => sync_folder(folder),
-        None => sync_folder(Path::new(".")),
-    }
+/// Makes a database that nobody has open one complete file, on disk.
+pub(crate) fn settle_database(folder: &Path) -> Result<(), Error> {
+    settle(Connection::open_with_flags(folder.join(DATABASE_FILE), OpenFlags::SQLITE_OPEN_READ_WRITE)?)
 }
 
-/// Where a copy grows until it is whole.
-fn beside(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".partial");
-    PathBuf::from(name)
-}
-
-fn remove_if_there(file: &Path) -> Result<(), Error> {
-    match std::fs::remove_file(file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file(file, "removed")(error)),
-        _ => Ok(()),
-    }
+fn settle(connection: Connection) -> Result<(), Error> {
+    connection::keep(&connection, "synchronous", 2.into())?;
+    connection::keep(&connection, "journal_mode", "delete".to_owned().into())?;
+    let file = connection.path().map(PathBuf::from).unwrap_or_default();
+    connection.close().map_err(|(_, error)| error)?;
+    File::open(&file).and_then(|file| file.sync_all()).map_err(Error::file(file, "synced"))
 }

@@ -188,13 +188,6 @@ impl Jobs for Sqlite {
         })
     }
 
-    fn artifacts(&self, job: JobId) -> Answer<Option<(JobHead, Vec<ArtifactRow>)>> {
-        self.read(move |reader| {
-            let Some(head) = reader.job_head(job)? else { return Ok(None) };
-            Ok(Some((head, reader.artifacts(job)?)))
-        })
-    }
-
     fn artifact(&self, job: JobId, name: String) -> Answer<Option<(JobHead, Option<ArtifactRow>)>> {
         self.read(move |reader| {
             let Some(head) = reader.job_head(job)? else { return Ok(None) };
@@ -233,7 +226,7 @@ fn earlier(reader: &Reader<'_>, once: &Once) -> Result<Option<Earlier>, Error> {
         return Ok(Some(Earlier::Conflict { key: row.key }));
     }
     let job = row.answer.parse().map_err(|_| Error::Corrupt(format!("`{}` answers a request", row.answer)))?;
-    Ok(Some(reader.job(job)?.map_or(Earlier::Deleted(job), Earlier::Job)))
+    Ok(Some(reader.job(job)?.map_or(Earlier::Deleted(job), |job| Earlier::Job(Box::new(job)))))
 }
 
 /// Writes down what was decided, and reads the job back with its new head.

@@ -3,8 +3,12 @@
 //! Each runs in a transaction of its own that also moves the count, so a process killed half-way leaves a database of
 //! one version or the next. Nothing migrates back: an older build refuses a newer database.
 
-use crate::{Error, sqlite::connection::APPLICATION_ID};
-use domain::Epoch;
+use crate::{
+    AuditRow, Error,
+    audit::chained,
+    sqlite::{column::Columns, connection::APPLICATION_ID, transaction::access::insert_audit},
+};
+use domain::{Epoch, EventHash};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use std::path::Path;
 
@@ -33,6 +37,8 @@ const MIGRATIONS: &[Migration] = migrations![
     "0007_job_folders",
     "0008_used_approvals",
     "0009_lease_epoch",
+    "0010_blobs",
+    "0011_audit_chain",
 ];
 
 /// The version this build brings a database to.
@@ -73,6 +79,9 @@ fn migrate_to(
     for (migration, version) in migrations.iter().zip(1_u32..).skip(found) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(migration.sql)?;
+        if migration.name == "0011_audit_chain" {
+            chain_audit(&transaction)?;
+        }
         if version == 1 {
             transaction.execute(
                 "INSERT INTO store (only_row, epoch, revision_floor, probes) VALUES (1, ?1, 0, 0)",
@@ -86,6 +95,30 @@ fn migrate_to(
         tracing::info!(migration = migration.name, "database migrated");
     }
     Ok(Epoch(connection.query_row("SELECT epoch FROM store", (), |row| row.get(0))?))
+}
+
+/// Chains the audit rows from before there was a chain, which SQL alone cannot do.
+fn chain_audit(connection: &Connection) -> Result<(), Error> {
+    let mut unchained = connection
+        .prepare("SELECT at, principal, action, object, request_id FROM audit_unchained ORDER BY audit_key")?;
+    let mut rows = unchained.query(())?;
+    let mut head = (0, EventHash::START);
+    while let Some(row) = rows.next()? {
+        let mut columns = Columns::of(row);
+        let row = AuditRow {
+            at: columns.time()?,
+            principal: columns.id()?,
+            action: columns.take()?,
+            object: columns.take()?,
+            request_id: columns.id()?,
+        };
+        let entry = chained(row, head).map_err(|error| Error::Corrupt(error.to_string()))?;
+        insert_audit(connection, &entry)?;
+        head = (entry.seq, entry.hash);
+    }
+    drop(rows);
+    drop(unchained);
+    Ok(connection.execute_batch("DROP TABLE audit_unchained")?)
 }
 
 #[cfg(test)]
@@ -116,6 +149,32 @@ mod tests {
     }
 
     #[test]
+    fn what_was_done_before_there_was_a_chain_is_chained() {
+        let file = Path::new("test.db");
+        let mut connection = empty();
+        let before = MIGRATIONS.iter().position(|migration| migration.name == "0011_audit_chain").unwrap();
+        migrate_to(&mut connection, file, Epoch(1), &MIGRATIONS[..before]).unwrap();
+        for (key, action) in [(3, "job.create"), (7, "job.delete")] {
+            let insert = "INSERT INTO audit (audit_key, at, principal, action, object, request_id) \
+                 VALUES (?1, 1767225600000, zeroblob(16), ?2, 'token:1 (user, \"é\")', zeroblob(16))";
+            connection.execute(insert, (key, action)).unwrap();
+        }
+        migrate(&mut connection, file, Epoch(1)).unwrap();
+        let reader = crate::sqlite::Reader::new(&connection, Epoch(1));
+        let entries = reader.audit_after(0, 10).unwrap();
+        let told: Vec<_> = entries.iter().map(|entry| (entry.seq, entry.row.action.as_str())).collect();
+        assert_eq!(told, [(1, "job.create"), (2, "job.delete")]);
+        let mut head = (0, EventHash::START);
+        for entry in &entries {
+            assert_eq!(&chained(entry.row.clone(), head).unwrap(), entry);
+            head = (entry.seq, entry.hash);
+        }
+        let about: String =
+            connection.query_row("SELECT about FROM audit WHERE seq = 1", (), |row| row.get(0)).unwrap();
+        assert_eq!(about, "token:1");
+    }
+
+    #[test]
     fn a_migration_that_fails_leaves_the_version_before() {
         let broken = [
             Migration { name: MIGRATIONS[0].name, sql: MIGRATIONS[0].sql },
@@ -127,6 +186,32 @@ mod tests {
         assert_eq!(check(&connection, file).unwrap(), 1);
         assert!(!schema(&connection).iter().any(|sql| sql.contains("half")));
         migrate(&mut connection, file, Epoch(1)).unwrap();
+    }
+
+    #[test]
+    fn content_of_before_is_known_afterwards() {
+        let file = Path::new("test.db");
+        let mut connection = empty();
+        let before = MIGRATIONS.iter().position(|migration| migration.name == "0010_blobs").unwrap();
+        migrate_to(&mut connection, file, Epoch(1), &MIGRATIONS[..before]).unwrap();
+        connection.pragma_update(None, "foreign_keys", 0).unwrap();
+        let artifact = "INSERT INTO artifacts (job_id, name, media_type, bytes, sha256, attempt, created_at) \
+             VALUES (randomblob(16), ?1, 'text/plain', ?2, ?3, 1, 1)";
+        let (shared, own) = ("a".repeat(64), "b".repeat(64));
+        for (name, bytes, sha256) in [("x", 5, &shared), ("y", 5, &shared), ("z", 7, &own)] {
+            connection.execute(artifact, (name, bytes, sha256)).unwrap();
+        }
+        migrate(&mut connection, file, Epoch(1)).unwrap();
+        let known = |connection: &Connection| {
+            let mut rows = connection.prepare("SELECT sha256, bytes, artifacts FROM blobs ORDER BY sha256").unwrap();
+            let rows = rows.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+            rows.map(Result::unwrap).collect::<Vec<(String, i64, i64)>>()
+        };
+        assert_eq!(known(&connection), [(shared.clone(), 5, 2), (own.clone(), 7, 1)]);
+        // From then on the count follows whatever is done to artifacts.
+        connection.execute("DELETE FROM artifacts WHERE name = 'x'", ()).unwrap();
+        connection.execute("UPDATE artifacts SET sha256 = ?1 WHERE name = 'z'", [&shared]).unwrap();
+        assert_eq!(known(&connection), [(shared, 5, 2), (own, 7, 0)]);
     }
 
     #[test]

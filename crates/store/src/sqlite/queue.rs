@@ -60,6 +60,14 @@ impl<R: Queued> Queue<R> {
         }
     }
 
+    /// Puts a request in line if that can be done at once. Also outside of any runtime.
+    pub(crate) fn send_if_there_is_a_place(&self, request: R) {
+        match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(place) => self.put(request, place),
+            Err(TryAcquireError::Closed | TryAcquireError::NoPermits) => request.refuse(Error::busy()),
+        }
+    }
+
     async fn wait_and_put(&self, mut request: R) {
         let place = Arc::clone(&self.places).acquire_owned();
         let waited = tokio::select! {

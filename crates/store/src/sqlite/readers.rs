@@ -123,11 +123,13 @@ impl Readers {
     }
 }
 
+type Line = Receiver<Message<Box<dyn Read>>>;
+
 /// One thread.
 struct Reading {
     file: PathBuf,
     epoch: Epoch,
-    requests: Arc<Mutex<Receiver<Message<Box<dyn Read>>>>>,
+    requests: Arc<Mutex<Line>>,
     /// Opened when there is something to read. One whose transaction did not end cleanly, or that met a failing disk, is not
     /// used again.
     connection: Option<Connection>,

@@ -12,15 +12,17 @@
 //!                                                            └─ ordinary writes and content are refused before they
 //!                                                               touch a file, so that they cannot eat what was released
 //! ```
-//! What is cut off the file is given to the write-ahead log at once, as blocks beyond its end: a command that writes until
-//! nothing is left has no time to take it. The first block of the file says how large it is when it is whole, so that a
-//! restart on a full disk does not take what is left of it for all of it.
+//! What is cut off the file is given to the write-ahead log and its index, as blocks beyond their ends. No system moves blocks
+//! from one file to another, so for a moment they are anybody's; they go in many small pieces, because a command that writes
+//! until nothing is left takes a piece now and then and never all of them. What the log has got it keeps: while it is short
+//! it starts over in place and is never cut to less than it was given ([`Reserve::log_keeps`]). The first block of the file says
+//! how large it is when it is whole, so that a restart on a full disk does not take what is left of it for all of it.
 
 use crate::limits;
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -36,8 +38,9 @@ pub(crate) struct Reserve {
     /// `None` on a file system where no room can be kept: then nothing is ever short.
     file: Option<File>,
     path: PathBuf,
-    /// The write-ahead log, which gets what is released.
+    /// The write-ahead log and its index, which get what is released.
     log: PathBuf,
+    index: PathBuf,
     /// Bytes when it is whole, and bytes there are, both without the header.
     size: u64,
     held: u64,
@@ -46,8 +49,8 @@ pub(crate) struct Reserve {
 
 impl Reserve {
     /// Takes up the file of the process before, or makes one. Gives a step away at once when there is no room to start.
-    pub(crate) fn open(path: PathBuf, log: PathBuf) -> Self {
-        let mut reserve = Self { file: None, path, log, size: 0, held: 0, short: Arc::default() };
+    pub(crate) fn open(path: PathBuf, log: PathBuf, index: PathBuf) -> Self {
+        let mut reserve = Self { file: None, path, log, index, size: 0, held: 0, short: Arc::default() };
         if let Err(error) = reserve.take_up() {
             tracing::warn!(%error, path = %reserve.path.display(), "no room can be kept free for a full disk");
             reserve.disable();
@@ -73,7 +76,7 @@ impl Reserve {
         // A start needs some blocks too: of the log's index, of the address clients look for. Few, so that a supervisor
         // that tries again and again does not use the reserve up.
         if free < limits::START_BYTES {
-            self.give_away(limits::START_BYTES - free, 0);
+            self.let_go(whole_blocks(limits::START_BYTES - free));
         }
         Ok(())
     }
@@ -104,28 +107,56 @@ impl Reserve {
         self.size - self.held + (self.size / 4).max(limits::RESERVE_SMALLEST_BYTES / 2)
     }
 
-    /// Gives a step of it to the write-ahead log. `false`: there is nothing left to give.
+    /// Gives a step of it to the write-ahead log and its index. `false`: there is nothing left to give.
     pub(crate) fn release(&mut self) -> bool {
-        let step = self.size.div_ceil(limits::RESERVE_STEPS);
-        // A part stays free for the log's index, which grows along.
-        self.give_away(step, step - step / 4)
-    }
-
-    /// Lets go of this much, of which a part goes to the log.
-    fn give_away(&mut self, bytes: u64, to_log: u64) -> bool {
         if self.held == 0 {
             return false;
         }
-        let Some(file) = &self.file else { return false };
-        let step = whole_blocks(bytes).min(self.held);
-        let left = self.held - step;
-        if let Err(error) = file.set_len(HEADER_BYTES + left) {
+        let step = self.step().min(self.held);
+        let to_index = whole_blocks(step / 4);
+        let before = self.held;
+        // Opened before anything is free: what follows is two calls a piece.
+        let mut log = Heir::open(&self.log);
+        while self.held + (step - to_index) > before && self.let_go_of_piece(&mut log) {}
+        let mut index = Heir::open(&self.index);
+        while self.held + step > before && self.let_go_of_piece(&mut index) {}
+        let kept = [&log, &index].into_iter().flatten().map(|heir| heir.got).sum::<u64>();
+        let (released, left) = (before - self.held, self.held);
+        tracing::warn!(
+            released_bytes = released,
+            kept_bytes = kept,
+            left_bytes = left,
+            "the disk is full: a part of the reserve is released"
+        );
+        released > 0
+    }
+
+    /// Bytes the log may keep while it is short: what was given to it, and a step more for who comes next.
+    pub(crate) fn log_keeps(&self) -> u64 {
+        self.size - self.held + self.step()
+    }
+
+    fn step(&self) -> u64 {
+        whole_blocks(self.size.div_ceil(limits::RESERVE_STEPS))
+    }
+
+    fn let_go_of_piece(&mut self, heir: &mut Option<Heir>) -> bool {
+        let piece = whole_blocks(self.step() / limits::RESERVE_PIECES).min(self.held);
+        let let_go = piece > 0 && self.let_go(piece);
+        if let_go && let Some(heir) = heir {
+            heir.take(piece);
+        }
+        let_go
+    }
+
+    /// Cuts whole blocks off the file, which are anybody's from then on.
+    fn let_go(&mut self, bytes: u64) -> bool {
+        let (Some(file), bytes) = (&self.file, bytes.min(self.held)) else { return false };
+        if let Err(error) = file.set_len(HEADER_BYTES + self.held - bytes) {
             tracing::warn!(%error, path = %self.path.display(), "the reserve for a full disk cannot be released");
             return false;
         }
-        keep_for(&self.log, to_log.min(step));
-        tracing::warn!(released_bytes = step, left_bytes = left, "the disk is full: a part of the reserve is released");
-        self.held = left;
+        self.held -= bytes;
         self.short.store(true, Ordering::Release);
         true
     }
@@ -216,19 +247,38 @@ fn grow(file: &File, at: u64, bytes: u64) -> io::Result<()> {
     file.sync_data()
 }
 
-/// Gives a file blocks beyond its end, which nobody else can take and nobody sees. Where that is not possible they are
+/// A file that gets blocks beyond its end, which nobody else can take and nobody sees. Where that is not possible they are
 /// free for whoever comes first.
-fn keep_for(file: &Path, bytes: u64) {
-    #[cfg(target_os = "linux")]
-    if bytes > 0
-        && let Ok(file) = OpenOptions::new().write(true).open(file)
-        && let Ok(metadata) = file.metadata()
-    {
-        use nix::fcntl::{FallocateFlags, fallocate};
-        let _ = fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, offset(metadata.len()), offset(bytes));
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux gives a file blocks beyond its end"))]
+struct Heir {
+    file: File,
+    end: u64,
+    /// Bytes beyond the end that it has already, and what of it came from here.
+    beyond: u64,
+    got: u64,
+}
+
+impl Heir {
+    fn open(path: &Path) -> Option<Self> {
+        let file = OpenOptions::new().write(true).open(path).ok()?;
+        let metadata = file.metadata().ok()?;
+        let beyond = (metadata.blocks() * 512).saturating_sub(metadata.len());
+        Some(Self { end: metadata.len(), file, beyond, got: 0 })
     }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (file, bytes);
+
+    fn take(&mut self, bytes: u64) {
+        #[cfg(target_os = "linux")]
+        {
+            use nix::fcntl::{FallocateFlags, fallocate};
+            let reach = offset(self.beyond + bytes);
+            if fallocate(&self.file, FallocateFlags::FALLOC_FL_KEEP_SIZE, offset(self.end), reach).is_ok() {
+                self.beyond += bytes;
+                self.got += bytes;
+            }
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = bytes;
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -247,10 +297,9 @@ pub(crate) fn disk(file: &Path) -> io::Result<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::MetadataExt;
 
     fn open(folder: &Path) -> Reserve {
-        Reserve::open(folder.join("reserve"), folder.join("log"))
+        Reserve::open(folder.join("reserve"), folder.join("log"), folder.join("index"))
     }
 
     #[test]
@@ -278,6 +327,8 @@ mod tests {
         }
         assert_eq!((steps, reserve.held), (limits::RESERVE_STEPS, 0));
         assert!(blocks() <= 2 * HEADER_BYTES, "{}", blocks());
+        let log = std::fs::metadata(folder.path().join("log")).unwrap();
+        assert!(log.blocks() * 512 >= whole / 4 * 3, "the log has {} of {whole}", log.blocks() * 512);
         assert_eq!(std::fs::read(folder.path().join("log")).unwrap(), b"the log", "its blocks lie beyond its end");
         assert!(reserve.refill());
         assert_eq!((reserve.is_short(), reserve.held), (false, whole));

@@ -7,7 +7,8 @@ pub(crate) mod events;
 pub(crate) mod jobs;
 pub(crate) mod models;
 
-use crate::{Blobs, Reader};
+use crate::Blobs;
+use crate::sqlite::Reader;
 use domain::JobId;
 use std::ops::Deref;
 
@@ -47,6 +48,10 @@ pub(crate) struct Batch {
     pub(crate) jobs_changed: bool,
     /// Whether events wait to be deleted.
     pub(crate) purge_pending: bool,
+    /// Whether to look for content nobody names.
+    pub(crate) sweep_pending: bool,
+    /// Content whose file is gone and whose row is not yet.
+    pub(crate) forgotten_blobs: Vec<String>,
     /// Content that lost an artifact that named it. Looked at again after the COMMIT: only then is it known which
     /// content no artifact names, and only then may a file go.
     pub(crate) released_blobs: Vec<String>,
@@ -65,6 +70,11 @@ impl Batch {
         self.jobs_changed = true;
         self.revision += 1;
         self.revision
+    }
+
+    /// Whether there is something to do about content beside the requests.
+    pub(crate) fn blobs_wait(&self) -> bool {
+        self.sweep_pending || !self.forgotten_blobs.is_empty()
     }
 
     /// What was told, or is not to be told.

@@ -20,7 +20,7 @@
 //!                                    ▼ while it does not fit, on one more step of the reserve
 //!                               ┌─────────┐
 //!                               │  short  │  requests for relief go on; others are refused before they touch anything;
-//!                               └────┬────┘  every 250 ms: empty the log, take the reserve back
+//!                               └────┬────┘  every 250 ms: start the log over, take the reserve back
 //!                                    └─ the reserve is whole again: not writable, until a commit works
 //! ```
 //!
@@ -36,16 +36,21 @@ mod checkpoint;
 pub(crate) mod request;
 mod short;
 
+use crate::sqlite::{Reader, Transaction};
 use crate::{
     Blobs, Error, Health,
     error::Failure,
     folder::Folder,
     limits,
     sqlite::{
-        Reader, Transaction, connection,
+        connection,
         queue::Message,
         reserve::Reserve,
-        transaction::{Batch, events::purge_some},
+        transaction::{
+            Batch,
+            artifacts::{forget, unnamed},
+            events::purge_some,
+        },
     },
     store::Announcements,
 };
@@ -76,6 +81,8 @@ pub(crate) struct Writer {
     reserve: Reserve,
     /// Nobody knows whether writes work: the next commit of its own accord writes something.
     unproven: bool,
+    /// The log's file is longer than what is kept for relief: the next commit of its own accord begins it anew and cuts it.
+    overlong: bool,
     /// Never used, only open: while no reader is lent and the writing connection was given up, it keeps the log's index from
     /// going, which could not be made again on a full disk. `None` when it could not be opened.
     anchor: Option<Connection>,
@@ -103,6 +110,8 @@ impl Writer {
             heads: Vec::new(),
             jobs_changed: false,
             purge_pending: true, // of the process before; one look finds out
+            sweep_pending: true, // the same
+            forgotten_blobs: Vec::new(),
             released_blobs: Vec::new(),
         };
         let file = folder.database();
@@ -125,6 +134,7 @@ impl Writer {
             closing: false,
             reserve,
             unproven: false,
+            overlong: false,
             anchor,
             _folder: folder,
         })
@@ -146,9 +156,11 @@ impl Writer {
             }
         }
         if let Some(connection) = self.connection.take() {
-            self.checkpoints.truncate(&connection);
+            if !self.reserve.is_short() {
+                self.checkpoints.truncate(&connection);
+            }
             self.anchor = None;
-            self.checkpoints.close(connection);
+            self.checkpoints.close(connection, self.reserve.is_short());
         }
     }
 
@@ -167,7 +179,7 @@ impl Writer {
     fn patience(&self) -> Option<Duration> {
         if self.connection.is_none() || self.reserve.is_short() {
             Some(limits::PROBE_INTERVAL)
-        } else if self.batch.purge_pending {
+        } else if self.batch.purge_pending || self.batch.blobs_wait() {
             Some(Duration::ZERO)
         } else {
             self.checkpoints.patience()
@@ -179,7 +191,7 @@ impl Writer {
         if self.reserve.is_short() && !self.recover() {
             return;
         }
-        if self.connection.is_none() || self.batch.purge_pending || self.unproven {
+        if self.connection.is_none() || self.batch.purge_pending || self.batch.blobs_wait() || self.unproven {
             self.commit(None);
         } else if let Some(connection) = &self.connection {
             self.checkpoints.truncate(connection);
@@ -235,6 +247,9 @@ impl Writer {
         requests: &mut Vec<Box<dyn Request>>,
         started: Instant,
     ) -> Result<(), Failure> {
+        if self.batch.blobs_wait() && self.may_purge() {
+            self.sweep().map_err(fatal)?;
+        }
         let mut next = first;
         while let Some(request) = next.take() {
             requests.push(request);
@@ -293,8 +308,8 @@ impl Writer {
     fn begin(&mut self) -> Result<(), Failure> {
         self.open()?;
         self.execute("BEGIN IMMEDIATE")?;
-        if self.unproven && !self.reserve.is_short() {
-            // Shows that there is room again, also when nobody asks for a write.
+        if self.overlong || self.unproven && !self.reserve.is_short() {
+            // Shows that there is room again, also when nobody asks for a write, and begins a log that starts over.
             self.execute("UPDATE store SET probes = probes + 1 WHERE only_row = 1")?;
         }
         Ok(())
@@ -309,8 +324,8 @@ impl Writer {
             Error::Corrupt(reason) => Failure::Corrupt(reason),
             other => Failure::Failed(other.to_string()),
         })?;
-        // Where the log goes into holes of the database, cutting it frees space.
-        self.checkpoints.truncate(&connection);
+        // Where the log goes into holes of the database, there is room in it again.
+        self.checkpoints.restart(&connection, self.reserve.log_keeps());
         self.connection = Some(connection);
         Ok(())
     }
@@ -345,11 +360,31 @@ impl Writer {
             {
                 tracing::warn!(%error, "the transaction ends with its connection instead of a rollback");
             }
-            self.checkpoints.close(connection);
+            self.checkpoints.close(connection, self.reserve.is_short());
         }
         // A request that set this may be undone; one look finds out.
         self.batch.purge_pending = true;
+        self.batch.sweep_pending = true;
         self.unproven = true;
+    }
+
+    /// Of content that was removed the rows go, and of what is left some that nobody names goes after this COMMIT. Looked for
+    /// before the batch's own requests: what those leave unnamed is not committed yet.
+    fn sweep(&mut self) -> rusqlite::Result<()> {
+        let Some(connection) = &self.connection else { return Ok(()) };
+        for sha256 in &self.batch.forgotten_blobs {
+            // Somebody who is storing it again has counted on the row.
+            if self.blobs.is_free(sha256) {
+                forget(connection, sha256)?;
+            }
+        }
+        if self.batch.sweep_pending {
+            let unnamed = unnamed(connection, &self.blobs)?;
+            self.batch.sweep_pending = unnamed.len() >= limits::SWEPT_PER_COMMIT;
+            self.batch.released_blobs.extend(unnamed);
+        }
+        self.batch.forgotten_blobs.clear();
+        Ok(())
     }
 
     /// Deletes content whose last artifact went with this COMMIT.
@@ -358,11 +393,15 @@ impl Writer {
             let Some(connection) = &self.connection else { return };
             match Reader::new(connection, self.epoch).blob_in_use(&sha256) {
                 Ok(true) => {}
-                Ok(false) => {
-                    if let Err(error) = self.blobs.remove(&sha256) {
+                Ok(false) => match self.blobs.remove(&sha256) {
+                    Ok(true) => self.batch.forgotten_blobs.push(sha256),
+                    Ok(false) => {} // in use; whoever uses it has it swept
+                    Err(error) => {
                         tracing::warn!(%error, sha256, "content no artifact names could not be removed");
+                        // Not at once again.
+                        self.batch.sweep_pending = false;
                     }
-                }
+                },
                 Err(error) => tracing::warn!(%error, sha256, "content stays, because its users could not be counted"),
             }
         }

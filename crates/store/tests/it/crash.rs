@@ -1,6 +1,9 @@
 //! kill -9 at any moment: what was acknowledged is there.
 
-use crate::support::{assert_whole, event, job, read, write};
+use crate::{
+    operate::{assert_whole, new},
+    support::{event, job},
+};
 use domain::{JobId, JobState};
 use rusqlite::Connection;
 use std::{
@@ -11,7 +14,7 @@ use std::{
     process::{Command, Stdio},
     time::Duration,
 };
-use store::{DATABASE_FILE, Error, JobRow, Options, Store};
+use store::{DATABASE_FILE, Found, JobRow, Options, Store, Urgency, Write};
 use tokio::task::JoinSet;
 
 const CYCLES: usize = 10;
@@ -28,8 +31,8 @@ async fn ten_killed_processes_lose_nothing_they_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(Options::new(folder.path())).await.unwrap();
     for number in 0..JOBS {
-        let row = JobRow { state: JobState::Running, ..job(number as i64) };
-        write(&store, move |transaction| transaction.insert_job(&row)).await;
+        let row = JobRow { state: JobState::Running, running_ms: 1, ..job(number as i64) };
+        store.create_job(new(&row)).await.unwrap();
     }
     store.close().await;
 
@@ -78,19 +81,18 @@ fn acknowledgement(line: &[u8]) -> Option<(JobId, u64)> {
 async fn write_until_killed(folder: &OsStr) {
     let store = Store::open(Options::new(folder)).await.unwrap();
     let mut writers = JoinSet::new();
-    for row in read(&store, |reader| reader.running()).await {
+    for row in store.running_jobs().await.unwrap() {
         let store = store.clone();
         writers.spawn(async move {
             loop {
-                let answer = store.write(move |transaction| {
-                    // The state and the events that explain it: both or neither.
-                    let cursor = transaction.append(row.id, &[event(1), event(2), event(3)])?;
-                    let mut row = transaction.job(row.id)?.ok_or(Error::NoSuchJob(row.id))?;
-                    row.running_ms = cursor.seq;
-                    transaction.update_job(&row)?;
-                    Ok::<_, Error>(cursor.seq)
-                });
-                let seq = answer.await.unwrap();
+                // The state and the events that explain it: both or neither.
+                let write = |found: &Found| {
+                    let mut job = found.job.clone();
+                    job.running_ms = job.head_seq + 3;
+                    Ok(Some(Write::new(job, vec![event(1), event(2), event(3)])))
+                };
+                let answer = store.change_job(row.id, Urgency::Ordinary, Box::new(write));
+                let seq = answer.await.unwrap().job.head_seq;
                 println!("ack {} {seq} .", row.id);
             }
         });
@@ -100,13 +102,13 @@ async fn write_until_killed(folder: &OsStr) {
 
 async fn check(folder: &Path, acknowledged: &HashMap<JobId, u64>, cycle: usize) {
     let store = Store::open(Options::new(folder)).await.unwrap();
-    let rows = read(&store, |reader| reader.running()).await;
+    let rows = store.running_jobs().await.unwrap();
     assert_eq!(rows.len(), JOBS, "cycle {cycle}");
     for row in rows {
-        let events = assert_whole(&store, row.id).await;
+        let events = assert_whole(&*store, row.id).await;
         let newest = acknowledged.get(&row.id).copied().unwrap_or_default();
         assert!(events.len() as u64 >= newest, "cycle {cycle}: {} of {newest} events of {}", events.len(), row.id);
-        assert_eq!(events.len() % 3, 0, "cycle {cycle}: a part of a request");
+        assert_eq!(events.len() % 3, 1, "cycle {cycle}: a part of a request");
         assert_eq!(row.running_ms, row.head_seq, "cycle {cycle}: the state without its events, or they without it");
     }
     store.close().await;

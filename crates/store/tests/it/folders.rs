@@ -1,6 +1,9 @@
 //! Which folders are opened, and which are refused with what words.
 
-use crate::support::{PATIENCE, new_job, store};
+use crate::{
+    operate::new_job,
+    support::{PATIENCE, store},
+};
 use rusqlite::Connection;
 use std::{
     io::{BufRead, BufReader},
@@ -21,7 +24,7 @@ fn mode(path: &Path) -> u32 {
 #[tokio::test]
 async fn a_new_folder_is_for_its_owner_alone() {
     let (folder, store) = store().await;
-    new_job(&store).await;
+    new_job(&*store).await;
     let data = folder.path().join("data");
     assert_eq!(mode(&data), 0o700);
     for name in [DATABASE_FILE, "devmesh.db-wal", "devmesh.db-shm", LOCK_FILE] {

@@ -1,11 +1,11 @@
 //! What tests do to a database, by its operations alone.
 
 use crate::support::{at, event, job, principal};
-use domain::{EventHash, JobId, JobState, RequestId, WorkerId, verify_link};
+use domain::{ApprovalId, EventHash, JobId, JobState, RequestId, WorkerId, verify_link};
 use std::ops::Range;
 use store::{
-    Append, AuditRow, Changed, Created, Database, Error, EventPage, EventRow, Fence, Found, JobRow, NewEvent, NewJob,
-    Refused, Urgency, Write,
+    About, Append, ApprovalChange, ApprovalRow, ArtifactPut, ArtifactRow, AuditRow, Changed, Created, Database, Error,
+    EventPage, EventRow, Fence, Found, JobRow, NewEvent, NewJob, PutArtifact, Refused, StoredBlob, Urgency, Write,
 };
 
 pub fn audit() -> AuditRow {
@@ -36,6 +36,32 @@ pub async fn append_events(database: &dyn Database, job: JobId, events: Vec<NewE
     let write = move |found: &Found| Ok(Some(Write::new(found.job.clone(), events.clone())));
     let Changed { job, .. } = database.change_job(job, Urgency::Ordinary, Box::new(write)).await?;
     Ok(job.head_seq)
+}
+
+/// Appends one event.
+pub async fn append_one(database: &dyn Database, job: JobId, number: u64) -> Result<u64, Error> {
+    append(database, job, number..number + 1).await
+}
+
+/// One event, written as what works on a full disk.
+pub async fn relieve(database: &dyn Database, job: JobId, number: u64) -> Result<u64, Error> {
+    let write = move |found: &Found| Ok(Some(Write::new(found.job.clone(), vec![event(number)])));
+    Ok(database.change_job(job, Urgency::Relief, Box::new(write)).await?.job.head_seq)
+}
+
+/// Asks for a decision on a tool call.
+pub async fn ask(database: &dyn Database, approval: &ApprovalRow) -> Result<Changed, Error> {
+    let insert = ApprovalChange::Insert(approval.clone());
+    let write = move |found: &Found| {
+        Ok(Some(Write { approvals: vec![insert.clone()], ..Write::new(found.job.clone(), Vec::new()) }))
+    };
+    database.change_job(approval.job_id, Urgency::Ordinary, Box::new(write)).await
+}
+
+/// The approval as it is stored.
+pub async fn approval(database: &dyn Database, approval: ApprovalId) -> Option<ApprovalRow> {
+    let look = |_: &JobRow, found: &ApprovalRow| Ok(About { approval: found.clone(), write: None });
+    database.decide_approval(approval, Box::new(look)).await.unwrap().map(|(found, _)| found)
 }
 
 /// Leases up to so many ready jobs.
@@ -71,6 +97,32 @@ pub async fn put_back(database: &dyn Database, job: JobId) {
         Ok(Some(Write::new(job, vec![event(2_000)])))
     };
     database.change_job(job, Urgency::Relief, Box::new(queue)).await.unwrap();
+}
+
+/// A new job that a worker has.
+pub async fn running_job(database: &dyn Database) -> JobId {
+    let job = new_job(database).await;
+    assert_eq!(lease(database, 1).await[0].id, job);
+    job
+}
+
+/// Hands stored content in for a job that runs.
+pub async fn hand_in(database: &dyn Database, job: JobId, name: &str, blob: &StoredBlob) -> Result<ArtifactPut, Error> {
+    let fence = fence(&database.job(job).await.unwrap().unwrap());
+    let artifact = ArtifactRow {
+        job_id: job,
+        name: name.to_owned(),
+        media_type: "text/plain".to_owned(),
+        bytes: blob.bytes,
+        sha256: blob.sha256.clone(),
+        attempt: fence.attempt,
+        created_at: at(1),
+    };
+    database.put_artifact(PutArtifact { fence, artifact, event: event(3_000), limit: 100, running_ms: None }).await
+}
+
+pub async fn delete(database: &dyn Database, job: JobId) {
+    database.delete_job(job, Box::new(|_| Ok(audit()))).await.unwrap();
 }
 
 /// The whole log, in pages.

@@ -1,14 +1,12 @@
 //! Rows to write, and a store to write them to.
 
-use domain::{
-    ApprovalId, CanonicalJson, EventHash, JobId, JobKind, JobState, PrincipalId, Priority, Timestamp, verify_link,
-};
+use domain::{ApprovalId, CanonicalJson, EventHash, JobId, JobKind, JobState, PrincipalId, Priority, Timestamp};
 use std::{
     pin::Pin,
     task::Poll,
     time::{Duration, Instant},
 };
-use store::{ApprovalRow, Error, EventRow, JobRow, NewEvent, Options, Reader, Store, Transaction};
+use store::{ApprovalRow, AuditRow, EventRow, JobRow, NewEvent, Options, Store};
 use tempfile::TempDir;
 
 /// Long enough for the slowest machine; a test that uses it up has failed.
@@ -29,22 +27,6 @@ pub async fn store() -> (TempDir, Store) {
 pub async fn reopened(folder: &TempDir, store: Store) -> Store {
     store.close().await;
     Store::open(Options::new(folder.path().join("data"))).await.unwrap()
-}
-
-/// A read that works.
-pub async fn read<T: Send + 'static>(
-    store: &Store,
-    work: impl FnOnce(&Reader<'_>) -> Result<T, Error> + Send + 'static,
-) -> T {
-    store.read(work).await.unwrap()
-}
-
-/// A write that works.
-pub async fn write<T: Send + 'static>(
-    store: &Store,
-    work: impl FnOnce(&mut Transaction<'_>) -> Result<T, Error> + Send + 'static,
-) -> T {
-    store.write(work).await.unwrap()
 }
 
 pub fn principal(number: u128) -> PrincipalId {
@@ -122,61 +104,19 @@ pub fn approval(job: JobId, call_id: &str, asked_at_ms: i64) -> ApprovalRow {
     }
 }
 
-pub async fn insert(store: &Store, job: &JobRow) {
-    let job = job.clone();
-    write(store, move |transaction| transaction.insert_job(&job)).await;
-}
-
-/// A new job in the store.
-pub async fn new_job(store: &Store) -> JobId {
-    let job = job(0);
-    insert(store, &job).await;
-    job.id
-}
-
-/// Appends one event and says which seq it got.
-pub async fn append(store: &Store, job: JobId, number: u64) -> Result<u64, Error> {
-    store.write(move |transaction| transaction.append(job, &[event(number)]).map(|cursor| cursor.seq)).await
-}
-
-/// The whole log, in pages.
-pub async fn log(store: &Store, job: JobId) -> Vec<EventRow> {
-    let mut events: Vec<EventRow> = Vec::new();
-    loop {
-        let after = events.last().map_or(0, |event| event.seq);
-        let page = read(store, move |reader| reader.events(job, after, 1_000, usize::MAX)).await;
-        if page.is_empty() {
-            return events;
-        }
-        events.extend(page);
+/// Done by principal 100.
+pub fn audit(action: &str, object: impl std::fmt::Display) -> AuditRow {
+    AuditRow {
+        at: at(0),
+        principal: principal(100),
+        action: action.to_owned(),
+        object: object.to_string(),
+        request_id: domain::RequestId(uuid::Uuid::from_u128(1)),
     }
-}
-
-/// Asserts that the log is dense from its first event on, linked, and ends at the job's head.
-pub async fn assert_whole(store: &Store, job: JobId) -> Vec<EventRow> {
-    let events = log(store, job).await;
-    let row = read(store, move |reader| reader.job(job)).await.expect("the job is there");
-    let mut previous: Option<&EventRow> = None;
-    for (event, seq) in events.iter().zip(1..) {
-        assert_eq!(event.seq, seq, "a hole before seq {}", event.seq);
-        assert!(verify_link(&event.link(), event.hash), "seq {seq} does not match its hash");
-        match previous {
-            Some(previous) => assert_eq!(event.previous, previous.hash, "seq {seq} links elsewhere"),
-            None if seq == 1 => assert_eq!(event.previous, EventHash::START),
-            None => {}
-        }
-        previous = Some(event);
-    }
-    if let Some(last) = events.last() {
-        assert_eq!((row.head_seq, row.head_hash), (last.seq, last.hash));
-    } else {
-        assert_eq!(row.head_seq, 0);
-    }
-    events
 }
 
 /// Polls once: a write stands in the queue afterwards.
-pub async fn is_waiting<F: Future>(mut future: Pin<&mut F>) -> bool {
+pub async fn is_waiting<F: Future + ?Sized>(mut future: Pin<&mut F>) -> bool {
     std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_pending())).await
 }
 

@@ -1,4 +1,5 @@
 use crate::{
+    commands::pages::{Ask, Pages},
     context::Context,
     output::{Exit, Result, Table, age, duration_ms, money},
 };
@@ -10,9 +11,8 @@ pub struct Arguments {
     /// Only those made for this job: its id, or the beginning of it
     #[arg(long)]
     job: Option<String>,
-    /// At most this many, 1 to 1000
-    #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    limit: u32,
+    #[command(flatten)]
+    pages: Pages,
 }
 
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
@@ -22,14 +22,19 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         Some(text) => Some(context.job(&client, text).await?.id),
         None => None,
     };
-    let page = client.model_calls(&ListModelCalls { job_id, limit: Some(arguments.limit), cursor: None }).await?;
+    let read = arguments.pages.read(async |ask: Ask| {
+        let list = ListModelCalls { job_id, limit: ask.limit, cursor: ask.cursor };
+        client.model_calls(&list).await.map(|page| (page.model_calls, page.next_cursor))
+    });
+    let listed = read.await?;
     if output.json {
-        output.json(&page.model_calls)?;
+        output.json(&listed.rows)?;
+        listed.say_where_it_goes_on(output);
         return Ok(Exit::Done);
     }
     let now = SystemClock.now();
     let mut table = Table::new(["ID", "STATE", "AGE", "TOOK", "TOKENS", "COST", "ROUTE", "ANSWERED BY"]);
-    for call in &page.model_calls {
+    for call in &listed.rows {
         let target = match (&call.provider, &call.model) {
             (Some(provider), Some(model)) => format!("{provider}/{model}"),
             _ => "-".to_owned(),
@@ -51,6 +56,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     output.table(table)?;
+    listed.say_where_it_goes_on(output);
     output.next("devmesh calls show ID");
     Ok(Exit::Done)
 }

@@ -1,6 +1,6 @@
 //! The backend and its port.
 
-use super::Finding;
+use super::{Finding, content};
 use crate::{
     context::{Access, Context},
     output::Exit,
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What there is to say, and whether a backend answers.
-pub async fn check(context: &Context) -> (Vec<Finding>, bool) {
+pub async fn check(context: &Context, deep: bool) -> (Vec<Finding>, bool) {
     const CHECK: &str = "backend";
     let found = context.access().and_then(|Access { url, token }| {
         let client = client::Client::new(client::Options::new(&url, token))?;
@@ -69,6 +69,7 @@ pub async fn check(context: &Context) -> (Vec<Finding>, bool) {
         Err(error) => Finding::bad("writes", error.to_string(), "look at the backend's log"),
     });
     findings.extend(agents(&client).await);
+    findings.extend(content::of_backend(&client, deep).await);
     (findings, true)
 }
 

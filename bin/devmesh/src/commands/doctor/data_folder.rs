@@ -17,6 +17,7 @@ pub fn check(context: &Context) -> Vec<Finding> {
     let data = &context.config.settings.data;
     let existing = nearest(data);
     let mut findings = vec![permissions(data, &existing)];
+    findings.extend(restore(data));
     findings.extend(file_system(&existing));
     findings.extend(room(&existing));
     findings.extend(token(&context.config.settings.admin_token_file()));
@@ -55,6 +56,16 @@ fn permissions(data: &Path, existing: &Path) -> Finding {
     }
 }
 
+fn restore(data: &Path) -> Option<Finding> {
+    store::is_half_restored(data).then(|| {
+        Finding::bad(
+            "restore",
+            format!("a restore into {} was interrupted, and nothing can start there", data.display()),
+            format!("devmesh restore FILE --data {}", data.display()),
+        )
+    })
+}
+
 fn file_system(existing: &Path) -> Option<Finding> {
     const CHECK: &str = "file system";
     // Only Linux tells; elsewhere the store checks by itself when it opens the folder.
@@ -88,7 +99,13 @@ fn room(existing: &Path) -> Option<Finding> {
 
 fn token(file: &Path) -> Option<Finding> {
     const CHECK: &str = "admin token";
-    let metadata = file.metadata().ok()?;
+    let Ok(metadata) = file.metadata() else {
+        let has_a_mesh = file.with_file_name(store::DATABASE_FILE).exists();
+        return has_a_mesh.then(|| {
+            let evidence = format!("{} is not there", file.display());
+            Finding::careful(CHECK, evidence, "if it is lost: stop the mesh and run devmesh token reset")
+        });
+    };
     let mode = metadata.permissions().mode() & 0o777;
     let shown = file.display();
     Some(if mode & 0o077 == 0 {

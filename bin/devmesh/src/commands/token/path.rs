@@ -10,7 +10,7 @@ pub fn run(context: &Context) -> Result<Exit> {
             Exit::NotFound,
             format!("{} is not there: no mesh was started on this data folder", path.display()),
         )
-        .next("devmesh up"));
+        .next("devmesh up, or devmesh token reset if the file was lost"));
     }
     context.output.show(&serde_json::json!({"path": path}), || path.display().to_string())?;
     Ok(Exit::Done)

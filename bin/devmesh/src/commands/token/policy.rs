@@ -1,10 +1,11 @@
 use crate::{
+    commands::pages::{self, Ask},
     context::Context,
     output::{Exit, Failure, Result, Table, money},
 };
 use client::Client;
 use domain::{Timestamp, TokenId};
-use protocol::{BudgetWindow, Egress, KeyAccount, KeyPolicy, Spend};
+use protocol::{BudgetWindow, Egress, KeyAccount, KeyPolicy, ListAll, Spend, Token};
 
 /// What a token may do with models. What is not given is not limited, or stays as it was.
 #[derive(Debug, Default, clap::Args)]
@@ -113,8 +114,12 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
 /// The token whose id is, or uniquely begins with, `text`.
 pub(super) async fn find(client: &Client, text: &str) -> Result<TokenId> {
     let wanted = text.trim().to_ascii_lowercase();
-    let tokens = client.tokens().await?.tokens;
-    let mut found = tokens.iter().filter(|token| token.id.to_string().starts_with(&wanted));
+    let named = |token: &Token| token.id.to_string().starts_with(&wanted);
+    let read = pages::every(named, async |ask: Ask| {
+        let list = ListAll { limit: ask.limit, cursor: ask.cursor };
+        client.tokens(&list).await.map(|page| (page.tokens, page.next_cursor))
+    });
+    let mut found = read.await?.into_iter();
     match (found.next(), found.next()) {
         (Some(token), None) if !wanted.is_empty() => Ok(token.id),
         (None, _) => {

@@ -1,6 +1,6 @@
 use crate::{
     context::Context,
-    output::{Exit, Failure, Result},
+    output::{Exit, Result},
 };
 
 #[derive(Debug, clap::Args)]
@@ -13,24 +13,9 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let client = context.client()?;
     for text in &arguments.tokens {
-        let wanted = text.trim().to_ascii_lowercase();
-        let tokens = client.tokens().await?.tokens;
-        let mut found = tokens.iter().filter(|token| token.id.to_string().starts_with(&wanted));
-        let token = match (found.next(), found.next()) {
-            (Some(token), None) if !wanted.is_empty() => token,
-            (None, _) => {
-                return Err(Failure::new(Exit::NotFound, format!("no token's id begins with `{wanted}`"))
-                    .next("devmesh token list"));
-            }
-            _ => {
-                return Err(Failure::usage(format!(
-                    "`{wanted}` begins the id of more than one token; give more of it"
-                ))
-                .next("devmesh token list"));
-            }
-        };
-        client.delete_token(token.id).await?;
-        context.output.show(&serde_json::json!({"deleted": token.id}), || token.id.to_string())?;
+        let token = super::policy::find(&client, text).await?;
+        client.delete_token(token).await?;
+        context.output.show(&serde_json::json!({"deleted": token}), || token.to_string())?;
     }
     Ok(Exit::Done)
 }

@@ -53,7 +53,7 @@ fn has_model(test: &str, model: &str) -> bool {
     match fetch::fetch(bill::entry(model).unwrap(), &users_cache(), &mut |_| {}) {
         Ok(_) => true,
         Err(error) => {
-            eprintln!("skipped: {test}: {error}");
+            testkit::skipped_part(test, &error.to_string());
             false
         }
     }

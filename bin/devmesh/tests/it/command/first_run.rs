@@ -1,7 +1,7 @@
 //! `try`, with a scripted model in place of the small one it fetches, and once with the real one.
 
 use super::{Home, Mesh, Up};
-use crate::model_tools::users_cache;
+use testkit::users_cache;
 use testkit::{Script, ScriptedModel, Turn, sample_repository};
 
 const MODEL: &str = "ollama/scripted:latest";
@@ -56,7 +56,7 @@ async fn the_small_model_answers_and_is_called_what_it_is() {
     home.set("DEVMESH_EMBEDDED__CACHE", users_cache().to_str().unwrap());
     let pulled = home.run(&["models", "pull"]).await;
     if pulled.code != 0 {
-        eprintln!("skipped: the_small_model_answers_and_is_called_what_it_is: {}", pulled.stderr);
+        testkit::skipped(&pulled.stderr);
         return;
     }
     let answer = home.run(&["try", "--port", "0"]).await.good();

@@ -161,6 +161,12 @@ impl Running {
         kill(pid(&self.child), signal).unwrap();
     }
 
+    /// Of a command that was sent SIGKILL.
+    pub(crate) async fn killed(mut self) {
+        let status = tokio::time::timeout(DEADLINE, self.child.wait()).await.expect("the command ends").unwrap();
+        assert_eq!(status.code(), None, "{status}");
+    }
+
     pub(crate) async fn end(mut self) -> Answer {
         let status = tokio::time::timeout(DEADLINE, self.child.wait()).await.expect("the command ends").unwrap();
         let code = status.code().unwrap_or_else(|| panic!("{status}"));

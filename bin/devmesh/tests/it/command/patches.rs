@@ -165,7 +165,7 @@ async fn a_branch_needs_no_identity_and_keeps_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repository_of_another_user_says_what_to_do() {
     if !nix::unistd::geteuid().is_root() {
-        println!("skipped: a_repository_of_another_user_says_what_to_do: files cannot be given away");
+        testkit::skipped("files cannot be given away");
         return;
     }
     let (mesh, repository, id) = mended().await;

@@ -1,6 +1,5 @@
 //! One Ollama process with models of its own.
 
-use crate::model_tools::users_cache;
 use embedded_model::{bill, fetch};
 use nix::{
     sys::signal::{Signal, killpg},
@@ -12,6 +11,7 @@ use std::{
     process::Stdio,
     time::{Duration, Instant},
 };
+use testkit::users_cache;
 use tokio::process::{Child, Command};
 
 const MODEL: &str = "smollm2-135m-instruct";

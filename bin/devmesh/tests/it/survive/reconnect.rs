@@ -1,6 +1,7 @@
-//! Fifty clients that lose their connection again and again while a hundred thousand events flow.
+//! Fifty clients that lose their connection again and again while a hundred thousand events flow, beside some that are
+//! connected and do not read.
 
-use super::stage::Backend;
+use super::stage::{Backend, Stalled};
 use anyhow::{Context, Result, bail, ensure};
 use client::Client;
 use domain::{Cursor, EventHash, JobId, JobKind, WorkerId};
@@ -16,6 +17,10 @@ use tokio_tungstenite::tungstenite::Message;
 const EVENTS: u64 = 100_000;
 const EVENTS_PER_BATCH: u64 = 200;
 const CLIENTS: usize = 50;
+/// Clients of each kind that read nothing.
+const STALLED: usize = 4;
+/// Further jobs that those subscribe to.
+const OTHER_JOBS: usize = 20;
 /// How long a connection lives before its client drops it.
 const CONNECTION_MS: std::ops::Range<u64> = 100..5_000;
 
@@ -48,6 +53,15 @@ async fn every_reconnecting_client_ends_with_the_same_sequence() -> Result<()> {
     let spec = CreateJob::new(JobKind::Ask, "talk a lot");
     let job = client.create_job(&spec, None).await?.id;
 
+    // Made after it, so that the agent is given the one that everybody reads.
+    let mut followed = vec![job];
+    for number in 0..OTHER_JOBS {
+        followed.push(client.create_job(&CreateJob::new(JobKind::Ask, format!("wait {number}")), None).await?.id);
+    }
+    let mut stalled = Vec::new();
+    for _ in 0..STALLED {
+        stalled.push(Stalled::beside(&backend, &followed).await?);
+    }
     let mut readers = tokio::task::JoinSet::new();
     for number in 0..CLIENTS {
         let client = backend.client()?;
@@ -71,6 +85,7 @@ async fn every_reconnecting_client_ends_with_the_same_sequence() -> Result<()> {
         ended += 1;
     }
     ensure!(ended == CLIENTS, "{ended} of {CLIENTS} clients came to the end");
+    drop(stalled);
     Ok(())
 }
 

@@ -2,6 +2,8 @@
 
 mod agent;
 mod backend;
+mod stalled;
 
 pub(crate) use agent::Agent;
 pub(crate) use backend::{Backend, all_events, all_jobs, command};
+pub(crate) use stalled::Stalled;

@@ -3,7 +3,7 @@ use axum::{Json, extract::State};
 use protocol::{ApprovalPage, ListApprovals};
 use std::sync::Arc;
 
-/// List tool calls a person was asked about
+/// List tool calls a person was asked about, newest first
 #[utoipa::path(
     get,
     path = "/api/v1/approvals",

@@ -53,7 +53,7 @@ pub async fn index(_: Anyone) -> Result<Response> {
     tag = "server",
     security(("bearer" = ["viewer", "user", "admin", "agent", "model"])),
     params(("file" = String, Path, description = "A script, a style sheet or an icon.")),
-    responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>)),
+    responses((status = 200, content_type = "application/octet-stream", body = protocol::schema::Bytes)),
 )]
 pub async fn file(_: Anyone, Path(file): Path<String>) -> Result<Response> {
     part_of_the_page(&file)

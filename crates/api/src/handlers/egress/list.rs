@@ -1,10 +1,8 @@
 use crate::{app::App, auth::Admin, extract::Query, problem::Result};
 use axum::{Json, extract::State};
-use protocol::{EgressEntry, EgressPage, ListEgress};
+use protocol::{EgressEntry, EgressPage, List, ListAll};
 use std::sync::Arc;
-
-/// Rows of a page when nobody says how many.
-const PAGE: u32 = 100;
+use store::LedgerRow;
 
 /// List what left the machine, oldest first
 ///
@@ -15,20 +13,23 @@ const PAGE: u32 = 100;
     operation_id = "list_egress",
     tag = "administration",
     security(("bearer" = ["admin"])),
-    params(ListEgress),
+    params(ListAll),
     responses((status = 200, body = EgressPage)),
 )]
 pub async fn list(
     State(app): State<Arc<App>>,
     Admin(_): Admin,
-    Query(query): Query<ListEgress>,
+    Query(query): Query<ListAll>,
 ) -> Result<Json<EgressPage>> {
-    let limit = query.limit.unwrap_or(PAGE).clamp(1, store::limits::ROWS_PER_PAGE as u32) as usize;
-    let after = query.after.unwrap_or(0);
+    let page = List::Egress.query(query.limit, query.cursor.as_deref())?;
     app.router.books().flush().await;
-    let rows = app.store.read(move |reader| reader.ledger_after(after, limit)).await?;
-    let next_after = rows.last().filter(|_| rows.len() == limit).map(|row| row.seq);
-    let entries = rows.into_iter().map(|row| EgressEntry {
+    let found = app.store.page_of_ledger(page.after.unwrap_or(0), page.limit).await?;
+    let next_cursor = found.last_if_more().map(|last| List::Egress.cursor_after(last.seq));
+    Ok(Json(EgressPage { entries: found.map(entry).rows, next_cursor }))
+}
+
+fn entry(row: LedgerRow) -> EgressEntry {
+    EgressEntry {
         seq: row.seq,
         at: row.at,
         call_id: row.call_id,
@@ -42,6 +43,5 @@ pub async fn list(
         reason: row.reason,
         prev_hash: row.prev_hash.to_string(),
         hash: row.hash.to_string(),
-    });
-    Ok(Json(EgressPage { entries: entries.collect(), next_after }))
+    }
 }

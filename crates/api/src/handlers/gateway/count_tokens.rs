@@ -16,6 +16,6 @@ use std::sync::Arc;
     responses((status = 200, description = "The vendor's answer.", body = serde_json::Value)),
 )]
 pub async fn count_tokens(State(app): State<Arc<App>>, ModelCaller(identity): ModelCaller, raw: Raw) -> Response {
-    let inbound = gateway::Asked::new(identity.clone(), raw).inbound(&app, Dialect::Anthropic);
-    gateway::respond(&identity, app.router.count_tokens(inbound).await)
+    let inbound = gateway::Asked::new(identity, raw).inbound(&app, Dialect::Anthropic);
+    gateway::respond(app.router.count_tokens(inbound).await)
 }

@@ -17,6 +17,6 @@ use std::sync::Arc;
 pub async fn models(State(app): State<Arc<App>>, ModelReader(identity): ModelReader, raw: Raw) -> Response {
     let anthropic = raw.headers.contains_key("anthropic-version");
     let dialect = if anthropic { Dialect::Anthropic } else { Dialect::OpenAiChat };
-    let inbound = gateway::Asked::new(identity.clone(), raw).inbound(&app, dialect);
-    gateway::respond(&identity, app.router.list_models(inbound).await)
+    let inbound = gateway::Asked::new(identity, raw).inbound(&app, dialect);
+    gateway::respond(app.router.list_models(inbound).await)
 }

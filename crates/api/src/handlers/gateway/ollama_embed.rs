@@ -16,6 +16,6 @@ use std::sync::Arc;
     responses((status = 200, description = "The vendor's answer.", body = serde_json::Value)),
 )]
 pub async fn ollama_embed(State(app): State<Arc<App>>, ModelCaller(identity): ModelCaller, raw: Raw) -> Response {
-    let inbound = gateway::Asked::new(identity.clone(), raw).inbound(&app, Dialect::OllamaChat);
-    gateway::respond(&identity, app.router.embed_ollama(inbound, false).await)
+    let inbound = gateway::Asked::new(identity, raw).inbound(&app, Dialect::OllamaChat);
+    gateway::respond(app.router.embed_ollama(inbound, false).await)
 }

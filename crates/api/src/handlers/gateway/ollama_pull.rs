@@ -1,4 +1,4 @@
-use crate::{app::App, auth::Admin, extract::Raw, gateway};
+use crate::{app::App, audit, auth::Admin, extract::Raw, gateway, problem::Result};
 use axum::{extract::State, response::Response};
 use router::dialect::Dialect;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use std::sync::Arc;
     request_body = serde_json::Value,
     responses((status = 200, description = "The vendor's answer.", body = serde_json::Value)),
 )]
-pub async fn ollama_pull(State(app): State<Arc<App>>, Admin(identity): Admin, raw: Raw) -> Response {
-    let inbound = gateway::Asked::new(identity.clone(), raw).inbound(&app, Dialect::OllamaChat);
-    gateway::respond(&identity, app.router.ollama_pull(inbound).await)
+pub async fn ollama_pull(State(app): State<Arc<App>>, Admin(identity): Admin, raw: Raw) -> Result<Response> {
+    audit::record(&app, &identity, "model.pull", &audit::ollama_model(&raw.body)).await?;
+    let inbound = gateway::Asked::new(identity, raw).inbound(&app, Dialect::OllamaChat);
+    Ok(gateway::respond(app.router.ollama_pull(inbound).await))
 }

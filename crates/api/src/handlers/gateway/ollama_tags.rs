@@ -15,6 +15,6 @@ use std::sync::Arc;
     responses((status = 200, description = "The vendor's answer.", body = serde_json::Value)),
 )]
 pub async fn ollama_tags(State(app): State<Arc<App>>, ModelReader(identity): ModelReader, raw: Raw) -> Response {
-    let inbound = gateway::Asked::new(identity.clone(), raw).inbound(&app, Dialect::OllamaChat);
-    gateway::respond(&identity, app.router.ollama_tags(inbound).await)
+    let inbound = gateway::Asked::new(identity, raw).inbound(&app, Dialect::OllamaChat);
+    gateway::respond(app.router.ollama_tags(inbound).await)
 }

@@ -13,6 +13,6 @@ use std::sync::Arc;
     security(("bearer" = ["model", "viewer", "user", "admin"])),
     responses((status = 200, description = "The vendor's answer.", body = serde_json::Value)),
 )]
-pub async fn ollama_version(State(app): State<Arc<App>>, ModelReader(identity): ModelReader) -> Response {
-    gateway::respond(&identity, app.router.ollama_version())
+pub async fn ollama_version(State(app): State<Arc<App>>, ModelReader(_): ModelReader) -> Response {
+    gateway::respond(app.router.ollama_version())
 }

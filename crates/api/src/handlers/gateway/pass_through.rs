@@ -19,8 +19,9 @@ macro_rules! pass_through {
     ($name:ident, $method:ident, $verb:ident, $id:literal, $summary:literal) => {
         #[doc = $summary]
         ///
-        /// Everything below a provider's base URL that has no words here: audio, images, files, batches. The provider's key is
-        /// added, the caller's is not passed on, and the egress rule holds.
+        /// Endpoints of a provider that are known to call no model with a conversation: audio, images, moderations, files, and
+        /// what is stored of answers and batches. The provider's key is added, the caller's is not passed on, and the egress
+        /// rule holds.
         #[utoipa::path(
                             $method,
                             path = "/providers/{provider}/{*path}",
@@ -69,5 +70,5 @@ async fn forward(
         caller,
         egress,
     };
-    gateway::respond(&identity, app.router.pass_through(request).await)
+    gateway::respond(app.router.pass_through(request).await)
 }

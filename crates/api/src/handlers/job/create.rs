@@ -14,7 +14,7 @@ use std::sync::Arc;
     operation_id = "create_job",
     tag = "jobs",
     security(("bearer" = ["user", "admin"])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 128 visible ASCII characters, fresh for every new request.")),
+    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,128}$", description = "1 to 128 visible ASCII characters, fresh for every new request.")),
     request_body = CreateJob,
     responses((status = 202, body = Job, description = "It is queued.", headers(("location" = String, description = "Where to read it.")))),
 )]

@@ -16,7 +16,8 @@ use std::sync::Arc;
 /// As JSON pages, or with `Accept: text/event-stream` as Server-Sent Events: `id` is the cursor, `event` the type, `data` an
 /// Event. The stream goes on as things happen and ends after the event `closed`. With nothing to tell for a while it
 /// sends the event `heartbeat` (StreamHeartbeat, no id). A cursor that cannot be honoured is answered with the event
-/// `reset` (Reset) and the end of the stream. `Last-Event-ID` wins over `after`.
+/// `reset` (Reset) and the end of the stream. A stream that cannot go on says why with the event `error` (Problem, no id) and
+/// ends. `Last-Event-ID` wins over `after`.
 ///
 /// An `agent` token reads the logs of the jobs it has leased.
 #[utoipa::path(

@@ -15,7 +15,7 @@ use std::sync::Arc;
     security(("bearer" = ["user", "admin"])),
     params(
         ("id" = uuid::Uuid, Path, description = "The job to repeat."),
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 128 visible ASCII characters, fresh for every new request."),
+        ("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,128}$", description = "1 to 128 visible ASCII characters, fresh for every new request."),
     ),
     responses((status = 202, body = Job, description = "The new job; `retry_of` names the old one.", headers(("location" = String, description = "Where to read it.")))),
 )]

@@ -19,7 +19,7 @@ use std::sync::Arc;
 #[into_params(parameter_in = Query)]
 pub struct PutArtifact {
     /// That of the lease.
-    #[param(value_type = String)]
+    #[param(value_type = protocol::schema::Epoch)]
     pub epoch: Epoch,
     pub attempt: u32,
 }
@@ -35,10 +35,10 @@ pub struct PutArtifact {
     security(("bearer" = ["agent"])),
     params(
         ("job_id" = uuid::Uuid, Path, description = "The leased job."),
-        ("name" = String, Path, description = "1 to 128 of `A-Z a-z 0-9 . _ -`, not beginning with a dot."),
+        ("name" = String, Path, pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$", description = "1 to 128 of `A-Z a-z 0-9 . _ -`, not beginning with a dot."),
         PutArtifact,
     ),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The content. Its media type is kept with it."),
+    request_body(content = protocol::schema::Bytes, content_type = "application/octet-stream", description = "The content. Its media type is kept with it."),
     responses((status = 200, body = Artifact)),
 )]
 pub async fn put_artifact(

@@ -3,11 +3,14 @@ use crate::{
     auth::ModelReader,
     extract::{Path, Payload},
     gateway,
-    problem::Result,
+    problem::{Failure, Result},
 };
 use axum::{Json, extract::State};
 use protocol::{ExplainRoute, RouteExplanation};
 use std::sync::Arc;
+
+/// Of a prompt that is only talked about: what comes of more is no time anybody waits.
+const PROMPT_BYTES: u64 = 1 << 30;
 
 /// Explain a route: where such a call would go now, and why, without making it
 #[utoipa::path(
@@ -26,6 +29,10 @@ pub async fn explain(
     Path(name): Path<String>,
     Payload(request): Payload<ExplainRoute>,
 ) -> Result<Json<RouteExplanation>> {
+    if request.prompt_bytes > PROMPT_BYTES {
+        let detail = format!("is {}; at most {PROMPT_BYTES} are counted.", request.prompt_bytes);
+        return Err(Failure::field("/prompt_bytes", detail));
+    }
     let (caller, egress) = gateway::caller(&app, &asker);
     Ok(Json(app.router.explain(&name, &request, caller, egress).await?))
 }

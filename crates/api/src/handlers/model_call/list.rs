@@ -1,17 +1,9 @@
-use crate::{
-    app::App,
-    auth::ModelReader,
-    extract::Query,
-    problem::{Failure, Result},
-};
+use crate::{app::App, auth::ModelReader, extract::Query, problem::Result};
 use axum::{Json, extract::State};
-use domain::{ModelCallId, Scope};
-use protocol::{ListModelCalls, ModelCallPage};
+use domain::Scope;
+use protocol::{List, ListModelCalls, ModelCallPage};
 use std::sync::Arc;
 use store::ModelCallFilter;
-
-/// Rows of a page when nobody says how many.
-const PAGE: u32 = 50;
 
 /// List model calls, newest first
 #[utoipa::path(
@@ -29,24 +21,14 @@ pub async fn list(
     Query(query): Query<ListModelCalls>,
 ) -> Result<Json<ModelCallPage>> {
     let sees_all = asker.caller.scope.covers(Scope::Viewer) && asker.caller.scope != Scope::User;
-    let before = match query.cursor.as_deref() {
-        None => None,
-        Some(cursor) => Some(
-            cursor
-                .parse::<ModelCallId>()
-                .map_err(|_| Failure::field("/cursor", "A cursor is what `next_cursor` of an earlier page said."))?,
-        ),
-    };
-    let limit = query.limit.unwrap_or(PAGE).clamp(1, store::limits::ROWS_PER_PAGE as u32) as usize;
+    let page = List::ModelCalls.query(query.limit, query.cursor.as_deref())?;
     let filter = ModelCallFilter {
         principal: (!sees_all).then_some(asker.caller.principal),
         job: query.job_id,
-        before,
-        limit: limit + 1,
+        before: page.after,
+        limit: page.limit,
     };
-    let mut model_calls = app.router.books().calls().list(&filter).await?;
-    let more = model_calls.len() > limit;
-    model_calls.truncate(limit);
-    let next_cursor = model_calls.last().filter(|_| more).map(|last| last.id.to_string());
-    Ok(Json(ModelCallPage { model_calls, next_cursor }))
+    let found = app.router.books().calls().page(&filter).await?;
+    let next_cursor = found.last_if_more().map(|last| List::ModelCalls.cursor_after(last.id));
+    Ok(Json(ModelCallPage { model_calls: found.rows, next_cursor }))
 }

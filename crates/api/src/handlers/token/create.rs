@@ -20,7 +20,7 @@ use std::sync::Arc;
     operation_id = "create_token",
     tag = "administration",
     security(("bearer" = ["admin"])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 128 visible ASCII characters, fresh for every new request.")),
+    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,128}$", description = "1 to 128 visible ASCII characters, fresh for every new request.")),
     request_body = CreateToken,
     responses((status = 201, body = CreatedToken)),
 )]

@@ -39,12 +39,16 @@ fn status(error: &Error) -> StatusCode {
         Error::EgressRefused { .. } | Error::Uncheckable { .. } | Error::NotAllowed { .. } => StatusCode::FORBIDDEN,
         Error::UnknownRoute { .. } => StatusCode::NOT_FOUND,
         Error::RateLimited { .. } | Error::OverLimit { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Error::Unavailable { .. } | Error::LeftAlone { .. } | Error::NoModel(_) | Error::Unrecorded(_) => {
-            StatusCode::from_u16(OVERLOADED).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
-        }
+        Error::Overloaded { .. }
+        | Error::Unreachable { .. }
+        | Error::Unavailable { .. }
+        | Error::LeftAlone { .. }
+        | Error::NoModel(_)
+        | Error::Unrecorded(_) => StatusCode::from_u16(OVERLOADED).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
         Error::TimedOut { .. } | Error::Overdue { .. } => StatusCode::GATEWAY_TIMEOUT,
         // A key that a provider does not accept is ours: told as 401, the caller would doubt its own.
         Error::Denied { .. }
+        | Error::Forbidden { .. }
         | Error::Failed { .. }
         | Error::Flawed { .. }
         | Error::Cut { .. }
@@ -80,7 +84,9 @@ mod tests {
             (Error::UnknownRoute { name: m(), known: m() }, 404, "not_found_error"),
             (Error::EgressRefused { route: m() }, 403, "permission_error"),
             (Error::RateLimited { provider: p(), message: m(), retry_after: None }, 429, "rate_limit_error"),
+            (Error::Overloaded { provider: p(), message: m(), retry_after: None }, 529, "overloaded_error"),
             (Error::Unavailable { provider: p(), message: m(), missing: false }, 529, "overloaded_error"),
+            (Error::Forbidden { provider: p(), message: m() }, 502, "api_error"),
             (Error::NoModel(m()), 529, "overloaded_error"),
             (Error::Unrecorded(m()), 529, "overloaded_error"),
             (Error::Denied { provider: p(), message: m() }, 502, "api_error"),

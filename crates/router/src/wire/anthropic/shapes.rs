@@ -67,9 +67,16 @@ pub(crate) struct Delta {
 pub(crate) struct Counts {
     input_tokens: Option<u64>,
     cache_creation_input_tokens: Option<u64>,
+    /// The same by how long they are kept.
+    cache_creation: Option<Written>,
     cache_read_input_tokens: Option<u64>,
     output_tokens: Option<u64>,
     output_tokens_details: Option<Details>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+struct Written {
+    ephemeral_1h_input_tokens: Option<u64>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -82,6 +89,7 @@ impl Counts {
     pub(crate) fn update(&mut self, later: Self) {
         self.input_tokens = later.input_tokens.or(self.input_tokens);
         self.cache_creation_input_tokens = later.cache_creation_input_tokens.or(self.cache_creation_input_tokens);
+        self.cache_creation = later.cache_creation.or(self.cache_creation);
         self.cache_read_input_tokens = later.cache_read_input_tokens.or(self.cache_read_input_tokens);
         self.output_tokens = later.output_tokens.or(self.output_tokens);
         self.output_tokens_details = later.output_tokens_details.or(self.output_tokens_details);
@@ -95,6 +103,7 @@ impl Counts {
             input_tokens: rest.saturating_add(cached_input_tokens).saturating_add(cache_write_tokens),
             cached_input_tokens,
             cache_write_tokens,
+            cache_write_1h_tokens: self.cache_creation.and_then(|all| all.ephemeral_1h_input_tokens).unwrap_or(0),
             output_tokens: self.output_tokens.unwrap_or(0),
             reasoning_tokens: self.output_tokens_details.and_then(|details| details.thinking_tokens).unwrap_or(0),
         }

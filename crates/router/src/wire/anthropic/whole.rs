@@ -54,6 +54,7 @@ mod tests {
             input_tokens: 30,
             cached_input_tokens: 10,
             cache_write_tokens: 5,
+            cache_write_1h_tokens: 0,
             output_tokens: 7,
             reasoning_tokens: 2,
         };

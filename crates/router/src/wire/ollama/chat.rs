@@ -40,6 +40,8 @@ pub(crate) fn peek(body: &Bytes) -> Result<Peek, Error> {
         if messages.get().contains("\"images\"") {
             let pictures: Vec<Pictures<'_>> = serde_json::from_str(messages.get()).unwrap_or_default();
             peek.has_images = pictures.iter().any(|message| read::holds_something(message.images));
+            let images = pictures.iter().filter_map(|message| message.images);
+            peek.prompt_bytes -= images.map(read::image_bytes).sum::<usize>();
         }
     }
     Ok(peek)

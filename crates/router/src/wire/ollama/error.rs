@@ -28,13 +28,16 @@ fn status(error: &Error) -> StatusCode {
         Error::UnknownRoute { .. } => StatusCode::NOT_FOUND,
         Error::RateLimited { .. } | Error::OverLimit { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Configuration(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        Error::Unavailable { .. }
+        Error::Overloaded { .. }
+        | Error::Unreachable { .. }
+        | Error::Unavailable { .. }
         | Error::LeftAlone { .. }
         | Error::NoModel(_)
         | Error::Unrecorded(_)
         | Error::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
         // A key of ours that does not work is not the caller's.
         Error::Denied { .. }
+        | Error::Forbidden { .. }
         | Error::Failed { .. }
         | Error::Flawed { .. }
         | Error::Cut { .. }

@@ -29,6 +29,8 @@ pub(crate) fn peek(body: &Bytes) -> Result<Peek, Error> {
     if read::holds_something(fields.get("prompt")) {
         let read = ["prompt", "system", "suffix", "context"];
         peek.prompt_bytes = read.iter().filter_map(|name| fields.get(name)).map(|value| value.get().len()).sum();
+        let images = fields.get("images").filter(|_| peek.has_images);
+        peek.prompt_bytes += images.map_or(0, |images| images.get().len() - read::image_bytes(images));
     }
     Ok(peek)
 }

@@ -39,7 +39,8 @@ pub fn answer(dialect: Dialect, envelope: &Envelope, loading: Loading) -> Value 
     object.insert("done".to_owned(), json!(true));
     let reason = match loading {
         Loading::Load => "load",
-        Loading::Unload => "unload",
+        // Nobody is let go, and the answer does not claim it.
+        Loading::Unload => "stop",
     };
     object.insert("done_reason".to_owned(), json!(reason));
     Value::Object(object)

@@ -3,7 +3,7 @@
 use crate::{
     Error,
     conversation::{Conversation, Format, Image, Thinking},
-    dialect::Peek,
+    dialect::{IMAGE_PROMPT_BYTES, Peek},
     json_object::{Fields, kind},
 };
 use bytes::Bytes;
@@ -32,6 +32,12 @@ pub(crate) fn holds_something(value: Option<&RawValue>) -> bool {
         "null" | "\"\"" | "{}" => false,
         text => text.strip_prefix('[').is_none_or(|rest| rest.trim_start() != "]"),
     })
+}
+
+/// How much of `images` is their content beyond what each counts for.
+pub(super) fn image_bytes(images: &RawValue) -> usize {
+    let images: Vec<&RawValue> = serde_json::from_str(images.get()).unwrap_or_default();
+    images.iter().map(|image| image.get().len().saturating_sub(IMAGE_PROMPT_BYTES)).sum()
 }
 
 /// What is the same in both. `prompt_bytes` is left to the caller.

@@ -42,9 +42,13 @@ pub(crate) fn class(error: &Error) -> (StatusCode, &'static str, Option<&'static
             (StatusCode::FORBIDDEN, "permission_error", Some("egress_refused"))
         }
         Error::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("rate_limit_exceeded")),
-        Error::Unavailable { .. } | Error::LeftAlone { .. } | Error::NoModel(_) | Error::Denied { .. } => {
-            (StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("model_unavailable"))
-        }
+        Error::Overloaded { .. } => (StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("overloaded")),
+        Error::Unreachable { .. }
+        | Error::Unavailable { .. }
+        | Error::LeftAlone { .. }
+        | Error::NoModel(_)
+        | Error::Denied { .. }
+        | Error::Forbidden { .. } => (StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("model_unavailable")),
         Error::Unrecorded(_) => (StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("unavailable")),
         Error::Cancelled => (StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("cancelled")),
         Error::TimedOut { .. } | Error::Overdue { .. } => (StatusCode::GATEWAY_TIMEOUT, SERVER, Some("timeout")),
@@ -99,7 +103,13 @@ mod tests {
                 429,
                 Some("rate_limit_exceeded"),
             ),
+            (
+                Error::Overloaded { provider: provider(), message: message(), retry_after: None },
+                503,
+                Some("overloaded"),
+            ),
             (Error::Denied { provider: provider(), message: message() }, 503, Some("model_unavailable")),
+            (Error::Forbidden { provider: provider(), message: message() }, 503, Some("model_unavailable")),
             (
                 Error::Unavailable { provider: provider(), message: message(), missing: false },
                 503,

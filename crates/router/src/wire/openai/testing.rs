@@ -32,6 +32,7 @@ pub(crate) fn finished(reason: FinishReason) -> Event {
         input_tokens: 10,
         cached_input_tokens: 4,
         cache_write_tokens: 0,
+        cache_write_1h_tokens: 0,
         output_tokens: 5,
         reasoning_tokens: 2,
     };

@@ -97,6 +97,7 @@ impl From<Counts> for Usage {
             input_tokens: counts.prompt_tokens.unwrap_or(0),
             cached_input_tokens: cached.unwrap_or(0),
             cache_write_tokens: prompt.and_then(|details| details.cache_write_tokens).unwrap_or(0),
+            cache_write_1h_tokens: 0,
             output_tokens: counts.completion_tokens.unwrap_or(0),
             reasoning_tokens: counts
                 .completion_tokens_details

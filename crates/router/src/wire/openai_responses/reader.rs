@@ -78,6 +78,7 @@ impl From<Counts> for Usage {
             input_tokens: counts.input_tokens.unwrap_or(0),
             cached_input_tokens: counts.input_tokens_details.and_then(|details| details.cached_tokens).unwrap_or(0),
             cache_write_tokens: 0,
+            cache_write_1h_tokens: 0,
             output_tokens: counts.output_tokens.unwrap_or(0),
             reasoning_tokens: counts.output_tokens_details.and_then(|details| details.reasoning_tokens).unwrap_or(0),
         }

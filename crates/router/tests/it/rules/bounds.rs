@@ -33,7 +33,7 @@ fn asking(dialect: Dialect, most: Option<u32>, temperature: f64) -> Value {
 }
 
 /// The same two as a provider is told them.
-fn told(wire: Wire, body: &Value) -> (Option<u64>, Option<f64>) {
+pub fn told(wire: Wire, body: &Value) -> (Option<u64>, Option<f64>) {
     let (bounds, place) = match wire {
         Wire::OpenAiChat => (["max_completion_tokens", "max_tokens"], body),
         Wire::OpenAiResponses => (["max_output_tokens"; 2], body),

@@ -15,7 +15,7 @@ fn health(stage: &Stage) -> TargetHealth {
 
 #[tokio::test(start_paused = true)]
 async fn one_probe_at_a_time_decides_whether_it_is_asked_again() {
-    let a = FaultyModel::start(Wire::OpenAiChat).await.then(Reply::status(500));
+    let a = FaultyModel::start(Wire::OpenAiChat).await.then(Reply::status(503));
     let b = FaultyModel::start(Wire::Ollama).await.then(Reply::text("From b."));
     let stage = Stage::with(&[&a, &b], |options| options.routes[0].policy.retries = 0).await;
     for failures in 1..=5 {
@@ -33,7 +33,7 @@ async fn one_probe_at_a_time_decides_whether_it_is_asked_again() {
     assert_eq!(stage.ask(CHAT, &streamed(CHAT), &[]).await.said(), "one two three");
     assert_eq!(health(&stage).breaker, "closed");
 
-    a.push(Reply::status(500));
+    a.push(Reply::status(503));
     for _ in 0..5 {
         stage.ask(CHAT, &streamed(CHAT), &[]).await;
     }

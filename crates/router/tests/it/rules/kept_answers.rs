@@ -113,3 +113,29 @@ async fn what_was_no_good_answer_is_not_kept() {
         assert_eq!((answer.said().as_str(), answer.header("x-devmesh-cache")), ("Good.", None), "after {poor:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_events_cannot_tell_is_kept_to_the_byte_or_not_at_all() {
+    let choice = |index: usize| {
+        json!({"index": index, "message": {"role": "assistant", "content": "Hi."}, "finish_reason": "stop",
+            "logprobs": {"content": [{"token": "Hi.", "logprob": -0.5}]}})
+    };
+    let whole = json!({"id": "x", "object": "chat.completion", "novel": 1, "choices": [choice(0), choice(1)],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 2}});
+    for change in [json!({"n": 2}), json!({"logprobs": true})] {
+        let model = FaultyModel::start(Wire::OpenAiChat).await;
+        model.push(Reply::http_error(200, whole.to_string()));
+        model.push(Reply::text("As a stream."));
+        let stage = keeping(&model).await;
+        let ask = async |stream: bool| {
+            let mut body = question(CHAT, stream);
+            body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            stage.ask(CHAT, &body, &USE).await
+        };
+        assert_eq!(ask(false).await.json(), whole, "{change}");
+        let again = ask(false).await;
+        assert_eq!((again.json(), again.header("x-devmesh-cache")), (whole.clone(), Some("hit; age=0")), "{change}");
+        let streamed = ask(true).await;
+        assert_eq!(streamed.header("x-devmesh-cache"), None, "{change}: {streamed:?}");
+    }
+}

@@ -1,9 +1,11 @@
 //! What a call may come to is held before anybody is asked, over all targets of its route.
 
-use crate::stage::{MODEL, Stage, mounted, streamed, unstreamed};
+use super::bounds::told;
+use crate::stage::{DIALECTS, MODEL, Stage, mounted, question, streamed, unstreamed};
 use protocol::{KeyPolicy, Location, ModelCallState};
 use router::{accounts::Prices, dialect::Dialect};
 use serde_json::json;
+use std::time::Duration;
 use testkit::{FaultyModel, Reply, Wire};
 
 const CHAT: Dialect = Dialect::OpenAiChat;
@@ -114,4 +116,150 @@ async fn a_call_that_nobody_could_answer_costs_nothing() {
     assert_eq!((record.state, record.cost_microusd), (ModelCallState::Failed, Some(0)), "{record:?}");
     let account = stage.books.accounts().account(stage.principal).unwrap();
     assert_eq!((account.total.tokens, account.reserved_microusd, account.running_requests), (0, 0, 0));
+}
+
+/// One provider in the cloud where a token costs a millionth of a US dollar, and a key with this much of them.
+async fn one(model: &FaultyModel, budget_microusd: u64) -> Stage {
+    let providers = vec![mounted("a", model.wire(), &model.base_url(), Location::Cloud)];
+    let stage = Stage::of(providers, |options| {
+        options.prices = priced(&[("a", 1_000_000, 1_000_000)]);
+        options.routes[0].policy.retries = 0;
+    })
+    .await;
+    let policy = KeyPolicy { budget_microusd: Some(budget_microusd), ..KeyPolicy::default() };
+    stage.books.accounts().set_policy(stage.principal, policy);
+    stage
+}
+
+#[tokio::test]
+async fn an_answer_without_counts_is_paid_for_what_was_asked_and_heard() {
+    let said = "word ".repeat(400);
+    for wire in Wire::ALL {
+        for dialect in DIALECTS {
+            for stream in [true, false] {
+                let model = FaultyModel::start(wire).await.then(Reply::text(said.trim_end()).usage(0, 0));
+                let stage = one(&model, 1_000_000).await;
+                let answer = stage.ask(dialect, &question(dialect, stream), &[]).await;
+                let case = format!("{dialect:?} over {wire:?}, stream: {stream}: {answer:?}");
+                let account = stage.books.accounts().account(stage.principal).unwrap();
+                assert!((500..700).contains(&account.total.tokens), "{} {case}", account.total.tokens);
+                assert_eq!(account.total.microusd, account.total.tokens, "{case}");
+                assert_eq!(stage.record(&answer).await.cost_microusd, Some(account.total.microusd), "{case}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn several_answers_at_once_are_held_and_paid_as_many_times() {
+    let body = |choices: u32| json!({"model": "chain", "max_tokens": 100, "n": choices, "messages": [{"role": "user", "content": "x"}]});
+    for (choices, budget, asked) in [(1, 300, 1), (2, 300, 1), (4, 300, 0), (4, 500, 1)] {
+        let model = FaultyModel::start(Wire::OpenAiChat).await;
+        let stage = one(&model, budget).await;
+        let answer = stage.ask(CHAT, &body(choices), &[]).await;
+        assert_eq!(model.received().len(), asked, "{choices} answers with {budget}: {answer:?}");
+        assert_eq!(answer.status, if asked == 1 { 200 } else { 429 }, "{answer:?}");
+    }
+    // The same for a cap on one call, and where nobody set a bound: what the model can write, as often.
+    for (choices, bound, cap, asked) in
+        [(1, Some(100), 200, 1), (4, Some(100), 200, 0), (1, None, 9_000, 1), (2, None, 9_000, 0)]
+    {
+        let model = FaultyModel::start(Wire::OpenAiChat).await;
+        let providers = vec![mounted("a", Wire::OpenAiChat, &model.base_url(), Location::Cloud)];
+        let stage = Stage::of(providers, |options| {
+            options.prices = priced(&[("a", 1_000_000, 1_000_000)]);
+            options.routes[0].policy.cost_cap_microusd = Some(cap);
+        })
+        .await;
+        let mut body = body(choices);
+        body["max_tokens"] = json!(bound);
+        let answer = stage.ask(CHAT, &body, &[]).await;
+        assert_eq!(model.received().len(), asked, "{choices} answers, {bound:?}, {cap}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn where_money_is_capped_a_request_without_a_bound_gets_one() {
+    for wire in [Wire::OpenAiChat, Wire::OpenAiResponses, Wire::Anthropic] {
+        for (what, budget, location, asked, bound) in [
+            ("money is capped", Some(1_000_000), Location::Cloud, None, Some(8_192)),
+            ("the caller set one", Some(1_000_000), Location::Cloud, Some(50_000), Some(50_000)),
+            ("nothing is capped", None, Location::Cloud, None, None),
+            ("it costs nothing", Some(1_000_000), Location::Local, None, None),
+        ] {
+            let model = FaultyModel::start(wire).await;
+            let providers = vec![mounted("a", wire, &model.base_url(), location)];
+            let stage = Stage::of(providers, |options| options.prices = priced(&[("a", 1_000_000, 1_000_000)])).await;
+            let policy = KeyPolicy { budget_microusd: budget, ..KeyPolicy::default() };
+            stage.books.accounts().set_policy(stage.principal, policy);
+            let mut body = unstreamed(CHAT);
+            body["max_tokens"] = json!(asked);
+            let answer = stage.ask(CHAT, &body, &[]).await;
+            assert_eq!(answer.status, 200, "{what} {wire:?}: {answer:?}");
+            // This vendor demands one, so there always is one.
+            let bound = bound.or((wire == Wire::Anthropic).then_some(8_192));
+            assert_eq!(told(wire, &model.received()[0].body).0, bound, "{what} {wire:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_was_sent_a_prompt_is_paid_for_it() {
+    let deadline = &[("x-devmesh-deadline-ms", "300")][..];
+    for (what, reply, headers, paid) in [
+        ("silence", Reply::never_answers(), &[][..], true),
+        ("nothing but a head", Reply::hang_after_head(), &[], true),
+        ("a deadline", Reply::never_answers(), deadline, true),
+        ("a reset", Reply::text("never").reset_after(0), &[], true),
+        ("a refusal", Reply::status(400), &[], false),
+        ("a failure", Reply::status(500), &[], false),
+        ("an unknown key", Reply::bad_key(), &[], false),
+    ] {
+        let model = FaultyModel::start(Wire::OpenAiChat).await.then(reply);
+        let stage = one(&model, 1_000_000).await;
+        stage.ask(CHAT, &streamed(CHAT), headers).await;
+        let account = stage.books.accounts().account(stage.principal).unwrap();
+        assert_eq!((account.total.tokens > 0, account.reserved_tokens), (paid, 0), "{what}: {account:?}");
+    }
+    let nobody = FaultyModel::refusing();
+    let providers = vec![mounted("a", Wire::OpenAiChat, &nobody.base_url(Wire::OpenAiChat), Location::Cloud)];
+    let stage = Stage::of(providers, |_| ()).await;
+    stage.ask(CHAT, &streamed(CHAT), &[]).await;
+    assert_eq!(stage.books.accounts().account(stage.principal).unwrap().total.tokens, 0, "nobody was there");
+    // A caller that leaves before the first word.
+    let model = FaultyModel::start(Wire::OpenAiChat).await.then(Reply::never_answers());
+    let stage = one(&model, 1_000_000).await;
+    let (router, inbound) = (stage.router.clone(), stage.inbound(CHAT, &streamed(CHAT), &[]));
+    let call = tokio::spawn(async move { router.answer(inbound).await.status() });
+    model.wait_for(1).await;
+    call.abort();
+    let _ = call.await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(stage.books.accounts().account(stage.principal).unwrap().total.tokens > 0);
+}
+
+#[tokio::test]
+async fn an_image_is_an_image_in_every_dialect() {
+    let data = "A".repeat(1_900_000);
+    let text = json!({"type": "text", "text": "What is this?"});
+    let url = format!("data:image/png;base64,{data}");
+    let source = json!({"type": "base64", "media_type": "image/png", "data": data});
+    let messages = |content| json!([{"role": "user", "content": content}]);
+    let input = json!([{"role": "user", "content": [{"type": "input_image", "image_url": url}]}]);
+    for (dialect, mut body) in [
+        (CHAT, json!({"messages": messages(json!([{"type": "image_url", "image_url": {"url": url}}, text]))})),
+        (Dialect::OpenAiResponses, json!({"input": input})),
+        (Dialect::Anthropic, json!({"messages": messages(json!([{"type": "image", "source": source}, text]))})),
+        (Dialect::OllamaChat, json!({"messages": [{"role": "user", "content": "What is this?", "images": [data]}]})),
+        (Dialect::OllamaGenerate, json!({"prompt": "What is this?", "images": [data]})),
+    ] {
+        body["model"] = json!("chain");
+        body["max_tokens"] = json!(50);
+        let model = FaultyModel::start(Wire::OpenAiChat).await;
+        let stage = Stage::over(&[&model]).await;
+        let policy = KeyPolicy { budget_tokens: Some(10_000), ..KeyPolicy::default() };
+        stage.books.accounts().set_policy(stage.principal, policy);
+        let answer = stage.ask(dialect, &body, &[]).await;
+        assert_eq!(answer.status, 200, "{dialect:?}: {:.300}", answer.body);
+    }
 }

@@ -10,7 +10,9 @@ use router::{
     gateway::{Body, PassThrough},
 };
 use sha2::{Digest, Sha256};
+use std::time::Duration;
 use testkit::{Fault, FaultProxy, FaultyModel, Wire};
+use tokio::time::Instant;
 
 const BINARY: &str = "application/x-of-its-own";
 
@@ -65,13 +67,13 @@ async fn bytes_pass_as_they_are_both_ways_and_credentials_do_not() {
             assert!(!metrics.contains("transcriptions"), "a path is no label: {metrics}");
 
             stage.books.flush().await;
-            let left = stage.store.read(|reader| reader.ledger_after(0, 10)).await.unwrap();
+            let left = stage.store.page_of_ledger(0, 10).await.unwrap().rows;
             let digests: Vec<_> = left.into_iter().map(|row| row.body_sha256).collect();
             let sent = hex::encode(Sha256::digest(every_byte()));
             let expected = if location == Location::Cloud { vec![sent] } else { Vec::new() };
             assert_eq!(digests, expected, "{case}");
             assert!(verify_store(&stage.store).await.unwrap().is_ok());
-            let stored = stage.store.read(move |reader| reader.model_call(id)).await.unwrap();
+            let stored = stage.store.model_call(id).await.unwrap();
             assert!(stored.is_some_and(|detail| !detail.contains("\"tokens\"")), "{case}: not known, and not 0");
         }
     }
@@ -149,4 +151,33 @@ async fn who_leaves_and_what_nobody_answers_are_on_record() {
     assert!(answer.status >= 500, "{answer:?}");
     assert_eq!(stage.record(&answer).await.state, ModelCallState::Failed);
     assert_eq!(stage.books.accounts().account(stage.principal).unwrap().total.tokens, 0, "nothing reached anybody");
+}
+
+#[tokio::test]
+async fn what_is_passed_on_ends_within_every_limit() {
+    type Limit = fn(&mut router::Options);
+    let none: Limit = |_| ();
+    let idle: Limit = |options| options.limits.inter_token = Duration::from_millis(200);
+    let total: Limit = |options| options.limits.total = Duration::from_millis(200);
+    for (what, limit, deadline) in [("idle", idle, None), ("total", total, None), ("deadline", none, Some("200"))] {
+        let model = FaultyModel::start(Wire::OpenAiChat).await;
+        let proxy = FaultProxy::start(model.address()).await;
+        let providers = vec![mounted("a", Wire::OpenAiChat, &proxy.base_url(), Location::Local)];
+        let stage = Stage::of(providers, limit).await;
+        let deadline = deadline.map(|ms| ("x-devmesh-deadline-ms", ms));
+        let headers = header_map(&deadline.into_iter().collect::<Vec<_>>());
+        // So slowly that it would take minutes.
+        proxy.set(Fault::Throttle { bytes_per_second: 5_000 }).await;
+        let request = PassThrough { headers, body: every_byte(), ..stage.passing("a", Method::POST, "/audio/speech") };
+        let begun = Instant::now();
+        let response = stage.router.pass_through(request).await;
+        if what == "idle" {
+            proxy.set(Fault::Stall).await;
+        }
+        if let Body::Stream(stream) = response.into_body() {
+            let pieces: Vec<_> = stream.collect().await;
+            assert!(pieces.last().unwrap().is_err(), "{what}: {} pieces", pieces.len());
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "{what}: {:?}", begun.elapsed());
+    }
 }

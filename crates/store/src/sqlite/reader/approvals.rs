@@ -1,8 +1,12 @@
 //! Requests for a person's decision.
 
+use crate::sqlite::Reader;
 use crate::{
-    ApprovalFilter, ApprovalRow, Error, Reader, limits,
-    sqlite::column::{Columns, Id, integer},
+    ApprovalFilter, ApprovalRow, Error, Page, limits,
+    sqlite::{
+        column::{Columns, Id, integer},
+        reader::page::Room,
+    },
 };
 use domain::{ApprovalId, JobId};
 use rusqlite::{OptionalExtension, Row};
@@ -28,16 +32,19 @@ pub(super) const UNSPENT: &str = select_approval!(
 /// The decision that was carried over to this call.
 pub(super) const CARRIED_OVER: &str =
     select_approval!("WHERE job_id = ?1 AND used_by = ?2 AND call_id <> ?2 ORDER BY id DESC LIMIT 1");
-/// ?1: only older than this id. ?2: rows. ?3: principal or NULL. ?4: only pending. ?5: the job.
+/// ?1: only older than this id. ?2: rows. ?3: principal or NULL. ?4: whether pending, or NULL. ?5: the job.
 pub(super) const OF_JOB: &str = select_approval!(
-    "WHERE job_id = ?5 AND id < ?1 AND (?3 IS NULL OR principal = ?3) AND (NOT ?4 OR decision IS NULL) \
+    "WHERE job_id = ?5 AND id < ?1 AND (?3 IS NULL OR principal = ?3) AND (?4 IS NULL OR (decision IS NULL) = ?4) \
      ORDER BY id DESC LIMIT ?2"
 );
 pub(super) const ALL: &str = select_approval!("WHERE id < ?1 ORDER BY id DESC LIMIT ?2");
 pub(super) const PENDING: &str = select_approval!("WHERE decision IS NULL AND id < ?1 ORDER BY id DESC LIMIT ?2");
+pub(super) const DECIDED: &str = select_approval!("WHERE decision IS NOT NULL AND id < ?1 ORDER BY id DESC LIMIT ?2");
 pub(super) const OF_PRINCIPAL: &str = select_approval!("WHERE principal = ?3 AND id < ?1 ORDER BY id DESC LIMIT ?2");
 pub(super) const PENDING_OF_PRINCIPAL: &str =
     select_approval!("WHERE decision IS NULL AND principal = ?3 AND id < ?1 ORDER BY id DESC LIMIT ?2");
+pub(super) const DECIDED_OF_PRINCIPAL: &str =
+    select_approval!("WHERE decision IS NOT NULL AND principal = ?3 AND id < ?1 ORDER BY id DESC LIMIT ?2");
 
 impl Reader<'_> {
     pub fn approval(&self, id: ApprovalId) -> Result<Option<ApprovalRow>, Error> {
@@ -71,30 +78,38 @@ impl Reader<'_> {
         })
     }
 
-    /// What a job waits for a person to decide: one thing at a time.
+    /// What a job still waits for, newest first. A job asks one thing at a time.
     pub fn pending_approvals(&self, job: JobId) -> Result<Vec<ApprovalRow>, Error> {
-        self.approvals(&ApprovalFilter { job: Some(job), pending_only: true, ..ApprovalFilter::default() })
+        let (newest, rows) = ([0xff_u8; 16], integer(limits::ROWS_PER_PAGE as u64));
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(OF_JOB)?;
+            let wanted = (newest, rows, None::<[u8; 16]>, true, job.blob());
+            statement.query_map(wanted, approval_row)?.collect()
+        })
     }
 
     /// A page of approvals, newest first.
-    pub fn approvals(&self, filter: &ApprovalFilter) -> Result<Vec<ApprovalRow>, Error> {
+    pub fn page_of_approvals(&self, filter: &ApprovalFilter) -> Result<Page<ApprovalRow>, Error> {
         let before = filter.before.map_or([0xff; 16], Id::blob);
-        let rows = integer(filter.limit.min(limits::ROWS_PER_PAGE) as u64);
-        let principal = filter.principal.map(Id::blob);
+        let room = Room::of(filter.limit).with_bytes(limits::APPROVALS_PAGE_BYTES);
+        let (rows, principal) = (room.limit(), filter.principal.map(Id::blob));
         self.run(|connection| {
-            if let Some(job) = filter.job {
-                let mut statement = connection.prepare_cached(OF_JOB)?;
-                let wanted = (before, rows, principal, filter.pending_only, job.blob());
-                return statement.query_map(wanted, approval_row)?.collect();
-            }
-            match (principal, filter.pending_only) {
-                (None, false) => connection.prepare_cached(ALL)?.query_map((before, rows), approval_row)?.collect(),
-                (None, true) => connection.prepare_cached(PENDING)?.query_map((before, rows), approval_row)?.collect(),
-                (Some(principal), pending_only) => {
-                    let sql = if pending_only { PENDING_OF_PRINCIPAL } else { OF_PRINCIPAL };
-                    connection.prepare_cached(sql)?.query_map((before, rows, principal), approval_row)?.collect()
-                }
-            }
+            let mut statement = connection.prepare_cached(match (filter.job, principal, filter.pending) {
+                (Some(_), _, _) => OF_JOB,
+                (None, None, None) => ALL,
+                (None, None, Some(true)) => PENDING,
+                (None, None, Some(false)) => DECIDED,
+                (None, Some(_), None) => OF_PRINCIPAL,
+                (None, Some(_), Some(true)) => PENDING_OF_PRINCIPAL,
+                (None, Some(_), Some(false)) => DECIDED_OF_PRINCIPAL,
+            })?;
+            let found = match (filter.job, principal) {
+                (Some(job), _) => statement.query((before, rows, principal, filter.pending, job.blob()))?,
+                (None, Some(principal)) => statement.query((before, rows, principal))?,
+                (None, None) => statement.query((before, rows))?,
+            };
+            let bytes = |row: &ApprovalRow| row.arguments.len() + row.message.as_ref().map_or(0, String::len);
+            room.fill(found, approval_row, bytes)
         })
     }
 }

@@ -1,8 +1,12 @@
 //! What jobs produced, and which content is still named by one of them.
 
+use crate::sqlite::Reader;
 use crate::{
-    ArtifactRow, Error, Reader, limits,
-    sqlite::column::{Columns, Id, integer},
+    ArtifactRow, ContentPlace, Error, Page, limits,
+    sqlite::{
+        column::{Columns, Id, integer},
+        reader::page::Room,
+    },
 };
 use domain::JobId;
 use rusqlite::{OptionalExtension, Row};
@@ -15,8 +19,10 @@ macro_rules! select_artifact {
 
 pub(super) const BY_NAME: &str = select_artifact!("WHERE job_id = ?1 AND name = ?2");
 pub(super) const OF_JOB: &str = select_artifact!("WHERE job_id = ?1 ORDER BY name");
+pub(super) const BY_DIGEST: &str =
+    select_artifact!("WHERE (sha256, job_id, name) > (?1, ?2, ?3) ORDER BY sha256, job_id, name LIMIT ?4");
+pub(super) const PAGE_OF_JOB: &str = select_artifact!("WHERE job_id = ?1 AND name > ?2 ORDER BY name LIMIT ?3");
 pub(super) const IN_USE: &str = "SELECT EXISTS (SELECT 1 FROM artifacts WHERE sha256 = ?1)";
-pub(super) const DIGESTS: &str = "SELECT DISTINCT sha256 FROM artifacts WHERE sha256 > ?1 ORDER BY sha256 LIMIT ?2";
 
 impl Reader<'_> {
     pub fn artifact(&self, job: JobId, name: &str) -> Result<Option<ArtifactRow>, Error> {
@@ -30,14 +36,30 @@ impl Reader<'_> {
         self.run(|connection| connection.prepare_cached(OF_JOB)?.query_map([job.blob()], artifact_row)?.collect())
     }
 
+    /// A page of a job's artifacts, by name.
+    pub fn page_of_artifacts(&self, job: JobId, after: Option<&str>, limit: usize) -> Result<Page<ArtifactRow>, Error> {
+        let room = Room::of(limit);
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(PAGE_OF_JOB)?;
+            // No name is empty.
+            let found = statement.query((job.blob(), after.unwrap_or_default(), room.limit()))?;
+            room.fill(found, artifact_row, |row| row.name.len() + row.media_type.len())
+        })
+    }
+
     pub fn blob_in_use(&self, sha256: &str) -> Result<bool, Error> {
         self.run(|connection| connection.prepare_cached(IN_USE)?.query_row([sha256], |row| row.get(0)))
     }
 
-    /// The digests artifacts name, each once and sorted, after `after` (empty for the first page).
-    pub fn blob_digests(&self, after: &str, limit: usize) -> Result<Vec<String>, Error> {
+    /// Everything artifacts name, in the order of digests, after this place.
+    pub fn named_content(&self, after: Option<&ContentPlace>, limit: usize) -> Result<Vec<ArtifactRow>, Error> {
         let rows = integer(limit.min(limits::ROWS_PER_PAGE) as u64);
-        self.run(|connection| connection.prepare_cached(DIGESTS)?.query_map((after, rows), |row| row.get(0))?.collect())
+        let place =
+            after.map_or(("", [0; 16], ""), |place| (place.sha256.as_str(), place.job_id.blob(), place.name.as_str()));
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(BY_DIGEST)?;
+            statement.query_map((place.0, place.1, place.2, rows), artifact_row)?.collect()
+        })
     }
 }
 

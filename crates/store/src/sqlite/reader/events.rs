@@ -1,7 +1,8 @@
 //! Pages of a job's log.
 
+use crate::sqlite::Reader;
 use crate::{
-    Error, EventRow, Reader,
+    Error, EventRow,
     sqlite::column::{Columns, Id, LAST_SEQ, integer, place, seq_of},
 };
 use domain::{CanonicalJson, Epoch, JobId};

@@ -1,7 +1,8 @@
 //! Jobs: one, a page, the queue.
 
+use crate::sqlite::Reader;
 use crate::{
-    Error, JobFilter, JobHead, JobRow, Reader, limits,
+    Error, JobFilter, JobHead, JobRow, Page, limits,
     sqlite::column::{Columns, Id, integer},
 };
 use domain::{Epoch, JobId, JobKind, JobState, PrincipalId, Timestamp};
@@ -50,7 +51,7 @@ pub(super) const REVISION: &str = "SELECT max((SELECT coalesce(max(revision), 0)
 /// Each a step down an index.
 pub(super) const NEWEST_CHANGE: &str = "SELECT max(at) FROM (\
      SELECT (SELECT updated_at FROM jobs ORDER BY revision DESC LIMIT 1) AS at \
-     UNION ALL SELECT (SELECT at FROM audit ORDER BY audit_key DESC LIMIT 1) \
+     UNION ALL SELECT (SELECT at FROM audit ORDER BY seq DESC LIMIT 1) \
      UNION ALL SELECT (SELECT at FROM model_calls ORDER BY id DESC LIMIT 1))";
 
 impl Reader<'_> {
@@ -83,13 +84,27 @@ impl Reader<'_> {
     }
 
     /// A page of jobs, newest first.
-    pub fn jobs(&self, filter: &JobFilter) -> Result<Vec<JobRow>, Error> {
-        let Some((lowest, highest)) = id_range(filter) else { return Ok(Vec::new()) };
+    pub fn page_of_jobs(&self, filter: &JobFilter) -> Result<Page<JobRow>, Error> {
         let limit = filter.limit.min(limits::ROWS_PER_PAGE);
+        let ids = self.job_ids(filter, limit + 1)?;
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        for id in ids {
+            let Some(row) = self.job(id)? else { continue };
+            bytes += row.spec.len() + row.result.as_ref().map_or(0, String::len);
+            if rows.len() == limit || (bytes > limits::PAGE_BYTES && !rows.is_empty()) {
+                return Ok(Page { rows, more: true });
+            }
+            rows.push(row);
+        }
+        Ok(Page { rows, more: false })
+    }
+
+    fn job_ids(&self, filter: &JobFilter, limit: usize) -> Result<Vec<JobId>, Error> {
+        let Some((lowest, highest)) = id_range(filter) else { return Ok(Vec::new()) };
         let rows = integer(limit as u64);
         // The indexes go by state and kind before id, so each pair is one sorted range: read the newest of each, then
         // take the newest of all. At most twelve ranges, whatever the number of jobs.
-        let ids = self.run(|connection| {
+        self.run(|connection| {
             if filter.principal.is_none() && filter.state.is_none() && filter.kind.is_none() {
                 let mut statement = connection.prepare_cached(PAGE_OF_ALL)?;
                 return statement.query_map((lowest, highest, rows), job_id)?.collect();
@@ -112,8 +127,7 @@ impl Reader<'_> {
             ids.sort_unstable_by(|a, b| b.cmp(a));
             ids.truncate(limit);
             Ok(ids)
-        })?;
-        ids.into_iter().filter_map(|id| self.job(id).transpose()).collect()
+        })
     }
 
     /// Jobs inserted or updated after `revision`, in that order.

@@ -1,8 +1,12 @@
 //! Policies of keys, spend, model calls and the egress ledger.
 
+use crate::sqlite::Reader;
 use crate::{
-    AccountSpend, BatchNumber, Error, KeyPolicyRow, LedgerRow, ModelCallFilter, Reader, SpendCount, limits,
-    sqlite::column::{Columns, Id, integer},
+    AccountSpend, BatchNumber, Error, KeyPolicyRow, LedgerRow, ModelCallFilter, Page, SpendCount,
+    sqlite::{
+        column::{Columns, Id, integer},
+        reader::page::Room,
+    },
 };
 use domain::{EventHash, ModelCallId, PrincipalId, Timestamp};
 use rusqlite::{OptionalExtension, Row};
@@ -59,21 +63,21 @@ impl Reader<'_> {
     }
 
     /// A page of model calls, newest first, each as JSON.
-    pub fn model_calls(&self, filter: &ModelCallFilter) -> Result<Vec<String>, Error> {
-        let before = filter.before.map_or([0xff; 16], Id::blob);
-        let rows = integer(filter.limit.min(limits::ROWS_PER_PAGE) as u64);
-        let principal = filter.principal.map(Id::blob);
-        let detail = |row: &Row<'_>| row.get(0);
-        self.run(|connection| match (filter.job, principal) {
-            (Some(job), _) => {
-                let wanted = (before, rows, principal, job.blob());
-                connection.prepare_cached(CALLS_OF_JOB)?.query_map(wanted, detail)?.collect()
-            }
-            (None, Some(principal)) => {
-                let wanted = (before, rows, principal);
-                connection.prepare_cached(CALLS_OF_PRINCIPAL)?.query_map(wanted, detail)?.collect()
-            }
-            (None, None) => connection.prepare_cached(CALLS)?.query_map((before, rows), detail)?.collect(),
+    pub fn page_of_model_calls(&self, filter: &ModelCallFilter) -> Result<Page<String>, Error> {
+        let (before, room) = (filter.before.map_or([0xff; 16], Id::blob), Room::of(filter.limit));
+        let (rows, principal) = (room.limit(), filter.principal.map(Id::blob));
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(match (filter.job, principal) {
+                (Some(_), _) => CALLS_OF_JOB,
+                (None, Some(_)) => CALLS_OF_PRINCIPAL,
+                (None, None) => CALLS,
+            })?;
+            let found = match (filter.job, principal) {
+                (Some(job), _) => statement.query((before, rows, principal, job.blob()))?,
+                (None, Some(principal)) => statement.query((before, rows, principal))?,
+                (None, None) => statement.query((before, rows))?,
+            };
+            room.fill(found, |row| row.get(0), String::len)
         })
     }
 
@@ -89,10 +93,14 @@ impl Reader<'_> {
         })
     }
 
-    /// Entries after this seq, oldest first, at most [`limits::ROWS_PER_PAGE`].
-    pub fn ledger_after(&self, seq: u64, limit: usize) -> Result<Vec<LedgerRow>, Error> {
-        let rows = integer(limit.min(limits::ROWS_PER_PAGE) as u64);
-        self.run(|connection| connection.prepare_cached(LEDGER)?.query_map((integer(seq), rows), ledger_row)?.collect())
+    /// Entries after this seq, oldest first.
+    pub fn page_of_ledger(&self, after: u64, limit: usize) -> Result<Page<LedgerRow>, Error> {
+        let room = Room::of(limit);
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(LEDGER)?;
+            let found = statement.query((integer(after), room.limit()))?;
+            room.fill(found, ledger_row, |row| row.model.len() + row.reason.len())
+        })
     }
 
     /// The journal's last batch that is in here.

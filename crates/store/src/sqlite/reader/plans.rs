@@ -41,14 +41,22 @@ const SEARCHES: &[&str] = &[
     approvals::OF_JOB,
     approvals::ALL,
     approvals::PENDING,
+    approvals::DECIDED,
     approvals::OF_PRINCIPAL,
     approvals::PENDING_OF_PRINCIPAL,
+    approvals::DECIDED_OF_PRINCIPAL,
     artifacts::BY_NAME,
     artifacts::OF_JOB,
+    artifacts::PAGE_OF_JOB,
     artifacts::IN_USE,
-    artifacts::DIGESTS,
+    artifacts::BY_DIGEST,
     access::IDEMPOTENCY,
     access::AUDIT,
+    access::AUDIT_AFTER,
+    access::AUDIT_OF_OBJECT,
+    access::AUDIT_OF_PRINCIPAL,
+    access::AUDIT_OF_ACTION,
+    access::AUDIT_ANCHOR,
     models::POLICY,
     models::SPEND_SINCE,
     models::SPEND_OF,
@@ -72,8 +80,11 @@ const SEARCHES: &[&str] = &[
     write::approvals::UPDATE,
     write::approvals::USE,
     write::approvals::SPEND,
+    write::artifacts::FORGET,
     write::access::DELETE_TOKEN,
     write::access::DELETE_IDEMPOTENCY,
+    write::access::MOVE_AUDIT_ANCHOR,
+    write::access::DELETE_AUDIT,
     write::models::DELETE_POLICY,
     write::models::DELETE_CALLS,
 ];
@@ -125,6 +136,14 @@ fn the_queue_is_read_from_its_own_index() {
     assert!(plan(&connection, jobs::NEXT_PRINCIPAL)[0].contains("jobs_ready"));
     assert!(plan(&connection, jobs::NEXT_DELAYED)[0].contains("jobs_delayed"));
     assert!(plan(&connection, jobs::FINISHED_BEFORE)[0].contains("jobs_finished"));
+}
+
+/// In the order of the index, from its beginning: the only reading of a whole index, and of one that is empty but for a moment.
+#[test]
+fn content_nobody_names_has_an_index_of_its_own() {
+    let connection = database();
+    let plan = plan(&connection, write::artifacts::UNNAMED);
+    assert!(plan.len() == 1 && plan[0].contains("COVERING INDEX blobs_unnamed"), "{plan:?}");
 }
 
 #[test]

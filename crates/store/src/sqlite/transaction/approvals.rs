@@ -1,7 +1,8 @@
 //! Writing approvals.
 
+use crate::sqlite::Transaction;
 use crate::{
-    ApprovalRow, Error, Transaction,
+    ApprovalRow, Error,
     sqlite::column::{Id, millis},
 };
 use domain::{ApprovalId, JobId};

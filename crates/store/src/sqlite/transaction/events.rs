@@ -1,7 +1,8 @@
 //! Writing the log.
 
+use crate::sqlite::Transaction;
 use crate::{
-    Error, NewEvent, Transaction, limits,
+    Error, NewEvent, limits,
     sqlite::column::{Columns, Id, integer, place},
 };
 use domain::{Cursor, EventHash, JobId, Link};

@@ -1,7 +1,8 @@
 //! Writing jobs.
 
+use crate::sqlite::Transaction;
 use crate::{
-    BatchId, Error, JobRow, Transaction, limits,
+    BatchId, Error, JobRow, limits,
     sqlite::column::{Id, integer, millis},
 };
 use domain::{JobId, Timestamp};

@@ -1,7 +1,8 @@
 //! Writing policies of keys, spend, model calls and the egress ledger.
 
+use crate::sqlite::Transaction;
 use crate::{
-    BatchNumber, Error, KeyPolicyRow, LedgerRow, ModelCallRow, SpendCount, SpendKey, Transaction,
+    BatchNumber, Error, KeyPolicyRow, LedgerRow, ModelCallRow, SpendCount, SpendKey,
     sqlite::column::{Id, integer},
 };
 use domain::{PrincipalId, Timestamp};

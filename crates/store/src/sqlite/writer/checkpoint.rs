@@ -7,6 +7,9 @@
 //! Neither is tried when the disk has no room for what the database would grow by. A checkpoint that runs out of room
 //! half-way gives none of it back: the space an operator has just freed would go into a database that is no further,
 //! beside a log that is no shorter, and writes would stay refused.
+//!
+//! While the disk is full the log is not cut but started over, RESTART: its blocks stay its own, and the next commit is
+//! written over them. What a cut gives back is anybody's, and somebody who fills the disk takes it before the next commit.
 
 use crate::{
     limits,
@@ -29,6 +32,7 @@ enum Mode {
     /// Only tells.
     Noop,
     Passive,
+    Restart,
     Truncate,
 }
 
@@ -66,7 +70,8 @@ impl Checkpoints {
         if !self.has_room(connection) {
             return;
         }
-        let waited = connection.busy_timeout(limits::CHECKPOINT_WAIT);
+        let waited = keep_bytes(connection, limits::WAL_KEPT_BYTES)
+            .and_then(|()| connection.busy_timeout(limits::CHECKPOINT_WAIT));
         if waited.is_ok() {
             self.pages = self.run(connection, Mode::Truncate).unwrap_or(self.pages);
             self.tried_at = self.pages;
@@ -76,9 +81,33 @@ impl Checkpoints {
         }
     }
 
-    /// Closes the connection, without the checkpoint SQLite makes by itself when there is no room for it.
-    pub(super) fn close(&self, connection: Connection) {
-        let keeps_log = !self.has_room(&connection);
+    /// Lets the next commit begin the log anew, over its own blocks, of which it keeps this much. A failure is no harm.
+    pub(super) fn restart(&mut self, connection: &Connection, keeps_bytes: u64) {
+        if !self.has_room(connection) {
+            return;
+        }
+        let keeps = i64::try_from(keeps_bytes).unwrap_or(limits::WAL_KEPT_BYTES);
+        let waited = keep_bytes(connection, keeps).and_then(|()| connection.busy_timeout(limits::CHECKPOINT_WAIT));
+        if waited.is_ok() {
+            self.pages = self.run(connection, Mode::Restart).unwrap_or(self.pages);
+            self.tried_at = self.pages;
+        }
+        if let Err(error) = waited.and_then(|()| connection.busy_timeout(limits::LOCK_WAIT)) {
+            tracing::warn!(%error, "the lock wait could not be set");
+        }
+    }
+
+    /// Bytes of the log's file.
+    pub(super) fn log_bytes(&self) -> u64 {
+        let mut log = self.database.as_os_str().to_owned();
+        log.push("-wal");
+        std::fs::metadata(log).map_or(0, |file| file.len())
+    }
+
+    /// Closes the connection, without the checkpoint SQLite makes by itself when there is no room for it, or when the log is to
+    /// keep what it has.
+    pub(super) fn close(&self, connection: Connection, is_short: bool) {
+        let keeps_log = is_short || !self.has_room(&connection);
         let closed = connection
             .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keeps_log)
             .and_then(|_| connection.close().map_err(|(_, error)| error));
@@ -111,17 +140,25 @@ impl Checkpoints {
         let sql = match mode {
             Mode::Noop => "PRAGMA wal_checkpoint(NOOP)",
             Mode::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
+            Mode::Restart => "PRAGMA wal_checkpoint(RESTART)",
             Mode::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
         };
-        let found = connection
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.query_row((), |row| row.get::<_, i64>(1)));
+        let found = connection.prepare_cached(sql).and_then(|mut statement| {
+            statement.query_row((), |row| Ok((row.get::<_, bool>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)))
+        });
         match found {
-            Ok(pages) => u64::try_from(pages).ok(),
+            // All of it is in the database and nobody reads it there: the next commit begins anew.
+            Ok((false, pages, copied)) if matches!(mode, Mode::Restart) && pages == copied => Some(0),
+            Ok((_, pages, _)) => u64::try_from(pages).ok(),
             Err(error) => {
                 tracing::warn!(%error, sql, "the write-ahead log could not be checkpointed; it goes on growing");
                 None
             }
         }
     }
+}
+
+/// How long the log's file stays when a commit begins the log anew.
+fn keep_bytes(connection: &Connection, bytes: i64) -> rusqlite::Result<()> {
+    connection.pragma_update_and_check(None, "journal_size_limit", bytes, |_| Ok(()))
 }

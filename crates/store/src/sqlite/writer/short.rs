@@ -42,16 +42,20 @@ impl Writer {
 
     /// Whether writes of all kinds go on: what was deleted or checkpointed meanwhile may have made room.
     pub(super) fn recover(&mut self) -> bool {
+        let keeps = self.reserve.log_keeps();
         if let Some(connection) = &self.connection {
-            self.checkpoints.truncate(connection);
+            self.checkpoints.restart(connection, keeps);
         }
         if self.reserve.refill() {
             return true;
         }
-        // Frees pages of the database for what comes later, as long as its log starts over each time.
-        if self.connection.is_some() && self.batch.purge_pending && self.may_purge() {
+        // Frees what the log has beyond its share, and pages of the database for what comes later, as long as the log starts
+        // over each time.
+        self.overlong = self.checkpoints.log_is_empty() && self.checkpoints.log_bytes() > keeps;
+        if self.connection.is_some() && (self.overlong || self.batch.purge_pending && self.may_purge()) {
             self.commit(None);
         }
+        self.overlong = false;
         false
     }
 

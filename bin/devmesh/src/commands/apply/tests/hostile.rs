@@ -159,7 +159,7 @@ async fn line_ends_of_the_tree_stay_its_own() {
 #[tokio::test]
 async fn a_folder_that_cannot_be_written_to_is_told_before_anything_is() {
     if nix::unistd::geteuid().is_root() {
-        println!("skipped: a_folder_that_cannot_be_written_to_is_told_before_anything_is: root may write anywhere");
+        testkit::skipped("root may write anywhere");
         return;
     }
     let scene = Scene::new();

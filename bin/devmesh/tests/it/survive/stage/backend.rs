@@ -114,7 +114,7 @@ impl Backend {
 
     /// A fresh token of an agent.
     pub(crate) async fn agent_secret(&self) -> Result<String> {
-        let request = protocol::CreateToken { name: "test agent".into(), scope: domain::Scope::Agent, policy: None };
+        let request = protocol::CreateToken::new("test agent", domain::Scope::Agent);
         Ok(self.client()?.create_token(&request).await?.secret)
     }
 

@@ -44,6 +44,7 @@ fn finished(reason: FinishReason) -> Event {
         input_tokens: 30,
         cached_input_tokens: 10,
         cache_write_tokens: 4,
+        cache_write_1h_tokens: 0,
         output_tokens: 7,
         reasoning_tokens: 0,
     };

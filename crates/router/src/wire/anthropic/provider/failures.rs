@@ -8,8 +8,10 @@ pub(crate) fn in_band(provider: &str, model: &str, error: &Value) -> Error {
     let kind = error.get("type").and_then(Value::as_str).unwrap_or_default();
     match failure::in_band(provider, model, error) {
         Error::Failed { provider, message } => match kind {
-            "overloaded_error" | "rate_limit_error" => Error::RateLimited { provider, message, retry_after: None },
-            "authentication_error" | "permission_error" | "billing_error" => Error::Denied { provider, message },
+            "overloaded_error" => Error::Overloaded { provider, message, retry_after: None },
+            "rate_limit_error" => Error::RateLimited { provider, message, retry_after: None },
+            "authentication_error" | "billing_error" => Error::Denied { provider, message },
+            "permission_error" => Error::Forbidden { provider, message },
             "not_found_error" => Error::Unavailable { provider, message, missing: true },
             "invalid_request_error" | "request_too_large" => account(Error::Refused { provider, message }),
             _ => Error::Failed { provider, message },
@@ -36,7 +38,7 @@ mod tests {
     #[test]
     fn types_tell_what_can_be_done() {
         let error = |kind: &str, message: &str| in_band("p", "m", &json!({ "type": kind, "message": message }));
-        assert!(matches!(error("overloaded_error", "Overloaded"), Error::RateLimited { .. }));
+        assert!(matches!(error("overloaded_error", "Overloaded"), Error::Overloaded { .. }));
         assert!(matches!(error("api_error", "Internal server error"), Error::Failed { .. }));
         assert!(matches!(error("authentication_error", "invalid x-api-key"), Error::Denied { .. }));
         assert!(matches!(

@@ -60,6 +60,7 @@ fn text_with_its_counts() {
         input_tokens: 20,
         cached_input_tokens: 5,
         cache_write_tokens: 3,
+        cache_write_1h_tokens: 0,
         output_tokens: 9,
         reasoning_tokens: 0,
     };
@@ -113,7 +114,7 @@ fn a_refusal_is_one() {
 fn an_error_in_the_stream_is_an_error() {
     let (frames, error) = run(ERROR, &[]);
     assert_eq!(gathered(&frames).text(), "It begins");
-    assert!(matches!(&error, Some(Error::RateLimited { message, .. }) if message == "Overloaded"), "{error:?}");
+    assert!(matches!(&error, Some(Error::Overloaded { message, .. }) if message == "Overloaded"), "{error:?}");
     let (_, error) = run("event: error\ndata: {\"error\":{\"message\":\"prompt is too long\"}}\n\n", &[]);
     assert!(matches!(error, Some(Error::ContextLengthExceeded { .. })), "{error:?}");
 }

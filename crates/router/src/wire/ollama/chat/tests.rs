@@ -229,7 +229,7 @@ fn a_whole_answer_and_one_that_only_loads() {
     );
     assert_eq!(loads(Dialect::OllamaGenerate, json!({"model": "m", "prompt": " "})), None);
     insta::assert_snapshot!(loading::answer(Dialect::OllamaChat, &envelope(), Loading::Load), @r#"{"model":"fast","created_at":"2026-01-02T03:04:05.000Z","message":{"role":"assistant","content":""},"done":true,"done_reason":"load"}"#);
-    insta::assert_snapshot!(loading::answer(Dialect::OllamaGenerate, &envelope(), Loading::Unload), @r#"{"model":"fast","created_at":"2026-01-02T03:04:05.000Z","response":"","done":true,"done_reason":"unload"}"#);
+    insta::assert_snapshot!(loading::answer(Dialect::OllamaGenerate, &envelope(), Loading::Unload), @r#"{"model":"fast","created_at":"2026-01-02T03:04:05.000Z","response":"","done":true,"done_reason":"stop"}"#);
 }
 
 #[test]

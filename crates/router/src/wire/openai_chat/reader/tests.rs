@@ -68,8 +68,14 @@ fn usage_nobody_asked_for_stays_here_but_is_counted() {
 fn counts_of_every_kind_are_read() {
     let usage = r#"{"prompt_tokens":9,"completion_tokens":8,"prompt_tokens_details":{"cached_tokens":7},"completion_tokens_details":{"reasoning_tokens":6}}"#;
     let text = format!("{}data: {{\"choices\":[],\"usage\":{usage}}}\n\n", chunk("{}", "\"stop\""));
-    let expected =
-        Usage { input_tokens: 9, cached_input_tokens: 7, cache_write_tokens: 0, output_tokens: 8, reasoning_tokens: 6 };
+    let expected = Usage {
+        input_tokens: 9,
+        cached_input_tokens: 7,
+        cache_write_tokens: 0,
+        cache_write_1h_tokens: 0,
+        output_tokens: 8,
+        reasoning_tokens: 6,
+    };
     assert_eq!(run(&text).finish().usage, expected);
     let silent = run(&chunk("{}", "\"stop\""));
     assert_eq!(silent.finish().usage, Usage::default());

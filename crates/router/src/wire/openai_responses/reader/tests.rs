@@ -46,6 +46,7 @@ fn an_answer_passes_byte_for_byte_and_is_understood() {
         input_tokens: 36,
         cached_input_tokens: 12,
         cache_write_tokens: 0,
+        cache_write_1h_tokens: 0,
         output_tokens: 20,
         reasoning_tokens: 5,
     };
