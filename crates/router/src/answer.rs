@@ -50,6 +50,10 @@ pub enum Event {
         index: usize,
         fragment: String,
     },
+    /// Content this router has no words for: a picture, a tool of the vendor's, something newer than this code. It passes on
+    /// in the vendor's own bytes where those pass, and nobody judges, keeps or goes on with an answer that has it. Says what
+    /// it was, for people.
+    Opaque(String),
     /// The answer is whole. Exactly one, last. A stream that ends without it was cut.
     Finished(Finish),
 }
@@ -62,7 +66,8 @@ impl Event {
             Self::ThinkingSignature(_)
             | Self::RedactedThinking(_)
             | Self::ToolCall { .. }
-            | Self::ToolArguments { .. } => true,
+            | Self::ToolArguments { .. }
+            | Self::Opaque(_) => true,
             Self::Started { .. } | Self::Finished(_) => false,
         }
     }
@@ -76,13 +81,11 @@ pub struct Finish {
     pub usage: Usage,
     /// How long the provider loaded the model before it began, where it tells.
     pub load_ms: Option<u64>,
-    /// Frames that could not be read and were left out while the rest was sound.
-    pub skipped_frames: u32,
 }
 
 impl Finish {
     pub fn new(reason: FinishReason, usage: Usage) -> Self {
-        Self { reason, stop_sequence: None, usage, load_ms: None, skipped_frames: 0 }
+        Self { reason, stop_sequence: None, usage, load_ms: None }
     }
 }
 
@@ -171,6 +174,7 @@ impl Whole {
                     arguments.push_str(fragment);
                 }
             }
+            Event::Opaque(_) => self.opaque = true,
             Event::Finished(finish) => self.finish = Some(finish.clone()),
         }
     }

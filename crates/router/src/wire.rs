@@ -8,6 +8,7 @@
 //! runs models and speaks it.
 
 pub(crate) mod anthropic;
+mod lenient;
 mod lines;
 pub(crate) mod ollama;
 pub(crate) mod openai;

@@ -6,7 +6,7 @@ use crate::{
     catalogue::Freshness,
     dialect::Asked,
     plan::{Needs, Work},
-    providers::{ChatRequest, Patience},
+    providers::{ChatRequest, Edits, Patience},
 };
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use std::{sync::Arc, time::Duration};
@@ -48,6 +48,7 @@ impl Router {
                 model: candidate.model.name.clone(),
                 asked: call.asked.clone(),
                 changed: None,
+                edits: Edits::default(),
                 stream: false,
                 checkpoint: checkpoint.map(|checkpoint| checkpoint as Arc<dyn crate::egress::Checkpoint>),
                 patience: Patience { headers: PATIENCE },

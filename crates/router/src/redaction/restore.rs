@@ -94,7 +94,11 @@ impl Restorer {
                 out.extend(spoken(fragment).map(|fragment| Event::ToolArguments { index, fragment }));
             }
             Event::Started { .. } => out.push(event),
-            Event::Thinking(_) | Event::ThinkingSignature(_) | Event::RedactedThinking(_) | Event::ToolCall { .. } => {
+            Event::Thinking(_)
+            | Event::ThinkingSignature(_)
+            | Event::RedactedThinking(_)
+            | Event::ToolCall { .. }
+            | Event::Opaque(_) => {
                 self.end_text(out);
                 self.end_thinking(out);
                 out.push(event);

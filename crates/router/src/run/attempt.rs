@@ -88,7 +88,8 @@ impl Run {
         let provider = || candidate.model.provider.clone();
         let trace = self.booking.trace.attempt_begins();
         let (slot, permit) = inner.enter(&self.call, candidate, self.deadline, &self.standing).await?;
-        let changed = self.changed(candidate, &mode)?;
+        let edits = self.edits(candidate)?;
+        let changed = self.begun_answer(&mode, &edits)?;
         let checkpoint = inner.departures(&self.call, candidate);
         let redacts = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.redacts());
         let dialect = self.call.asked.dialect;
@@ -114,6 +115,7 @@ impl Run {
             model: candidate.model.name.clone(),
             asked: self.call.asked.clone(),
             changed,
+            edits,
             stream,
             checkpoint: checkpoint.clone().map(|checkpoint| checkpoint as Arc<dyn Checkpoint>),
             patience: Patience { headers },
@@ -301,9 +303,11 @@ impl Attempt {
 
 fn size(event: &Event) -> usize {
     match event {
-        Event::Text(text) | Event::Thinking(text) | Event::ThinkingSignature(text) | Event::RedactedThinking(text) => {
-            text.len()
-        }
+        Event::Text(text)
+        | Event::Thinking(text)
+        | Event::ThinkingSignature(text)
+        | Event::RedactedThinking(text)
+        | Event::Opaque(text) => text.len(),
         Event::ToolArguments { fragment, .. } => fragment.len(),
         Event::ToolCall { id, name, .. } => id.len() + name.len(),
         Event::Started { .. } | Event::Finished(_) => 0,

@@ -140,6 +140,7 @@ impl CompletionEncoder {
                 self.passage.end();
             }
             Event::Text(_)
+            | Event::Opaque(_)
             | Event::Started { .. }
             | Event::Thinking(_)
             | Event::ThinkingSignature(_)

@@ -4,18 +4,17 @@
 //!   events … ──terminal marker──▶ whole ──trailer, [DONE], end or a short wait──▶ Finished
 //!      ├──── end, [DONE] ───────▶ Cut                 nothing fails it any more
 //!      ├──── an error object ───▶ what it means
-//!      └──── unreadable ────────▶ skipped, up to SKIPPED_FRAMES
+//!      └──── unreadable ────────▶ passes on as it is, where bytes pass, else Malformed: it may have been content
 //! ```
+//! Nothing is left out in silence. What comes after the answer is whole fails nothing any more.
 
 use super::openai::provider::Origin;
 use crate::{Error, Event, Frame, providers::ChatStream, sse};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// Unreadable frames that a stream may have while the rest is sound. A server that sends more speaks something else.
-const SKIPPED_FRAMES: u32 = 16;
 /// After the last word of a stream: how long for the connection to be released by its end rather than closed. Servers send
 /// both at once or soon after one another.
 pub(crate) const END_WAIT: Duration = Duration::from_millis(20);
@@ -33,6 +32,9 @@ pub(crate) trait Reader: Send + 'static {
 
     /// What marks the end of a whole answer, for messages.
     fn marker(&self) -> &'static str;
+
+    /// Whether the provider's bytes go to a caller who understands them.
+    fn passes(&self) -> bool;
 }
 
 #[derive(Debug)]
@@ -54,15 +56,16 @@ pub(crate) fn decode<R: Reader>(
     body: impl Stream<Item = Result<Bytes, Error>> + Send + 'static,
 ) -> ChatStream {
     let events = sse::Events::new(&origin.endpoint.provider, body);
-    let decoder = Decoder { origin, events, reader, skipped_frames: 0, deadline: None, ended: false };
+    let decoder = Decoder { origin, events, lines: VecDeque::new(), reader, deadline: None, ended: false };
     Box::pin(stream::unfold(decoder, |mut decoder| async move { Some((decoder.next().await?, decoder)) }))
 }
 
 struct Decoder<S, R> {
     origin: Origin,
     events: sse::Events<S>,
+    /// Of an event that was several in one.
+    lines: VecDeque<sse::Event>,
     reader: R,
-    skipped_frames: u32,
     /// Set once the answer is whole.
     deadline: Option<Instant>,
     ended: bool,
@@ -86,6 +89,7 @@ impl<S: Stream<Item = Result<Bytes, Error>>, R: Reader> Decoder<S, R> {
                 self.deadline = Some(self.deadline.map_or(latest, |deadline| deadline.min(latest)));
             }
             let event = match self.deadline {
+                _ if !self.lines.is_empty() => self.lines.pop_front().map(Ok),
                 // A server that never falls silent would never let the timer speak.
                 Some(deadline) if Instant::now() >= deadline => None,
                 Some(deadline) => timeout_at(deadline, self.events.next()).await.unwrap_or(None),
@@ -104,7 +108,7 @@ impl<S: Stream<Item = Result<Bytes, Error>>, R: Reader> Decoder<S, R> {
                 }
                 return Ok(Frame::default());
             }
-            match self.reader.read(event) {
+            match self.reader.read(event.clone()) {
                 Ok(Step::Frame(frame)) => return Ok(frame),
                 Ok(Step::End(frame)) => {
                     let _ = timeout(END_WAIT, self.events.drain()).await;
@@ -113,15 +117,15 @@ impl<S: Stream<Item = Result<Bytes, Error>>, R: Reader> Decoder<S, R> {
                         None => self.end("`[DONE]` came"),
                     };
                 }
+                // Servers that part their events by one line feed.
+                Err(Trouble::Unreadable(_)) if event.data.contains(&b'\n') => self.lines = lines_of(&event),
                 Err(_) if whole => {}
                 Err(Trouble::Failed(error)) => return Err(self.origin.endpoint.scrubbed(error)),
-                Err(Trouble::Unreadable(message)) => {
-                    self.skipped_frames += 1;
-                    if self.skipped_frames > SKIPPED_FRAMES {
-                        return Err(self.origin.endpoint.malformed(&message));
-                    }
-                    tracing::debug!(provider = self.origin.endpoint.provider, "an unreadable frame is skipped");
+                Err(Trouble::Unreadable(_)) if self.reader.passes() => {
+                    let events = vec![Event::Opaque("a frame that could not be read".to_owned())];
+                    return Ok(Frame { raw: Some(event.raw), events });
                 }
+                Err(Trouble::Unreadable(message)) => return Err(self.origin.endpoint.malformed(&message)),
             }
         }
     }
@@ -130,19 +134,23 @@ impl<S: Stream<Item = Result<Bytes, Error>>, R: Reader> Decoder<S, R> {
         if let Some(frame) = self.reader.finish() {
             return Ok(self.last(frame));
         }
-        let skipped = match self.skipped_frames {
-            0 => String::new(),
-            skipped => format!(", and {skipped} frames could not be read"),
-        };
-        let message = format!("{what} before {}{skipped}", self.reader.marker());
+        let message = format!("{what} before {}", self.reader.marker());
         Err(Error::Cut { provider: self.origin.endpoint.provider.clone(), message })
     }
 
-    fn last(&mut self, mut frame: Frame) -> Frame {
+    fn last(&mut self, frame: Frame) -> Frame {
         self.ended = true;
-        if let Some(Event::Finished(finish)) = frame.events.last_mut() {
-            finish.skipped_frames = self.skipped_frames;
-        }
         frame
     }
+}
+
+/// Each data line as an event of its own. The bytes of all of them go with the first.
+fn lines_of(event: &sse::Event) -> VecDeque<sse::Event> {
+    let lines = event.data.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    let lines = lines.enumerate().map(|(at, line)| sse::Event {
+        raw: if at == 0 { event.raw.clone() } else { Bytes::new() },
+        event: event.event.clone(),
+        data: event.data.slice_ref(line),
+    });
+    lines.collect()
 }

@@ -175,6 +175,8 @@ impl Messages {
         match event {
             Event::Started { usage, .. } => self.start(&usage, out),
             Event::Finished(finish) => self.finish(&finish, out),
+            // Only clients of its own vendor can read it, and only in its own bytes.
+            Event::Opaque(_) => {}
             _ if self.stage >= Stage::Answered => {}
             Event::Text(text) if text.is_empty() => {}
             Event::Text(text) => {

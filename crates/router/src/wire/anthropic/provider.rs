@@ -173,10 +173,12 @@ impl Anthropic {
             if request.asked.peek.stream != request.stream {
                 changes.push(("stream", if request.stream { "true" } else { "false" }));
             }
+            let edits = request.edits.named("max_tokens", "temperature");
+            changes.extend(edits.iter().map(|(name, json)| (*name, json.as_str())));
             let manner = Manner { raw, held_back: String::new() };
             return Ok((Fields::of(original)?.with(&changes), request.stream, manner));
         }
-        let built = body::build(&request.model, request.conversation()?, &self.limits(&request.model))
+        let built = body::build(&request.model, &*request.conversation()?, &self.limits(&request.model))
             .map_err(|error| Error::invalid("", error.to_string()))?;
         Ok((built.json.into(), true, Manner { raw, held_back: built.held_back }))
     }

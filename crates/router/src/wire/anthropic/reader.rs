@@ -233,7 +233,6 @@ impl Decoder {
                 let reason = shapes::finish_reason(self.stop_reason.as_deref(), self.calls > 0);
                 let mut finish = Finish::new(reason, self.counts.usage());
                 finish.stop_sequence = self.stop_sequence.take();
-                finish.skipped_frames = self.skipped;
                 events.push(Event::Finished(finish));
                 Ok(events)
             }
@@ -302,9 +301,11 @@ fn known(kind: &str) -> bool {
 
 fn size(event: &Event) -> usize {
     match event {
-        Event::Text(text) | Event::Thinking(text) | Event::ThinkingSignature(text) | Event::RedactedThinking(text) => {
-            text.len()
-        }
+        Event::Text(text)
+        | Event::Thinking(text)
+        | Event::ThinkingSignature(text)
+        | Event::RedactedThinking(text)
+        | Event::Opaque(text) => text.len(),
         Event::ToolCall { id, name, .. } => id.len() + name.len(),
         Event::ToolArguments { fragment, .. } => fragment.len(),
         Event::Started { .. } | Event::Finished(_) => 0,

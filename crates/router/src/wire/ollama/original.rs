@@ -1,7 +1,7 @@
 //! The caller's own body for an Ollama, changed only where what runs models must have its way.
 
 use super::provider::{Details, Settings};
-use crate::{Error, json_object::Fields};
+use crate::{Error, json_object::Fields, providers::Edits};
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
@@ -20,6 +20,7 @@ pub(crate) struct Original {
 pub(crate) fn merged(
     body: &Bytes,
     model: &str,
+    edits: &Edits,
     details: &Details,
     settings: &Settings<'_>,
     prompt: &'static str,
@@ -28,6 +29,12 @@ pub(crate) fn merged(
     let mut options: Map<String, Value> = fields.read("options").unwrap_or_default();
     options.retain(|name, _| !OF_THE_RUNNER.contains(&name.as_str()));
     options.insert("num_ctx".to_owned(), settings.context_tokens.into());
+    if let Some(tokens) = edits.max_output_tokens {
+        options.insert("num_predict".to_owned(), tokens.into());
+    }
+    if let Some(degrees) = edits.temperature {
+        options.insert("temperature".to_owned(), degrees.into());
+    }
     let options = Value::Object(options).to_string();
     let model = Value::from(model).to_string();
     let keep_alive = Value::from(settings.keep_alive()).to_string();
@@ -84,7 +91,7 @@ mod tests {
     fn merge(body: &str, details: &Details) -> String {
         let settings = Settings { provider: "ollama", context_tokens: 4096, keep_alive: Duration::from_secs(60) };
         let body = Bytes::copy_from_slice(body.as_bytes());
-        let merged = merged(&body, "real:7b", details, &settings, "messages").unwrap();
+        let merged = merged(&body, "real:7b", &Edits::default(), details, &settings, "messages").unwrap();
         String::from_utf8(merged.body.to_vec()).unwrap()
     }
 

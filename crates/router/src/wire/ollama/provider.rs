@@ -266,12 +266,12 @@ impl Ollama {
                     // Ollama would leave the images out without a word.
                     request::can_look(&request.model, details, &settings)?;
                 }
-                let original = original::merged(body, &request.model, details, &settings, prompt)?;
+                let original = original::merged(body, &request.model, &request.edits, details, &settings, prompt)?;
                 return Ok((path, original, true));
             }
         }
         let conversation = request.conversation()?;
-        let body = request::body(conversation, &request.model, details, &settings)?;
+        let body = request::body(&conversation, &request.model, details, &settings)?;
         let original = Original {
             body: Bytes::from(body.to_string()),
             logprobs: false,

@@ -194,7 +194,6 @@ impl Decoder {
             };
             events.push(Event::Finished(Finish {
                 load_ms: line.load_duration.map(|nanoseconds| nanoseconds / 1_000_000),
-                skipped_frames: self.skipped,
                 ..Finish::new(reason, usage)
             }));
         }

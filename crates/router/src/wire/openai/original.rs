@@ -1,14 +1,22 @@
 //! The caller's own request for a server of the same dialect: its bytes, with a field or two changed.
 
-use crate::{Error, json_object::Fields, providers::ChatRequest};
+use super::provider::OutputLimit;
+use crate::{
+    Error,
+    dialect::Dialect,
+    json_object::Fields,
+    providers::{ChatRequest, Edits},
+};
 use bytes::Bytes;
 use serde_json::{Value, value::RawValue};
 
-/// `counts` for APIs whose streams tell token counts only when they are asked to.
-pub(crate) fn body(request: &ChatRequest, original: &Bytes, counts: bool) -> Result<Bytes, Error> {
+/// `output_limit` is what the server calls the limit on an answer, where the caller set none.
+pub(crate) fn body(request: &ChatRequest, original: &Bytes, output_limit: OutputLimit) -> Result<Bytes, Error> {
     let peek = &request.asked.peek;
-    let counts = counts && request.stream && !peek.wants_usage;
-    if peek.model == request.model && peek.stream == request.stream && !counts {
+    // Streams of the older APIs tell token counts only when they are asked to.
+    let counts = request.asked.dialect != Dialect::OpenAiResponses && request.stream && !peek.wants_usage;
+    let is_edited = request.edits != Edits::default();
+    if peek.model == request.model && peek.stream == request.stream && !counts && !is_edited {
         return Ok(original.clone());
     }
     let fields = Fields::of(original)?;
@@ -25,7 +33,22 @@ pub(crate) fn body(request: &ChatRequest, original: &Bytes, counts: bool) -> Res
         options = fields.get("stream_options").map_or_else(asking_for_counts, with_counts);
         changes.push(("stream_options", &options));
     }
+    let edits = request.edits.named(limit_name(&fields, request.asked.dialect, output_limit), "temperature");
+    changes.extend(edits.iter().map(|(name, json)| (*name, json.as_str())));
     Ok(fields.with(&changes))
+}
+
+/// The limit under the name the caller has for it.
+fn limit_name(fields: &Fields<'_>, dialect: Dialect, output_limit: OutputLimit) -> &'static str {
+    const NAMES: [&str; 2] = ["max_completion_tokens", "max_tokens"];
+    match dialect {
+        Dialect::OpenAiResponses => "max_output_tokens",
+        Dialect::OpenAiCompletions => "max_tokens",
+        _ => NAMES.into_iter().find(|name| fields.get(name).is_some()).unwrap_or(match output_limit {
+            OutputLimit::MaxTokens => "max_tokens",
+            OutputLimit::MaxCompletionTokens => "max_completion_tokens",
+        }),
+    }
 }
 
 fn asking_for_counts() -> String {
@@ -41,11 +64,7 @@ fn with_counts(options: &RawValue) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        Conversation,
-        dialect::{Asked, Dialect},
-        providers::Patience,
-    };
+    use crate::{Conversation, dialect::Asked, providers::Patience};
     use std::{sync::Arc, time::Duration};
 
     fn sent(original: &str, peeked: (&str, bool, bool), model: &str, stream: bool) -> String {
@@ -57,12 +76,13 @@ mod tests {
             model: model.to_owned(),
             asked: Arc::new(asked),
             changed: None,
+            edits: Edits::default(),
             stream,
             checkpoint: None,
             patience: Patience { headers: Duration::from_secs(1) },
             trace: None,
         };
-        let body = body(&request, request.original(Dialect::OpenAiChat).unwrap(), true).unwrap();
+        let body = body(&request, request.original(Dialect::OpenAiChat).unwrap(), OutputLimit::MaxTokens).unwrap();
         String::from_utf8(body.to_vec()).unwrap()
     }
 

@@ -260,7 +260,7 @@ impl OpenAi {
         };
         for &dialect in spoken {
             let Some(original) = request.original(dialect) else { continue };
-            let body = original::body(request, original, dialect != Dialect::OpenAiResponses)?;
+            let body = original::body(request, original, self.options.output_limit)?;
             let mut headers = json_headers(if request.stream { "text/event-stream" } else { "application/json" });
             let mut theirs = passing(&request.asked.headers);
             // How the body is written and read is ours to say: an answer that was compressed could not be read.
@@ -278,8 +278,8 @@ impl OpenAi {
             prefill: self.prefill(&request.model),
         };
         let (dialect, body) = match self.options.api {
-            Api::ChatCompletions => (Dialect::OpenAiChat, chat_request::body(conversation, &dressing)),
-            Api::Responses => (Dialect::OpenAiResponses, responses_request::body(conversation, &dressing)),
+            Api::ChatCompletions => (Dialect::OpenAiChat, chat_request::body(&conversation, &dressing)),
+            Api::Responses => (Dialect::OpenAiResponses, responses_request::body(&conversation, &dressing)),
         };
         let (body, headers) = (Bytes::from(body.to_string()), json_headers("text/event-stream"));
         Ok(Outgoing { dialect, body, headers, original: false, stream: true })

@@ -75,8 +75,9 @@ impl ChatEncoder {
                 self.delta(Delta { tool_calls: Some([call]), ..Delta::default() }, out);
             }
             Event::Finished(finish) => self.finish(finish, out),
-            // Seals of thoughts have no place in this dialect.
+            // Seals of thoughts have no place in this dialect, and what only its vendor understands passes in its own bytes.
             Event::Text(_)
+            | Event::Opaque(_)
             | Event::Thinking(_)
             | Event::ToolArguments { .. }
             | Event::Started { .. }

@@ -291,6 +291,10 @@ impl Reader for ChatReader {
         Some(Frame { raw: None, events })
     }
 
+    fn passes(&self) -> bool {
+        self.bytesway.raw
+    }
+
     fn marker(&self) -> &'static str {
         "`finish_reason`"
     }

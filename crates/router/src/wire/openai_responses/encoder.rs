@@ -126,7 +126,11 @@ impl ResponsesEncoder {
             Event::ToolCall { index, id, name } => self.call(*index, id, name, out),
             Event::ToolArguments { index, fragment } if !fragment.is_empty() => self.arguments(*index, fragment, out),
             Event::Finished(finish) => self.finish(finish, out),
-            Event::Text(_) | Event::Thinking(_) | Event::ToolArguments { .. } | Event::Started { .. } => {}
+            Event::Text(_)
+            | Event::Thinking(_)
+            | Event::ToolArguments { .. }
+            | Event::Started { .. }
+            | Event::Opaque(_) => {}
         }
     }
 

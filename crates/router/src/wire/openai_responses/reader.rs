@@ -314,6 +314,10 @@ impl Reader for ResponsesReader {
         None
     }
 
+    fn passes(&self) -> bool {
+        self.raw
+    }
+
     fn marker(&self) -> &'static str {
         "`response.completed`"
     }
