@@ -14,7 +14,7 @@ use std::{
 };
 
 /// Where tests write what this machine cannot prove: `testkit::skipped`.
-const SKIPPED_LIST: &str = "DEVMESH_TEST_SKIPPED";
+const SKIPPED_LIST: &str = "TESTKIT_SKIPPED";
 
 /// How many kill -9 cycles the long form makes; the tests make 25 on their own.
 const TORTURE_CYCLES: &str = "200";

@@ -121,7 +121,7 @@ impl App {
     /// Loads the tokens. Make the first one before, with [`crate::ensure_admin_token`].
     pub async fn start(parts: Parts) -> Result<Arc<Self>, store::Error> {
         let Parts { store, jobs, router, clock, options } = parts;
-        let tokens = Tokens::load(store.clone(), clock.clone(), options.rates).await?;
+        let tokens = Tokens::load(store.clone(), clock.clone(), options.rates, router.books().accounts()).await?;
         Ok(Arc::new(Self {
             failed_authentications: FailedAuthentications::new(options.rates.failed_authentications_per_minute),
             tickets: Tickets::default(),

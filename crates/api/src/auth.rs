@@ -79,17 +79,14 @@ pub fn admit(app: &App, request: &mut Request, schemes: Schemes) -> Result<()> {
 
 fn identify(app: &App, headers: &HeaderMap, extensions: &Extensions, schemes: Schemes) -> Result<Identity> {
     let found = match presented(headers, schemes) {
-        Ok(secret) => app
-            .tokens
-            .find(&secret)
-            .ok_or("This token is not known here: it was revoked, or belongs to another server."),
-        Err(why) => Err(why),
+        Ok(secret) => known(app, &secret),
+        Err(why) => Err(why.to_owned()),
     };
     let entry = match found {
         Ok(entry) => entry,
         Err(why) => {
             app.failed_authentications.record(address(extensions))?;
-            return Err(unauthorized(why, schemes));
+            return Err(unauthorized(&why, schemes));
         }
     };
     if let Some(peer) = extensions.get::<Peer>() {
@@ -105,6 +102,17 @@ fn identify(app: &App, headers: &HeaderMap, extensions: &Extensions, schemes: Sc
     })?;
     let request = request_id(extensions)?;
     Ok(Identity { caller: Caller { principal: entry.principal, scope: entry.scope, request }, token: entry })
+}
+
+fn known(app: &App, secret: &str) -> Result<Arc<Entry>, String> {
+    let entry = app.tokens.find(secret).ok_or(
+        "This token is not known here: it was revoked, or belongs to another server. \
+         Who has the data folder can make a new one with `devmesh token reset`.",
+    )?;
+    match entry.expired_at(&*app.clock) {
+        None => Ok(entry),
+        Some(at) => Err(format!("This token expired at {at}. An admin can give it more time, or make another one.")),
+    }
 }
 
 pub fn unauthorized_ticket(app: &App, extensions: &Extensions) -> Failure {

@@ -7,7 +7,7 @@ use crate::{
     problem::{Failure, Result},
 };
 use axum::body::Body;
-use domain::{Clock, Epoch, ErrorCode, Timestamp};
+use domain::{Clock, Epoch, ErrorCode, JobState, Timestamp};
 use futures_util::{StreamExt, stream};
 use std::{
     io::{self, Read},
@@ -38,7 +38,7 @@ pub async fn stream(app: &Arc<App>, asker: &Identity) -> Result<Body> {
             tokio::select! {
                 biased;
                 () = revoked.cancelled() => {
-                    Some((Err(io::Error::new(io::ErrorKind::PermissionDenied, "the token was revoked")), None))
+                    Some((Err(io::Error::new(io::ErrorKind::PermissionDenied, "the token was revoked or expired")), None))
                 }
                 chunk = archive.next() => Some((chunk?, Some(archive))),
             }
@@ -56,8 +56,11 @@ pub struct Restored {
     pub artifacts: u64,
     /// What the database names and the archive did not bring.
     pub lost: LostArtifacts,
-    /// Whether the database is not bit for bit what was backed up, although nothing is wrong with it as a database.
-    pub is_database_changed: bool,
+    /// Whether the database is not bit for bit what was backed up, although nothing is wrong with it as a database. `None` where
+    /// nothing says what was backed up.
+    pub is_database_changed: Option<bool>,
+    /// Jobs that run as soon as an agent asks for one.
+    pub queued: u64,
     pub token_file: PathBuf,
     /// How many of the original's tokens do not work here, and how many do.
     pub tokens_dropped: usize,
@@ -96,11 +99,11 @@ pub async fn restore(
         // Before the owner's token goes with the others.
         record_restore(&staged, clock, made_at).await?;
         let tokens = reset_admin_token(&staged, clock, &unpacked.staging().join(ADMIN_TOKEN_FILE), earlier).await?;
-        Ok::<_, RestoreError>((lost, artifacts, tokens))
+        Ok::<_, RestoreError>((lost, artifacts, count_queued(&staged).await?, tokens))
     };
     let ordered = ordered.await;
     staged.close().await;
-    let (lost, artifacts, tokens) = ordered?;
+    let (lost, artifacts, queued, tokens) = ordered?;
     let made = unpacked.manifest.as_ref().map(|manifest| (manifest.created_at, manifest.version.clone()));
     let is_database_changed = unpacked.is_database_changed;
     blocking(move || unpacked.finish()).await??;
@@ -109,6 +112,7 @@ pub async fn restore(
         artifacts,
         lost,
         is_database_changed,
+        queued,
         token_file: folder.join(ADMIN_TOKEN_FILE),
         tokens_dropped: tokens.dropped,
         tokens_kept: tokens.kept,
@@ -122,6 +126,19 @@ async fn count_artifacts(store: &Store) -> Result<u64, store::Error> {
         count += page.len() as u64;
         after = page.last().map(store::ArtifactRow::place);
         if after.is_none() {
+            return Ok(count);
+        }
+    }
+}
+
+async fn count_queued(store: &Store) -> Result<u64, store::Error> {
+    let mut filter = store::JobFilter { state: Some(JobState::Queued), ..store::JobFilter::default() };
+    let mut count = 0;
+    loop {
+        let page = store.page_of_jobs(filter.clone()).await?;
+        count += page.rows.len() as u64;
+        filter.before = page.last_if_more().map(|last| last.id);
+        if filter.before.is_none() {
             return Ok(count);
         }
     }

@@ -89,7 +89,7 @@ pub async fn page(app: &App, asker: &Identity, job: JobId, query: &ListEvents) -
         page = reader.page(limit, wait) => page?,
         () = app.stopping.cancelled() => reader.page(limit, Duration::ZERO).await?,
         () = asker.token.revoked.cancelled() => {
-            return Err(Failure::new(ErrorCode::Unauthorized, "This token was revoked while it waited."));
+            return Err(Failure::new(ErrorCode::Unauthorized, "This token was revoked or expired while it waited."));
         }
     };
     Ok(Json(page).into_response())

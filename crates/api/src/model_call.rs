@@ -166,7 +166,7 @@ impl Recorder {
     async fn reason_to_stop(&self) -> End {
         tokio::select! {
             () = self.over.cancelled() => End::new(ErrorCode::StaleAttempt, "the attempt was stopped, or lost its lease"),
-            () = self.revoked.cancelled() => End::new(ErrorCode::Unauthorized, "the agent's token was revoked"),
+            () = self.revoked.cancelled() => End::new(ErrorCode::Unauthorized, "the agent's token was revoked or expired"),
             () = self.stopping.cancelled() => End::new(ErrorCode::Unavailable, "the server stops"),
             () = self.agent.closed() => End::new(ErrorCode::Unavailable, "the agent closed the connection"),
         }

@@ -20,7 +20,10 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use spin::Last;
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::MissedTickBehavior,
+};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use workers::Workers;
@@ -31,6 +34,9 @@ use workers::Workers;
 const HYPER_BUFFER: usize = 64 * 1024;
 /// After an accept error such as "too many open files", wait for some to close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long after a token expired its streams may go on.
+const EXPIRY_LOOK: Duration = Duration::from_secs(1);
 
 /// Who is on the other end. The place lives as long as anything of the connection does, upgraded sockets included.
 #[derive(Clone, Debug)]
@@ -47,10 +53,16 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: CancellationT
     let connections = Connections::new(limits.connections);
     let tasks = TaskTracker::new();
     let workers = Workers::start()?;
+    let mut expiry = tokio::time::interval(EXPIRY_LOOK);
+    expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let accepted = tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
+            _ = expiry.tick() => {
+                app.tokens.end_expired();
+                continue;
+            }
             accepted = listener.accept() => accepted,
         };
         let (stream, address) = match accepted {

@@ -97,7 +97,12 @@ impl Handle {
                 job,
                 events: vec![decided, requeued],
                 approvals: vec![ApprovalChange::Decide(approval.clone())],
-                audit: Some(audit(&caller, now, "approval.decide", id)),
+                audit: Some(audit(
+                    &caller,
+                    now,
+                    "approval.decide",
+                    format_args!("{id} ({}, job {})", decision_name(decide.decision), row.id),
+                )),
             };
             Ok(About { approval, write: Some(write) })
         };

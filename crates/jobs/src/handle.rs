@@ -2,6 +2,7 @@
 
 use crate::{
     Error, Options,
+    carry_through::carry_through,
     event::{draft, stored, to_store},
     lifecycle,
     live::{Delayed, Live, later},
@@ -38,11 +39,8 @@ impl Handle {
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
-        let command = self.shared.commands.spawn(command(self.shared.clone()));
-        command.await.unwrap_or_else(|gone| match gone.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(Error::Stopping),
-        })
+        let command = command(self.shared.clone());
+        carry_through(&self.shared.commands, command).await.unwrap_or(Err(Error::Stopping))
     }
 }
 

@@ -19,6 +19,7 @@
 mod approval;
 mod attempt;
 mod caller;
+mod carry_through;
 mod changes;
 mod command;
 mod error;
@@ -42,6 +43,7 @@ mod view;
 pub use approval::arguments_sha256;
 pub use attempt::Attempt;
 pub use caller::Caller;
+pub use carry_through::carry_through;
 pub use changes::JobChanges;
 pub use command::IdempotencyKey;
 pub use error::Error;

@@ -44,7 +44,7 @@ pub struct KeyPolicy {
     pub budget_microusd: Option<u64>,
     /// When both budgets begin anew. Default `total`.
     pub budget_window: BudgetWindow,
-    /// From then on it opens nothing.
+    /// From then on the token opens nothing, model calls or otherwise; lies ahead when the policy is put.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,

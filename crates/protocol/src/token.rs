@@ -17,6 +17,10 @@ pub struct Token {
     pub scope: Scope,
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
+    /// From then on it opens nothing. Absent: it does not expire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

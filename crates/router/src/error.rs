@@ -179,7 +179,8 @@ impl Error {
 
     /// Of a call whose token is gone.
     pub(crate) fn revoked() -> Self {
-        let message = "the token of this call was revoked before the answer was whole. Ask again with another one.";
+        let message =
+            "the token of this call was revoked or expired before the answer was whole. Ask again with another one.";
         Self::NotAllowed { message: message.to_owned() }
     }
 

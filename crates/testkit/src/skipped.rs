@@ -3,7 +3,7 @@
 use std::{fs::File, io::Write as _};
 
 /// Where `cargo xtask test` collects what was skipped, to name it once more at the end.
-pub const SKIPPED_LIST: &str = "DEVMESH_TEST_SKIPPED";
+pub const SKIPPED_LIST: &str = "TESTKIT_SKIPPED";
 
 /// Says, past whatever captures the output of tests that pass, that this test proves nothing on this machine, and why.
 ///

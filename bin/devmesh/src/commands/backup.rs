@@ -22,6 +22,10 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let target = &arguments.file;
+    if target.as_os_str() == "-" {
+        let what = "a backup is read again to say what is in it, which standard output is not";
+        return Err(Failure::usage(what).next("devmesh backup FILE"));
+    }
     if target.exists() {
         return Err(Failure::usage(format!("{} exists already", target.display())).next("choose another name"));
     }

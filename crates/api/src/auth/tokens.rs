@@ -16,7 +16,10 @@ use std::{
     collections::HashMap,
     io::{self, Write},
     path::Path,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 use store::{AuditRow, IdempotencyRow, KeyPolicyRow, NewToken, Page, Store, TokenCreation, TokenRow};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +30,8 @@ const TOKENS: usize = 1_000;
 pub const ADMIN_TOKEN_FILE: &str = "admin-token";
 /// What that token is called.
 pub(super) const FIRST_ADMIN: &str = "first admin";
+/// When a token expires that does not.
+const NEVER: i64 = i64::MAX;
 /// Characters of a token's name.
 const NAME_CHARACTERS: usize = 64;
 
@@ -37,23 +42,53 @@ pub struct Entry {
     pub principal: PrincipalId,
     pub scope: Scope,
     pub limiter: Limiter,
-    /// Fires when the token is deleted: open streams end.
+    /// Fires when the token is deleted or expires: open streams end.
     pub revoked: CancellationToken,
+    /// In milliseconds; [`NEVER`] where the policy names no time.
+    expires_at: AtomicI64,
     row: TokenRow,
 }
 
 impl Entry {
-    fn new(row: TokenRow, rates: Rates) -> Self {
+    fn new(row: TokenRow, rates: Rates, expires_at: Option<Timestamp>) -> Self {
         let rate = if row.scope == Scope::Agent { rates.agent } else { rates.token };
         let (limiter, revoked) = (rate.limiter(), CancellationToken::new());
-        Self { id: row.id, principal: row.principal, scope: row.scope, limiter, revoked, row }
+        let entry = Self {
+            id: row.id,
+            principal: row.principal,
+            scope: row.scope,
+            limiter,
+            revoked,
+            expires_at: AtomicI64::new(NEVER),
+            row,
+        };
+        entry.expire_at(expires_at);
+        entry
+    }
+
+    fn expire_at(&self, at: Option<Timestamp>) {
+        self.expires_at.store(at.map_or(NEVER, Timestamp::as_millis), Ordering::Relaxed);
+    }
+
+    fn expires_at(&self) -> Option<Timestamp> {
+        let at = self.expires_at.load(Ordering::Relaxed);
+        (at != NEVER).then(|| Timestamp::from_millis(at))
+    }
+
+    /// Since when it opens nothing any more.
+    pub fn expired_at(&self, clock: &dyn Clock) -> Option<Timestamp> {
+        self.expires_at().filter(|at| self.revoked.is_cancelled() || clock.now() >= *at)
+    }
+
+    fn describe(&self) -> Token {
+        describe(&self.row, self.expires_at())
     }
 
     #[cfg(test)]
     pub fn for_tests() -> Self {
         let now = Timestamp::from_millis(0);
         let row = new_row("test".into(), PrincipalId::new(now), &Secret::generate(Scope::User), Scope::User, now);
-        Self::new(row, Rates::default())
+        Self::new(row, Rates::default(), None)
     }
 }
 
@@ -69,9 +104,18 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    pub async fn load(store: Store, clock: Arc<dyn Clock>, rates: Rates) -> Result<Self, store::Error> {
-        let rows = store.tokens().await?;
-        let known = rows.into_iter().map(|row| (row.secret_sha256, Arc::new(Entry::new(row, rates)))).collect();
+    pub async fn load(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        rates: Rates,
+        accounts: &Accounts,
+    ) -> Result<Self, store::Error> {
+        let expires_at = |row: &TokenRow| accounts.account(row.principal).and_then(|account| account.policy.expires_at);
+        let entry = |row| {
+            let expires_at = expires_at(&row);
+            (row.secret_sha256, Arc::new(Entry::new(row, rates, expires_at)))
+        };
+        let known = store.tokens().await?.into_iter().map(entry).collect();
         Ok(Self { store, clock, rates, known: RwLock::new(known), changing: tokio::sync::Mutex::default() })
     }
 
@@ -88,7 +132,7 @@ impl Tokens {
     pub fn page(&self, after: Option<TokenId>, limit: usize) -> Page<Token> {
         let is_later = |entry: &&Arc<Entry>| after.is_none_or(|after| entry.id > after);
         let mut rows: Vec<_> =
-            self.known(|known| known.values().filter(is_later).map(|entry| describe(&entry.row)).collect());
+            self.known(|known| known.values().filter(is_later).map(|entry| entry.describe()).collect());
         rows.sort_by_key(|token| token.id);
         let more = rows.len() > limit;
         rows.truncate(limit);
@@ -143,11 +187,12 @@ impl Tokens {
                 return Err(Failure::new(ErrorCode::IdempotencyConflict, detail));
             }
         }
-        let token = describe(&row);
+        let expires_at = request.policy.as_ref().and_then(|policy| policy.expires_at);
+        let token = describe(&row, expires_at);
         if let Some(policy) = request.policy {
             accounts.set_policy(row.principal, policy);
         }
-        self.add(row);
+        self.add(row, expires_at);
         drop(changing);
         Ok(CreatedToken { token, secret: secret.expose() })
     }
@@ -164,7 +209,7 @@ impl Tokens {
         let entry = secret.as_ref().and_then(|secret| self.find(&secret.expose()));
         match (secret, entry) {
             (Some(secret), Some(entry)) if entry.id == answer.token => {
-                Ok(CreatedToken { token: describe(&entry.row), secret: secret.expose() })
+                Ok(CreatedToken { token: entry.describe(), secret: secret.expose() })
             }
             _ => Err(Failure::new(
                 ErrorCode::WrongState,
@@ -176,19 +221,12 @@ impl Tokens {
         }
     }
 
-    /// Deletes a token; what it has open ends. The last admin token stays, or nobody could ever get in again.
+    /// Deletes a token; what it has open ends. The last admin token that does not expire stays, or nobody could ever get in
+    /// again.
     pub async fn delete(&self, caller: &Caller, id: TokenId) -> Result<()> {
         let changing = self.changing.lock().await;
-        let entry = self
-            .known(|known| known.values().find(|entry| entry.id == id).cloned())
-            .ok_or_else(|| Failure::not_found(format!("token `{id}`")))?;
-        let admins = self.known(|known| known.values().filter(|entry| entry.scope == Scope::Admin).count());
-        if entry.scope == Scope::Admin && admins == 1 {
-            return Err(Failure::new(
-                ErrorCode::WrongState,
-                "This is the last admin token. Create another one before deleting it.",
-            ));
-        }
+        let entry = self.entry(id)?;
+        self.may_end(&entry)?;
         let audit = audit(caller, self.clock.now(), "token.delete", &entry.row);
         self.store.delete_token(id, entry.principal, audit).await?;
         self.remove(&entry);
@@ -206,8 +244,11 @@ impl Tokens {
     ) -> Result<PrincipalId> {
         // A token that is being deleted takes its policy with it.
         let changing = self.changing.lock().await;
-        let principal = self.principal_of(id).ok_or_else(|| Failure::not_found(format_args!("token {id}")))?;
-        let now = self.clock.now();
+        let entry = self.entry(id)?;
+        if policy.expires_at.is_some() {
+            self.may_end(&entry)?;
+        }
+        let (principal, now) = (entry.principal, self.clock.now());
         let audit = AuditRow {
             at: now,
             principal: caller.principal,
@@ -216,9 +257,22 @@ impl Tokens {
             request_id: caller.request,
         };
         self.store.put_key_policy(policy_row(principal, &policy, now)?, audit).await?;
+        if entry.revoked.is_cancelled() {
+            self.add(entry.row.clone(), policy.expires_at);
+        } else {
+            entry.expire_at(policy.expires_at);
+        }
         accounts.set_policy(principal, policy);
         drop(changing);
         Ok(principal)
+    }
+
+    /// Ends what expired tokens have open. The token itself stays: its policy may be changed so that it opens something again.
+    pub fn end_expired(&self) {
+        self.known(|known| {
+            let expired = known.values().filter(|entry| entry.expired_at(&*self.clock).is_some());
+            expired.for_each(|entry| entry.revoked.cancel());
+        });
     }
 
     /// A token for an agent process the program starts itself. It replaces the one made before under the same name and
@@ -239,17 +293,34 @@ impl Tokens {
         for entry in &earlier {
             self.remove(entry);
         }
-        self.add(row);
+        self.add(row, None);
         drop(changing);
         Ok(secret)
+    }
+
+    fn entry(&self, id: TokenId) -> Result<Arc<Entry>> {
+        self.known(|known| known.values().find(|entry| entry.id == id).cloned())
+            .ok_or_else(|| Failure::not_found(format!("token `{id}`")))
+    }
+
+    fn may_end(&self, entry: &Entry) -> Result<()> {
+        let lasts = |entry: &Entry| entry.scope == Scope::Admin && entry.expires_at().is_none();
+        let another = self.known(|known| known.values().any(|other| other.id != entry.id && lasts(other)));
+        if another || !lasts(entry) {
+            return Ok(());
+        }
+        Err(Failure::new(
+            ErrorCode::WrongState,
+            "This is the last admin token that does not expire: without it nobody could get in. Create another one first.",
+        ))
     }
 
     fn known<T>(&self, look: impl FnOnce(&Known) -> T) -> T {
         look(&self.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn add(&self, row: TokenRow) {
-        let entry = Arc::new(Entry::new(row, self.rates));
+    fn add(&self, row: TokenRow, expires_at: Option<Timestamp>) {
+        let entry = Arc::new(Entry::new(row, self.rates, expires_at));
         self.known.write().unwrap_or_else(PoisonError::into_inner).insert(entry.row.secret_sha256, entry);
     }
 
@@ -322,8 +393,15 @@ fn policy_row(principal: PrincipalId, policy: &KeyPolicy, now: Timestamp) -> Res
     Ok(KeyPolicyRow { principal, policy, updated_at: now })
 }
 
-fn describe(row: &TokenRow) -> Token {
-    Token { id: row.id, principal: row.principal, name: row.name.clone(), scope: row.scope, created_at: row.created_at }
+fn describe(row: &TokenRow, expires_at: Option<Timestamp>) -> Token {
+    Token {
+        id: row.id,
+        principal: row.principal,
+        name: row.name.clone(),
+        scope: row.scope,
+        created_at: row.created_at,
+        expires_at,
+    }
 }
 
 pub(super) fn audit(caller: &Caller, at: Timestamp, action: &str, row: &TokenRow) -> AuditRow {

@@ -106,7 +106,7 @@ impl Follow {
 
 /// Why a stream ends whose token does.
 pub fn revoked() -> Failure {
-    Failure::new(ErrorCode::Unauthorized, "The token of this stream was revoked. Go on with another one.")
+    Failure::new(ErrorCode::Unauthorized, "The token of this stream was revoked or expired. Go on with another one.")
 }
 
 /// Why a stream ends with the server.

@@ -132,7 +132,7 @@ impl Session {
         loop {
             let answered = tokio::select! {
                 biased;
-                () = revoked.cancelled() => return Some(Close(POLICY, "the token was revoked")),
+                () = revoked.cancelled() => return Some(Close(POLICY, "the token was revoked or expired")),
                 () = stopping.cancelled() => return Some(Close(GOING_AWAY, "the server stops")),
                 message = source.next() => {
                     heard = Instant::now();

@@ -138,11 +138,9 @@ async fn a_change_of_policy_holds_from_the_next_call_on() {
     let app = TestApp::start().await;
     let key = Key::with(&app, json!({})).await;
     key.answered(CHAT).await;
-    for (policy, status) in [
-        (json!({"routes": ["fast"], "models": ["other/*"]}), 403),
-        (json!({"expires_at": "2020-01-01T00:00:00Z"}), 403),
-        (json!({"tokens_per_minute": 5}), 429),
-    ] {
+    for (policy, status) in
+        [(json!({"routes": ["fast"], "models": ["other/*"]}), 403), (json!({"tokens_per_minute": 5}), 429)]
+    {
         key.put(policy.clone()).await;
         let (_, body) = key.refused(CHAT, status).await;
         assert!(body["error"]["message"].is_string(), "{policy}: {body}");

@@ -4,7 +4,7 @@ use crate::{
     sse::SseStream,
     support::{TestApp, parsed, problem},
 };
-use domain::{ErrorCode, Scope, SystemClock};
+use domain::{Clock, ErrorCode, Scope, SystemClock, Timestamp};
 use protocol::{CreatedToken, KeyAccount, TokenPage};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -95,7 +95,7 @@ async fn a_repeated_creation_gives_the_same_secret_to_the_same_bearer_only() {
 #[tokio::test]
 async fn a_policy_given_at_once_holds_from_the_first_call_on_and_over_a_restart() {
     let app = TestApp::start().await;
-    let body = json!({"name": "editor", "scope": "model", "policy": {"routes": ["fast"], "budget_tokens": 9}});
+    let body = json!({"name": "editor", "scope": "model", "policy": {"models": ["*"], "budget_tokens": 9}});
     let create = |app: &TestApp, body: &Value| {
         let request = app.http.post(app.url("/api/v1/tokens")).header("idempotency-key", "with-a-policy");
         request.bearer_auth(app.token(Scope::Admin)).json(body)
@@ -106,7 +106,7 @@ async fn a_policy_given_at_once_holds_from_the_first_call_on_and_over_a_restart(
         app.http.post(app.url("/v1/chat/completions")).bearer_auth(&made.secret).json(&question)
     };
     assert_eq!(ask(&app).send().await.unwrap().status(), 429, "no call fits into nine tokens");
-    let other = json!({"name": "editor", "scope": "model", "policy": {"routes": ["fast"]}});
+    let other = json!({"name": "editor", "scope": "model", "policy": {"models": ["*"]}});
     assert_eq!(problem(create(&app, &other)).await.code, ErrorCode::IdempotencyConflict);
 
     // A repeat finds the token, and leaves a policy alone that was changed since.
@@ -172,6 +172,69 @@ async fn revoking_a_token_refuses_it_and_ends_what_it_has_open() {
     assert!(revoked.elapsed().as_secs() < 2, "{:?}", revoked.elapsed());
     let after = app.http.get(app.url("/version")).bearer_auth(&doomed.secret);
     assert_eq!(problem(after).await.code, ErrorCode::Unauthorized);
+}
+
+#[tokio::test]
+async fn an_expired_token_opens_nothing_ends_what_it_has_open_and_may_be_given_more_time() {
+    let app = TestApp::start().await;
+    let job = app.create_job("wait").await;
+    let short = app.new_token(Scope::Viewer).await;
+    let put = async |id, in_ms: i64| {
+        let at = Timestamp::from_millis(SystemClock.now().as_millis() + in_ms);
+        let path = format!("/api/v1/tokens/{id}/policy");
+        app.request(Method::PUT, &path, Scope::Admin).json(&json!({"expires_at": at})).send().await.unwrap().status()
+    };
+    assert_eq!(put(short.token.id, -1).await, 400, "a time that is past");
+    assert_eq!(put(short.token.id, 1_500).await, 200);
+    let path = format!("/api/v1/jobs/{}/events", job.id);
+    let stream = app.http.get(app.url(&path)).bearer_auth(&short.secret).header("accept", "text/event-stream");
+    let mut stream = SseStream::new(stream.send().await.unwrap());
+    assert_eq!(stream.next().await.unwrap().event, "job.created");
+    let last = stream.next().await.unwrap();
+    assert_eq!((last.event.as_str(), &last.json()["code"]), ("error", &json!("unauthorized")));
+    assert_eq!(stream.next().await, None, "the stream ends");
+    for path in ["/version", "/api/v1/jobs", "/v1/models", path.as_str()] {
+        let refused = app.http.get(app.url(path)).bearer_auth(&short.secret).send().await.unwrap();
+        assert_eq!(refused.status(), 401, "{path}");
+        assert!(refused.text().await.unwrap().contains("expired at"), "{path}");
+    }
+    let page: TokenPage = parsed(app.get("/api/v1/tokens", Scope::Admin), StatusCode::OK).await;
+    assert!(page.tokens.iter().any(|token| token.id == short.token.id && token.expires_at.is_some()));
+
+    let folder = app.folder().to_owned();
+    let directory = app.stop().await;
+    let app = TestApp::on(folder, crate::support::options()).await;
+    let version = || app.http.get(app.url("/version")).bearer_auth(&short.secret).send();
+    assert_eq!(version().await.unwrap().status(), 401, "after a restart too");
+    let at = Timestamp::from_millis(SystemClock.now().as_millis() + 600_000);
+    let more = app.request(Method::PUT, &format!("/api/v1/tokens/{}/policy", short.token.id), Scope::Admin);
+    assert_eq!(more.json(&json!({"expires_at": at})).send().await.unwrap().status(), 200);
+    assert_eq!(version().await.unwrap().status(), 200);
+    let stream = app.http.get(app.url(&path)).bearer_auth(&short.secret).header("accept", "text/event-stream");
+    assert_eq!(SseStream::new(stream.send().await.unwrap()).next().await.unwrap().event, "job.created");
+    app.stop().await;
+    drop(directory);
+}
+
+#[tokio::test]
+async fn an_admin_token_that_does_not_expire_stays() {
+    let app = TestApp::start().await;
+    let page: TokenPage = parsed(app.get("/api/v1/tokens", Scope::Admin), StatusCode::OK).await;
+    let admins: Vec<_> = page.tokens.iter().filter(|token| token.scope == Scope::Admin).collect();
+    let first = admins.first().unwrap().id;
+    assert_eq!(admins.len(), 1);
+    let at = Timestamp::from_millis(SystemClock.now().as_millis() + 600_000);
+    let policy = |id| {
+        let put = app.request(Method::PUT, &format!("/api/v1/tokens/{id}/policy"), Scope::Admin);
+        put.json(&json!({"expires_at": at}))
+    };
+    let delete = |id| app.request(Method::DELETE, &format!("/api/v1/tokens/{id}"), Scope::Admin);
+    assert_eq!(problem(policy(first)).await.code, ErrorCode::WrongState);
+    let second = app.new_token(Scope::Admin).await.token.id;
+    assert_eq!(policy(second).send().await.unwrap().status(), 200, "the first one stays");
+    assert_eq!(problem(policy(first)).await.code, ErrorCode::WrongState);
+    assert_eq!(problem(delete(first)).await.code, ErrorCode::WrongState);
+    assert_eq!(delete(second).send().await.unwrap().status(), 204, "one that expires may go");
 }
 
 #[tokio::test]

@@ -240,7 +240,7 @@ async fn every_command_is_in_the_audit_trail() {
     assert!(trail.iter().all(|entry| entry.row.principal == mesh.user.principal));
     assert!(trail.iter().all(|entry| entry.row.request_id == mesh.user.request));
     let objects: Vec<_> = trail.iter().map(|entry| entry.row.object.clone()).collect();
-    assert_eq!(objects[1], approval.id.to_string());
+    assert_eq!(objects[1], format!("{} (approved, job {})", approval.id, approval.job_id));
     assert_eq!(objects[4], approval.job_id.to_string());
 }
 

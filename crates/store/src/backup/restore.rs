@@ -51,8 +51,9 @@ pub struct Unpacked {
     folder: Folder,
     /// `None` where the archive's own list was damaged.
     pub manifest: Option<Manifest>,
-    /// Whether the database is not bit for bit what was backed up, although SQLite finds nothing wrong with it.
-    pub is_database_changed: bool,
+    /// Whether the database is not bit for bit what was backed up, although SQLite finds nothing wrong with it. `None` where no
+    /// digest of it came along.
+    pub is_database_changed: Option<bool>,
     /// Digests of files that were not what they should be, and were left out.
     damaged: HashSet<String>,
 }
@@ -67,7 +68,7 @@ pub fn unpack(archive: impl Read, folder: &Path, epoch: Epoch) -> Result<Unpacke
     let is_database_changed = manifest
         .as_ref()
         .and_then(|manifest| manifest.database_sha256.as_ref())
-        .is_some_and(|recorded| *recorded != database_sha256);
+        .map(|recorded| *recorded != database_sha256);
     sqlite::adopt_copy(&staging.0.join(DATABASE_FILE), epoch).map_err(|error| match error {
         Error::Corrupt(detail) => RestoreError::Damaged(format!("{DATABASE_FILE} ({detail})")),
         other => other.into(),

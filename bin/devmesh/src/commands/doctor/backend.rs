@@ -78,7 +78,8 @@ async fn agents(client: &client::Client) -> Option<Finding> {
     const LONG_WAIT_MS: i64 = 60_000;
     let list =
         protocol::ListJobs { state: Some(domain::JobState::Queued), limit: Some(200), ..protocol::ListJobs::default() };
-    let waiting = client.jobs(&list).await.ok()?.jobs;
+    let page = client.jobs(&list).await.ok()?;
+    let (waiting, more) = (page.jobs, if page.next_cursor.is_some() { "+" } else { "" });
     let running = client
         .jobs(&protocol::ListJobs { state: Some(domain::JobState::Running), limit: Some(1), ..list })
         .await
@@ -89,13 +90,17 @@ async fn agents(client: &client::Client) -> Option<Finding> {
     Some(if stale > 0 && running.is_empty() {
         Finding::bad(
             "agents",
-            format!("{stale} jobs wait for more than a minute and none is running"),
+            format!("{stale}{more} jobs wait for more than a minute and none is running"),
             "devmesh agent, or devmesh up --agents 1",
         )
     } else {
         Finding::good(
             "agents",
-            format!("{} jobs waiting, {} running", waiting.len(), if running.is_empty() { "none" } else { "some" }),
+            format!(
+                "{}{more} jobs waiting, {} running",
+                waiting.len(),
+                if running.is_empty() { "none" } else { "some" }
+            ),
         )
     })
 }

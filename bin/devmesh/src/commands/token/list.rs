@@ -15,12 +15,13 @@ pub async fn run(pages: Pages, context: &Context) -> Result<Exit> {
     if output.json {
         output.json(&listed.rows)?;
     } else {
-        let mut table = Table::new(["ID", "SCOPE", "CREATED", "NAME"]);
+        let mut table = Table::new(["ID", "SCOPE", "CREATED", "EXPIRES", "NAME"]);
         for token in &listed.rows {
             table.row([
                 token.id.to_string(),
                 token.scope.to_string(),
                 token.created_at.to_string(),
+                token.expires_at.map_or_else(|| "never".to_owned(), |at| at.to_string()),
                 token.name.clone(),
             ]);
         }

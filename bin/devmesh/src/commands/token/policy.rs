@@ -141,7 +141,7 @@ fn facts(account: &KeyAccount) -> Table {
         |spend: &Spend| format!("{} requests, {} tokens, {}", spend.requests, spend.tokens, money(spend.microusd));
     fact("routes", any(&policy.routes));
     fact("models", any(&policy.models));
-    fact("egress", policy.egress.map_or("as the route says", super::super::routes::egress).to_owned());
+    fact("egress", policy.egress.map_or("never, unless allowed here", super::super::routes::egress).to_owned());
     fact("requests per minute", limit(policy.requests_per_minute));
     fact("tokens per minute", limit(policy.tokens_per_minute));
     fact("concurrent", limit(policy.concurrent_requests.map(u64::from)));

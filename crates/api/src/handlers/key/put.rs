@@ -28,7 +28,7 @@ pub async fn put(
     Path(id): Path<TokenId>,
     Payload(policy): Payload<KeyPolicy>,
 ) -> Result<Json<KeyAccount>> {
-    super::check(&policy, "")?;
+    super::check(&policy, app.clock.now(), "")?;
     let accounts = app.router.books().accounts();
     let principal = app.tokens.put_policy(&asker.caller, id, policy, accounts).await?;
     Ok(Json(accounts.account(principal).unwrap_or_else(|| KeyAccount::unused(principal))))

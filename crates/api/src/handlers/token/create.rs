@@ -32,7 +32,7 @@ pub async fn create(
     Payload(request): Payload<CreateToken>,
 ) -> Result<(StatusCode, Json<CreatedToken>)> {
     if let Some(policy) = &request.policy {
-        key::check(policy, "/policy")?;
+        key::check(policy, app.clock.now(), "/policy")?;
     }
     let (key, accounts) = (key.map(|key| key.to_string()), app.router.books().accounts());
     Ok((StatusCode::CREATED, Json(app.tokens.create(&asker.caller, request, accounts, key, seal).await?)))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// Revoke a token
 ///
-/// It is refused from now on, and what it has open ends. The last admin token cannot be revoked.
+/// It is refused from now on, and what it has open ends. The last admin token that does not expire cannot be revoked.
 #[utoipa::path(
     delete,
     path = "/api/v1/tokens/{id}",
