@@ -45,8 +45,8 @@ pub(crate) fn conversation(body: &Bytes) -> Result<Conversation, Error> {
                 let schema = || inner.object(at.required(&mut fields, "json_schema")?);
                 to.format = sampling::format(&kind, schema, &inner, &mut to.lost)?;
             }
-            "max_completion_tokens" => to.max_output_tokens = Some(at.count(&value)?),
-            "max_tokens" => max_tokens = Some(at.count(&value)?),
+            "max_completion_tokens" => to.max_output_tokens = at.limit(&value)?,
+            "max_tokens" => max_tokens = at.limit(&value)?,
             "reasoning_effort" => to.thinking = sampling::effort(at.string(value)?),
             "reasoning" => sampling::reasoning(&mut to, value, &at)?,
             _ if sampling::is_default(&name, &value) => {}
