@@ -28,12 +28,17 @@ impl Frame {
 }
 
 /// What stands in a frame's bytes beside its events, as the reader saw it: nobody reads the bytes a second time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mark {
-    /// They tell why the model stopped.
-    pub finished: bool,
-    /// They tell the token counts of the whole answer.
-    pub counted: bool,
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Mark {
+    #[default]
+    None,
+    /// A chunk of a chat or a completion.
+    Chunk {
+        /// It tells why the model stopped.
+        finished: bool,
+        /// It tells the token counts of the whole answer.
+        counted: bool,
+    },
 }
 
 impl From<Event> for Frame {

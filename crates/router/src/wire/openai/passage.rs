@@ -7,7 +7,7 @@
 //! same id, because another provider's chunks would carry another one.
 
 use super::{error, sse};
-use crate::{Error, Event, Frame};
+use crate::{Error, Event, Frame, answer::Mark};
 use bytes::BytesMut;
 
 pub(crate) struct Passage {
@@ -78,8 +78,10 @@ impl Passage {
                 self.id.clone_from(id);
             }
         }
-        self.finished |= frame.mark.finished;
-        self.counted |= frame.mark.counted;
+        if let Mark::Chunk { finished, counted } = frame.mark {
+            self.finished |= finished;
+            self.counted |= counted;
+        }
         true
     }
 }

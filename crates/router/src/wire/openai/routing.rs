@@ -45,7 +45,8 @@ pub(crate) fn peek(fields: &Fields<'_>, limits: &[&str], prompt: &[&str]) -> Res
     for text in prompt.iter().filter_map(|name| fields.get(name)).map(RawValue::get) {
         let has_images = text.contains("\"image_url\"") || text.contains("\"input_image\"");
         peek.has_images |= has_images;
-        peek.prompt_bytes += if has_images || text.contains("\"file_data\"") { text.len() - image_bytes(text) } else { text.len() };
+        peek.prompt_bytes +=
+            if has_images || text.contains("\"file_data\"") { text.len() - image_bytes(text) } else { text.len() };
     }
     Ok(peek)
 }

@@ -38,7 +38,9 @@ pub(crate) fn take(to: &mut Conversation, name: &str, value: Value, at: &Place<'
         }
         // One answer in place of several would be another answer.
         "n" if whole(&value).is_some_and(|answers| answers > 1) => {
-            return Err(at.invalid(format!("is {value}, and the chosen model's API gives one answer. Send one request for each")));
+            return Err(at.invalid(format!(
+                "is {value}, and the chosen model's API gives one answer. Send one request for each"
+            )));
         }
         _ => return Ok(Some(value)),
     }

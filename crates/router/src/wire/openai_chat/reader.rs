@@ -71,7 +71,8 @@ pub(crate) struct ChatReader {
 #[derive(Default)]
 struct Said {
     only_usage: bool,
-    mark: Mark,
+    finished: bool,
+    counted: bool,
     /// Calls that the model finished without arguments.
     unargued: Vec<Place>,
     /// Pieces of calls stand in it.
@@ -146,7 +147,7 @@ impl ChatReader {
         for choice in choices {
             self.choice(choice, &mut said, events)?;
         }
-        said.mark.counted = counts.is_some() && self.finished != 0;
+        said.counted = counts.is_some() && self.finished != 0;
         Ok(said)
     }
 
@@ -161,7 +162,7 @@ impl ChatReader {
         let reason = choice.get("finish_reason").and_then(reason);
         if reason.is_some() {
             self.finished |= bit;
-            said.mark.finished = true;
+            said.finished = true;
         }
         if *self.first.get_or_insert(index) != index {
             return Ok(());
@@ -177,12 +178,7 @@ impl ChatReader {
     }
 
     /// What one choice says of the answer. Gives how many bytes its calls add.
-    fn content(
-        &mut self,
-        choice: &Members<'_>,
-        said: &mut Said,
-        events: &mut Vec<Event>,
-    ) -> Result<usize, Trouble> {
+    fn content(&mut self, choice: &Members<'_>, said: &mut Said, events: &mut Vec<Event>) -> Result<usize, Trouble> {
         let told = |name| choice.get(name).filter(|value| !says_nothing(value));
         // A message in place of a delta is the whole answer: what came of it already comes once.
         let (told, is_whole) = match (told("delta"), told("message"), told("text")) {
@@ -307,7 +303,8 @@ impl Reader for ChatReader {
         self.counted |= said.only_usage && was_whole;
         let passes = self.bytesway.raw && (!said.only_usage || self.bytesway.wants_usage);
         let raw = passes.then(|| with_empty_arguments(&chunk, event.raw, &said));
-        Ok(Step::Frame(Frame { raw, events, mark: said.mark }))
+        let mark = Mark::Chunk { finished: said.finished, counted: said.counted };
+        Ok(Step::Frame(Frame { raw, events, mark }))
     }
 
     fn whole(&self) -> Option<Duration> {
@@ -377,7 +374,9 @@ fn with_empty_arguments(chunk: &Members<'_>, raw: Bytes, said: &Said) -> Bytes {
     let mut own = String::new();
     for place in &said.unargued {
         let delta = match place {
-            Place::Index(index) => format!(r#"{{"tool_calls":[{{"index":{index},"function":{{"arguments":"{{}}"}}}}]}}"#),
+            Place::Index(index) => {
+                format!(r#"{{"tool_calls":[{{"index":{index},"function":{{"arguments":"{{}}"}}}}]}}"#)
+            }
             Place::Older | Place::List => r#"{"function_call":{"arguments":"{}"}}"#.to_owned(),
         };
         own.push_str("data: {");

@@ -48,7 +48,11 @@ impl<'a> Piece<'a> {
     pub(crate) fn of(value: &'a RawValue) -> Result<Self, String> {
         let call = Members::of(Some(value));
         if !call.is_object() {
-            return if says_nothing(value) { Ok(Self::default()) } else { Err("a tool call that is no object".to_owned()) };
+            return if says_nothing(value) {
+                Ok(Self::default())
+            } else {
+                Err("a tool call that is no object".to_owned())
+            };
         }
         let function = call.object("function");
         if !function.is_object() {
@@ -191,7 +195,8 @@ impl Calls {
             return None;
         }
         let last = self.0.len().checked_sub(1);
-        let with_id = || piece.id.as_ref().and_then(|id| self.0.iter().rposition(|call| call.given_id.as_ref() == Some(id)));
+        let with_id =
+            || piece.id.as_ref().and_then(|id| self.0.iter().rposition(|call| call.given_id.as_ref() == Some(id)));
         let at = match piece.place {
             Place::Index(_) => {
                 let there = self.0.iter().rposition(|call| call.place == piece.place);
@@ -267,12 +272,13 @@ fn new_call_id() -> String {
 mod tests {
     use super::*;
     use crate::answer::{Block, Whole};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn calls(pieces: Value) -> Vec<(String, String, String)> {
         let (mut calls, mut events) = (Calls::default(), Vec::new());
-        for piece in serde_json::from_value::<Vec<Piece>>(pieces).unwrap() {
-            calls.add(piece, &mut events);
+        let pieces = pieces.to_string();
+        for piece in serde_json::from_str::<Vec<&RawValue>>(&pieces).unwrap() {
+            calls.add(&Piece::of(piece).unwrap(), &mut events);
         }
         calls.finish(&mut events);
         let mut whole = Whole::default();
@@ -325,5 +331,124 @@ mod tests {
         assert_eq!(calls(name_last), [call("a", "read", r#"{"n":1}"#)]);
         let no_id = calls(json!([{"index": 0, "function": {"name": "read", "arguments": ""}}]));
         assert!(no_id[0].0.starts_with("call_") && no_id[0].2 == "{}", "{no_id:?}");
+    }
+
+    #[test]
+    fn every_piece_finds_its_call() {
+        let piece = |index: Value, id: Value, name: Value, arguments: Value| json!({"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
+        let none = || Value::Null;
+        let two = [("read", r#"{"a":1}"#), ("list", r#"{"b":2}"#)];
+        for (case, pieces, expected) in [
+            (
+                "numbers as ids and texts as indexes",
+                json!([
+                    piece(json!("0"), json!(7), json!("read"), json!("{\"a\":")),
+                    piece(json!(0.0), json!(7), none(), json!("1}"))
+                ]),
+                &two[..1],
+            ),
+            (
+                "another id for every piece",
+                json!([
+                    piece(json!(0), json!("x"), json!("read"), json!("")),
+                    piece(json!(0), json!("y"), none(), json!("{\"a\":1}"))
+                ]),
+                &two[..1],
+            ),
+            (
+                "another id and the name with every fragment",
+                json!([
+                    piece(json!(0), json!("x"), json!("read"), json!("{\"a\"")),
+                    piece(json!(0), json!("y"), json!("read"), json!(":1}"))
+                ]),
+                &two[..1],
+            ),
+            (
+                "whole calls under one index, without ids",
+                json!([
+                    piece(json!(0), json!(""), json!("read"), json!("{\"a\":1}")),
+                    piece(json!(0), json!(""), json!("list"), json!("{\"b\":2}"))
+                ]),
+                &two,
+            ),
+            (
+                "whole calls without indexes and ids",
+                json!([
+                    piece(none(), none(), json!("read"), json!("{\"a\":1}")),
+                    piece(none(), none(), json!("list"), json!({"b": 2}))
+                ]),
+                &two,
+            ),
+            (
+                "whole calls with one id under two indexes",
+                json!([
+                    piece(json!(0), json!("x"), json!("read"), json!("{\"a\":1}")),
+                    piece(json!(1), json!("x"), json!("list"), json!("{\"b\":2}"))
+                ]),
+                &two,
+            ),
+            (
+                "interleaved by id alone",
+                json!([
+                    piece(none(), json!("x"), json!("read"), json!("")),
+                    piece(none(), json!("y"), json!("list"), json!("")),
+                    piece(none(), json!("x"), none(), json!("{\"a\":1}")),
+                    piece(none(), json!("y"), none(), json!("{\"b\":2}")),
+                ]),
+                &two,
+            ),
+            (
+                "a new index with neither id nor name",
+                json!([
+                    piece(json!(0), json!("x"), json!("read"), json!("{\"a\"")),
+                    piece(json!(1), none(), none(), json!(":1}"))
+                ]),
+                &two[..1],
+            ),
+            (
+                "a piece that says nothing",
+                json!([
+                    piece(json!(0), json!(""), json!(""), json!("")),
+                    piece(json!(0), json!("x"), json!("read"), json!("{\"a\":1}")),
+                    piece(json!(3), none(), none(), json!(""))
+                ]),
+                &two[..1],
+            ),
+            (
+                "without the wrapping",
+                json!([{"id": "x", "name": "read", "arguments": {"a": 1}}, {"id": "y", "name": "list", "arguments": "{\"b\":2}"}]),
+                &two,
+            ),
+            (
+                "the same piece once more",
+                json!([
+                    piece(json!(0), json!("x"), json!("read"), json!("{\"a\":1}")),
+                    piece(json!(0), json!("x"), json!("read"), json!(""))
+                ]),
+                &two[..1],
+            ),
+        ] {
+            let got = calls(pieces);
+            let said: Vec<_> = got.iter().map(|(_, name, arguments)| (name.as_str(), arguments.as_str())).collect();
+            assert_eq!(said, expected, "{case}");
+            let mut ids: Vec<_> = got.iter().map(|(id, ..)| id.as_str()).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            assert!(ids.len() == got.len() && ids.iter().all(|id| !id.is_empty()), "{case}: {ids:?}");
+        }
+    }
+
+    #[test]
+    fn an_emoji_cut_over_two_pieces_is_whole() {
+        let pieces: [&str; 2] = [
+            r#"{"index":0,"id":"a","function":{"name":"say","arguments":"{\"t\":\"\ud83d"}}"#,
+            r#"{"index":0,"function":{"arguments":"\ude00\"}"}}"#,
+        ];
+        let (mut calls, mut events) = (Calls::default(), Vec::new());
+        for piece in pieces {
+            let piece: &RawValue = serde_json::from_str(piece).unwrap();
+            calls.add(&Piece::of(piece).unwrap(), &mut events);
+        }
+        assert_eq!(calls.0[0].arguments, "{\"t\":\"😀\"}");
     }
 }
