@@ -126,6 +126,7 @@ fn request(asked: Asked) -> ChatRequest {
         stream: asked.peek.stream,
         asked: Arc::new(asked),
         changed: None,
+        edits: Edits::default(),
         checkpoint: None,
         patience: PATIENCE,
         trace: None,

@@ -445,7 +445,8 @@ fn arguments_without_a_name_do_not_pile_up() {
     let delta = format!("{{\"tool_calls\":[{{\"index\":0,\"function\":{{\"arguments\":\"{piece}\"}}}}]}}");
     let got = run(&chunk(&delta, "null").repeat(20));
     assert!(matches!(got.error, Some(Error::TooLarge { .. })));
-    let calls: String = (0..5000).map(|n| chunk(&format!("{{\"tool_calls\":[{{\"index\":{n}}}]}}"), "null")).collect();
+    let calls: String =
+        (0..5000).map(|n| chunk(&format!("{{\"tool_calls\":[{{\"index\":{n},\"id\":\"a{n}\"}}]}}"), "null")).collect();
     assert!(matches!(run(&calls).error, Some(Error::TooLarge { .. })));
 }
 
