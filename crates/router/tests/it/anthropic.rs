@@ -12,7 +12,7 @@ use router::{
     dialect::{Asked, Dialect},
     egress::Checkpoint,
     providers::{
-        ChatRequest, Forward, Patience, Provider,
+        ChatRequest, Edits, Forward, Patience, Provider,
         anthropic::{Anthropic, ModelOptions, Options},
     },
 };
