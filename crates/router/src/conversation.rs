@@ -58,6 +58,12 @@ impl Message {
 pub enum Part {
     Text(String),
     Image(Image),
+    /// A file to be read, such as a PDF.
+    Document {
+        name: Option<String>,
+        media_type: String,
+        content: Document,
+    },
     /// What a model thought before it spoke. `signature` is opaque and travels byte for byte.
     Thinking {
         text: String,
@@ -86,6 +92,14 @@ pub enum Image {
         media_type: String,
         data: String,
     },
+    /// Fetched by the provider, never by us.
+    Url(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Document {
+    Base64(String),
+    Text(String),
     /// Fetched by the provider, never by us.
     Url(String),
 }

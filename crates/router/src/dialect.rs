@@ -9,6 +9,7 @@
 use crate::{
     Conversation, Error, Frame,
     answer::{Whole, estimated_tokens},
+    json_object::Fields,
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
@@ -102,6 +103,19 @@ impl Asked {
     /// [`Error::Invalid`] with the place and what is wrong there.
     pub fn conversation(&self) -> Result<&Conversation, Error> {
         self.conversation.get_or_init(|| self.dialect.conversation(&self.body)).as_ref().map_err(Clone::clone)
+    }
+
+    /// Read where it stands: a request that no other API has words for has one, too.
+    pub(crate) fn temperature(&self) -> Option<f32> {
+        let Ok(fields) = Fields::of(&self.body) else {
+            return self.conversation().ok().and_then(|conversation| conversation.temperature);
+        };
+        match self.dialect {
+            Dialect::OllamaChat | Dialect::OllamaGenerate => {
+                Fields::of(fields.get("options")?.get().as_bytes()).ok()?.read("temperature")
+            }
+            _ => fields.read("temperature"),
+        }
     }
 }
 

@@ -16,3 +16,4 @@ pub(crate) mod openai_chat;
 pub(crate) mod openai_completions;
 pub(crate) mod openai_responses;
 mod stream;
+mod system;

@@ -90,6 +90,14 @@ impl Run {
         let (slot, permit) = inner.enter(&self.call, candidate, self.deadline, &self.standing).await?;
         let edits = self.edits(candidate)?;
         let changed = self.begun_answer(&mode, &edits)?;
+        // Not everything can be said elsewhere; who speaks the caller's dialect is told it as it is.
+        let is_translated = changed.is_some() || !candidate.provider.speaks(self.call.asked.dialect);
+        if is_translated
+            && !self.left.is_empty()
+            && let Err(Error::Invalid { pointer, message }) = self.call.asked.conversation()
+        {
+            return Err(Error::Refused { provider: provider(), message: format!("{pointer} {message}") });
+        }
         let checkpoint = inner.departures(&self.call, candidate);
         let redacts = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.redacts());
         let dialect = self.call.asked.dialect;

@@ -13,7 +13,7 @@ impl Run {
         let max_output_tokens = bound.filter(|&bound| asked.is_none_or(|asked| asked > bound));
         let temperature = match self.policy().and_then(|policy| policy.temperature) {
             Some((least, most)) => {
-                let asked = self.call.asked.conversation()?.temperature;
+                let asked = self.call.asked.temperature();
                 asked.map(|asked| (asked, asked.clamp(least, most))).filter(|(asked, held)| asked != held)
             }
             None => None,

@@ -98,6 +98,15 @@ pub(crate) fn count(value: &RawValue) -> Option<u64> {
     said.trim().parse::<f64>().ok().filter(|count| count.is_finite() && *count >= 0.0).map(|count| count as u64)
 }
 
+/// `null`, `false`, `0`, and what is empty: what servers write where they have nothing to say.
+pub(crate) fn says_nothing(value: &RawValue) -> bool {
+    let text = value.get();
+    match text.as_bytes().first() {
+        Some(b'[' | b'{') => text[1..text.len() - 1].trim_ascii().is_empty(),
+        _ => matches!(text, "null" | "false" | "0" | "\"\""),
+    }
+}
+
 fn is_number(value: &RawValue) -> bool {
     value.get().starts_with(|first: char| first == '-' || first.is_ascii_digit())
 }

@@ -59,7 +59,7 @@ pub(crate) fn conversation(body: &Bytes) -> Result<Conversation, Error> {
         let Some(value) = sampling::take(&mut to, &name, value, &at)? else { continue };
         match name.as_str() {
             "prompt" => to.messages.push(Message::text(Role::User, only_prompt(value, &at)?)),
-            "max_tokens" => to.max_output_tokens = Some(at.count(&value)?),
+            "max_tokens" => to.max_output_tokens = at.limit(&value)?,
             _ if sampling::is_default(&name, &value) => {}
             _ => to.lost.push(at.to_string()),
         }

@@ -123,7 +123,7 @@ impl<S: Stream<Item = Result<Bytes, Error>>, R: Reader> Decoder<S, R> {
                 Err(Trouble::Failed(error)) => return Err(self.origin.endpoint.scrubbed(error)),
                 Err(Trouble::Unreadable(_)) if self.reader.passes() => {
                     let events = vec![Event::Opaque("a frame that could not be read".to_owned())];
-                    return Ok(Frame { raw: Some(event.raw), events });
+                    return Ok(Frame::new(Some(event.raw), events));
                 }
                 Err(Trouble::Unreadable(message)) => return Err(self.origin.endpoint.malformed(&message)),
             }
@@ -144,11 +144,12 @@ impl<S: Stream<Item = Result<Bytes, Error>>, R: Reader> Decoder<S, R> {
     }
 }
 
-/// Each data line as an event of its own. The bytes of all of them go with the first.
+/// Each data line as an event of its own, in bytes that clients read as one.
 fn lines_of(event: &sse::Event) -> VecDeque<sse::Event> {
     let lines = event.data.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
-    let lines = lines.enumerate().map(|(at, line)| sse::Event {
-        raw: if at == 0 { event.raw.clone() } else { Bytes::new() },
+    let name = event.event.as_deref().map(|name| [b"event: ", name, b"\n"].concat()).unwrap_or_default();
+    let lines = lines.map(|line| sse::Event {
+        raw: [&name, &b"data: "[..], line, b"\n\n"].concat().into(),
         event: event.event.clone(),
         data: event.data.slice_ref(line),
     });

@@ -3,6 +3,7 @@
 use crate::stage::{CALLERS, KEY, MODEL, Stage, keyed, question, streamed, unstreamed};
 use protocol::Location;
 use router::dialect::Dialect;
+use serde_json::json;
 use std::time::Duration;
 use testkit::{FaultyModel, Reply, RetryAfter, ServedModel, Wire};
 use tokio::time::Instant;
@@ -101,5 +102,25 @@ async fn a_rest_that_is_too_long_is_the_callers_to_wait_for() {
             assert!((595..=600).contains(&wait), "{what}");
             assert!(begun.elapsed() < Duration::from_secs(1), "{what}");
         }
+    }
+}
+
+#[tokio::test]
+async fn what_only_one_api_has_words_for_goes_to_who_speaks_it_and_is_never_left_out() {
+    let sound = json!([{"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "AAAA"}}]}]);
+    for (field, value, place) in [("n", json!(2), "/n"), ("messages", sound, "/messages/0/content/0/type")] {
+        let mut body = streamed(Dialect::OpenAiChat);
+        body[field] = value.clone();
+        let foreign = FaultyModel::start(Wire::Anthropic).await.then(Reply::text("Of something else."));
+        let own = FaultyModel::start(Wire::OpenAiChat).await.then(Reply::text("Heard."));
+        let stage = Stage::over(&[&foreign, &own]).await;
+        let answer = stage.ask(Dialect::OpenAiChat, &body, &[]).await;
+        assert_eq!((foreign.received().len(), own.received().len()), (0, 1), "{place}: {answer:?}");
+        assert_eq!(own.received()[0].body[field], value, "{place}");
+
+        let stage = Stage::over(&[&foreign]).await;
+        let answer = stage.ask(Dialect::OpenAiChat, &body, &[]).await;
+        assert_eq!((answer.status, foreign.received().len()), (400, 0), "{place}: {answer:?}");
+        assert!(answer.error().contains("API"), "{place}: {answer:?}");
     }
 }

@@ -38,6 +38,29 @@ pub(crate) fn body(request: &ChatRequest, original: &Bytes, output_limit: Output
     Ok(fields.with(&changes))
 }
 
+/// The same request with `system` where a message's role is `developer`: the older name of it, which every server knows.
+pub(crate) fn without_developers(body: Bytes) -> Bytes {
+    const ROLE: &str = "\"developer\"";
+    if !body.windows(ROLE.len()).any(|window| window == ROLE.as_bytes()) {
+        return body;
+    }
+    let renamed = || {
+        let fields = Fields::of(&body).ok()?;
+        let messages: Vec<&RawValue> = serde_json::from_str(fields.get("messages")?.get()).ok()?;
+        let mut has_any = false;
+        let messages = messages.into_iter().map(|message| {
+            let is_developer = |of: &Fields<'_>| of.read::<String>("role").is_some_and(|role| role == "developer");
+            let renamed = Fields::of(message.get().as_bytes()).ok().filter(is_developer);
+            has_any |= renamed.is_some();
+            let renamed = renamed.map(|of| of.with(&[("role", "\"system\"")]));
+            renamed.and_then(|it| String::from_utf8(it.to_vec()).ok()).unwrap_or_else(|| message.get().to_owned())
+        });
+        let messages = messages.collect::<Vec<_>>().join(",");
+        has_any.then(|| fields.with(&[("messages", &format!("[{messages}]"))]))
+    };
+    renamed().unwrap_or(body)
+}
+
 /// The limit under the name the caller has for it.
 fn limit_name(fields: &Fields<'_>, dialect: Dialect, output_limit: OutputLimit) -> &'static str {
     const NAMES: [&str; 2] = ["max_completion_tokens", "max_tokens"];

@@ -7,10 +7,8 @@
 //! same id, because another provider's chunks would carry another one.
 
 use super::{error, sse};
-use crate::{Error, Event, Frame};
+use crate::{Error, Event, Frame, answer::Mark};
 use bytes::BytesMut;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 pub(crate) struct Passage {
     state: State,
@@ -71,53 +69,19 @@ impl Passage {
         else {
             return false;
         };
-        let data = sse::data_of(raw);
-        if data.as_deref().is_some_and(|data| data.trim() == "[DONE]") {
-            // Ours comes with the end, and one is enough.
-            return true;
+        if !raw.is_empty() {
+            sse::pass(out, raw);
         }
-        sse::pass(out, raw);
-        self.begun |= data.is_some();
+        self.begun = true;
         for event in &frame.events {
             if let Event::Started { id: Some(id), .. } = event {
                 self.id.clone_from(id);
             }
         }
-        // Only the last two chunks are looked into.
-        self.finished = self.finished || finishes(raw);
-        if self.finished {
-            #[derive(Deserialize)]
-            struct Tail<'a> {
-                #[serde(borrow)]
-                usage: Option<&'a RawValue>,
-            }
-            let tail = data.as_deref().and_then(|data| serde_json::from_str::<Tail<'_>>(data).ok());
-            self.counted |= tail.is_some_and(|tail| tail.usage.is_some_and(|usage| usage.get() != "null"));
+        if let Mark::Chunk { finished, counted } = frame.mark {
+            self.finished |= finished;
+            self.counted |= counted;
         }
         true
-    }
-}
-
-/// Whether the chunk has a finish reason. A key's quotes are never escaped, and a text that is just this word is followed by
-/// no colon: so nothing else looks like it.
-fn finishes(raw: &[u8]) -> bool {
-    const KEY: &[u8] = b"\"finish_reason\"";
-    raw.windows(KEY.len()).enumerate().filter(|(_, window)| *window == KEY).any(|(at, _)| {
-        let rest = raw[at + KEY.len()..].trim_ascii_start();
-        rest.strip_prefix(b":").is_some_and(|value| value.trim_ascii_start().starts_with(b"\""))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_finish_reason_is_told_from_text_about_one() {
-        assert!(finishes(br#"data: {"choices":[{"delta":{},"finish_reason" : "stop"}]}"#));
-        assert!(!finishes(
-            br#"data: {"choices":[{"delta":{"content":"\"finish_reason\":\"stop\""},"finish_reason":null}]}"#
-        ));
-        assert!(!finishes(br#"data: {"choices":[{"delta":{"content":"finish_reason"},"finish_reason":null}]}"#));
     }
 }

@@ -56,10 +56,9 @@ impl<'a> Place<'a> {
         if number.is_finite() { Ok(number) } else { Err(self.invalid(format!("{value} is too large a number"))) }
     }
 
-    /// More than a `u32` holds is as good as no limit.
+    /// More than a `u32` holds is as good as no limit. `100.0` is a whole number.
     pub(crate) fn count(&self, value: &Value) -> Result<u32, Error> {
-        let count = value
-            .as_u64()
+        let count = whole(value)
             .ok_or_else(|| self.invalid(format!("must be a whole number of at least 0 and is {}", shown(value))))?;
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
@@ -86,6 +85,17 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// A limit on the answer; `None` for a negative one, with which servers of these dialects are told that there is none.
+    pub(crate) fn limit(&self, value: &Value) -> Result<Option<u32>, Error> {
+        if value.as_f64().is_some_and(|limit| limit < 0.0) {
+            return Ok(None);
+        }
+        match self.count(value)? {
+            0 => Err(self.invalid("is 0: no answer fits. Ask for at least 1 token, or leave it out")),
+            limit => Ok(Some(limit)),
+        }
+    }
+
     /// A text that may be left out.
     pub(crate) fn optional_string(&self, fields: &mut Map<String, Value>, name: &str) -> Result<Option<String>, Error> {
         match fields.remove(name) {
@@ -102,6 +112,17 @@ impl<'a> Place<'a> {
             }
         }
     }
+}
+
+/// A whole number of at least 0, also where it is written as a fraction.
+pub(crate) fn whole(value: &Value) -> Option<u64> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it has no fraction, is not negative, and `as` saturates"
+    )]
+    let written_out = || value.as_f64().filter(|count| *count >= 0.0 && count.fract() == 0.0).map(|count| count as u64);
+    value.as_u64().or_else(written_out)
 }
 
 pub(crate) fn says_nothing(value: &Value) -> bool {

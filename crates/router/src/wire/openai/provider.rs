@@ -14,22 +14,24 @@ use crate::providers::{
 use crate::wire::{
     openai_chat::{body as chat_request, reader as chat},
     openai_responses::{body as responses_request, reader as responses},
-    stream,
+    stream, system,
 };
 use crate::{
     Conversation, Error, Field, Secret,
     dialect::Dialect,
-    endpoint::{Endpoint, Request, Scheme, json_headers, passing},
+    endpoint::{BODY_BYTES, Endpoint, Request, Scheme, json_headers, passing},
     http::CONNECT_TIMEOUT,
 };
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use chat::{Bytesway, ChatReader};
+use futures_util::{StreamExt, TryStreamExt};
 use http::{HeaderMap, Method, header};
 use protocol::{Location, Model};
 use responses::ResponsesReader;
 use serde::Deserialize;
 use std::{
+    borrow::Cow,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -253,6 +255,12 @@ impl OpenAi {
         }
     }
 
+    /// Whether it takes the role `developer`, and system messages anywhere. Everybody else's templates may refuse them.
+    fn knows_developers(&self) -> bool {
+        let address = &self.options.base_url;
+        address.starts_with("https://api.openai.com/") || address.contains(".openai.azure.com/")
+    }
+
     fn outgoing(&self, request: &ChatRequest) -> Result<Outgoing, Error> {
         let spoken: &[Dialect] = match self.options.api {
             Api::ChatCompletions => &[Dialect::OpenAiChat, Dialect::OpenAiCompletions],
@@ -260,7 +268,10 @@ impl OpenAi {
         };
         for &dialect in spoken {
             let Some(original) = request.original(dialect) else { continue };
-            let body = original::body(request, original, self.options.output_limit)?;
+            let mut body = original::body(request, original, self.options.output_limit)?;
+            if dialect == Dialect::OpenAiChat && !self.knows_developers() {
+                body = original::without_developers(body);
+            }
             let mut headers = json_headers(if request.stream { "text/event-stream" } else { "application/json" });
             let mut theirs = passing(&request.asked.headers);
             // How the body is written and read is ours to say: an answer that was compressed could not be read.
@@ -271,6 +282,11 @@ impl OpenAi {
             return Ok(Outgoing { dialect, body, headers, original: true, stream: request.stream });
         }
         let conversation = request.conversation()?;
+        let folded = if self.knows_developers() {
+            Cow::Borrowed(&*conversation)
+        } else {
+            system::at_the_beginning(&conversation)
+        };
         let dressing = Dressing {
             model: &request.model,
             location: self.options.location,
@@ -278,12 +294,44 @@ impl OpenAi {
             prefill: self.prefill(&request.model),
         };
         let (dialect, body) = match self.options.api {
-            Api::ChatCompletions => (Dialect::OpenAiChat, chat_request::body(&conversation, &dressing)),
-            Api::Responses => (Dialect::OpenAiResponses, responses_request::body(&conversation, &dressing)),
+            Api::ChatCompletions => (Dialect::OpenAiChat, chat_request::body(&folded, &dressing)),
+            Api::Responses => (Dialect::OpenAiResponses, responses_request::body(&folded, &dressing)),
         };
         let (body, headers) = (Bytes::from(body.to_string()), json_headers("text/event-stream"));
         Ok(Outgoing { dialect, body, headers, original: false, stream: true })
     }
+}
+
+impl OpenAi {
+    /// A stream, or the whole answer in one body: some servers give that whatever they are asked for.
+    async fn chat_stream(&self, sent: Request<'_>, origin: Origin, bytesway: Bytesway) -> Result<ChatStream, Error> {
+        let (is_json, mut bytes) = self.endpoint.stream_or_json(sent, "text/event-stream").await?;
+        if !is_json {
+            return Ok(stream::decode(origin.clone(), ChatReader::new(origin, bytesway), bytes));
+        }
+        let mut body = BytesMut::new();
+        while let Some(more) = bytes.try_next().await? {
+            body.extend_from_slice(&more);
+            if is_stream(&body) {
+                // Only its head says JSON.
+                let first = futures_util::stream::iter([Ok(body.freeze())]);
+                return Ok(stream::decode(origin.clone(), ChatReader::new(origin, bytesway), first.chain(bytes)));
+            }
+            if body.len() > BODY_BYTES {
+                let (provider, limit_bytes) = (self.options.name.clone(), BODY_BYTES);
+                return Err(Error::TooLarge { provider, what: "a body", limit_bytes });
+            }
+        }
+        // The caller is told in a stream's words.
+        let frame = ChatReader::new(origin, Bytesway { raw: false, ..bytesway }).body(&body.freeze())?;
+        Ok(answered_at_once(None, frame.events))
+    }
+}
+
+/// Whether a body is server-sent events: no JSON begins so.
+fn is_stream(body: &[u8]) -> bool {
+    let body = body.trim_ascii_start();
+    [&b"data:"[..], b"event:", b"id:", b":"].iter().any(|begin| body.starts_with(begin))
 }
 
 #[async_trait]
@@ -346,6 +394,11 @@ impl Provider for OpenAi {
         let responses = dialect == Dialect::OpenAiResponses;
         if !stream {
             let body = self.endpoint.whole(sent).await?;
+            if !responses && is_stream(&body) {
+                let bytes = futures_util::stream::iter([Ok(body)]);
+                let reader = ChatReader::new(origin.clone(), Bytesway { raw: false, ..bytesway });
+                return Ok(stream::decode(origin, reader, bytes));
+            }
             let frame = if responses {
                 ResponsesReader::new(origin, raw).body(&body)?
             } else {
@@ -353,12 +406,11 @@ impl Provider for OpenAi {
             };
             return Ok(answered_at_once(frame.raw, frame.events));
         }
+        if !responses {
+            return self.chat_stream(sent, origin, bytesway).await;
+        }
         let bytes = self.endpoint.stream(sent, "text/event-stream").await?;
-        Ok(if responses {
-            stream::decode(origin.clone(), ResponsesReader::new(origin, raw), bytes)
-        } else {
-            stream::decode(origin.clone(), ChatReader::new(origin, bytesway), bytes)
-        })
+        Ok(stream::decode(origin.clone(), ResponsesReader::new(origin, raw), bytes))
     }
 
     fn speaks(&self, dialect: Dialect) -> bool {

@@ -1,13 +1,13 @@
 //! What routing reads of a request: one pass over the body that skips everything it does not need.
 
-use super::place::Place;
+use super::place::{self, Place};
 use crate::{
     Error,
     dialect::{IMAGE_PROMPT_BYTES, Peek},
     json_object::Fields,
 };
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use std::borrow::Cow;
 
 /// The most answers that OpenAI gives to one request.
@@ -26,10 +26,11 @@ pub(crate) fn peek(fields: &Fields<'_>, limits: &[&str], prompt: &[&str]) -> Res
         ..Peek::default()
     };
     for name in limits {
-        let limit = whole_number(fields, name)?;
-        if limit == Some(0) {
-            return Err(at.field(name).invalid("is 0: no answer fits. Ask for at least 1 token, or leave it out"));
-        }
+        // What 0 and -1 mean is for the server to say: here they are no limit.
+        let is_open = said(fields, name).is_some_and(|limit| {
+            serde_json::from_str::<f64>(limit.get()).is_ok_and(|limit| limit <= 0.0 && limit.fract() == 0.0)
+        });
+        let limit = if is_open { None } else { whole_number(fields, name)? };
         peek.max_output_tokens = peek.max_output_tokens.or(limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX)));
     }
     if let Some(options) = said(fields, "stream_options") {
@@ -44,7 +45,8 @@ pub(crate) fn peek(fields: &Fields<'_>, limits: &[&str], prompt: &[&str]) -> Res
     for text in prompt.iter().filter_map(|name| fields.get(name)).map(RawValue::get) {
         let has_images = text.contains("\"image_url\"") || text.contains("\"input_image\"");
         peek.has_images |= has_images;
-        peek.prompt_bytes += if has_images { text.len() - image_bytes(text) } else { text.len() };
+        peek.prompt_bytes +=
+            if has_images || text.contains("\"file_data\"") { text.len() - image_bytes(text) } else { text.len() };
     }
     Ok(peek)
 }
@@ -110,7 +112,8 @@ fn choices(fields: &Fields<'_>, name: &str) -> Result<u32, Error> {
 
 fn whole_number(fields: &Fields<'_>, name: &str) -> Result<Option<u64>, Error> {
     let Some(value) = said(fields, name) else { return Ok(None) };
-    serde_json::from_str(value.get()).map(Some).map_err(|_| {
+    let number = serde_json::from_str::<Value>(value.get()).ok().and_then(|value| place::whole(&value));
+    number.map(Some).ok_or_else(|| {
         Place::Root
             .field(name)
             .invalid(format!("must be a whole number that is not negative and is {}", short(value.get())))

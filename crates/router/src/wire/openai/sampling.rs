@@ -1,6 +1,6 @@
 //! The parameters that all OpenAI dialects name alike.
 
-use super::place::{Place, says_nothing};
+use super::place::{Place, says_nothing, whole};
 use crate::{
     Conversation, Error,
     conversation::{Format, Thinking, ToolChoice},
@@ -15,11 +15,15 @@ pub(crate) fn take(to: &mut Conversation, name: &str, value: Value, at: &Place<'
         "temperature" => to.temperature = Some(at.number(&value)?),
         "top_p" => to.top_p = Some(at.number(&value)?),
         // Not OpenAI's, but of many servers that speak its dialect.
-        "top_k" => to.top_k = Some(at.count(&value)?),
+        "top_k" => {
+            // 0 and -1 are all of them.
+            let is_all = value.as_f64().is_some_and(|count| count <= 0.0);
+            to.top_k = if is_all { None } else { Some(at.count(&value)?) };
+        }
         "frequency_penalty" => to.frequency_penalty = Some(at.number(&value)?),
         "presence_penalty" => to.presence_penalty = Some(at.number(&value)?),
         "parallel_tool_calls" => to.parallel_tool_calls = Some(at.flag(&value)?),
-        "seed" => match value.as_u64() {
+        "seed" => match whole(&value) {
             Some(seed) => to.seed = Some(seed),
             // Providers disagree about negative seeds, so there is no right translation.
             None if value.is_i64() => to.lost.push(at.to_string()),
@@ -32,6 +36,12 @@ pub(crate) fn take(to: &mut Conversation, name: &str, value: Value, at: &Place<'
             let user = at.string(value)?;
             to.user.get_or_insert(user);
         }
+        // One answer in place of several would be another answer.
+        "n" if whole(&value).is_some_and(|answers| answers > 1) => {
+            return Err(at.invalid(format!(
+                "is {value}, and the chosen model's API gives one answer. Send one request for each"
+            )));
+        }
         _ => return Ok(Some(value)),
     }
     Ok(None)
@@ -42,7 +52,7 @@ pub(crate) fn is_default(name: &str, value: &Value) -> bool {
     match name {
         "logprobs" | "store" | "background" | "echo" => *value == Value::Bool(false),
         "top_logprobs" => value.as_u64() == Some(0),
-        "n" | "best_of" => value.as_u64() == Some(1),
+        "n" | "best_of" => whole(value) == Some(1),
         "service_tier" => matches!(value.as_str(), Some("auto" | "default")),
         "truncation" => value.as_str() == Some("disabled"),
         "verbosity" => value.as_str() == Some("medium"),

@@ -45,8 +45,8 @@ pub(crate) fn conversation(body: &Bytes) -> Result<Conversation, Error> {
                 let schema = || inner.object(at.required(&mut fields, "json_schema")?);
                 to.format = sampling::format(&kind, schema, &inner, &mut to.lost)?;
             }
-            "max_completion_tokens" => to.max_output_tokens = Some(at.count(&value)?),
-            "max_tokens" => max_tokens = Some(at.count(&value)?),
+            "max_completion_tokens" => to.max_output_tokens = at.limit(&value)?,
+            "max_tokens" => max_tokens = at.limit(&value)?,
             "reasoning_effort" => to.thinking = sampling::effort(at.string(value)?),
             "reasoning" => sampling::reasoning(&mut to, value, &at)?,
             _ if sampling::is_default(&name, &value) => {}
@@ -84,14 +84,17 @@ fn tool_choice(value: Value, at: &Place<'_>, lost: &mut Vec<String>) -> Result<T
         Value::String(mode) => return sampling::mode_of(&mode, at),
         other => at.object(other)?,
     };
-    match at.optional_string(&mut fields, "type")?.as_deref() {
-        Some("function") => {
+    let kind = at.optional_string(&mut fields, "type")?;
+    match kind.as_deref() {
+        Some("function" | "tool") if fields.contains_key("function") => {
             let inner = at.field("function");
             let mut function = inner.object(at.required(&mut fields, "function")?)?;
             Ok(ToolChoice::Named(inner.field("name").string(inner.required(&mut function, "name")?)?))
         }
-        // The older `function_call`.
-        None => Ok(ToolChoice::Named(at.field("name").string(at.required(&mut fields, "name")?)?)),
+        // The older `function_call`, and how other vendors name one.
+        None | Some("function" | "tool") => {
+            Ok(ToolChoice::Named(at.field("name").string(at.required(&mut fields, "name")?)?))
+        }
         Some("allowed_tools") => {
             // Which tools are allowed cannot be said elsewhere; whether one must be called can.
             let inner = at.field("allowed_tools");
@@ -100,10 +103,8 @@ fn tool_choice(value: Value, at: &Place<'_>, lost: &mut Vec<String>) -> Result<T
             let mode = inner.optional_string(&mut allowed, "mode")?;
             sampling::mode_of(mode.as_deref().unwrap_or("auto"), &inner.field("mode"))
         }
-        Some(_) => {
-            lost.push(at.to_string());
-            Ok(ToolChoice::Auto)
-        }
+        // Clients of several vendors write a mode as an object.
+        Some(mode) => sampling::mode_of(mode, &at.field("type")),
     }
 }
 
@@ -202,9 +203,10 @@ fn assistant(
             // Parts of a stream that some clients send back as they gathered them.
             call.remove("index");
             let kind = at.optional_string(&mut call, "type")?;
-            if kind.is_some_and(|kind| kind != "function") {
-                lost.push(at.to_string());
-                continue;
+            if let Some(kind) = kind.filter(|kind| !kind.is_empty() && kind != "function") {
+                return Err(at.field("type").invalid(format!(
+                    "is `{kind}`, a call that only OpenAI's API has a place for. Name a model of such a server"
+                )));
             }
             let id = at.field("id").string(at.required(&mut call, "id")?)?;
             let inner = at.field("function");

@@ -2,15 +2,22 @@
 //!
 //! The last word is `[DONE]`, which not every server says. What makes an answer whole is `finish_reason`; the token counts
 //! may follow in an event of their own.
+//!
+//! Read strictly: that a frame is an object with a list of choices, their texts, tool calls and end. Everything else is read
+//! by itself, so that an odd value beside a text costs no text.
 
-use super::tool_calls::{Calls, FunctionPiece, Piece};
+mod counts;
+mod parts;
+
+use super::tool_calls::{Calls, Piece, Place};
 use crate::wire::{
+    lenient::{Halves, Members, Object, says_nothing, text},
     openai::provider::Origin,
     stream::{END_WAIT, Reader, Step, Trouble},
 };
 use crate::{
     Error, Event, Frame,
-    answer::{Finish, Usage},
+    answer::{Finish, Mark, Usage},
     http::{
         failure::{in_band, short},
         frame::ANSWER_BYTES,
@@ -19,93 +26,12 @@ use crate::{
 };
 use bytes::Bytes;
 use protocol::FinishReason;
-use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use std::{sync::atomic::Ordering, time::Duration};
 
 /// Once the model has finished, how long to wait for the token counts and the end of the stream. The answer is whole
 /// already; a server that keeps the connection open must not hold it back.
 pub(crate) const TRAILER_WAIT: Duration = Duration::from_secs(5);
-
-/// Borrowed where it is looked at once or never.
-#[derive(Deserialize)]
-struct Chunk<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    model: Option<&'a RawValue>,
-    #[serde(borrow)]
-    object: Option<&'a RawValue>,
-    error: Option<Value>,
-    /// Empty in the event that carries the usage.
-    choices: Option<Vec<Choice>>,
-    usage: Option<Counts>,
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    #[serde(default)]
-    index: u32,
-    delta: Option<Delta>,
-    /// In place of `delta` where the answer comes whole.
-    message: Option<Delta>,
-    /// Of `/completions`.
-    text: Option<String>,
-    finish_reason: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-struct Delta {
-    /// Text, or parts of which some are thoughts.
-    content: Option<Value>,
-    /// What a model says in place of an answer it will not give: text to whoever reads it.
-    refusal: Option<String>,
-    tool_calls: Option<Vec<Piece>>,
-    /// What tool calls were before they were called so.
-    function_call: Option<FunctionPiece>,
-    reasoning: Option<Value>,
-    reasoning_content: Option<Value>,
-}
-
-#[derive(Deserialize, Clone, Copy)]
-struct Counts {
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
-    prompt_tokens_details: Option<PromptDetails>,
-    completion_tokens_details: Option<CompletionDetails>,
-    /// DeepSeek's name for cached tokens.
-    prompt_cache_hit_tokens: Option<u64>,
-}
-
-#[derive(Deserialize, Clone, Copy)]
-struct PromptDetails {
-    cached_tokens: Option<u64>,
-    /// OpenRouter tells what was written, too.
-    cache_write_tokens: Option<u64>,
-}
-
-#[derive(Deserialize, Clone, Copy)]
-struct CompletionDetails {
-    reasoning_tokens: Option<u64>,
-}
-
-impl From<Counts> for Usage {
-    fn from(counts: Counts) -> Self {
-        let prompt = counts.prompt_tokens_details;
-        let cached = prompt.and_then(|details| details.cached_tokens).or(counts.prompt_cache_hit_tokens);
-        Self {
-            input_tokens: counts.prompt_tokens.unwrap_or(0),
-            cached_input_tokens: cached.unwrap_or(0),
-            cache_write_tokens: prompt.and_then(|details| details.cache_write_tokens).unwrap_or(0),
-            cache_write_1h_tokens: 0,
-            output_tokens: counts.completion_tokens.unwrap_or(0),
-            reasoning_tokens: counts
-                .completion_tokens_details
-                .and_then(|details| details.reasoning_tokens)
-                .unwrap_or(0),
-        }
-    }
-}
 
 /// How the frames' own bytes are handed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +47,15 @@ pub(crate) struct ChatReader {
     origin: Origin,
     bytesway: Bytesway,
     started: bool,
+    /// The index of the answer that is understood.
+    first: Option<u64>,
+    text: Halves,
+    thought: Halves,
+    has_text: bool,
+    has_thought: bool,
     calls: Calls,
+    /// Calls that are no function's.
+    has_other_calls: bool,
     finish_reason: Option<FinishReason>,
     /// Bits of the choices that were seen, and that have finished; those beyond 128 are not looked at.
     seen: u128,
@@ -133,13 +67,31 @@ pub(crate) struct ChatReader {
     bytes: usize,
 }
 
+/// What a chunk says besides its events.
+#[derive(Default)]
+struct Said {
+    only_usage: bool,
+    finished: bool,
+    counted: bool,
+    /// Calls that the model finished without arguments.
+    unargued: Vec<Place>,
+    /// Pieces of calls stand in it.
+    has_calls: bool,
+}
+
 impl ChatReader {
     pub(crate) fn new(origin: Origin, bytesway: Bytesway) -> Self {
         Self {
             origin,
             bytesway,
             started: false,
+            first: (bytesway.choices > 1).then_some(0),
+            text: Halves::default(),
+            thought: Halves::default(),
+            has_text: false,
+            has_thought: false,
             calls: Calls::default(),
+            has_other_calls: false,
             finish_reason: None,
             seen: 0,
             finished: 0,
@@ -152,12 +104,12 @@ impl ChatReader {
     /// An answer in one body.
     pub(crate) fn body(mut self, body: &Bytes) -> Result<Frame, Error> {
         let mut events = Vec::new();
-        let chunk: Chunk<'_> = parse(body).map_err(|message| self.origin.endpoint.malformed(&message))?;
-        self.chunk(chunk, &mut events).map_err(|trouble| match trouble {
+        let object = object(body).map_err(|message| self.origin.endpoint.malformed(&message))?;
+        self.chunk(&object.fields(), &mut events).map_err(|trouble| match trouble {
             Trouble::Failed(error) => self.origin.endpoint.scrubbed(error),
             Trouble::Unreadable(message) => self.origin.endpoint.malformed(&message),
         })?;
-        if self.seen & 1 == 0 {
+        if self.seen == 0 {
             let text = String::from_utf8_lossy(body);
             return Err(self.origin.endpoint.malformed(&format!("no `choices` in {}", short(&text))));
         }
@@ -166,83 +118,170 @@ impl ChatReader {
             return Err(Error::Cut { provider: self.origin.endpoint.provider.clone(), message });
         };
         events.extend(last.events);
-        Ok(Frame { raw: self.bytesway.raw.then(|| body.clone()), events })
+        Ok(Frame::new(self.bytesway.raw.then(|| body.clone()), events))
     }
 
-    /// Whether the chunk carries nothing but the usage.
-    fn chunk(&mut self, chunk: Chunk<'_>, events: &mut Vec<Event>) -> Result<bool, Trouble> {
-        if let Some(error) = chunk.error.as_ref().filter(|error| !matches!(error, Value::Null | Value::Bool(false))) {
-            return Err(self.failed(error));
+    fn chunk(&mut self, chunk: &Members<'_>, events: &mut Vec<Event>) -> Result<Said, Trouble> {
+        if let Some(error) = chunk.get("error").filter(|error| !says_nothing(error)) {
+            return Err(self.failed(&value(error)));
         }
+        if chunk.text("object").as_deref() == Some("error") {
+            let message = chunk.get("message").map_or(Value::Null, value);
+            return Err(self.failed(&serde_json::json!({"message": message, "code": chunk.get("code").map(value)})));
+        }
+        let choices = match chunk.get("choices") {
+            Some(choices) if !choices.get().starts_with('[') && !says_nothing(choices) => {
+                return Err(Trouble::Unreadable(format!("`choices` is no list: {}", short(choices.get()))));
+            }
+            _ => chunk.list("choices"),
+        };
         if !self.started {
             self.started = true;
-            let text = |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
-            let (id, model) = (text(chunk.id), text(chunk.model));
+            let (id, model) = (chunk.id("id"), chunk.text("model"));
             events.push(Event::Started { id, model, usage: Usage::default() });
         }
-        if let Some(counts) = chunk.usage {
-            self.usage = Some(counts.into());
-        }
-        let choices = chunk.choices.unwrap_or_default();
-        let only_usage = choices.is_empty() && chunk.usage.is_some();
+        let usage = chunk.get("usage");
+        let counts = usage.and_then(counts::usage);
+        self.usage = counts.or(self.usage);
+        let mut said = Said { only_usage: choices.is_empty() && usage.is_some(), ..Said::default() };
         for choice in choices {
-            self.choice(choice, events)?;
+            self.choice(choice, &mut said, events)?;
         }
-        Ok(only_usage)
+        said.counted = counts.is_some() && self.finished != 0;
+        Ok(said)
     }
 
-    fn choice(&mut self, choice: Choice, events: &mut Vec<Event>) -> Result<(), Trouble> {
-        let bit = 1_u128.checked_shl(choice.index).unwrap_or(0);
+    fn choice(&mut self, value: &RawValue, said: &mut Said, events: &mut Vec<Event>) -> Result<(), Trouble> {
+        let choice = Members::of(Some(value));
+        if !choice.is_object() {
+            return if says_nothing(value) { Ok(()) } else { self.unread("a choice", value, events) };
+        }
+        let index = choice.count("index").unwrap_or(0);
+        let bit = u32::try_from(index).ok().and_then(|index| 1_u128.checked_shl(index)).unwrap_or(0);
         self.seen |= bit;
-        let reason = choice.finish_reason.filter(|reason| !reason.is_empty());
+        let reason = choice.get("finish_reason").and_then(reason);
         if reason.is_some() {
             self.finished |= bit;
+            said.finished = true;
         }
-        if choice.index != 0 {
+        if *self.first.get_or_insert(index) != index {
             return Ok(());
         }
         let before = events.len();
-        let mut bytes = 0;
-        let delta = choice.delta.or(choice.message).unwrap_or_default();
-        let thoughts = [delta.reasoning_content, delta.reasoning];
-        let thought = thoughts.into_iter().find_map(|thought| match thought {
-            Some(Value::String(text)) if !text.is_empty() => Some(text),
-            _ => None,
-        });
-        events.extend(thought.map(Event::Thinking));
-        match delta.content {
-            Some(Value::String(text)) => say(events, text),
-            Some(Value::Array(parts)) => parts.iter().for_each(|part| part_of_content(part, events)),
-            _ => {}
-        }
-        for text in [delta.refusal, choice.text].into_iter().flatten() {
-            say(events, text);
-        }
-        let legacy = delta.function_call.map(|function| Piece { index: None, id: None, function: Some(function) });
-        for piece in delta.tool_calls.into_iter().flatten().chain(legacy) {
-            bytes += self.calls.add(piece, events);
-        }
-        self.bytes += bytes + events[before..].iter().map(text_bytes).sum::<usize>();
+        let added = self.content(&choice, said, events)?;
+        self.bytes += added + events[before..].iter().map(text_bytes).sum::<usize>();
         if self.bytes > ANSWER_BYTES {
             let provider = self.origin.endpoint.provider.clone();
             return Err(Trouble::Failed(Error::TooLarge { provider, what: "an answer", limit_bytes: ANSWER_BYTES }));
         }
-        if let Some(reason) = reason {
-            self.finish_reason = Some(match reason.as_str() {
-                "length" | "max_tokens" | "model_length" => FinishReason::Length,
-                "content_filter" => FinishReason::ContentFilter,
-                "error" | "insufficient_system_resource" => {
-                    return Err(self.failed(&Value::String(format!("it finished with the reason `{reason}`"))));
-                }
-                // `stop`, `tool_calls`, `function_call`, and the names servers give to a stop token.
-                _ => FinishReason::Stop,
-            });
+        reason.map_or(Ok(()), |reason| self.end(&reason, said, events))
+    }
+
+    /// What one choice says of the answer. Gives how many bytes its calls add.
+    fn content(&mut self, choice: &Members<'_>, said: &mut Said, events: &mut Vec<Event>) -> Result<usize, Trouble> {
+        let told = |name| choice.get(name).filter(|value| !says_nothing(value));
+        // A message in place of a delta is the whole answer: what came of it already comes once.
+        let (told, is_whole) = match (told("delta"), told("message"), told("text")) {
+            (Some(delta), ..) => (delta, false),
+            (None, Some(message), _) => (message, true),
+            (None, None, Some(text)) if text.get().starts_with('"') => {
+                self.say(text, events);
+                return Ok(0);
+            }
+            (None, None, Some(text)) => return self.unread("a text", text, events).map(|()| 0),
+            (None, None, None) => return Ok(0),
+        };
+        let delta = Members::of(Some(told));
+        if !delta.is_object() {
+            return self.unread("a delta", told, events).map(|()| 0);
         }
+        let (has_text, has_thought) = (is_whole && self.has_text, is_whole && self.has_thought);
+        if !has_thought {
+            self.think(&delta, events);
+        }
+        if !has_text {
+            if let Some(content) = delta.get("content") {
+                self.parts(content, events)?;
+            }
+            if let Some(refusal) = delta.get("refusal") {
+                self.say(refusal, events);
+            }
+        }
+        events.extend(parts::foreign(&delta));
+        if is_whole && !self.calls.is_empty() {
+            return Ok(0);
+        }
+        self.tool_calls(&delta, is_whole, said, events)
+    }
+
+    fn tool_calls(
+        &mut self,
+        delta: &Members<'_>,
+        is_whole: bool,
+        said: &mut Said,
+        events: &mut Vec<Event>,
+    ) -> Result<usize, Trouble> {
+        let calls = match delta.get("tool_calls").filter(|calls| !says_nothing(calls)) {
+            None => {
+                let older = delta.get("function_call").map(Piece::older);
+                said.has_calls |= older.is_some();
+                return Ok(older.map_or(0, |piece| self.calls.add(&piece, events)));
+            }
+            Some(calls) if calls.get().starts_with('[') => delta.list("tool_calls"),
+            Some(call) if call.get().starts_with('{') => vec![call],
+            Some(calls) => return self.unread("`tool_calls`", calls, events).map(|()| 0),
+        };
+        said.has_calls = true;
+        let mut bytes = 0;
+        for call in calls {
+            match Piece::of(call) {
+                Ok(piece) if is_whole => bytes += self.calls.add(&piece.alone(), events),
+                Ok(piece) => bytes += self.calls.add(&piece, events),
+                Err(what) => {
+                    self.has_other_calls = true;
+                    events.push(Event::Opaque(what));
+                }
+            }
+        }
+        Ok(bytes)
+    }
+
+    fn end(&mut self, reason: &str, said: &mut Said, events: &mut Vec<Event>) -> Result<(), Trouble> {
+        let reason = match reason.to_ascii_lowercase().as_str() {
+            "length" | "max_tokens" | "model_length" => FinishReason::Length,
+            "content_filter" | "safety" => FinishReason::ContentFilter,
+            "error" | "insufficient_system_resource" => {
+                return Err(self.failed(&Value::String(format!("it finished with the reason `{reason}`"))));
+            }
+            // `stop`, `tool_calls`, `function_call`, and the names servers give to a stop token.
+            _ => FinishReason::Stop,
+        };
+        if reason == FinishReason::Stop && self.calls.has_nameless() {
+            let what = "a tool call without a name";
+            if !self.bytesway.raw {
+                return Err(Trouble::Unreadable(format!("{what} in its answer")));
+            }
+            events.push(Event::Opaque(what.to_owned()));
+        }
+        if reason == FinishReason::Stop && self.bytesway.raw {
+            // Now, because clients run calls as soon as they are told that the model has finished.
+            said.unargued = self.calls.finish(events);
+        }
+        self.finish_reason = Some(reason);
         Ok(())
     }
 
     fn failed(&self, error: &Value) -> Trouble {
         Trouble::Failed(in_band(&self.origin.endpoint.provider, &self.origin.model, error))
+    }
+
+    /// Content that cannot be read passes on where bytes pass; nobody else is told less than all.
+    fn unread(&self, what: &str, value: &RawValue, events: &mut Vec<Event>) -> Result<(), Trouble> {
+        if self.bytesway.raw {
+            events.push(Event::Opaque(format!("{what} that could not be read")));
+            return Ok(());
+        }
+        Err(Trouble::Unreadable(format!("{what} that cannot be read: {}", short(value.get()))))
     }
 }
 
@@ -256,16 +295,16 @@ impl Reader for ChatReader {
             let text = || Value::String(String::from_utf8_lossy(data).into_owned());
             return Err(self.failed(&serde_json::from_slice(data).unwrap_or_else(|_| text())));
         }
-        let chunk: Chunk<'_> = parse(data).map_err(Trouble::Unreadable)?;
-        if chunk.object.is_some_and(|object| object.get() == "\"error\"") {
-            return Err(self.failed(&serde_json::from_slice(data).unwrap_or(Value::Null)));
-        }
+        let object = object(data).map_err(Trouble::Unreadable)?;
+        let chunk = object.fields();
         let mut events = Vec::new();
         let was_whole = self.whole().is_some();
-        let only_usage = self.chunk(chunk, &mut events)?;
-        self.counted |= only_usage && was_whole;
-        let raw = self.bytesway.raw && (!only_usage || self.bytesway.wants_usage);
-        Ok(Step::Frame(Frame { raw: raw.then_some(event.raw), events }))
+        let said = self.chunk(&chunk, &mut events)?;
+        self.counted |= said.only_usage && was_whole;
+        let passes = self.bytesway.raw && (!said.only_usage || self.bytesway.wants_usage);
+        let raw = passes.then(|| with_empty_arguments(&chunk, event.raw, &said));
+        let mark = Mark::Chunk { finished: said.finished, counted: said.counted };
+        Ok(Step::Frame(Frame { raw, events, mark }))
     }
 
     fn whole(&self) -> Option<Duration> {
@@ -276,11 +315,21 @@ impl Reader for ChatReader {
     fn finish(&mut self) -> Option<Frame> {
         let reason = self.finish_reason.filter(|_| self.seen == self.finished)?;
         let mut events = Vec::new();
+        if !self.bytesway.raw {
+            for (halves, told) in
+                [(&mut self.thought, Event::Thinking as fn(String) -> Event), (&mut self.text, Event::Text)]
+            {
+                let mut text = String::new();
+                halves.end(&mut text);
+                events.extend((!text.is_empty()).then(|| told(text)));
+            }
+        }
         let reason = match reason {
             FinishReason::Stop if !self.calls.is_empty() => {
                 self.calls.finish(&mut events);
                 FinishReason::ToolCalls
             }
+            FinishReason::Stop if self.has_other_calls => FinishReason::ToolCalls,
             reason => reason,
         };
         if self.usage.is_none() && !self.origin.silent_on_usage.swap(true, Ordering::Relaxed) {
@@ -288,7 +337,7 @@ impl Reader for ChatReader {
             tracing::warn!(provider, "answers come without token counts: they are recorded as 0");
         }
         events.push(Event::Finished(Finish::new(reason, self.usage.unwrap_or_default())));
-        Some(Frame { raw: None, events })
+        Some(Frame::new(None, events))
     }
 
     fn passes(&self) -> bool {
@@ -300,28 +349,47 @@ impl Reader for ChatReader {
     }
 }
 
-/// JSON that is text throughout, also where it is not looked at: its bytes may be handed on.
-fn parse<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Result<T, String> {
-    let text = std::str::from_utf8(data).map_err(|error| error.to_string())?;
-    serde_json::from_str(text).map_err(|error| format!("{error} in {}", short(text)))
+fn object(data: &[u8]) -> Result<Object<'_>, String> {
+    Object::of(data).map_err(|message| format!("{message} in {}", short(&String::from_utf8_lossy(data))))
 }
 
-fn say(events: &mut Vec<Event>, text: String) {
-    if !text.is_empty() {
-        events.push(Event::Text(text));
-    }
+/// For messages to people.
+fn value(raw: &RawValue) -> Value {
+    serde_json::from_str(raw.get()).unwrap_or_else(|_| Value::from(raw.get()))
 }
 
-/// Mistral's thinking models answer in parts: `text`, and `thinking` with parts of its own.
-fn part_of_content(part: &Value, events: &mut Vec<Event>) {
-    if let Some(text) = part["text"].as_str() {
-        say(events, text.to_owned());
+/// Why the model stopped: a word, or a number as servers write it that tell a word's. 0 is where they have none yet.
+fn reason(value: &RawValue) -> Option<String> {
+    if says_nothing(value) || value.get().starts_with(['{', '[']) {
+        return None;
     }
-    let thought: String =
-        part["thinking"].as_array().into_iter().flatten().filter_map(|part| part["text"].as_str()).collect();
-    if !thought.is_empty() {
-        events.push(Event::Thinking(thought));
+    Some(text(value).unwrap_or_else(|| value.get().to_owned()))
+}
+
+/// The chunk's bytes, and one more where calls have no arguments: clients read none as broken JSON.
+fn with_empty_arguments(chunk: &Members<'_>, raw: Bytes, said: &Said) -> Bytes {
+    if said.unargued.is_empty() {
+        return raw;
     }
+    let mut own = String::new();
+    for place in &said.unargued {
+        let delta = match place {
+            Place::Index(index) => {
+                format!(r#"{{"tool_calls":[{{"index":{index},"function":{{"arguments":"{{}}"}}}}]}}"#)
+            }
+            Place::Older | Place::List => r#"{"function_call":{"arguments":"{}"}}"#.to_owned(),
+        };
+        own.push_str("data: {");
+        for name in ["id", "object", "created", "model"] {
+            if let Some(value) = chunk.get(name) {
+                own.push_str(&format!("\"{name}\":{},", value.get().replace(['\r', '\n'], " ")));
+            }
+        }
+        own.push_str(&format!(r#""choices":[{{"index":0,"delta":{delta},"finish_reason":null}}]}}"#));
+        own.push_str("\n\n");
+    }
+    // Behind the beginning of the call, and before the word that it is over where that comes by itself.
+    if said.has_calls { [&raw[..], own.as_bytes()].concat().into() } else { [own.as_bytes(), &raw[..]].concat().into() }
 }
 
 pub(crate) fn text_bytes(event: &Event) -> usize {

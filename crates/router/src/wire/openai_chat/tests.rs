@@ -1,7 +1,8 @@
 use super::*;
 use crate::{
     Event, Frame,
-    conversation::{Conversation, Format, Image, Message, Part, Thinking, Tool, ToolChoice},
+    answer::Mark,
+    conversation::{Conversation, Document, Format, Image, Message, Part, Thinking, Tool, ToolChoice},
     dialect::Dialect,
     wire::openai::testing::{
         answers, anything, arguments, call, distorted, envelope, finished, gathered, mutated, raw, read, stream,
@@ -20,7 +21,7 @@ const REQUEST: &str = r#"{
             {"type": "text", "text": "What is this?"},
             {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "detail": "auto"}},
             {"type": "image_url", "image_url": {"url": "https://example.org/a.png", "detail": "high"}},
-            {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+            {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"}}
         ]},
         {"role": "assistant", "content": null, "reasoning_content": "Look closer.", "refusal": null, "tool_calls": [
             {"id": "call_1", "type": "function", "function": {"name": "zoom", "arguments": "{\"by\":2}"}}
@@ -85,8 +86,8 @@ fn what_routing_cannot_use_is_refused_with_its_place() {
         (r#"{"model":"m","messages":[{}],"stream":"yes"}"#, "/stream"),
         (r#"{"model":"m","messages":[{}],"n":0}"#, "/n"),
         (r#"{"model":"m","messages":[{}],"n":1000}"#, "/n"),
-        (r#"{"model":"m","messages":[{}],"max_tokens":-1}"#, "/max_tokens"),
-        (r#"{"model":"m","messages":[{}],"max_completion_tokens":0}"#, "/max_completion_tokens"),
+        (r#"{"model":"m","messages":[{}],"max_tokens":1.5}"#, "/max_tokens"),
+        (r#"{"model":"m","messages":[{}],"max_completion_tokens":"9"}"#, "/max_completion_tokens"),
         (r#"{"model":"m","messages":[{}],"stream_options":7}"#, "/stream_options"),
         ("[]", ""),
         ("", ""),
@@ -109,6 +110,11 @@ fn a_request_in_the_routers_words() {
                     part("What is this?"),
                     Part::Image(Image::Base64 { media_type: "image/png".into(), data: "AAAA".into() }),
                     Part::Image(Image::Url("https://example.org/a.png".into())),
+                    Part::Document {
+                        name: Some("a.pdf".into()),
+                        media_type: "application/pdf".into(),
+                        content: Document::Base64("AAAA".into()),
+                    },
                 ],
             },
             Message {
@@ -148,7 +154,6 @@ fn a_request_in_the_routers_words() {
         user: Some("u1".into()),
         lost: [
             "/messages/1/content/2/image_url/detail",
-            "/messages/1/content/3",
             "/messages/1/name",
             "/tools/1",
             "/response_format/json_schema/description",
@@ -160,6 +165,84 @@ fn a_request_in_the_routers_words() {
         .into(),
     };
     assert_eq!(got, expected);
+}
+
+#[test]
+fn a_limit_is_what_servers_of_the_dialect_take() {
+    for (limit, peeked_as, told) in [
+        ("100.0", Some(100), Ok(Some(100))),
+        ("-1", None, Ok(None)),
+        ("-1.0", None, Ok(None)),
+        ("null", None, Ok(None)),
+        ("0", None, Err("/max_tokens")),
+        ("1e30", Some(u32::MAX), Ok(Some(u32::MAX))),
+    ] {
+        let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"Hi"}}],"max_tokens":{limit}}}"#);
+        assert_eq!(peeked(&body).unwrap().max_output_tokens, peeked_as, "{limit}");
+        match (translated(&body), told) {
+            (Ok(got), Ok(told)) => assert_eq!(got.max_output_tokens, told, "{limit}"),
+            (Err(Error::Invalid { pointer, .. }), Err(told)) => assert_eq!(pointer, told, "{limit}"),
+            (got, _) => panic!("{limit}: {got:?}"),
+        }
+    }
+    let whole = translated(r#"{"model":"m","messages":[],"n":1.0,"top_k":-1,"seed":7.0}"#).unwrap();
+    assert_eq!((whole.top_k, whole.seed, whole.lost), (None, Some(7), vec![]));
+}
+
+#[test]
+fn a_tool_choice_keeps_its_meaning_or_is_refused() {
+    let named = || Ok(ToolChoice::Named("f".into()));
+    for (choice, expected) in [
+        (r#""none""#, Ok(ToolChoice::None)),
+        (r#"{"type":"none"}"#, Ok(ToolChoice::None)),
+        (r#"{"type":"auto"}"#, Ok(ToolChoice::Auto)),
+        (r#"{"type":"required"}"#, Ok(ToolChoice::Required)),
+        (r#"{"type":"any"}"#, Ok(ToolChoice::Required)),
+        (r#"{"type":"tool","name":"f"}"#, named()),
+        (r#"{"type":"function","name":"f"}"#, named()),
+        (r#"{"type":"function","function":{"name":"f"}}"#, named()),
+        (r#"{"name":"f"}"#, named()),
+        (r#"{"type":"custom","custom":{"name":"f"}}"#, Err("/tool_choice/type")),
+        (r#"{"type":"sometimes"}"#, Err("/tool_choice/type")),
+        (r#"{"type":"tool"}"#, Err("/tool_choice/name")),
+        (r#"{}"#, Err("/tool_choice/name")),
+        (r#""sometimes""#, Err("/tool_choice")),
+        ("7", Err("/tool_choice")),
+    ] {
+        let body = format!(r#"{{"model":"m","messages":[],"tool_choice":{choice}}}"#);
+        match (translated(&body), expected) {
+            (Ok(got), Ok(expected)) => assert_eq!(got.tool_choice, expected, "{choice}"),
+            (Err(Error::Invalid { pointer, .. }), Err(expected)) => assert_eq!(pointer, expected, "{choice}"),
+            (got, _) => panic!("{choice}: {got:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_no_other_api_has_words_for_is_refused_and_never_left_out() {
+    for (rest, pointer) in [
+        (r#""n":2"#, "/n"),
+        (
+            r#""messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"A"}}]}]"#,
+            "/messages/0/content/0/type",
+        ),
+        (
+            r#""messages":[{"role":"user","content":[{"type":"file","file":{"file_id":"f"}}]}]"#,
+            "/messages/0/content/0/file/file_id",
+        ),
+        (
+            r#""messages":[{"role":"user","content":[{"type":"file","file":{}}]}]"#,
+            "/messages/0/content/0/file/file_data",
+        ),
+        (
+            r#""messages":[{"role":"assistant","tool_calls":[{"id":"a","type":"custom","custom":{"name":"x","input":"y"}}]}]"#,
+            "/messages/0/tool_calls/0/type",
+        ),
+    ] {
+        let body = format!(r#"{{"model":"m","messages":[],{rest}}}"#);
+        let Err(Error::Invalid { pointer: at, .. }) = translated(&body) else { panic!("{rest} was taken") };
+        assert_eq!(at, pointer, "{rest}");
+    }
 }
 
 #[test]
@@ -253,6 +336,10 @@ const FINISH: &str =
     "data: {\"id\":\"chatcmpl-up\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
 const USAGE: &str = "data: {\"id\":\"chatcmpl-up\",\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\n";
 
+fn marked(bytes: &str, finished: bool, counted: bool) -> Frame {
+    Frame { mark: Mark::Chunk { finished, counted }, ..raw(bytes, vec![]) }
+}
+
 fn begun() -> [Frame; 2] {
     let started = Event::Started { id: Some("chatcmpl-up".into()), model: None, usage: Default::default() };
     [raw(ROLE, vec![started]), raw(TEXT, vec![Event::Text("Hi".into())])]
@@ -261,10 +348,10 @@ fn begun() -> [Frame; 2] {
 #[test]
 fn the_providers_bytes_pass_and_only_the_end_is_ours() {
     let end = Frame::from(finished(FinishReason::Stop));
-    let whole = begun().into_iter().chain([raw(FINISH, vec![]), raw(USAGE, vec![]), end.clone()]);
+    let whole = begun().into_iter().chain([marked(FINISH, true, false), marked(USAGE, false, true), end.clone()]);
     assert_eq!(stream(Dialect::OpenAiChat, true, whole), [ROLE, TEXT, FINISH, USAGE, "data: [DONE]\n\n"].concat());
     // The counts came with nothing, though they were asked for.
-    let uncounted = begun().into_iter().chain([raw(FINISH, vec![]), end]);
+    let uncounted = begun().into_iter().chain([marked(FINISH, true, false), end]);
     let got = read(&stream(Dialect::OpenAiChat, true, uncounted));
     assert_eq!(got.len(), 5);
     assert_eq!(got[3]["usage"]["prompt_tokens"], 10);

@@ -1,36 +1,136 @@
 //! Tool calls come in pieces: a first one with id and name, then the arguments as fragments of a string.
+//!
+//! Which call a piece belongs to:
+//!
+//! | the piece | belongs to |
+//! |---|---|
+//! | has an index that is known | the call there; with another name, or any once its arguments are whole, to a new one |
+//! | has an index that is new, and an id or a name | a new call |
+//! | has an index that is new, and neither | the last call |
+//! | has no index | the call with its id, else the last one under the same conditions |
+//!
+//! The index decides and not the id: servers make a new id for every piece, give none, or the same to all.
 
-use crate::Event;
-use serde::Deserialize;
-use serde_json::Value;
+use crate::{
+    Event,
+    wire::lenient::{Halves, Members, says_nothing},
+};
+use serde_json::value::RawValue;
 
 /// What a call counts against the limit on an answer, besides its arguments: so that there are some thousand at most.
 const CALL_BYTES: usize = 4096;
 
-#[derive(Deserialize)]
-pub(crate) struct Piece {
-    /// Which call this belongs to. Some servers leave it out, some say 0 for every one.
-    pub(crate) index: Option<usize>,
-    pub(crate) id: Option<String>,
-    pub(crate) function: Option<FunctionPiece>,
+/// Where a piece stands in its chunk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Place {
+    Index(u64),
+    /// In the list, without an index.
+    #[default]
+    List,
+    /// `function_call`: what tool calls were before they were called so.
+    Older,
 }
 
-#[derive(Deserialize)]
-pub(crate) struct FunctionPiece {
-    pub(crate) name: Option<String>,
-    pub(crate) arguments: Option<Value>,
+#[derive(Default)]
+pub(crate) struct Piece<'a> {
+    place: Place,
+    id: Option<String>,
+    name: Option<String>,
+    arguments: Option<&'a RawValue>,
+    is_alone: bool,
+}
+
+impl<'a> Piece<'a> {
+    /// One of `tool_calls`.
+    ///
+    /// # Errors
+    /// What it is, when it is no call of a function.
+    pub(crate) fn of(value: &'a RawValue) -> Result<Self, String> {
+        let call = Members::of(Some(value));
+        if !call.is_object() {
+            return if says_nothing(value) {
+                Ok(Self::default())
+            } else {
+                Err("a tool call that is no object".to_owned())
+            };
+        }
+        let function = call.object("function");
+        if !function.is_object() {
+            if call.get("custom").is_some() {
+                return Err("a call of a custom tool".to_owned());
+            }
+            if let Some(kind) = call.text("type").filter(|kind| !kind.is_empty() && kind != "function") {
+                return Err(format!("a tool call of the type `{}`", crate::http::failure::short(&kind)));
+            }
+        }
+        // Some servers leave the wrapping out.
+        let function = if function.is_object() { &function } else { &call };
+        Ok(Self {
+            place: call.count("index").map_or(Place::List, Place::Index),
+            id: call.id("id"),
+            name: function.id("name"),
+            arguments: function.get("arguments"),
+            is_alone: false,
+        })
+    }
+
+    /// Of a message that came whole: nothing of the call is said elsewhere.
+    pub(crate) fn alone(self) -> Self {
+        Self { is_alone: true, ..self }
+    }
+
+    /// `function_call`; nothing of what is no object.
+    pub(crate) fn older(value: &'a RawValue) -> Self {
+        let function = Members::of(Some(value));
+        let (name, arguments) = (function.id("name"), function.get("arguments"));
+        Self { place: Place::Older, name, arguments, ..Self::default() }
+    }
+
+    fn says_nothing(&self) -> bool {
+        self.id.is_none() && self.name.is_none() && !self.has_arguments()
+    }
+
+    fn has_arguments(&self) -> bool {
+        self.arguments.is_some_and(|arguments| !says_nothing(arguments))
+    }
+
+    /// They are there and could stand alone.
+    fn has_whole_arguments(&self) -> bool {
+        is_whole(&self.text())
+    }
+
+    fn text(&self) -> String {
+        self.arguments.map(|arguments| text_of(arguments, &mut Halves::default())).unwrap_or_default()
+    }
+}
+
+/// A fragment as it came, or an object as servers give it that give it whole.
+fn text_of(arguments: &RawValue, halves: &mut Halves) -> String {
+    match arguments.get().as_bytes().first() {
+        Some(b'"') => halves.read(arguments),
+        Some(b'{' | b'[') if !says_nothing(arguments) => arguments.get().to_owned(),
+        _ => String::new(),
+    }
+}
+
+fn is_whole(arguments: &str) -> bool {
+    arguments.trim_start().starts_with('{') && serde_json::from_str::<&RawValue>(arguments).is_ok()
 }
 
 #[derive(Debug, Default)]
 struct Call {
-    index: usize,
+    place: Place,
+    /// As the server has it, which may be another call's as well.
+    given_id: Option<String>,
+    /// As it is told.
     id: String,
-    /// Its name is known and was told.
-    begun: bool,
-    /// Arguments that came before the name.
-    held: String,
-    /// Something other than white space was told of its arguments.
-    argued: bool,
+    /// Empty until it is known; then the call was told.
+    name: String,
+    /// All of them so far.
+    arguments: String,
+    /// How much of them was told.
+    told: usize,
+    halves: Halves,
 }
 
 /// The calls of one answer as they grow, in the order they began.
@@ -42,70 +142,122 @@ impl Calls {
         self.0.is_empty()
     }
 
+    /// A call whose name never came.
+    pub(crate) fn has_nameless(&self) -> bool {
+        self.0.iter().any(|call| call.name.is_empty())
+    }
+
     /// Gives how many bytes this adds to the answer.
-    pub(crate) fn add(&mut self, piece: Piece, events: &mut Vec<Event>) -> usize {
-        let mut bytes = 0;
-        let id = piece.id.unwrap_or_default();
-        let position = match piece.index {
-            Some(index) => self.0.iter().rposition(|call| call.index == index),
-            None => self.0.len().checked_sub(1),
+    pub(crate) fn add(&mut self, piece: &Piece<'_>, events: &mut Vec<Event>) -> usize {
+        if piece.says_nothing() {
+            return 0;
+        }
+        let (at, mut bytes) = match self.find(piece) {
+            Some(at) => (at, 0),
+            None => {
+                self.0.push(Call { place: piece.place, ..Call::default() });
+                (self.0.len() - 1, CALL_BYTES)
+            }
         };
-        // Another id at the same place is another call, whatever the index says.
-        let goes_on = position.filter(|&at| id.is_empty() || self.0[at].id.is_empty() || self.0[at].id == id);
-        let at = goes_on.unwrap_or_else(|| {
-            bytes += CALL_BYTES;
-            self.0.push(Call { index: piece.index.unwrap_or(self.0.len()), ..Call::default() });
-            self.0.len() - 1
-        });
+        let is_taken = |id: &String| self.0.iter().enumerate().any(|(other, call)| other != at && call.id == *id);
+        let id = piece.id.clone().filter(|id| !is_taken(id));
         let call = &mut self.0[at];
+        if call.given_id.is_none() {
+            call.given_id.clone_from(&piece.id);
+        }
         if call.id.is_empty() {
-            call.id = id;
+            call.id = id.unwrap_or_default();
         }
-        let Some(function) = piece.function else { return bytes };
-        let before = call.held.len();
-        match function.arguments {
-            Some(Value::String(fragment)) => call.held.push_str(&fragment),
-            // Servers that give an object give it whole.
-            Some(arguments @ (Value::Object(_) | Value::Array(_))) if !call.argued => call.held = arguments.to_string(),
-            _ => {}
+        if let Some(arguments) = piece.arguments {
+            let is_fragment = arguments.get().starts_with('"');
+            // Only fragments go on with what is there.
+            if is_fragment || call.arguments.trim().is_empty() {
+                let more = text_of(arguments, &mut call.halves);
+                bytes += more.len();
+                call.arguments.push_str(&more);
+            }
         }
-        bytes += call.held.len().saturating_sub(before);
-        if let Some(name) = function.name.filter(|name| !name.is_empty() && !call.begun) {
-            call.begin(at, name, events);
+        if call.name.is_empty()
+            && let Some(name) = &piece.name
+        {
+            call.name.clone_from(name);
+            if call.id.is_empty() {
+                call.id = new_call_id();
+            }
+            events.push(Event::ToolCall { index: at, id: call.id.clone(), name: name.clone() });
         }
-        if call.begun {
-            call.tell(at, events);
-        }
+        call.tell(at, events);
         bytes
     }
 
-    /// The answer is whole: what was held back, and an empty object for calls without arguments.
-    pub(crate) fn finish(&mut self, events: &mut Vec<Event>) {
-        for (at, call) in self.0.iter_mut().enumerate() {
-            if !call.begun {
-                call.begin(at, String::new(), events);
-            }
-            if !call.argued && call.held.trim().is_empty() {
-                call.held = "{}".to_owned();
-            }
-            call.tell(at, events);
+    fn find(&self, piece: &Piece<'_>) -> Option<usize> {
+        if piece.is_alone {
+            return None;
         }
+        let last = self.0.len().checked_sub(1);
+        let with_id =
+            || piece.id.as_ref().and_then(|id| self.0.iter().rposition(|call| call.given_id.as_ref() == Some(id)));
+        let at = match piece.place {
+            Place::Index(_) => {
+                let there = self.0.iter().rposition(|call| call.place == piece.place);
+                there.or_else(|| match (&piece.id, &piece.name) {
+                    (_, Some(_)) => None,
+                    (Some(_), None) => with_id(),
+                    (None, None) => last,
+                })
+            }
+            Place::List | Place::Older => with_id().or(last),
+        };
+        at.filter(|&at| !self.0[at].ends_before(piece))
+    }
+
+    /// The answer is whole: an empty object for calls without arguments. Gives the places of those where the provider's bytes
+    /// have to be told so, each with no call beside it that would get the object as well.
+    pub(crate) fn finish(&mut self, events: &mut Vec<Event>) -> Vec<Place> {
+        let mut places = Vec::new();
+        for at in 0..self.0.len() {
+            let call = &mut self.0[at];
+            if call.name.is_empty() || !call.arguments.trim().is_empty() {
+                continue;
+            }
+            call.arguments.push_str("{}");
+            call.tell(at, events);
+            let place = call.place;
+            if place != Place::List && self.0.iter().filter(|call| call.place == place).count() == 1 {
+                places.push(place);
+            }
+        }
+        places
     }
 }
 
 impl Call {
-    fn begin(&mut self, at: usize, name: String, events: &mut Vec<Event>) {
-        if self.id.is_empty() {
-            self.id = new_call_id();
+    /// Whether the piece, which stands where this call does, begins another one.
+    fn ends_before(&self, piece: &Piece<'_>) -> bool {
+        let ids = self.given_id.as_ref().zip(piece.id.as_ref());
+        let (is_same_id, is_other_id) = (ids.is_some_and(|(a, b)| a == b), ids.is_some_and(|(a, b)| a != b));
+        let by_id = piece.place == Place::List && is_other_id;
+        let Some(name) = &piece.name else { return by_id && is_whole(&self.arguments) };
+        if self.name.is_empty() {
+            return by_id;
         }
-        self.begun = true;
-        events.push(Event::ToolCall { index: at, id: self.id.clone(), name });
+        if is_whole(&self.arguments) {
+            // The same once more is a repetition.
+            let repeats = !piece.has_arguments() || piece.text() == self.arguments;
+            return !(is_same_id && repeats);
+        }
+        if is_same_id {
+            return false;
+        }
+        // Servers that tell the name with every fragment, and those that make a new id for every one of them.
+        let goes_on = piece.has_arguments() && (!piece.has_whole_arguments() || !self.arguments.trim().is_empty());
+        *name != self.name || by_id || (is_other_id && !goes_on)
     }
 
     fn tell(&mut self, at: usize, events: &mut Vec<Event>) {
-        if !self.held.is_empty() {
-            self.argued |= !self.held.trim().is_empty();
-            events.push(Event::ToolArguments { index: at, fragment: std::mem::take(&mut self.held) });
+        if !self.name.is_empty() && self.told < self.arguments.len() {
+            events.push(Event::ToolArguments { index: at, fragment: self.arguments[self.told..].to_owned() });
+            self.told = self.arguments.len();
         }
     }
 }
@@ -120,12 +272,13 @@ fn new_call_id() -> String {
 mod tests {
     use super::*;
     use crate::answer::{Block, Whole};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn calls(pieces: Value) -> Vec<(String, String, String)> {
         let (mut calls, mut events) = (Calls::default(), Vec::new());
-        for piece in serde_json::from_value::<Vec<Piece>>(pieces).unwrap() {
-            calls.add(piece, &mut events);
+        let pieces = pieces.to_string();
+        for piece in serde_json::from_str::<Vec<&RawValue>>(&pieces).unwrap() {
+            calls.add(&Piece::of(piece).unwrap(), &mut events);
         }
         calls.finish(&mut events);
         let mut whole = Whole::default();
@@ -178,5 +331,124 @@ mod tests {
         assert_eq!(calls(name_last), [call("a", "read", r#"{"n":1}"#)]);
         let no_id = calls(json!([{"index": 0, "function": {"name": "read", "arguments": ""}}]));
         assert!(no_id[0].0.starts_with("call_") && no_id[0].2 == "{}", "{no_id:?}");
+    }
+
+    #[test]
+    fn every_piece_finds_its_call() {
+        let piece = |index: Value, id: Value, name: Value, arguments: Value| json!({"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
+        let none = || Value::Null;
+        let two = [("read", r#"{"a":1}"#), ("list", r#"{"b":2}"#)];
+        for (case, pieces, expected) in [
+            (
+                "numbers as ids and texts as indexes",
+                json!([
+                    piece(json!("0"), json!(7), json!("read"), json!("{\"a\":")),
+                    piece(json!(0.0), json!(7), none(), json!("1}"))
+                ]),
+                &two[..1],
+            ),
+            (
+                "another id for every piece",
+                json!([
+                    piece(json!(0), json!("x"), json!("read"), json!("")),
+                    piece(json!(0), json!("y"), none(), json!("{\"a\":1}"))
+                ]),
+                &two[..1],
+            ),
+            (
+                "another id and the name with every fragment",
+                json!([
+                    piece(json!(0), json!("x"), json!("read"), json!("{\"a\"")),
+                    piece(json!(0), json!("y"), json!("read"), json!(":1}"))
+                ]),
+                &two[..1],
+            ),
+            (
+                "whole calls under one index, without ids",
+                json!([
+                    piece(json!(0), json!(""), json!("read"), json!("{\"a\":1}")),
+                    piece(json!(0), json!(""), json!("list"), json!("{\"b\":2}"))
+                ]),
+                &two,
+            ),
+            (
+                "whole calls without indexes and ids",
+                json!([
+                    piece(none(), none(), json!("read"), json!("{\"a\":1}")),
+                    piece(none(), none(), json!("list"), json!({"b": 2}))
+                ]),
+                &two,
+            ),
+            (
+                "whole calls with one id under two indexes",
+                json!([
+                    piece(json!(0), json!("x"), json!("read"), json!("{\"a\":1}")),
+                    piece(json!(1), json!("x"), json!("list"), json!("{\"b\":2}"))
+                ]),
+                &two,
+            ),
+            (
+                "interleaved by id alone",
+                json!([
+                    piece(none(), json!("x"), json!("read"), json!("")),
+                    piece(none(), json!("y"), json!("list"), json!("")),
+                    piece(none(), json!("x"), none(), json!("{\"a\":1}")),
+                    piece(none(), json!("y"), none(), json!("{\"b\":2}")),
+                ]),
+                &two,
+            ),
+            (
+                "a new index with neither id nor name",
+                json!([
+                    piece(json!(0), json!("x"), json!("read"), json!("{\"a\"")),
+                    piece(json!(1), none(), none(), json!(":1}"))
+                ]),
+                &two[..1],
+            ),
+            (
+                "a piece that says nothing",
+                json!([
+                    piece(json!(0), json!(""), json!(""), json!("")),
+                    piece(json!(0), json!("x"), json!("read"), json!("{\"a\":1}")),
+                    piece(json!(3), none(), none(), json!(""))
+                ]),
+                &two[..1],
+            ),
+            (
+                "without the wrapping",
+                json!([{"id": "x", "name": "read", "arguments": {"a": 1}}, {"id": "y", "name": "list", "arguments": "{\"b\":2}"}]),
+                &two,
+            ),
+            (
+                "the same piece once more",
+                json!([
+                    piece(json!(0), json!("x"), json!("read"), json!("{\"a\":1}")),
+                    piece(json!(0), json!("x"), json!("read"), json!(""))
+                ]),
+                &two[..1],
+            ),
+        ] {
+            let got = calls(pieces);
+            let said: Vec<_> = got.iter().map(|(_, name, arguments)| (name.as_str(), arguments.as_str())).collect();
+            assert_eq!(said, expected, "{case}");
+            let mut ids: Vec<_> = got.iter().map(|(id, ..)| id.as_str()).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            assert!(ids.len() == got.len() && ids.iter().all(|id| !id.is_empty()), "{case}: {ids:?}");
+        }
+    }
+
+    #[test]
+    fn an_emoji_cut_over_two_pieces_is_whole() {
+        let pieces: [&str; 2] = [
+            r#"{"index":0,"id":"a","function":{"name":"say","arguments":"{\"t\":\"\ud83d"}}"#,
+            r#"{"index":0,"function":{"arguments":"\ude00\"}"}}"#,
+        ];
+        let (mut calls, mut events) = (Calls::default(), Vec::new());
+        for piece in pieces {
+            let piece: &RawValue = serde_json::from_str(piece).unwrap();
+            calls.add(&Piece::of(piece).unwrap(), &mut events);
+        }
+        assert_eq!(calls.0[0].arguments, "{\"t\":\"😀\"}");
     }
 }

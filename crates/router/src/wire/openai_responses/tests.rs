@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     Event, Frame,
-    conversation::{Conversation, Format, Image, Message, Part, Thinking, Tool, ToolChoice},
+    conversation::{Conversation, Document, Format, Image, Message, Part, Thinking, Tool, ToolChoice},
     dialect::Dialect,
     wire::openai::testing::{
         answers, anything, arguments, call, distorted, envelope, finished, gathered, mutated, raw, read, stream,
@@ -20,8 +20,7 @@ const REQUEST: &str = r#"{
         {"role": "user", "content": [
             {"type": "input_text", "text": "What is this?"},
             {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "auto"},
-            {"type": "input_image", "file_id": "file_1"},
-            {"type": "input_file", "file_id": "file_2"}
+            {"type": "input_file", "file_url": "https://example.org/a.pdf"}
         ]},
         {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "Look closer."}], "encrypted_content": "SEAL"},
         {"type": "reasoning", "id": "rs_2", "summary": [], "encrypted_content": "SECRET"},
@@ -85,6 +84,11 @@ fn a_request_in_the_routers_words() {
                 parts: vec![
                     part("What is this?"),
                     Part::Image(Image::Base64 { media_type: "image/png".into(), data: "AAAA".into() }),
+                    Part::Document {
+                        name: None,
+                        media_type: "application/pdf".into(),
+                        content: Document::Url("https://example.org/a.pdf".into()),
+                    },
                 ],
             },
             Message {
@@ -118,8 +122,6 @@ fn a_request_in_the_routers_words() {
         temperature: Some(0.5),
         lost: [
             "/include/1",
-            "/input/0/content/2",
-            "/input/0/content/3",
             "/input/6",
             "/tools/1",
             "/tool_choice/tools",
@@ -382,7 +384,7 @@ proptest! {
         let mut frames = upstream();
         let raw = frames[at].raw.clone().unwrap();
         frames[at].raw = Some(raw.slice(..cut.min(raw.len())));
-        frames.insert(at, Frame { raw: Some(Bytes::from([b"data: ", &other[..], b"\n\n"].concat())), events: Vec::new() });
+        frames.insert(at, Frame::new(Some(Bytes::from([b"data: ", &other[..], b"\n\n"].concat())), Vec::new()));
         frames.push(call(0, "c", "n").into());
         frames.push(finished(FinishReason::Stop).into());
         let events = read(&stream(Dialect::OpenAiResponses, true, frames));

@@ -20,7 +20,7 @@ fn events(events: Vec<Event>) -> String {
 }
 
 fn raw(text: &str, events: Vec<Event>) -> Frame {
-    Frame { raw: Some(Bytes::copy_from_slice(text.as_bytes())), events }
+    Frame::new(Some(Bytes::copy_from_slice(text.as_bytes())), events)
 }
 
 fn data(stream: &str) -> Vec<Value> {

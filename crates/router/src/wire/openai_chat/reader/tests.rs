@@ -180,19 +180,198 @@ fn without_a_finish_reason_it_is_a_cut_wherever_it_ends() {
 }
 
 #[test]
-fn a_frame_that_cannot_be_read_is_left_out_while_the_rest_is_sound() {
+fn a_frame_that_cannot_be_read_passes_on_or_fails_the_answer() {
     let (first, last) = (chunk(r#"{"content":"a"}"#, "null"), chunk(r#"{"content":"b"}"#, "\"stop\""));
-    let bad =
-        [&b"data: {\"choices\":[{\"delta\":\n\n"[..], b"data: {\"choices\":7}\n\n", b"data: {\"id\":\"\xff\"}\n\n"]
-            .concat();
-    let text = [first.as_bytes(), &bad, last.as_bytes()].concat();
-    let got = run_as(PASSING, &text, &[]);
-    assert_eq!(
-        (got.whole().text().as_str(), got.raw(), got.finish().skipped_frames),
-        ("ab", format!("{first}{last}"), 3)
-    );
-    assert!(run(&("data: x\n\n".repeat(16) + &last)).is_whole());
-    assert!(matches!(run(&("data: x\n\n".repeat(17) + &last)).error, Some(Error::Malformed { .. })));
+    for bad in [
+        &b"data: {\"choices\":[{\"delta\":\n\n"[..],
+        b"data: {\"choices\":7}\n\n",
+        b"data: {\"choices\":[{\"index\":0,\"delta\":7}]}\n\n",
+        b"data: {\"choices\":[7]}\n\n",
+        b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":7}}]}\n\n",
+        b"data: {\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":\"x\"}}]}\n\n",
+        b"data: {\"id\":\"\xff\"}\n\n",
+    ] {
+        let text = [first.as_bytes(), bad, last.as_bytes()].concat();
+        let got = run_as(PASSING, &text, &[]);
+        let whole = got.whole();
+        let passed: Vec<u8> = got.frames.iter().filter_map(|frame| frame.raw.as_deref()).flatten().copied().collect();
+        assert_eq!((whole.text().as_str(), whole.opaque, passed), ("ab", true, text.clone()), "{got:?}");
+        let read = run_as(Bytesway { raw: false, ..PASSING }, &text, &[]);
+        assert!(matches!(read.error, Some(Error::Malformed { .. })), "{read:?}");
+    }
+}
+
+#[test]
+fn events_without_blank_lines_between_them_are_read_one_by_one() {
+    let lines = |text: &str| text.replace("\n\n", "\n");
+    let (first, last) = (chunk(r#"{"content":"a"}"#, "null"), chunk(r#"{"content":"b"}"#, "\"stop\""));
+    let got = run(&format!("{}{}{DONE}", lines(&first), lines(&last)));
+    assert_eq!((got.whole().text(), got.raw()), ("ab".to_owned(), format!("{first}{last}")));
+    assert!(got.is_whole());
+}
+
+/// A chunk with an odd value at one place; `@` is where.
+const PLACES: [&str; 17] = [
+    r#"{"id":@,"choices":[{"index":0,"delta":{"content":"one "}}]}"#,
+    r#"{"object":@,"model":"m","choices":[{"index":0,"delta":{"content":"one "}}]}"#,
+    r#"{"model":@,"choices":[{"index":0,"delta":{"content":"one "}}]}"#,
+    r#"{"created":@,"choices":[{"index":0,"delta":{"content":"one "}}]}"#,
+    r#"{"usage":@,"choices":[{"index":0,"delta":{"content":"one "}}]}"#,
+    r#"{"usage":{"prompt_tokens":@,"prompt_tokens_details":@},"choices":[{"index":0,"delta":{"content":"one "}}]}"#,
+    r#"{"system_fingerprint":@,"service_tier":@,"choices":[{"index":0,"delta":{"content":"one "}}]}"#,
+    r#"{"choices":[{"index":0,"logprobs":@,"delta":{"content":"one "}}]}"#,
+    r#"{"choices":[{"index":0,"text":@,"message":@,"delta":{"content":"one "}}]}"#,
+    r#"{"choices":[{"index":0,"delta":{"role":@,"content":"one "}}]}"#,
+    r#"{"choices":[{"index":0,"delta":{"content":"one ","name":@,"obfuscation":@}}]}"#,
+    r#"{"choices":[{"index":0,"delta":{"content":"one ","images":@,"audio":@,"annotations":@}}]}"#,
+    r#"{"choices":[{"index":0,"stop_reason":@,"delta":{"content":"one "}}]}"#,
+    r#"{"choices":[{"index":0,"delta":{"content":"one ","tool_calls":[{"index":0,"id":"x","type":"function","extra_content":@,"function":{"name":"f","arguments":"{}"}}]}}]}"#,
+    r#"{"choices":[{"index":0,"delta":{"content":"one ","tool_calls":[{"index":0,"id":@,"function":{"name":"f","arguments":"{}"}}]}}]}"#,
+    r#"{"choices":[{"index":0,"delta":{"content":"one ","tool_calls":[{"index":0,"type":@,"function":{"name":"f","arguments":"{}"}}]}}]}"#,
+    r#"{"choices":[{"index":0,"delta":{"content":"one ","tool_calls":[{"index":@,"id":"x","function":{"name":"f","arguments":"{}"}}]}}]}"#,
+];
+
+fn with_odd_value(place: &str, value: &str) {
+    let text = format!("data: {}\n\n{}", place.replace('@', value), chunk(r#"{"content":"two"}"#, "\"stop\""));
+    for raw in [true, false] {
+        let got = run_as(Bytesway { raw, ..PASSING }, text.as_bytes(), &[]);
+        let whole = got.whole();
+        assert_eq!((whole.text().as_str(), got.error.as_ref()), ("one two", None), "{value} in {place}");
+        let calls: Vec<_> = whole.blocks.iter().filter(|block| matches!(block, Block::ToolCall { .. })).collect();
+        assert_eq!(calls.len(), usize::from(place.contains("tool_calls")), "{value} in {place}");
+        for call in calls {
+            let Block::ToolCall { id, name, arguments, .. } = call else { unreachable!() };
+            assert!(!id.is_empty() && name == "f" && arguments == "{}", "{value} in {place}: {call:?}");
+        }
+        assert!(!raw || got.raw() == text, "{value} in {place}");
+    }
+}
+
+#[test]
+fn an_odd_value_beside_the_text_costs_no_text() {
+    for value in [
+        "null",
+        "true",
+        "false",
+        "0",
+        "-1",
+        "1.5",
+        "1e999",
+        "NaN",
+        "-Infinity",
+        r#""""#,
+        r#""x""#,
+        r#""\ud83d""#,
+        "[]",
+        "{}",
+        "[[]]",
+        r#"{"a":{}}"#,
+        r#"[{"a":1}]"#,
+    ] {
+        for place in PLACES {
+            with_odd_value(place, value);
+        }
+    }
+    for odd in [
+        r#"{"choices":[{"index":null,"delta":{"content":"one ","refusal":false,"tool_calls":{},"function_call":""}}]}"#,
+        r#"{"choices":[{"delta":{"content":"one ","refusal":[],"tool_calls":[],"function_call":{}}}]}"#,
+        r#"{"choices":[{"index":"0","finish_reason":0,"delta":{"content":"one ","reasoning":{},"reasoning_details":7}}]}"#,
+        r#"{"choices":[{"index":0,"finish_reason":"","delta":{"content":["one"," "]}}]}"#,
+    ] {
+        for end in [r#""stop""#, "1", r#""STOP""#, "true"] {
+            let got = run(&format!("data: {odd}\n\n{}", chunk(r#"{"content":"two"}"#, end)));
+            assert_eq!(got.whole().text(), "one two", "{odd}");
+            assert!(got.is_whole() && got.whole().blocks.len() == 1, "{odd} {end}: {got:?}");
+        }
+    }
+}
+
+#[test]
+fn a_last_chunk_that_repeats_the_message_adds_nothing() {
+    let whole = r#"data: {"object":"chat.completion","choices":[{"index":0,"finish_reason":"tool_calls","message":{"role":"assistant","reasoning":"Hm","content":"one two","tool_calls":[{"id":"x","function":{"name":"f","arguments":"{}"}}]}}]}"#;
+    let deltas = chunk(r#"{"reasoning":"Hm","content":"one "}"#, "null")
+        + &chunk(r#"{"content":"two"}"#, "null")
+        + &chunk(r#"{"tool_calls":[{"index":0,"id":"x","function":{"name":"f","arguments":"{}"}}]}"#, "null");
+    let got = run(&format!("{deltas}{whole}\n\n"));
+    assert_eq!((got.whole().text().as_str(), got.whole().blocks.len()), ("one two", 3));
+    // A stream of that chunk alone is an answer all the same.
+    let alone = run(&format!("{whole}\n\n"));
+    assert_eq!((alone.whole().blocks, alone.finish().reason), (got.whole().blocks, FinishReason::ToolCalls));
+}
+
+#[test]
+fn what_there_are_no_words_for_passes_on() {
+    for delta in [
+        r#"{"images":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}"#,
+        r#"{"audio":{"id":"a","data":"AAAA"}}"#,
+        r#"{"annotations":[{"type":"url_citation"}]}"#,
+        r#"{"content":[{"type":"image_url","image_url":{"url":"data:,"}}]}"#,
+        r#"{"content":[{"type":"hologram","text":"x"}]}"#,
+        r#"{"tool_calls":[{"index":0,"id":"a","type":"custom","custom":{"name":"x","input":""}}]}"#,
+        r#"{"tool_calls":[{"index":0,"custom":{"input":"y"}}]}"#,
+        r#"{"tool_calls":[{"index":0,"id":"a","type":"web_search"}]}"#,
+    ] {
+        let text = format!("{}{}", chunk(delta, "null"), chunk("{}", "\"stop\""));
+        let got = run(&text);
+        assert!(got.whole().opaque && got.is_whole() && got.whole().blocks.is_empty(), "{delta}: {got:?}");
+        assert_eq!(got.raw(), text);
+    }
+}
+
+#[test]
+fn no_call_leaves_without_a_name() {
+    let nameless = chunk(r#"{"tool_calls":[{"index":0,"id":"a","function":{"arguments":"{}"}}]}"#, "\"tool_calls\"");
+    let got = run(&nameless);
+    assert!(got.whole().opaque && got.whole().blocks.is_empty() && got.raw() == nameless, "{got:?}");
+    let read = run_as(Bytesway { raw: false, ..PASSING }, nameless.as_bytes(), &[]);
+    assert!(matches!(read.error, Some(Error::Malformed { .. })), "{read:?}");
+}
+
+#[test]
+fn a_call_without_arguments_gets_an_object_under_its_own_index_and_nothing_else_is_written() {
+    let begun = |index: &str, name: &str| {
+        chunk(
+            &format!(r#"{{"tool_calls":[{{{index}"id":"{name}","function":{{"name":"{name}","arguments":""}}}}]}}"#),
+            "null",
+        )
+    };
+    let end = chunk("{}", "\"tool_calls\"");
+    let object = |index: u8| {
+        chunk(&format!(r#"{{"tool_calls":[{{"index":{index},"function":{{"arguments":"{{}}"}}}}]}}"#), "null")
+    };
+    for (text, passed) in [
+        (begun("\"index\":3,", "f") + &end, begun("\"index\":3,", "f") + &object(3) + &end),
+        (
+            begun("\"index\":1,", "f") + &begun("\"index\":2,", "g") + &end,
+            begun("\"index\":1,", "f") + &begun("\"index\":2,", "g") + &object(1) + &object(2) + &end,
+        ),
+        // Behind its beginning, where that comes with the end.
+        (
+            begun("\"index\":3,", "f").replace("null}]", "\"stop\"}]"),
+            begun("\"index\":3,", "f").replace("null}]", "\"stop\"}]") + &object(3),
+        ),
+        // Whose it would be cannot be said.
+        (begun("", "f") + &end, begun("", "f") + &end),
+        (
+            begun("\"index\":0,", "f") + &begun("\"index\":0,", "g") + &end,
+            begun("\"index\":0,", "f") + &begun("\"index\":0,", "g") + &end,
+        ),
+    ] {
+        let got = run(&text);
+        assert_eq!(got.raw(), passed);
+        for block in got.whole().blocks {
+            assert!(matches!(&block, Block::ToolCall { arguments, .. } if arguments == "{}"), "{block:?}");
+        }
+    }
+}
+
+#[test]
+fn an_emoji_cut_over_two_frames_is_whole() {
+    let text =
+        chunk(r#"{"content":"a \ud83d"}"#, "null") + &chunk(r#"{"content":"\ude00","logprobs":"\ud83d"}"#, "\"stop\"");
+    assert_eq!(run(&text).whole().text(), "a 😀");
+    let half = chunk(r#"{"content":"a \ud83d"}"#, "\"stop\"");
+    assert_eq!(run_as(Bytesway { raw: false, ..PASSING }, half.as_bytes(), &[]).whole().text(), "a \u{fffd}");
 }
 
 #[test]
@@ -266,11 +445,34 @@ fn arguments_without_a_name_do_not_pile_up() {
     let delta = format!("{{\"tool_calls\":[{{\"index\":0,\"function\":{{\"arguments\":\"{piece}\"}}}}]}}");
     let got = run(&chunk(&delta, "null").repeat(20));
     assert!(matches!(got.error, Some(Error::TooLarge { .. })));
-    let calls: String = (0..5000).map(|n| chunk(&format!("{{\"tool_calls\":[{{\"index\":{n}}}]}}"), "null")).collect();
+    let calls: String =
+        (0..5000).map(|n| chunk(&format!("{{\"tool_calls\":[{{\"index\":{n},\"id\":\"a{n}\"}}]}}"), "null")).collect();
     assert!(matches!(run(&calls).error, Some(Error::TooLarge { .. })));
 }
 
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,6}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            prop::collection::vec(("[a-z]{0,3}", inner), 0..3)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
 proptest! {
+    #[test]
+    fn whatever_stands_beside_text_and_calls_leaves_them_as_they_are(value in any_json(), place in 0..PLACES.len()) {
+        with_odd_value(PLACES[place], &value.to_string());
+    }
+
     #[test]
     fn where_the_network_cuts_makes_no_difference(cuts in proptest::collection::vec(any::<usize>(), 0..40)) {
         for text in [TEXT.to_owned(), TOOLS.to_owned(), ERROR.to_owned(), COMPLETION.to_owned(), TEXT.replace('\n', "\r\n"), TEXT.replace('\n', "\r")] {
