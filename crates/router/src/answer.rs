@@ -18,11 +18,26 @@ pub struct Frame {
     pub raw: Option<Bytes>,
     /// Empty for a frame that only shows life, such as a ping.
     pub events: Vec<Event>,
+    pub mark: Mark,
+}
+
+impl Frame {
+    pub fn new(raw: Option<Bytes>, events: Vec<Event>) -> Self {
+        Self { raw, events, mark: Mark::default() }
+    }
+}
+
+/// What stands in a frame's bytes beside its events, as the reader saw it: nobody reads the bytes a second time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Mark {
+    #[default]
+    None,
+    Responses(Box<crate::wire::openai_responses::Seen>),
 }
 
 impl From<Event> for Frame {
     fn from(event: Event) -> Self {
-        Self { raw: None, events: vec![event] }
+        Self::new(None, vec![event])
     }
 }
 

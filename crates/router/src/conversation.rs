@@ -30,6 +30,25 @@ pub struct Conversation {
     /// Fields of the request that have no place here, by JSON pointer: a translated request loses them, and the answer
     /// says so.
     pub lost: Vec<String>,
+    /// Tools that the caller declared as something else than a function of that name.
+    pub renamed: Vec<Renamed>,
+}
+
+/// A tool that has another name here than the caller gave it, or another shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renamed {
+    /// Among [`Conversation::tools`].
+    pub name: String,
+    pub called: Called,
+}
+
+/// A tool as the caller declared it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Called {
+    pub name: String,
+    pub namespace: Option<String>,
+    /// Its input is a text and no JSON.
+    pub is_custom: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +77,12 @@ impl Message {
 pub enum Part {
     Text(String),
     Image(Image),
+    /// A file to be read, such as a PDF.
+    Document {
+        name: Option<String>,
+        media_type: String,
+        content: Document,
+    },
     /// What a model thought before it spoke. `signature` is opaque and travels byte for byte.
     Thinking {
         text: String,
@@ -86,6 +111,14 @@ pub enum Image {
         media_type: String,
         data: String,
     },
+    /// Fetched by the provider, never by us.
+    Url(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Document {
+    Base64(String),
+    Text(String),
     /// Fetched by the provider, never by us.
     Url(String),
 }

@@ -97,6 +97,7 @@ impl Router {
             created_s,
             wants_usage: asked.peek.wants_usage,
             estimated_input_tokens: asked.peek.estimated_tokens(),
+            asked: Some(asked.clone()),
         };
         let run = Run::new(self.inner.clone(), call);
         let standing = run.standing.clone();
@@ -146,7 +147,7 @@ async fn gathered(
     let mut is_first = true;
     while let Some(step) = steps.next().await {
         match step {
-            Step::Frame(Frame { raw, events }) | Step::Finished { frame: Frame { raw, events }, .. } => {
+            Step::Frame(Frame { raw, events, .. }) | Step::Finished { frame: Frame { raw, events, .. }, .. } => {
                 let finished = events.iter().any(|event| matches!(event, Event::Finished(_)));
                 // The provider's own body, to the byte.
                 if let Some(body) = raw.filter(|_| is_first && finished) {

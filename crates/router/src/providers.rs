@@ -212,5 +212,5 @@ pub struct Forward {
 
 /// A stream of one event, for answers that come whole.
 pub fn answered_at_once(raw: Option<Bytes>, events: Vec<Event>) -> ChatStream {
-    Box::pin(futures_util::stream::iter([Ok(Frame { raw, events })]))
+    Box::pin(futures_util::stream::iter([Ok(Frame::new(raw, events))]))
 }

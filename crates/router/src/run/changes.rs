@@ -1,7 +1,7 @@
 //! What the router itself changes in a request.
 
 use super::{Run, rescue::Mode};
-use crate::{Conversation, Error, conversation::Message, plan::Candidate, providers::Edits};
+use crate::{Conversation, Error, conversation::Message, json_object::Fields, plan::Candidate, providers::Edits};
 use protocol::Role;
 use std::sync::Arc;
 
@@ -13,7 +13,11 @@ impl Run {
         let max_output_tokens = bound.filter(|&bound| asked.is_none_or(|asked| asked > bound));
         let temperature = match self.policy().and_then(|policy| policy.temperature) {
             Some((least, most)) => {
-                let asked = self.call.asked.conversation()?.temperature;
+                // What a server of the caller's own wire understands is not refused for what others do not.
+                let asked = match self.call.asked.conversation() {
+                    Ok(conversation) => conversation.temperature,
+                    Err(_) => Fields::of(&self.call.asked.body).ok().and_then(|fields| fields.read("temperature")),
+                };
                 asked.map(|asked| (asked, asked.clamp(least, most))).filter(|(asked, held)| asked != held)
             }
             None => None,

@@ -164,7 +164,7 @@ impl Decoder {
 
     fn passed(&mut self, bytes: Bytes, mut events: Vec<Event>) -> Frame {
         let changed = self.hold_back(&mut events);
-        Frame { raw: (self.manner.raw && !changed).then_some(bytes), events }
+        Frame::new((self.manner.raw && !changed).then_some(bytes), events)
     }
 
     /// Takes white space from the beginning of an answer that the caller has already. Whether something was taken.

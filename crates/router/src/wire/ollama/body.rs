@@ -3,7 +3,7 @@
 use super::provider::{Details, Settings};
 use crate::{
     Error, Field,
-    conversation::{Conversation, Format, Image, Message, Part, Thinking, Tool, ToolChoice},
+    conversation::{Document, Conversation, Format, Image, Message, Part, Thinking, Tool, ToolChoice},
 };
 use protocol::Role;
 use serde_json::{Map, Value, json};
@@ -204,6 +204,15 @@ impl Wire {
                         })?,
                 };
                 self.images.push(data.to_owned());
+            }
+            Part::Document { content: Document::Text(text), .. } => {
+                if !self.content.is_empty() && !text.is_empty() {
+                    self.content.push_str("\n\n");
+                }
+                self.content.push_str(text);
+            }
+            Part::Document { media_type, .. } => {
+                return Err(refused(format!("Ollama takes no documents of the type {media_type}. Send their text")));
             }
             Part::Thinking { text, .. } => self.thinking.push_str(text),
             // Only its own provider can read it.

@@ -3,7 +3,7 @@
 use super::place::Place;
 use crate::{
     Error,
-    conversation::{Image, Part, Tool},
+    conversation::{Document, Image, Part, Tool},
 };
 use serde_json::{Map, Value, json};
 
@@ -16,7 +16,7 @@ pub(crate) fn parts(value: Value, at: &Place<'_>, lost: &mut Vec<String>) -> Res
         Value::Array(items) => {
             let mut parts = Vec::with_capacity(items.len());
             for (index, item) in items.into_iter().enumerate() {
-                parts.extend(part(item, &at.index(index), lost)?);
+                parts.push(part(item, &at.index(index), lost)?);
             }
             Ok(parts)
         }
@@ -24,10 +24,10 @@ pub(crate) fn parts(value: Value, at: &Place<'_>, lost: &mut Vec<String>) -> Res
     }
 }
 
-fn part(value: Value, at: &Place<'_>, lost: &mut Vec<String>) -> Result<Option<Part>, Error> {
+fn part(value: Value, at: &Place<'_>, lost: &mut Vec<String>) -> Result<Part, Error> {
     let mut fields = match value {
         // Some clients write a text where a part belongs, and what they mean is plain.
-        Value::String(text) => return Ok(Some(Part::Text(text))),
+        Value::String(text) => return Ok(Part::Text(text)),
         other => at.object(other)?,
     };
     let kind = at.field("type").string(at.required(&mut fields, "type")?)?;
@@ -38,20 +38,57 @@ fn part(value: Value, at: &Place<'_>, lost: &mut Vec<String>) -> Result<Option<P
         "refusal" => Part::Text(at.field("refusal").string(at.required(&mut fields, "refusal")?)?),
         "image_url" | "input_image" => match image_url(&mut fields, at, lost)? {
             Some(url) => Part::Image(image(url, &at.field("image_url"))?),
-            None => {
-                // A file at OpenAI, which only OpenAI can read.
-                lost.push(at.to_string());
-                return Ok(None);
-            }
+            None => return Err(elsewhere(&at.field("file_id"))),
         },
-        // Audio, files, and whatever comes next.
-        _ => {
-            lost.push(at.to_string());
-            return Ok(None);
-        }
+        "file" | "input_file" => document(&mut fields, at, lost)?,
+        // Audio, and whatever comes next. A prompt without it would be another prompt.
+        other => return Err(at.field("type").invalid(format!(
+            "is `{other}`, which no API but the one it was written for has a place for. Name a model of such a server, or leave it out"
+        ))),
     };
     at.leftovers(&fields, lost);
-    Ok(Some(part))
+    Ok(part)
+}
+
+fn elsewhere(at: &Place<'_>) -> Error {
+    at.invalid("names a file that lies at another provider than the chosen model's. Send its content")
+}
+
+/// In an object of its own in one dialect, and without one in the other.
+fn document(fields: &mut Map<String, Value>, at: &Place<'_>, lost: &mut Vec<String>) -> Result<Part, Error> {
+    let Some(inner) = fields.remove("file").filter(|inner| !inner.is_null()) else { return file(fields, at) };
+    let at = at.field("file");
+    let mut inner = at.object(inner)?;
+    let part = file(&mut inner, &at)?;
+    at.leftovers(&inner, lost);
+    Ok(part)
+}
+
+fn file(fields: &mut Map<String, Value>, at: &Place<'_>) -> Result<Part, Error> {
+    let name = at.optional_string(fields, "filename")?;
+    let place = at.field("file_data");
+    let Some(data) = at.optional_string(fields, "file_data")?.or(at.optional_string(fields, "file_url")?) else {
+        let id = at.field("file_id");
+        return Err(if fields.contains_key("file_id") { elsewhere(&id) } else { place.invalid("is missing") });
+    };
+    let (media_type, content) = match image(data.clone(), &place) {
+        Ok(Image::Base64 { media_type, data }) => (media_type, Document::Base64(data)),
+        Ok(Image::Url(url)) => ("application/pdf".to_owned(), Document::Url(url)),
+        Err(error) if data.starts_with("data:") => return Err(error),
+        // Base64 alone: what it is stands in the name.
+        Err(_) => (media_type_of(name.as_deref()).to_owned(), Document::Base64(data)),
+    };
+    Ok(Part::Document { name, media_type, content })
+}
+
+fn media_type_of(name: Option<&str>) -> &'static str {
+    let ending = name.and_then(|name| name.rsplit_once('.')).map(|(_, ending)| ending.to_ascii_lowercase());
+    match ending.as_deref() {
+        Some("txt" | "md") => "text/plain",
+        Some("csv") => "text/csv",
+        Some("json") => "application/json",
+        _ => "application/pdf",
+    }
 }
 
 /// `image_url` is an object with a `url` in one dialect and the URL itself in the other.

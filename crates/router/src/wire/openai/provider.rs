@@ -324,6 +324,7 @@ impl Provider for OpenAi {
         // Bytes are of use where the caller speaks the same; what came back redacted is put right in events alone.
         let redacts = request.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.redacts());
         let raw = dialect == request.asked.dialect && !redacts;
+        let keeps_seals = dialect == request.asked.dialect && redacts;
         let peek = &request.asked.peek;
         let bytesway =
             Bytesway { raw, wants_usage: peek.wants_usage, choices: if original { peek.choices.max(1) } else { 1 } };
@@ -347,7 +348,7 @@ impl Provider for OpenAi {
         if !stream {
             let body = self.endpoint.whole(sent).await?;
             let frame = if responses {
-                ResponsesReader::new(origin, raw).body(&body)?
+                ResponsesReader::new(origin, raw).keeping_seals(keeps_seals).body(&body)?
             } else {
                 ChatReader::new(origin, bytesway).body(&body)?
             };
@@ -355,7 +356,7 @@ impl Provider for OpenAi {
         }
         let bytes = self.endpoint.stream(sent, "text/event-stream").await?;
         Ok(if responses {
-            stream::decode(origin.clone(), ResponsesReader::new(origin, raw), bytes)
+            stream::decode(origin.clone(), ResponsesReader::new(origin, raw).keeping_seals(keeps_seals), bytes)
         } else {
             stream::decode(origin.clone(), ChatReader::new(origin, bytesway), bytes)
         })

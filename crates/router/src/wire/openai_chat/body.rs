@@ -3,7 +3,7 @@
 use crate::wire::openai::provider::{Dressing, OutputLimit, Prefill};
 use crate::{
     Conversation, Field,
-    conversation::{Format, Image, Message, Part, Thinking, ToolChoice},
+    conversation::{Document, Format, Image, Message, Part, Thinking, ToolChoice},
 };
 use protocol::{Location, Role};
 use serde_json::{Value, json};
@@ -119,7 +119,7 @@ fn messages(conversation: &Conversation, dressing: &Dressing<'_>) -> Vec<Value> 
         });
         for (call_id, parts, is_error) in results {
             wire.push(json!({"role": "tool", "tool_call_id": call_id, "content": result_text(parts, is_error)}));
-            shown.extend(images(parts).map(image));
+            shown.extend(parts.iter().filter_map(attached));
         }
         if message.role == Role::Tool {
             continue;
@@ -138,18 +138,35 @@ fn messages(conversation: &Conversation, dressing: &Dressing<'_>) -> Vec<Value> 
     wire
 }
 
-/// Text as a string, which every server's template takes; with images, parts in their order. `None` when there is neither.
+/// Text as a string, which every server's template takes; with images or files, parts in their order. `None` when there is
+/// nothing.
 fn said(message: &Message) -> Option<Value> {
-    if images(&message.parts).next().is_none() {
+    if !message.parts.iter().any(|part| attached(part).is_some()) {
         let texts = texts(&message.parts);
         return (!texts.is_empty() || message.parts.is_empty()).then(|| json!(texts.join("\n")));
     }
     let parts = message.parts.iter().filter_map(|part| match part {
         Part::Text(text) => Some(json!({"type": "text", "text": text})),
-        Part::Image(shown) => Some(image(shown)),
-        _ => None,
+        part => attached(part),
     });
     Some(parts.collect())
+}
+
+/// What is shown and not said.
+fn attached(part: &Part) -> Option<Value> {
+    match part {
+        Part::Image(shown) => Some(image(shown)),
+        Part::Document { content: Document::Text(text), .. } => Some(json!({"type": "text", "text": text})),
+        Part::Document { name, media_type, content } => {
+            let data = match content {
+                Document::Base64(data) => format!("data:{media_type};base64,{data}"),
+                Document::Url(url) | Document::Text(url) => url.clone(),
+            };
+            let name = name.as_deref().unwrap_or("document");
+            Some(json!({"type": "file", "file": {"filename": name, "file_data": data}}))
+        }
+        _ => None,
+    }
 }
 
 fn assistant(message: &Message, dressing: &Dressing<'_>) -> Value {

@@ -6,7 +6,7 @@ use crate::wire::{
 };
 use crate::{
     Conversation, Field,
-    conversation::{Format, Image, Message, Part, Thinking, ToolChoice},
+    conversation::{Document, Format, Image, Message, Part, Thinking, ToolChoice},
 };
 use protocol::{Location, Role};
 use serde_json::{Value, json};
@@ -77,6 +77,7 @@ fn input(messages: &[Message]) -> Vec<Value> {
                 let output = result_text(parts, *is_error);
                 input.push(json!({"type": "function_call_output", "call_id": call_id, "output": output}));
                 shown.extend(images(parts).map(image));
+                shown.extend(parts.iter().filter_map(document));
             }
         }
         if message.role == Role::Tool {
@@ -89,7 +90,7 @@ fn input(messages: &[Message]) -> Vec<Value> {
         let content = message.parts.iter().filter_map(|part| match part {
             Part::Text(text) => Some(json!({"type": text_type, "text": text})),
             Part::Image(shown) if message.role != Role::Assistant => Some(image(shown)),
-            _ => None,
+            part => document(part),
         });
         let content: Vec<Value> = content.collect();
         if !content.is_empty() {
@@ -105,6 +106,19 @@ fn input(messages: &[Message]) -> Vec<Value> {
         input.push(json!({"type": "message", "role": "user", "content": shown}));
     }
     input
+}
+
+fn document(part: &Part) -> Option<Value> {
+    let Part::Document { name, media_type, content } = part else { return None };
+    Some(match content {
+        Document::Text(text) => json!({"type": "input_text", "text": text}),
+        Document::Url(url) => json!({"type": "input_file", "file_url": url}),
+        Document::Base64(data) => json!({
+            "type": "input_file",
+            "filename": name.as_deref().unwrap_or("document"),
+            "file_data": format!("data:{media_type};base64,{data}"),
+        }),
+    })
 }
 
 fn image(image: &Image) -> Value {

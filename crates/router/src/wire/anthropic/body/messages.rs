@@ -2,7 +2,7 @@
 
 use crate::{
     Conversation,
-    conversation::{Image, Part},
+    conversation::{Document, Image, Part},
     wire::anthropic::input,
 };
 use protocol::Role;
@@ -32,6 +32,11 @@ pub(crate) enum Block<'a> {
     Image {
         source: Source<'a>,
     },
+    Document {
+        source: Source<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        title: Option<&'a str>,
+    },
     Thinking {
         thinking: &'a str,
         signature: &'a str,
@@ -57,6 +62,7 @@ pub(crate) enum Block<'a> {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Source<'a> {
     Base64 { media_type: &'a str, data: &'a str },
+    Text { media_type: &'a str, data: &'a str },
     Url { url: &'a str },
 }
 
@@ -125,6 +131,15 @@ fn block(part: &Part, assistant: bool) -> Option<Block<'_>> {
         Part::Image(_) if assistant => return None,
         Part::Image(Image::Base64 { media_type, data }) => Block::Image { source: Source::Base64 { media_type, data } },
         Part::Image(Image::Url(url)) => Block::Image { source: Source::Url { url } },
+        Part::Document { name, media_type, content } => Block::Document {
+            source: match content {
+                Document::Base64(data) => Source::Base64 { media_type, data },
+                // The vendor knows plain text alone.
+                Document::Text(data) => Source::Text { media_type: "text/plain", data },
+                Document::Url(url) => Source::Url { url },
+            },
+            title: name.as_deref(),
+        },
         Part::Thinking { text, signature } => Block::Thinking { thinking: text, signature: signature.as_deref()? },
         Part::RedactedThinking { data } => Block::RedactedThinking { data },
         Part::ToolCall { id, name, arguments } => Block::ToolUse { id: self::id(id), name, input: input(arguments) },

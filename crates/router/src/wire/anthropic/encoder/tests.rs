@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use protocol::FinishReason;
 
 fn envelope() -> Envelope {
-    Envelope { id: "1".into(), model: "fast".into(), created_s: 0, wants_usage: true, estimated_input_tokens: 42 }
+    Envelope { id: "1".into(), model: "fast".into(), created_s: 0, wants_usage: true, estimated_input_tokens: 42, asked: None }
 }
 
 fn encoded(frames: Vec<Frame>) -> String {
@@ -20,7 +20,7 @@ fn events(events: Vec<Event>) -> String {
 }
 
 fn raw(text: &str, events: Vec<Event>) -> Frame {
-    Frame { raw: Some(Bytes::copy_from_slice(text.as_bytes())), events }
+    Frame::new(Some(Bytes::copy_from_slice(text.as_bytes())), events)
 }
 
 fn data(stream: &str) -> Vec<Value> {
