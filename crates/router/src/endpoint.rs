@@ -142,6 +142,10 @@ impl Endpoint {
     pub(crate) async fn stream(&self, request: Request<'_>, media_type: &str) -> Result<ByteStream, Error> {
         let model = request.model;
         let response = self.send(request).await?;
+        self.checked(response, model, media_type).await
+    }
+
+    async fn checked(&self, response: Response, model: &str, media_type: &str) -> Result<ByteStream, Error> {
         let said = said_type(&response);
         if !said.is_empty() && !said.starts_with(media_type) {
             let said = said.to_owned();
@@ -155,6 +159,20 @@ impl Endpoint {
             return Err(self.scrubbed(error.unwrap_or_else(otherwise)));
         }
         Ok(self.bytes(response))
+    }
+
+    /// As [`Self::stream`], and whether the server says that JSON comes instead, which then is a whole answer.
+    pub(crate) async fn stream_or_json(
+        &self,
+        request: Request<'_>,
+        media_type: &str,
+    ) -> Result<(bool, ByteStream), Error> {
+        let model = request.model;
+        let response = self.send(request).await?;
+        if said_type(&response).starts_with("application/json") {
+            return Ok((true, self.bytes(response)));
+        }
+        Ok((false, self.checked(response, model, media_type).await?))
     }
 
     /// A successful answer's status and headers, its body unread.

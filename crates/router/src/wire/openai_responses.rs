@@ -2,6 +2,7 @@
 
 pub(crate) mod body;
 mod conversation;
+pub(crate) mod either;
 mod encoder;
 mod items;
 pub(crate) mod original;

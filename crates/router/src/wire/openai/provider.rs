@@ -13,7 +13,7 @@ use crate::providers::{
 };
 use crate::wire::{
     openai_chat::{body as chat_request, reader as chat},
-    openai_responses::{body as responses_request, reader as responses},
+    openai_responses::{self, body as responses_request, reader as responses},
     stream,
 };
 use crate::{
@@ -30,6 +30,7 @@ use protocol::{Location, Model};
 use responses::ResponsesReader;
 use serde::Deserialize;
 use std::{
+    borrow::Cow,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -260,7 +261,11 @@ impl OpenAi {
         };
         for &dialect in spoken {
             let Some(original) = request.original(dialect) else { continue };
-            let body = original::body(request, original, self.options.output_limit)?;
+            let original = match dialect {
+                Dialect::OpenAiResponses => openai_responses::original::without_foreign_seals(original)?,
+                _ => Cow::Borrowed(original),
+            };
+            let body = original::body(request, &original, self.options.output_limit)?;
             let mut headers = json_headers(if request.stream { "text/event-stream" } else { "application/json" });
             let mut theirs = passing(&request.asked.headers);
             // How the body is written and read is ours to say: an answer that was compressed could not be read.
@@ -354,12 +359,13 @@ impl Provider for OpenAi {
             };
             return Ok(answered_at_once(frame.raw, frame.events));
         }
+        if responses {
+            let (_, bytes) = self.endpoint.stream_or_json(sent, "text/event-stream").await?;
+            let reader = ResponsesReader::new(origin.clone(), raw).keeping_seals(keeps_seals);
+            return Ok(openai_responses::either::decode(origin, reader, bytes));
+        }
         let bytes = self.endpoint.stream(sent, "text/event-stream").await?;
-        Ok(if responses {
-            stream::decode(origin.clone(), ResponsesReader::new(origin, raw).keeping_seals(keeps_seals), bytes)
-        } else {
-            stream::decode(origin.clone(), ChatReader::new(origin, bytesway), bytes)
-        })
+        Ok(stream::decode(origin.clone(), ChatReader::new(origin, bytesway), bytes))
     }
 
     fn speaks(&self, dialect: Dialect) -> bool {

@@ -63,9 +63,18 @@ pub(crate) fn body(conversation: &Conversation, dressing: &Dressing<'_>) -> Valu
         }
     }
     if let Thinking::Effort(effort) = &conversation.thinking {
-        body["reasoning"] = json!({"effort": effort, "summary": "auto"});
+        body["reasoning"] = json!({"effort": known_effort(effort), "summary": "auto"});
     }
     body
+}
+
+/// The words for it that every server of this API knows: what is more than the most is the most.
+fn known_effort(effort: &str) -> &str {
+    match effort {
+        "minimal" | "low" | "medium" | "high" => effort,
+        // `xhigh`, `max`, and what comes next.
+        _ => "high",
+    }
 }
 
 fn input(messages: &[Message]) -> Vec<Value> {

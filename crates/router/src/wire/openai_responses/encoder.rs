@@ -198,10 +198,10 @@ impl ResponsesEncoder {
     }
 
     /// Whether the bytes went out as they are. What is not of this dialect must not pass: it could not be gone on from.
-    fn pass(&mut self, raw: &[u8], events: &[Event], mark: Mark, out: &mut BytesMut) -> bool {
+    fn pass(&mut self, raw: &[u8], events: &[Event], mark: Option<Mark>, out: &mut BytesMut) -> bool {
         let is_opaque = events.iter().any(|event| matches!(event, Event::Opaque(_)));
         match mark {
-            Mark::Responses(seen) => {
+            Some(Mark::Responses(seen)) => {
                 if let What::Body(foreign) = seen.what {
                     self.foreign = foreign.into();
                     return false;

@@ -134,7 +134,7 @@ impl ResponsesReader {
     }
 
     fn frame(&self, raw: Bytes, events: Vec<Event>, seen: Seen) -> Frame {
-        let mark = if self.raw { Mark::Responses(Box::new(seen)) } else { Mark::None };
+        let mark = self.raw.then(|| Mark::Responses(Box::new(seen)));
         Frame { raw: self.raw.then_some(raw), events, mark }
     }
 
