@@ -12,7 +12,7 @@ use router::{
     dialect::{Asked, Dialect},
     egress::Checkpoint,
     providers::{
-        ChatRequest, Forward, Patience, Provider,
+        ChatRequest, Edits, Forward, Patience, Provider,
         anthropic::{Anthropic, ModelOptions, Options},
     },
 };
@@ -126,6 +126,7 @@ fn request(asked: Asked) -> ChatRequest {
         stream: asked.peek.stream,
         asked: Arc::new(asked),
         changed: None,
+        edits: Edits::default(),
         checkpoint: None,
         patience: PATIENCE,
         trace: None,

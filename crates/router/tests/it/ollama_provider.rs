@@ -6,7 +6,7 @@ use router::{
     Error, Event, Frame,
     dialect::{Asked, Dialect},
     providers::{
-        ChatRequest, EmbedRequest, Patience, Provider,
+        ChatRequest, Edits, EmbedRequest, Patience, Provider,
         ollama::{Ollama, Options},
     },
 };
@@ -30,6 +30,7 @@ fn request(dialect: Dialect, model: &str, body: &Value) -> ChatRequest {
         model: model.to_owned(),
         asked: Arc::new(asked),
         changed: None,
+        edits: Edits::default(),
         stream: false,
         checkpoint: None,
         patience: PATIENCE,

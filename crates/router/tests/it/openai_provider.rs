@@ -14,7 +14,7 @@ use router::{
     dialect::{Asked, Dialect},
     egress::Checkpoint,
     providers::{
-        ChatRequest, EmbedRequest, Forward, Patience, Provider,
+        ChatRequest, Edits, EmbedRequest, Forward, Patience, Provider,
         openai::{Api, ModelOptions, OpenAi, Options, Prefill},
     },
 };
@@ -45,6 +45,7 @@ fn request(asked: Asked, stream: bool) -> ChatRequest {
         model,
         asked: Arc::new(asked),
         changed: None,
+        edits: Edits::default(),
         stream,
         checkpoint: None,
         patience: PATIENCE,
