@@ -22,8 +22,8 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 pub(crate) use super::openai::error;
-pub use seen::Seen;
 pub(crate) use conversation::conversation;
+pub use seen::Seen;
 
 /// Begins what another vendor sealed, in the answers written here: so that it comes back to who can open it, and to nobody
 /// else.

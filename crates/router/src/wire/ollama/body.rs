@@ -3,7 +3,7 @@
 use super::provider::{Details, Settings};
 use crate::{
     Error, Field,
-    conversation::{Document, Conversation, Format, Image, Message, Part, Thinking, Tool, ToolChoice},
+    conversation::{Conversation, Document, Format, Image, Message, Part, Thinking, Tool, ToolChoice},
 };
 use protocol::Role;
 use serde_json::{Map, Value, json};

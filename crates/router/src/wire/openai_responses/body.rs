@@ -143,6 +143,21 @@ mod tests {
     };
 
     #[test]
+    fn how_much_to_think_is_said_in_words_every_server_knows() {
+        let dressing = Dressing {
+            model: "gpt",
+            location: Location::Cloud,
+            output_limit: OutputLimit::MaxTokens,
+            prefill: Prefill::None,
+        };
+        for (asked, told) in [("minimal", "minimal"), ("high", "high"), ("xhigh", "high"), ("max", "high")] {
+            let thinking = Thinking::Effort(asked.to_owned());
+            let conversation = Conversation { thinking, ..Conversation::default() };
+            assert_eq!(body(&conversation, &dressing)["reasoning"]["effort"], told, "{asked}");
+        }
+    }
+
+    #[test]
     fn a_conversation_in_items() {
         let call = Part::ToolCall { id: "a".to_owned(), name: "shell".to_owned(), arguments: "{}".to_owned() };
         let picture = Part::Image(Image::Url("https://example.invalid/a.png".to_owned()));

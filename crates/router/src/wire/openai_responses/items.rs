@@ -73,8 +73,7 @@ pub(crate) fn reasoning(id: &str, parts: &[String], sealed: Option<&str>) -> Val
 
 pub(crate) fn call(id: &str, call_id: &str, called: &Called, arguments: &str, status: Status) -> Value {
     let kind = if called.is_custom { "custom_tool_call" } else { "function_call" };
-    let mut item =
-        json!({"id": id, "type": kind, "status": status.as_str(), "call_id": call_id, "name": called.name});
+    let mut item = json!({"id": id, "type": kind, "status": status.as_str(), "call_id": call_id, "name": called.name});
     if called.is_custom {
         item["input"] = json!(Called::input(arguments));
     } else {

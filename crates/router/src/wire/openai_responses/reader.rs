@@ -8,13 +8,11 @@
 //! after it. Items and events this router has no words for are content that passes on ([`Event::Opaque`], once an item).
 
 mod items;
+mod telling;
 
-use super::{
-    seen::{Kind, Seen, What},
-    tools,
-};
+use super::seen::{Kind, Seen, What};
 use crate::wire::{
-    lenient::{self, Members, Object},
+    lenient::{Members, Object},
     openai::provider::Origin,
     openai_chat::reader::text_bytes,
     stream::{END_WAIT, Reader, Step, Trouble},
@@ -33,9 +31,7 @@ use items::{Channel, Items, Place};
 use protocol::FinishReason;
 use serde_json::{Value, json, value::RawValue};
 use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
-
-/// What an item counts against the limit on an answer, besides its text: there are some thousand in an answer at most.
-const ITEM_BYTES: usize = 4096;
+use telling::{ITEM_BYTES, all_arguments};
 
 pub(crate) struct ResponsesReader {
     origin: Origin,
@@ -193,127 +189,6 @@ impl ResponsesReader {
         Ok(())
     }
 
-    /// An item in full: what was not told of it yet.
-    fn whole_item(&mut self, place: Place, item: &Members<'_>, events: &mut Vec<Event>) {
-        let name = item.text("type").unwrap_or_default();
-        let kind = self.kind_of(&name);
-        let said = if kind == Kind::Message { one_text(item) } else { None };
-        let known = self.items.known(kind, &place);
-        let known = known.or_else(|| self.items.saying(kind, said.as_deref()?));
-        match kind {
-            Kind::Message => {
-                let at = known.unwrap_or_else(|| self.begin(kind, place));
-                if let Some(text) = item.text("content") {
-                    self.rest(at, Channel::Content, 0, &text, events);
-                }
-                for (index, part) in item.list("content").into_iter().enumerate() {
-                    self.whole_part(at, index as u64, &Members::of(Some(part)), events);
-                }
-            }
-            Kind::Reasoning => {
-                let at = known.unwrap_or_else(|| self.begin(kind, place));
-                for (channel, name) in [(Channel::Summary, "summary"), (Channel::Content, "content")] {
-                    for (index, part) in item.list(name).into_iter().enumerate() {
-                        let text = Members::of(Some(part)).text("text").unwrap_or_default();
-                        self.thought(at, channel, index as u64, |item| item.rest(channel, index as u64, &text), events);
-                    }
-                }
-                let seal = item.text("encrypted_content").filter(|_| self.keeps_seals);
-                if let Some(seal) = seal.filter(|_| !std::mem::replace(&mut self.items.get(at).is_opaque, true)) {
-                    events.push(Event::ThinkingSignature(super::OWN_SEAL.to_owned() + &seal));
-                }
-            }
-            Kind::Call => {
-                let at = known.unwrap_or_else(|| self.call(place, item, events));
-                self.whole_arguments(at, &all_arguments(item), events);
-            }
-            Kind::Foreign => {
-                let at = known.unwrap_or_else(|| self.begin(kind, place));
-                self.opaque(at, &name, events);
-            }
-        }
-    }
-
-    fn whole_part(&mut self, at: usize, index: u64, part: &Members<'_>, events: &mut Vec<Event>) {
-        let kind = part.text("type").unwrap_or_default();
-        let text = match kind.as_str() {
-            "refusal" => part.text("refusal"),
-            "output_text" | "text" | "" => part.text("text"),
-            _ => None,
-        };
-        match text {
-            Some(text) => self.rest(at, Channel::Content, index, &text, events),
-            None => self.opaque(at, &kind, events),
-        }
-        if !part.list("annotations").is_empty() {
-            self.opaque(at, "annotations", events);
-        }
-    }
-
-    fn kind_of(&self, name: &str) -> Kind {
-        match name {
-            // Where bytes do not pass, a tool with a text for input is a function with one argument.
-            "custom_tool_call" if !self.raw => Kind::Call,
-            name => Kind::of(name),
-        }
-    }
-
-    fn begin(&mut self, kind: Kind, place: Place) -> usize {
-        self.bytes += ITEM_BYTES;
-        let call = self.calls;
-        self.calls += usize::from(kind == Kind::Call);
-        self.items.begin(kind, place, call)
-    }
-
-    fn call(&mut self, place: Place, item: &Members<'_>, events: &mut Vec<Event>) -> usize {
-        let id = item.id("call_id").or_else(|| item.id("id")).unwrap_or_default();
-        let name = tools::flat(item.text("namespace").as_deref(), &item.text("name").unwrap_or_default());
-        let at = self.begin(Kind::Call, place);
-        events.push(Event::ToolCall { index: self.items.get(at).call, id, name });
-        at
-    }
-
-    /// Once for an item, whatever else of it comes.
-    fn opaque(&mut self, at: usize, what: &str, events: &mut Vec<Event>) {
-        if !std::mem::replace(&mut self.items.get(at).is_opaque, true) {
-            let what = if what.is_empty() { "an item without a type" } else { what };
-            events.push(Event::Opaque(what.to_owned()));
-        }
-    }
-
-    fn rest(&mut self, at: usize, channel: Channel, index: u64, whole: &str, events: &mut Vec<Event>) {
-        let rest = self.items.get(at).rest(channel, index, whole);
-        events.extend(Some(rest).filter(|rest| !rest.is_empty()).map(Event::Text));
-    }
-
-    /// More of a thought; a line between it and the thought before.
-    fn thought(
-        &mut self,
-        at: usize,
-        channel: Channel,
-        index: u64,
-        more: impl FnOnce(&mut items::Item) -> String,
-        events: &mut Vec<Event>,
-    ) {
-        let item = self.items.get(at);
-        let goes_on = item.goes_on_in(channel, index);
-        let text = more(item);
-        if !text.is_empty() {
-            events.extend(goes_on.then(|| Event::Thinking("\n\n".to_owned())));
-            events.push(Event::Thinking(text));
-        }
-    }
-
-    /// All arguments of a call: what was not told of them yet.
-    fn whole_arguments(&mut self, at: usize, arguments: &str, events: &mut Vec<Event>) {
-        let item = self.items.get(at);
-        let nothing = item.told(Channel::Arguments, 0).trim().is_empty() && arguments.trim().is_empty();
-        let fragment = item.rest(Channel::Arguments, 0, if nothing { "{}" } else { arguments });
-        if !fragment.is_empty() {
-            events.push(Event::ToolArguments { index: item.call, fragment });
-        }
-    }
-
     /// The item that something is about; a new one where none is known.
     fn about(&mut self, kind: Kind, place: Place) -> usize {
         match self.items.grown(kind, &place) {
@@ -322,7 +197,13 @@ impl ResponsesReader {
         }
     }
 
-    fn event(&mut self, kind: &str, fields: &Members<'_>, data: &Bytes, events: &mut Vec<Event>) -> Result<What, Trouble> {
+    fn event(
+        &mut self,
+        kind: &str,
+        fields: &Members<'_>,
+        data: &Bytes,
+        events: &mut Vec<Event>,
+    ) -> Result<What, Trouble> {
         let place = || Place { output_index: fields.count("output_index"), id: fields.id("item_id"), call_id: None };
         let index = || fields.count("content_index").or(fields.count("summary_index")).unwrap_or(0);
         Ok(match kind {
@@ -378,7 +259,8 @@ impl ResponsesReader {
                 What::ItemDone(fields.get("item").map_or_else(Bytes::new, |item| slice_of(data, item.get())))
             }
             "response.function_call_arguments.delta" => {
-                if let (Some(at), Some(delta)) = (self.items.grown(Kind::Call, &place()), strict_text(fields, "delta")?) {
+                if let (Some(at), Some(delta)) = (self.items.grown(Kind::Call, &place()), strict_text(fields, "delta")?)
+                {
                     let item = self.items.get(at);
                     let fragment = item.more(Channel::Arguments, 0, delta);
                     let index = item.call;
@@ -393,39 +275,23 @@ impl ResponsesReader {
                 What::PartDone
             }
             // They come once more with their item, whole.
-            "response.custom_tool_call_input.delta" | "response.custom_tool_call_input.done" if !self.raw => What::Other,
+            "response.custom_tool_call_input.delta" | "response.custom_tool_call_input.done" if !self.raw => {
+                What::Other
+            }
             "keepalive" | "ping" | "codex.rate_limits" | "rate_limits.updated" => What::Other,
             _ => {
                 match self.items.any(&place()) {
                     Some(at) => self.opaque(at, kind, events),
                     None if self.others.len() < ITEM_BYTES && self.others.insert(kind.to_owned()) => {
-                        events.push(Event::Opaque(if kind.is_empty() { "an event without a type" } else { kind }.to_owned()));
+                        events.push(Event::Opaque(
+                            if kind.is_empty() { "an event without a type" } else { kind }.to_owned(),
+                        ));
                     }
                     None => {}
                 }
                 What::Other
             }
         })
-    }
-
-    fn added(&mut self, fields: &Members<'_>, events: &mut Vec<Event>) -> What {
-        let item = fields.object("item");
-        let name = item.text("type").unwrap_or_default();
-        let place = place_of(fields.count("output_index"), &item);
-        let kind = self.kind_of(&name);
-        match kind {
-            Kind::Call => {
-                self.call(place, &item, events);
-            }
-            Kind::Foreign => {
-                let at = self.items.known(kind, &place).unwrap_or_else(|| self.begin(kind, place));
-                self.opaque(at, &name, events);
-            }
-            Kind::Message | Kind::Reasoning => {
-                self.begin(kind, place);
-            }
-        }
-        What::Item { kind: Kind::of(&name), id: item.id("id").unwrap_or_default() }
     }
 
     fn counted(&mut self, events: &[Event]) -> Result<(), Error> {
@@ -456,23 +322,6 @@ fn unreadable() -> Event {
 
 fn place_of(output_index: Option<u64>, item: &Members<'_>) -> Place {
     Place { output_index, id: item.id("id"), call_id: item.id("call_id") }
-}
-
-/// All text of a message.
-fn one_text(item: &Members<'_>) -> Option<String> {
-    item.text("content").or_else(|| {
-        let parts = item.list("content").into_iter().map(|part| Members::of(Some(part)));
-        Some(parts.filter_map(|part| part.text("text").or_else(|| part.text("refusal"))).collect())
-    })
-}
-
-/// Of a call, as JSON text: a text, the object itself as some servers send it, or what a custom tool is given.
-fn all_arguments(item: &Members<'_>) -> String {
-    if let Some(input) = item.get("input") {
-        return json!({"input": lenient::text(input).unwrap_or_else(|| input.get().to_owned())}).to_string();
-    }
-    let Some(arguments) = item.get("arguments") else { return String::new() };
-    lenient::text(arguments).unwrap_or_else(|| arguments.get().to_owned())
 }
 
 /// Text that is there and is none could be content in another shape.
@@ -513,8 +362,8 @@ impl Reader for ResponsesReader {
             return Ok(Step::End(None));
         }
         let text = || short(&String::from_utf8_lossy(&event.data));
-        let object = Object::of(&event.data)
-            .map_err(|error| Trouble::Unreadable(format!("{error} in the event {}", text())))?;
+        let object =
+            Object::of(&event.data).map_err(|error| Trouble::Unreadable(format!("{error} in the event {}", text())))?;
         let fields = object.fields();
         let name = || String::from_utf8_lossy(event.event.as_deref().unwrap_or_default()).into_owned();
         let kind = fields.text("type").filter(|kind| !kind.is_empty()).unwrap_or_else(name);
@@ -538,7 +387,8 @@ impl Reader for ResponsesReader {
         self.start(&response, &mut events);
         // The event decides; the status in it is there twice.
         self.end(Some(status), &response, &event.data, &mut events).map_err(Trouble::Failed)?;
-        if !response.list("output").is_empty() {
+        // Some servers repeat nothing, or less than all.
+        if response.list("output").len() >= self.items.len() {
             self.response = fields.get("response").map(|response| slice_of(&event.data, response.get()));
         }
         let seen = Seen { sequence, output_index, what: What::End };

@@ -15,7 +15,10 @@ pub(crate) enum What {
     /// The response was announced, under this id.
     Begun(Option<String>),
     /// An item begins. What a call is called stands in the frame's events.
-    Item { kind: Kind, id: String },
+    Item {
+        kind: Kind,
+        id: String,
+    },
     /// A part of the item begins.
     Part,
     /// More of the item's text or arguments, which the frame's last event has.

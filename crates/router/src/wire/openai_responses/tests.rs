@@ -1,12 +1,15 @@
 use super::*;
 use crate::{
     Event, Frame,
-    conversation::{Called, Conversation, Document, Format, Image, Message, Part, Thinking, Tool, ToolChoice},
+    conversation::{Conversation, Document, Format, Image, Message, Part, Thinking, Tool, ToolChoice},
     dialect::Dialect,
     wire::openai::testing::{
         answers, anything, arguments, call, distorted, envelope, finished, gathered, mutated, read, stream, survives,
     },
-    wire::{openai::provider::testing::{collect, origin, split}, stream::decode},
+    wire::{
+        openai::provider::testing::{collect, origin, split},
+        stream::decode,
+    },
 };
 use bytes::BytesMut;
 use proptest::prelude::*;

@@ -168,7 +168,11 @@ pub(crate) fn choose(to: &mut Conversation, value: Value, at: &Place<'_>) -> Res
     match kind.as_str() {
         "function" | "custom" | "tool" => match named(to, &mut fields, at)? {
             Some(name) => to.tool_choice = ToolChoice::Named(name),
-            None => return Err(at.invalid("names a tool that is not among the `tools` that the chosen model can be told of")),
+            None => {
+                return Err(
+                    at.invalid("names a tool that is not among the `tools` that the chosen model can be told of")
+                );
+            }
         },
         "allowed_tools" => {
             let mode = at.optional_string(&mut fields, "mode")?;
@@ -202,9 +206,7 @@ pub(crate) fn choose(to: &mut Conversation, value: Value, at: &Place<'_>) -> Res
 fn named(to: &Conversation, fields: &mut Map<String, Value>, at: &Place<'_>) -> Result<Option<String>, Error> {
     let name = at.field("name").string(at.required(fields, "name")?)?;
     let namespace = at.optional_string(fields, "namespace")?;
-    let is_it = |called: &Called| {
-        called.name == name && (namespace.is_none() || called.namespace == namespace)
-    };
+    let is_it = |called: &Called| called.name == name && (namespace.is_none() || called.namespace == namespace);
     let renamed = to.renamed.iter().find(|renamed| is_it(&renamed.called)).map(|renamed| renamed.name.clone());
     let plain = || to.tools.iter().find(|tool| tool.name == name).map(|tool| tool.name.clone());
     Ok(renamed.or_else(plain))

@@ -50,6 +50,10 @@ impl Items {
         &mut self.0[at]
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn begin(&mut self, kind: Kind, place: Place, call: usize) -> usize {
         let Place { output_index, id, call_id } = place;
         self.0.push(Item { kind, output_index, id, call_id, call, is_opaque: false, parts: Vec::new() });
@@ -81,9 +85,8 @@ impl Items {
         let by_index =
             || of_kind().find(|(_, item)| item.output_index.is_some() && item.output_index == place.output_index);
         let by_id = || of_kind().find(|(_, item)| item.id.is_some() && item.id == place.id);
-        let both = of_kind().find(|(_, item)| {
-            item.id.is_some() && item.id == place.id && item.output_index == place.output_index
-        });
+        let both = of_kind()
+            .find(|(_, item)| item.id.is_some() && item.id == place.id && item.output_index == place.output_index);
         let nothing_said = place.output_index.is_none() && place.id.is_none();
         let last = || of_kind().next().filter(|_| nothing_said);
         both.or_else(by_index).or_else(by_id).or_else(last).map(|(at, _)| at)

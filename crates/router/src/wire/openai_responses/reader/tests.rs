@@ -144,27 +144,45 @@ fn what_there_are_no_words_for_passes_once_for_each_item() {
     let done = |kind: &str| json!({"type": "response.output_item.done", "output_index": 0, "item": item(kind)});
     let about = |kind: &str| json!({"type": kind, "output_index": 0, "item_id": "it_1", "partial_image_b64": "AAAA"});
     let message = |content: Value| json!({"id": "it_1", "type": "message", "content": [content]});
-    let of_message = |content: Value| vec![
-        json!({"type": "response.output_item.added", "output_index": 0, "item": {"id": "it_1", "type": "message", "content": []}}),
-        json!({"type": "response.output_item.done", "output_index": 0, "item": message(content)}),
-    ];
+    let of_message = |content: Value| {
+        vec![
+            json!({"type": "response.output_item.added", "output_index": 0, "item": {"id": "it_1", "type": "message", "content": []}}),
+            json!({"type": "response.output_item.done", "output_index": 0, "item": message(content)}),
+        ]
+    };
     let cited = json!({"type": "output_text", "text": "", "annotations": [{"type": "url_citation"}]});
     let annotation = "response.output_text.annotation.added";
     let cases: Vec<(Vec<Value>, &str)> = [
-        "image_generation_call", "custom_tool_call", "web_search_call", "computer_call", "mcp_call",
-        "mcp_approval_request", "code_interpreter_call", "local_shell_call", "compaction", "from_tomorrow",
+        "image_generation_call",
+        "custom_tool_call",
+        "web_search_call",
+        "computer_call",
+        "mcp_call",
+        "mcp_approval_request",
+        "code_interpreter_call",
+        "local_shell_call",
+        "compaction",
+        "from_tomorrow",
     ]
     .into_iter()
     .map(|kind| {
-        let events = vec![added(kind), about("response.image_generation_call.partial_image"), about("response.x.y"), done(kind)];
+        let events =
+            vec![added(kind), about("response.image_generation_call.partial_image"), about("response.x.y"), done(kind)];
         (events, kind)
     })
     .chain([
         (vec![done("web_search_call")], "web_search_call"),
         (of_message(json!({"type": "output_image", "image": "AAAA"})), "output_image"),
         (of_message(cited), "annotations"),
-        ([of_message(json!({"type": "output_text", "text": ""})), vec![about(annotation), about(annotation)]].concat(), annotation),
-        (vec![json!({"type": "response.from_tomorrow"}), json!({"type": "response.from_tomorrow"})], "response.from_tomorrow"),
+        (
+            [of_message(json!({"type": "output_text", "text": ""})), vec![about(annotation), about(annotation)]]
+                .concat(),
+            annotation,
+        ),
+        (
+            vec![json!({"type": "response.from_tomorrow"}), json!({"type": "response.from_tomorrow"})],
+            "response.from_tomorrow",
+        ),
         (vec![json!({"choices": []})], "an event without a type"),
     ])
     .collect();
@@ -209,17 +227,21 @@ fn calls(got: &Got) -> Vec<(String, String, String)> {
 /// The same answer as servers spell it: one message `one two`, and two calls.
 #[test]
 fn servers_that_bend_the_rules_are_understood() {
-    let function = |id: Value, call_id: Value, n: &str, arguments: Value| {
-        json!({"type": "function_call", "id": id, "call_id": call_id, "name": n, "arguments": arguments})
-    };
-    let message = |text: &str| json!({"type": "message", "id": "m", "content": [{"type": "output_text", "text": text}]});
+    let function = |id: Value, call_id: Value, n: &str, arguments: Value| json!({"type": "function_call", "id": id, "call_id": call_id, "name": n, "arguments": arguments});
+    let message =
+        |text: &str| json!({"type": "message", "id": "m", "content": [{"type": "output_text", "text": text}]});
     let delta = |index: Value, text: &str| json!({"type": "response.output_text.delta", "output_index": index, "item_id": "m", "delta": text});
     let item = |kind: &str, at: Value, item: Value| json!({"type": format!("response.output_item.{kind}"), "output_index": at, "item": item});
     let more = |at: Value, id: Value, text: &str| json!({"type": "response.function_call_arguments.delta", "output_index": at, "item_id": id, "delta": text});
-    let end = |output: Value| json!({"type": "response.completed", "response": {"id": 1, "model": "m", "output": output}});
+    let end =
+        |output: Value| json!({"type": "response.completed", "response": {"id": 1, "model": "m", "output": output}});
     let (a, b) = (json!({"x": 1}), json!({"y": 2}));
     let whole = |id: fn(u8) -> Value, call_id: fn(u8) -> Value, spell: fn(&Value) -> Value| {
-        json!([message("one two"), function(id(0), call_id(0), "f", spell(&a)), function(id(1), call_id(1), "g", spell(&b))])
+        json!([
+            message("one two"),
+            function(id(0), call_id(0), "f", spell(&a)),
+            function(id(1), call_id(1), "g", spell(&b))
+        ])
     };
     let text = |value: &Value| json!(value.to_string());
     let id: fn(u8) -> Value = |at| json!(format!("fc_{at}"));
@@ -230,9 +252,11 @@ fn servers_that_bend_the_rules_are_understood() {
     let output = whole(id, call_id, text);
     let streamed = |at: fn(u8) -> Value, id: fn(u8) -> Value, call_id: fn(u8) -> Value| {
         vec![
-            delta(at(0), "one "), delta(at(0), "two"),
+            delta(at(0), "one "),
+            delta(at(0), "two"),
             item("added", at(1), function(id(0), call_id(0), "f", json!(""))),
-            more(at(1), id(0), r#"{"x""#), more(at(1), id(0), ":1}"),
+            more(at(1), id(0), r#"{"x""#),
+            more(at(1), id(0), ":1}"),
             item("added", at(2), function(id(1), call_id(1), "g", json!(""))),
             more(at(2), id(1), r#"{"y":2}"#),
         ]
@@ -269,8 +293,10 @@ fn servers_that_bend_the_rules_are_understood() {
                 delta(json!(0), "one two"),
                 item("added", json!(1), function(id(0), call_id(0), "f", json!(""))),
                 item("added", json!(2), function(id(1), call_id(1), "g", json!(""))),
-                more(json!(2), id(1), r#"{"y":"#), more(json!(1), id(0), r#"{"x":1"#),
-                more(json!(2), id(1), "2}"), more(json!(1), id(0), "}"),
+                more(json!(2), id(1), r#"{"y":"#),
+                more(json!(1), id(0), r#"{"x":1"#),
+                more(json!(2), id(1), "2}"),
+                more(json!(1), id(0), "}"),
                 end(output.clone()),
             ],
         ),
@@ -297,14 +323,30 @@ fn an_emoji_in_two_frames_and_counts_in_odd_shapes() {
 
 #[test]
 fn a_body_of_events_is_the_answer_they_tell() {
-    let reader = |raw| ResponsesReader::new(origin(), raw).body(&Bytes::from_static(ANSWER.as_bytes()));
-    for raw in [true, false] {
-        let frame = reader(raw).unwrap();
+    // What the last event repeats is the body, where it repeats all.
+    let picture = json!({"id": "ig", "type": "image_generation_call", "result": "AAAA"});
+    let message = json!({"id": "m", "type": "message", "content": [{"type": "output_text", "text": "one two"}]});
+    let delta = json!({"type": "response.output_text.delta", "output_index": 1, "item_id": "m", "delta": "one two"});
+    let done = json!({"type": "response.output_item.done", "output_index": 0, "item": picture});
+    let told = |output: Value| {
+        let response = json!({"id": "r", "status": "completed", "output": output});
+        let end = json!({"type": "response.completed", "response": response});
+        (events(&[done.clone(), delta.clone(), end]), response.to_string())
+    };
+    let (all, whole_body) = told(json!([picture, message]));
+    let (nothing, _) = told(json!([]));
+    for (text, raw, expected) in [
+        (ANSWER, true, None),
+        (ANSWER, false, None),
+        (&*all, true, Some(Bytes::from(whole_body))),
+        (&*all, false, None),
+        (&*nothing, true, None),
+    ] {
+        let frame = ResponsesReader::new(origin(), raw).body(&Bytes::copy_from_slice(text.as_bytes())).unwrap();
         let mut whole = crate::answer::Whole::default();
         frame.events.iter().for_each(|event| whole.add(event));
-        assert_eq!(whole, run(ANSWER).whole());
-        let response = frame.raw.map(|raw| serde_json::from_slice::<Value>(&raw).unwrap());
-        assert_eq!(response.is_some_and(|response| response["output"].as_array().unwrap().len() == 3), raw);
+        assert_eq!(whole, run(text).whole());
+        assert_eq!(frame.raw, expected);
     }
     let cut = Bytes::from_static(&ANSWER.as_bytes()[..900]);
     assert!(matches!(ResponsesReader::new(origin(), true).body(&cut), Err(Error::Cut { .. })));
@@ -341,14 +383,33 @@ fn a_stream_of_one_body_is_the_answer_it_is() {
 
 /// Every field that is not text, arguments, a kind, or what tells one item from another.
 const SIDE_FIELDS: &[&str] = &[
-    "sequence_number", "logprobs", "obfuscation", "annotations", "status", "created_at", "model", "usage", "metadata",
-    "tools", "tool_choice", "role", "encrypted_content", "content_index", "summary_index", "response", "id", "name_hint",
+    "sequence_number",
+    "logprobs",
+    "obfuscation",
+    "annotations",
+    "status",
+    "created_at",
+    "model",
+    "usage",
+    "metadata",
+    "tools",
+    "tool_choice",
+    "role",
+    "encrypted_content",
+    "content_index",
+    "summary_index",
+    "response",
+    "id",
+    "name_hint",
 ];
 
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
-        Just(Value::Null), any::<bool>().prop_map(Value::from), any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(|number| json!(number)), "[a-z0-9 ]{0,6}".prop_map(Value::from),
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(|number| json!(number)),
+        "[a-z0-9 ]{0,6}".prop_map(Value::from),
     ];
     leaf.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
