@@ -48,7 +48,7 @@ pub fn gateway() -> Group {
     OpenApiRouter::new()
         .routes(routes!(g::chat_completions::chat_completions))
         .routes(routes!(g::completions::completions))
-        .routes(routes!(g::responses::responses))
+        .routes(routes!(g::responses::responses, g::responses_upgrade::responses_upgrade))
         .routes(routes!(g::embeddings::embeddings))
         .routes(routes!(g::models::models))
         .routes(routes!(g::messages::messages))

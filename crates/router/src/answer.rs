@@ -1,5 +1,6 @@
 //! An answer as it comes, in the router's own words.
 
+use crate::wire::openai_responses;
 use bytes::Bytes;
 use protocol::FinishReason;
 
@@ -18,20 +19,19 @@ pub struct Frame {
     pub raw: Option<Bytes>,
     /// Empty for a frame that only shows life, such as a ping.
     pub events: Vec<Event>,
-    pub mark: Mark,
+    /// What stands in the bytes beside the events, as the reader saw it: nobody reads the bytes a second time.
+    pub mark: Option<Mark>,
 }
 
 impl Frame {
     pub fn new(raw: Option<Bytes>, events: Vec<Event>) -> Self {
-        Self { raw, events, mark: Mark::default() }
+        Self { raw, events, mark: None }
     }
 }
 
-/// What stands in a frame's bytes beside its events, as the reader saw it: nobody reads the bytes a second time.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// What stands in a frame's bytes beside its events, by their wire.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Mark {
-    #[default]
-    None,
     /// A chunk of a chat or a completion.
     Chunk {
         /// It tells why the model stopped.
@@ -39,6 +39,7 @@ pub enum Mark {
         /// It tells the token counts of the whole answer.
         counted: bool,
     },
+    Responses(Box<openai_responses::Seen>),
 }
 
 impl From<Event> for Frame {

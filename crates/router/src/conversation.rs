@@ -30,6 +30,25 @@ pub struct Conversation {
     /// Fields of the request that have no place here, by JSON pointer: a translated request loses them, and the answer
     /// says so.
     pub lost: Vec<String>,
+    /// Tools that the caller declared as something else than a function of that name.
+    pub renamed: Vec<Renamed>,
+}
+
+/// A tool that has another name here than the caller gave it, or another shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renamed {
+    /// Among [`Conversation::tools`].
+    pub name: String,
+    pub called: Called,
+}
+
+/// A tool as the caller declared it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Called {
+    pub name: String,
+    pub namespace: Option<String>,
+    /// Its input is a text and no JSON.
+    pub is_custom: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]

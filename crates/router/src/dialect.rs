@@ -14,7 +14,7 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
@@ -132,6 +132,8 @@ pub struct Envelope {
     /// For dialects that tell the prompt's size before the answer (Anthropic's `message_start`) while the provider tells it
     /// after: the router's estimate.
     pub estimated_input_tokens: u64,
+    /// What is answered, for dialects whose answers use the words of the request.
+    pub asked: Option<Arc<Asked>>,
 }
 
 /// Turns the frames of one answer into a stream's bytes. Frames of the same dialect pass as they are while the encoder keeps

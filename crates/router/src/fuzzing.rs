@@ -42,6 +42,7 @@ pub fn answer(piece: usize, bytes: &[u8]) {
                 created_s: 0,
                 wants_usage: true,
                 estimated_input_tokens: 1,
+                asked: None,
             });
             let mut out = BytesMut::new();
             for frame in &in_pieces {

@@ -97,6 +97,7 @@ impl Router {
             created_s,
             wants_usage: asked.peek.wants_usage,
             estimated_input_tokens: asked.peek.estimated_tokens(),
+            asked: Some(asked.clone()),
         };
         let run = Run::new(self.inner.clone(), call);
         let standing = run.standing.clone();

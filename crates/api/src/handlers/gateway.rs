@@ -18,3 +18,4 @@ pub mod ollama_tags;
 pub mod ollama_version;
 pub mod pass_through;
 pub mod responses;
+pub mod responses_upgrade;

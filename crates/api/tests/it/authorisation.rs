@@ -67,6 +67,7 @@ const TABLE: &[Row] = &[
     row("post", "/v1/chat/completions", MODEL_CALLS),
     row("post", "/v1/completions", MODEL_CALLS),
     row("post", "/v1/responses", MODEL_CALLS),
+    row("get", "/v1/responses", MODEL_CALLS),
     row("post", "/v1/embeddings", MODEL_CALLS),
     row("get", "/v1/models", MODEL_READS),
     row("post", "/v1/messages", MODEL_CALLS),

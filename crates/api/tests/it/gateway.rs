@@ -72,6 +72,25 @@ async fn an_answer_comes_in_each_vendors_words_and_its_record_can_be_read_at_onc
 }
 
 #[tokio::test]
+async fn a_client_that_tries_a_websocket_for_responses_is_told_to_post() {
+    let app = TestApp::start().await;
+    for upgrades in [true, false] {
+        let mut request = app.get("/v1/responses", Scope::Model);
+        if upgrades {
+            request = request
+                .header("connection", "Upgrade")
+                .header("upgrade", "websocket")
+                .header("sec-websocket-version", "13")
+                .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        }
+        let (status, body) = refusal(request).await;
+        assert_eq!(status, 426);
+        assert!(has_the_vendors_shape("/v1/responses", &body), "{body}");
+        assert!(body["error"]["message"].as_str().unwrap().contains("POST"), "{body}");
+    }
+}
+
+#[tokio::test]
 async fn models_are_listed_in_the_shape_the_client_reads() {
     let app = TestApp::start().await;
     let openai: Value = parsed(app.get("/v1/models", Scope::Model), StatusCode::OK).await;

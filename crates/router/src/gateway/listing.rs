@@ -129,6 +129,7 @@ impl Router {
             created_s: self.inner.clock.now().as_millis() / 1000,
             wants_usage: false,
             estimated_input_tokens: 0,
+            asked: None,
         };
         let mut response = json(StatusCode::OK, &loading::answer(call.asked.dialect, &envelope, loading));
         let places = overruled(&call.asked.body, None);

@@ -2,9 +2,13 @@
 
 pub(crate) mod body;
 mod conversation;
+pub(crate) mod either;
 mod encoder;
 mod items;
+pub(crate) mod original;
 pub(crate) mod reader;
+mod seen;
+pub(crate) mod tools;
 
 use crate::{
     Error,
@@ -19,6 +23,13 @@ use serde_json::{Value, value::RawValue};
 
 pub(crate) use super::openai::error;
 pub(crate) use conversation::conversation;
+pub use seen::Seen;
+
+/// Begins what another vendor sealed, in the answers written here: so that it comes back to who can open it, and to nobody
+/// else.
+pub(crate) const FOREIGN_SEAL: &str = "sealed-elsewhere.";
+/// Begins what a provider of this dialect sealed, between its reader and the encoder of the same dialect.
+const OWN_SEAL: &str = "sealed-here.";
 
 pub(crate) fn peek(body: &Bytes) -> Result<Peek, Error> {
     let fields = Fields::of(body)?;

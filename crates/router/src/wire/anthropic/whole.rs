@@ -98,6 +98,13 @@ mod tests {
     }
 
     fn envelope() -> Envelope {
-        Envelope { id: "1".into(), model: "fast".into(), created_s: 0, wants_usage: true, estimated_input_tokens: 42 }
+        Envelope {
+            id: "1".into(),
+            model: "fast".into(),
+            created_s: 0,
+            wants_usage: true,
+            estimated_input_tokens: 42,
+            asked: None,
+        }
     }
 }

@@ -78,7 +78,7 @@ impl Passage {
                 self.id.clone_from(id);
             }
         }
-        if let Mark::Chunk { finished, counted } = frame.mark {
+        if let Some(Mark::Chunk { finished, counted }) = frame.mark {
             self.finished |= finished;
             self.counted |= counted;
         }

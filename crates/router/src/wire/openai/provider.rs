@@ -13,7 +13,7 @@ use crate::providers::{
 };
 use crate::wire::{
     openai_chat::{body as chat_request, reader as chat},
-    openai_responses::{body as responses_request, reader as responses},
+    openai_responses::{self, body as responses_request, reader as responses},
     stream, system,
 };
 use crate::{
@@ -268,7 +268,11 @@ impl OpenAi {
         };
         for &dialect in spoken {
             let Some(original) = request.original(dialect) else { continue };
-            let mut body = original::body(request, original, self.options.output_limit)?;
+            let original = match dialect {
+                Dialect::OpenAiResponses => openai_responses::original::without_foreign_seals(original)?,
+                _ => Cow::Borrowed(original),
+            };
+            let mut body = original::body(request, &original, self.options.output_limit)?;
             if dialect == Dialect::OpenAiChat && !self.knows_developers() {
                 body = original::without_developers(body);
             }
@@ -372,6 +376,7 @@ impl Provider for OpenAi {
         // Bytes are of use where the caller speaks the same; what came back redacted is put right in events alone.
         let redacts = request.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.redacts());
         let raw = dialect == request.asked.dialect && !redacts;
+        let keeps_seals = dialect == request.asked.dialect && redacts;
         let peek = &request.asked.peek;
         let bytesway =
             Bytesway { raw, wants_usage: peek.wants_usage, choices: if original { peek.choices.max(1) } else { 1 } };
@@ -400,7 +405,7 @@ impl Provider for OpenAi {
                 return Ok(stream::decode(origin, reader, bytes));
             }
             let frame = if responses {
-                ResponsesReader::new(origin, raw).body(&body)?
+                ResponsesReader::new(origin, raw).keeping_seals(keeps_seals).body(&body)?
             } else {
                 ChatReader::new(origin, bytesway).body(&body)?
             };
@@ -409,8 +414,9 @@ impl Provider for OpenAi {
         if !responses {
             return self.chat_stream(sent, origin, bytesway).await;
         }
-        let bytes = self.endpoint.stream(sent, "text/event-stream").await?;
-        Ok(stream::decode(origin.clone(), ResponsesReader::new(origin, raw), bytes))
+        let (_, bytes) = self.endpoint.stream_or_json(sent, "text/event-stream").await?;
+        let reader = ResponsesReader::new(origin.clone(), raw).keeping_seals(keeps_seals);
+        Ok(openai_responses::either::decode(origin, reader, bytes))
     }
 
     fn speaks(&self, dialect: Dialect) -> bool {

@@ -303,7 +303,7 @@ impl Reader for ChatReader {
         self.counted |= said.only_usage && was_whole;
         let passes = self.bytesway.raw && (!said.only_usage || self.bytesway.wants_usage);
         let raw = passes.then(|| with_empty_arguments(&chunk, event.raw, &said));
-        let mark = Mark::Chunk { finished: said.finished, counted: said.counted };
+        let mark = Some(Mark::Chunk { finished: said.finished, counted: said.counted });
         Ok(Step::Frame(Frame { raw, events, mark }))
     }
 

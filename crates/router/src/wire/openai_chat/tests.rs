@@ -152,6 +152,7 @@ fn a_request_in_the_routers_words() {
         seed: Some(7),
         stop: vec!["END".into()],
         user: Some("u1".into()),
+        renamed: Vec::new(),
         lost: [
             "/messages/1/content/2/image_url/detail",
             "/messages/1/name",
@@ -337,7 +338,7 @@ const FINISH: &str =
 const USAGE: &str = "data: {\"id\":\"chatcmpl-up\",\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\n";
 
 fn marked(bytes: &str, finished: bool, counted: bool) -> Frame {
-    Frame { mark: Mark::Chunk { finished, counted }, ..raw(bytes, vec![]) }
+    Frame { mark: Some(Mark::Chunk { finished, counted }), ..raw(bytes, vec![]) }
 }
 
 fn begun() -> [Frame; 2] {

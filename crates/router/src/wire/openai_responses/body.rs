@@ -63,9 +63,18 @@ pub(crate) fn body(conversation: &Conversation, dressing: &Dressing<'_>) -> Valu
         }
     }
     if let Thinking::Effort(effort) = &conversation.thinking {
-        body["reasoning"] = json!({"effort": effort, "summary": "auto"});
+        body["reasoning"] = json!({"effort": known_effort(effort), "summary": "auto"});
     }
     body
+}
+
+/// The words for it that every server of this API knows: what is more than the most is the most.
+fn known_effort(effort: &str) -> &str {
+    match effort {
+        "minimal" | "low" | "medium" | "high" => effort,
+        // `xhigh`, `max`, and what comes next.
+        _ => "high",
+    }
 }
 
 fn input(messages: &[Message]) -> Vec<Value> {
@@ -132,6 +141,21 @@ mod tests {
         conversation::Tool,
         providers::openai::{OutputLimit, Prefill},
     };
+
+    #[test]
+    fn how_much_to_think_is_said_in_words_every_server_knows() {
+        let dressing = Dressing {
+            model: "gpt",
+            location: Location::Cloud,
+            output_limit: OutputLimit::MaxTokens,
+            prefill: Prefill::None,
+        };
+        for (asked, told) in [("minimal", "minimal"), ("high", "high"), ("xhigh", "high"), ("max", "high")] {
+            let thinking = Thinking::Effort(asked.to_owned());
+            let conversation = Conversation { thinking, ..Conversation::default() };
+            assert_eq!(body(&conversation, &dressing)["reasoning"]["effort"], told, "{asked}");
+        }
+    }
 
     #[test]
     fn a_conversation_in_items() {

@@ -3,9 +3,10 @@
 //! Items are smaller than messages: one turn of an assistant is its reasoning, its text and its calls, each an item. They
 //! are gathered into one message, because providers want thought and the calls that came of it together.
 
+use super::{FOREIGN_SEAL, tools};
 use crate::{
     Conversation, Error,
-    conversation::{Message, Part, Tool, ToolChoice},
+    conversation::{Message, Part},
     wire::openai::{
         content,
         place::{self, Place},
@@ -24,6 +25,7 @@ pub(crate) fn conversation(body: &Bytes) -> Result<Conversation, Error> {
     let mut to = Conversation::default();
     let mut has_input = false;
     let mut instructions = None;
+    let (mut declared, mut choice) = (0, None);
     for (name, value) in place::body(body)? {
         let at = root.field(&name);
         if value.is_null() {
@@ -33,11 +35,13 @@ pub(crate) fn conversation(body: &Bytes) -> Result<Conversation, Error> {
         match name.as_str() {
             "input" => {
                 has_input = true;
-                to.messages = input(value, &at, &mut to.lost)?;
+                let (messages, tools) = input(&mut to, value, &at)?;
+                to.messages = messages;
+                declared += tools;
             }
             "instructions" => instructions = Some(at.string(value)?),
-            "tools" => to.tools = tools(value, &at, &mut to.lost)?,
-            "tool_choice" => to.tool_choice = tool_choice(value, &at, &mut to.lost)?,
+            "tools" => declared += tools::tools(&mut to, value, &at)?,
+            "tool_choice" => choice = Some(value),
             "text" => text(&mut to, value, &at)?,
             "reasoning" => sampling::reasoning(&mut to, value, &at)?,
             "max_output_tokens" => to.max_output_tokens = Some(at.count(&value)?),
@@ -53,6 +57,12 @@ pub(crate) fn conversation(body: &Bytes) -> Result<Conversation, Error> {
             _ if sampling::is_default(&name, &value) => {}
             _ => to.lost.push(at.to_string()),
         }
+    }
+    if declared > 0 && to.tools.is_empty() {
+        return Err(root.field("tools").invalid(tools::NONE_LEFT));
+    }
+    if let Some(choice) = choice {
+        tools::choose(&mut to, choice, &root.field("tool_choice"))?;
     }
     if !has_input {
         return Err(root.field("input").invalid("is missing"));
@@ -76,54 +86,25 @@ fn text(to: &mut Conversation, value: Value, at: &Place<'_>) -> Result<(), Error
     Ok(())
 }
 
-fn tools(value: Value, at: &Place<'_>, lost: &mut Vec<String>) -> Result<Vec<Tool>, Error> {
-    let mut tools = Vec::new();
-    for (index, tool) in at.array(value)?.into_iter().enumerate() {
-        let at = at.index(index);
-        let mut fields = at.object(tool)?;
-        let kind = at.field("type").string(at.required(&mut fields, "type")?)?;
-        if kind == "function" {
-            tools.push(content::tool(fields, &at, lost)?);
-        } else {
-            // Web search and its like run at OpenAI.
-            lost.push(at.to_string());
-        }
-    }
-    Ok(tools)
-}
-
-fn tool_choice(value: Value, at: &Place<'_>, lost: &mut Vec<String>) -> Result<ToolChoice, Error> {
-    let mut fields = match value {
-        Value::String(mode) => return sampling::mode_of(&mode, at),
-        other => at.object(other)?,
-    };
-    match at.field("type").string(at.required(&mut fields, "type")?)?.as_str() {
-        "function" => Ok(ToolChoice::Named(at.field("name").string(at.required(&mut fields, "name")?)?)),
-        "allowed_tools" => {
-            lost.push(at.field("tools").to_string());
-            let mode = at.optional_string(&mut fields, "mode")?;
-            sampling::mode_of(mode.as_deref().unwrap_or("auto"), &at.field("mode"))
-        }
-        _ => {
-            lost.push(at.to_string());
-            Ok(ToolChoice::Auto)
-        }
-    }
-}
-
-fn input(value: Value, at: &Place<'_>, lost: &mut Vec<String>) -> Result<Vec<Message>, Error> {
+/// The messages, and how many tools were declared among them.
+fn input(to: &mut Conversation, value: Value, at: &Place<'_>) -> Result<(Vec<Message>, usize), Error> {
     let items = match value {
-        Value::String(text) => return Ok(vec![Message::text(Role::User, text)]),
+        Value::String(text) => return Ok((vec![Message::text(Role::User, text)], 0)),
         other => at.array(other)?,
     };
     let mut messages: Vec<Message> = Vec::with_capacity(items.len());
+    let mut declared = 0;
     for (index, value) in items.into_iter().enumerate() {
         let at = at.index(index);
         let mut fields = at.object(value)?;
         // Of an answer's item that comes back: neither says anything to a model.
         fields.remove("id");
         fields.remove("status");
-        let Some(message) = item(fields, &at, lost)? else { continue };
+        if fields.get("type").is_some_and(|kind| kind == "additional_tools") {
+            declared += tools::tools(to, at.required(&mut fields, "tools")?, &at.field("tools"))?;
+            continue;
+        }
+        let Some(message) = item(to, fields, &at)? else { continue };
         match messages.last_mut() {
             Some(last) if last.role == Role::Assistant && message.role == Role::Assistant => {
                 last.parts.extend(message.parts);
@@ -131,10 +112,10 @@ fn input(value: Value, at: &Place<'_>, lost: &mut Vec<String>) -> Result<Vec<Mes
             _ => messages.push(message),
         }
     }
-    Ok(messages)
+    Ok((messages, declared))
 }
 
-fn item(mut fields: Map<String, Value>, at: &Place<'_>, lost: &mut Vec<String>) -> Result<Option<Message>, Error> {
+fn item(to: &mut Conversation, mut fields: Map<String, Value>, at: &Place<'_>) -> Result<Option<Message>, Error> {
     let kind = at.optional_string(&mut fields, "type")?;
     let message = match kind.as_deref() {
         None | Some("message") => {
@@ -148,41 +129,49 @@ fn item(mut fields: Map<String, Value>, at: &Place<'_>, lost: &mut Vec<String>) 
                     return Err(at.field("role").invalid(format!("is `{other}`. Known here: {known}")));
                 }
             };
-            let parts = content::parts(at.required(&mut fields, "content")?, &at.field("content"), lost)?;
+            let parts = content::parts(at.required(&mut fields, "content")?, &at.field("content"), &mut to.lost)?;
             Message { role, parts }
         }
-        Some("function_call") => Message {
-            role: Role::Assistant,
-            parts: vec![Part::ToolCall {
-                id: at.field("call_id").string(at.required(&mut fields, "call_id")?)?,
-                name: at.field("name").string(at.required(&mut fields, "name")?)?,
-                arguments: {
-                    fields.remove("parsed_arguments");
-                    content::arguments(fields.remove("arguments"))
-                },
-            }],
-        },
-        Some("function_call_output") => {
+        Some(kind @ ("function_call" | "custom_tool_call")) => {
+            let id = at.field("call_id").string(at.required(&mut fields, "call_id")?)?;
+            let name = at.field("name").string(at.required(&mut fields, "name")?)?;
+            let namespace = at.optional_string(&mut fields, "namespace")?;
+            let name = tools::flat(namespace.as_deref(), &name);
+            fields.remove("parsed_arguments");
+            let arguments = if kind == "custom_tool_call" {
+                tools::arguments_of(&at.field("input").string(at.required(&mut fields, "input")?)?)
+            } else {
+                content::arguments(fields.remove("arguments"))
+            };
+            Message { role: Role::Assistant, parts: vec![Part::ToolCall { id, name, arguments }] }
+        }
+        Some("function_call_output" | "custom_tool_call_output") => {
             let call_id = at.field("call_id").string(at.required(&mut fields, "call_id")?)?;
-            let parts = content::parts(at.required(&mut fields, "output")?, &at.field("output"), lost)?;
+            // Which tool it was stands with the call.
+            fields.remove("name");
+            let parts = content::parts(at.required(&mut fields, "output")?, &at.field("output"), &mut to.lost)?;
             Message { role: Role::Tool, parts: vec![Part::ToolResult { call_id, parts, is_error: false }] }
         }
-        Some("reasoning") => Message { role: Role::Assistant, parts: reasoning(&mut fields, at)? },
+        Some("reasoning") => Message { role: Role::Assistant, parts: reasoning(to, &mut fields, at)? },
         Some("item_reference") => return Err(at.invalid(NOT_STORED)),
         // What only OpenAI's own tools say and read.
         Some(_) => {
-            lost.push(at.to_string());
+            to.lost.push(at.to_string());
             return Ok(None);
         }
     };
-    at.leftovers(&fields, lost);
+    at.leftovers(&fields, &mut to.lost);
     Ok(Some(message))
 }
 
 /// The reverse of [`super::items::reasoning`]: a summary with a seal is thinking with its signature; a seal alone is
-/// thinking that was never shown.
-fn reasoning(fields: &mut Map<String, Value>, at: &Place<'_>) -> Result<Vec<Part>, Error> {
-    let sealed = at.optional_string(fields, "encrypted_content")?;
+/// thinking that was never shown. What OpenAI sealed is for OpenAI alone, and goes nowhere else.
+fn reasoning(to: &mut Conversation, fields: &mut Map<String, Value>, at: &Place<'_>) -> Result<Vec<Part>, Error> {
+    let sealed = at.optional_string(fields, "encrypted_content")?.filter(|sealed| !sealed.is_empty());
+    if sealed.as_deref().is_some_and(|sealed| !sealed.starts_with(FOREIGN_SEAL)) {
+        to.lost.push(at.field("encrypted_content").to_string());
+    }
+    let sealed = sealed.and_then(|sealed| sealed.strip_prefix(FOREIGN_SEAL).map(str::to_owned));
     let mut shown = Vec::new();
     for name in ["content", "summary"] {
         let Some(texts) = fields.remove(name).filter(|texts| !texts.is_null()) else { continue };

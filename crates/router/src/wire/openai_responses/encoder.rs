@@ -8,16 +8,21 @@
 
 mod seen;
 
-use super::items::{self, End, Status};
+use super::{
+    items::{self, End, Status},
+    seen::{Kind, What},
+};
 use crate::{
     Error, Event, Frame,
-    answer::Finish,
+    answer::{Finish, Mark},
+    conversation::Called,
     dialect::{Encoder, Envelope},
     wire::openai::sse,
 };
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 
 pub(crate) struct ResponsesEncoder {
     envelope: Envelope,
@@ -32,11 +37,20 @@ pub(crate) struct ResponsesEncoder {
     /// The next item's place in the output.
     next_output: usize,
     /// Items that are over, with their places. The terminal event repeats them all, so they are kept until then.
-    done: Vec<(usize, Value)>,
+    done: Vec<(usize, Done)>,
     /// The text or reasoning that is being written.
     current: Option<Item>,
     /// Every call so far. Providers may write several at once, so each stays open until its arguments are whole.
     calls: Vec<Call>,
+    /// Items of a whole body that there are no words for here, in their order.
+    foreign: VecDeque<Bytes>,
+}
+
+/// An item that is over.
+enum Done {
+    Ours(Value),
+    /// Its JSON, as the provider wrote it.
+    Theirs(Bytes),
 }
 
 struct Item {
@@ -50,21 +64,13 @@ struct Item {
     sealed: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Message,
-    Reasoning,
-    /// What only the provider's own events speak of.
-    Foreign,
-}
-
 struct Call {
     /// Among the answer's calls.
     index: usize,
     output_index: usize,
     id: String,
     call_id: String,
-    name: String,
+    called: Called,
     arguments: String,
     open: bool,
 }
@@ -100,6 +106,7 @@ impl ResponsesEncoder {
             done: Vec::new(),
             current: None,
             calls: Vec::new(),
+            foreign: VecDeque::new(),
         }
     }
 
@@ -126,11 +133,8 @@ impl ResponsesEncoder {
             Event::ToolCall { index, id, name } => self.call(*index, id, name, out),
             Event::ToolArguments { index, fragment } if !fragment.is_empty() => self.arguments(*index, fragment, out),
             Event::Finished(finish) => self.finish(finish, out),
-            Event::Text(_)
-            | Event::Thinking(_)
-            | Event::ToolArguments { .. }
-            | Event::Started { .. }
-            | Event::Opaque(_) => {}
+            Event::Opaque(_) => self.foreign(out),
+            Event::Text(_) | Event::Thinking(_) | Event::ToolArguments { .. } | Event::Started { .. } => {}
         }
     }
 
@@ -172,19 +176,65 @@ impl ResponsesEncoder {
         self.close_whole_calls(out);
         let output_index = self.take_place();
         let id = items::call_id(&self.envelope, output_index);
-        let item = items::call(&id, call_id, name, "", Status::InProgress);
+        let called = self.called(name);
+        let id = if called.is_custom { items::custom_call_id(&self.envelope, output_index) } else { id };
+        let item = items::call(&id, call_id, &called, "", Status::InProgress);
         let fields = json!({"output_index": output_index, "item": item});
         send(&mut self.sequence, "response.output_item.added", fields, out);
-        let (call_id, name) = (call_id.to_owned(), name.to_owned());
-        self.calls.push(Call { index, output_index, id, call_id, name, arguments: String::new(), open: true });
+        let call_id = call_id.to_owned();
+        self.calls.push(Call { index, output_index, id, call_id, called, arguments: String::new(), open: true });
     }
 
     fn arguments(&mut self, index: usize, fragment: &str, out: &mut BytesMut) {
         let Some(call) = self.calls.iter_mut().rev().find(|call| call.index == index && call.open) else { return };
         self.own_words = true;
         call.arguments.push_str(fragment);
+        if call.called.is_custom {
+            // Its input stands inside of this and is told when it is whole.
+            return;
+        }
         let fields = json!({"item_id": call.id, "output_index": call.output_index, "delta": fragment});
         send(&mut self.sequence, "response.function_call_arguments.delta", fields, out);
+    }
+
+    /// Whether the bytes went out as they are. What is not of this dialect must not pass: it could not be gone on from.
+    fn pass(&mut self, raw: &[u8], events: &[Event], mark: Option<Mark>, out: &mut BytesMut) -> bool {
+        let is_opaque = events.iter().any(|event| matches!(event, Event::Opaque(_)));
+        match mark {
+            Some(Mark::Responses(seen)) => {
+                if let What::Body(foreign) = seen.what {
+                    self.foreign = foreign.into();
+                    return false;
+                }
+                self.see(*seen, events);
+            }
+            // Nobody goes on with an answer that has something of this kind.
+            _ if is_opaque => self.sequence = self.sequence.saturating_add(1),
+            _ if raw.starts_with(b":") => {}
+            _ => return false,
+        }
+        if !raw.is_empty() {
+            sse::pass(out, raw);
+        }
+        true
+    }
+
+    /// As the caller declared the tool.
+    fn called(&self, name: &str) -> Called {
+        items::called(&self.envelope, name)
+    }
+
+    /// An item of a whole body, in the provider's own words.
+    fn foreign(&mut self, out: &mut BytesMut) {
+        let Some(json) = self.foreign.pop_front() else { return };
+        let Ok(item) = serde_json::from_slice::<Value>(&json) else { return };
+        self.begin(out);
+        self.close_current(Status::Completed, out);
+        let output_index = self.take_place();
+        for kind in ["response.output_item.added", "response.output_item.done"] {
+            send(&mut self.sequence, kind, json!({"output_index": output_index, "item": &item}), out);
+        }
+        self.done.push((output_index, Done::Ours(item)));
     }
 
     /// Announces the response, once.
@@ -206,7 +256,7 @@ impl ResponsesEncoder {
         self.close_whole_calls(out);
         let output_index = self.take_place();
         let id = match kind {
-            Kind::Message | Kind::Foreign => items::message_id(&self.envelope, output_index),
+            Kind::Message | Kind::Call | Kind::Foreign => items::message_id(&self.envelope, output_index),
             Kind::Reasoning => items::reasoning_id(&self.envelope, output_index),
         };
         let item = Item { output_index, id, kind, parts: Vec::new(), part_open: false, sealed: None };
@@ -245,7 +295,7 @@ impl ResponsesEncoder {
         let item = (item.output_index, item.json(status));
         let fields = json!({"output_index": item.0, "item": &item.1});
         send(&mut self.sequence, "response.output_item.done", fields, out);
-        self.done.push(item);
+        self.done.push((item.0, Done::Ours(item.1)));
     }
 
     fn close_whole_calls(&mut self, out: &mut BytesMut) {
@@ -270,7 +320,11 @@ impl ResponsesEncoder {
     fn end(&mut self, kind: &str, end: &End<'_>, out: &mut BytesMut) {
         self.ended = true;
         self.done.sort_by_key(|(output_index, _)| *output_index);
-        let output = self.done.drain(..).map(|(_, item)| item).collect();
+        let output = self.done.drain(..).filter_map(|(_, item)| match item {
+            Done::Ours(item) => Some(item),
+            Done::Theirs(json) => serde_json::from_slice(&json).ok(),
+        });
+        let output = output.collect();
         let response = items::response(&self.id, &self.envelope, output, end);
         send(&mut self.sequence, kind, json!({"response": response}), out);
     }
@@ -285,7 +339,7 @@ impl ResponsesEncoder {
 impl Item {
     fn json(&self, status: Status) -> Value {
         match self.kind {
-            Kind::Message | Kind::Foreign => items::message(&self.id, &self.parts, status),
+            Kind::Message | Kind::Call | Kind::Foreign => items::message(&self.id, &self.parts, status),
             Kind::Reasoning => items::reasoning(&self.id, &self.parts, self.sealed.as_deref()),
         }
     }
@@ -294,7 +348,7 @@ impl Item {
     fn place(&self) -> (&'static str, Value) {
         let last = self.parts.len().saturating_sub(1);
         match self.kind {
-            Kind::Message | Kind::Foreign => (
+            Kind::Message | Kind::Call | Kind::Foreign => (
                 "response.output_text.done",
                 json!({"item_id": self.id, "output_index": self.output_index, "content_index": last}),
             ),
@@ -322,19 +376,28 @@ impl Item {
 
 impl Call {
     fn json(&self, status: Status) -> Value {
-        items::call(&self.id, &self.call_id, &self.name, &self.arguments, status)
+        items::call(&self.id, &self.call_id, &self.called, &self.arguments, status)
     }
 
-    fn close(&mut self, status: Status, sequence: &mut u64, done: &mut Vec<(usize, Value)>, out: &mut BytesMut) {
+    fn close(&mut self, status: Status, sequence: &mut u64, done: &mut Vec<(usize, Done)>, out: &mut BytesMut) {
         self.open = false;
-        let fields = json!({
-            "item_id": self.id, "output_index": self.output_index, "name": self.name, "arguments": self.arguments,
-        });
-        send(sequence, "response.function_call_arguments.done", fields, out);
+        let (item_id, output_index) = (&self.id, self.output_index);
+        if self.called.is_custom {
+            let input = Called::input(&self.arguments);
+            let fields = json!({"item_id": item_id, "output_index": output_index, "delta": input});
+            send(sequence, "response.custom_tool_call_input.delta", fields, out);
+            let fields = json!({"item_id": item_id, "output_index": output_index, "input": input});
+            send(sequence, "response.custom_tool_call_input.done", fields, out);
+        } else {
+            let (name, arguments) = (&self.called.name, &self.arguments);
+            let fields =
+                json!({"item_id": item_id, "output_index": output_index, "name": name, "arguments": arguments});
+            send(sequence, "response.function_call_arguments.done", fields, out);
+        }
         let item = self.json(status);
         let fields = json!({"output_index": self.output_index, "item": &item});
         send(sequence, "response.output_item.done", fields, out);
-        done.push((self.output_index, item));
+        done.push((self.output_index, Done::Ours(item)));
     }
 }
 
@@ -351,15 +414,12 @@ impl Encoder for ResponsesEncoder {
         if self.ended {
             return;
         }
-        let passes = frame.raw.as_deref().filter(|_| !self.own_words);
-        let passed = passes.is_some_and(|raw| {
-            let understood = self.see(raw);
-            if understood {
-                sse::pass(out, raw);
-            }
-            understood
-        });
-        for event in &frame.events {
+        let Frame { raw, events, mark } = frame;
+        let passed = match raw.filter(|_| !self.own_words) {
+            Some(raw) => self.pass(&raw, &events, mark, out),
+            None => false,
+        };
+        for event in &events {
             if !self.ended && (!passed || matches!(event, Event::Finished(_))) {
                 self.write(event, out);
             }
@@ -373,10 +433,11 @@ impl Encoder for ResponsesEncoder {
         self.begin(out);
         // What was being written is shown as far as it came; no event says that it is done, because it is not.
         if let Some(item) = self.current.take().filter(|item| item.kind != Kind::Foreign) {
-            self.done.push((item.output_index, item.json(Status::Incomplete)));
+            self.done.push((item.output_index, Done::Ours(item.json(Status::Incomplete))));
         }
         for call in self.calls.iter().filter(|call| call.open) {
-            self.done.push((call.output_index, call.json(items::call_status(&call.arguments, Status::Incomplete))));
+            let item = call.json(items::call_status(&call.arguments, Status::Incomplete));
+            self.done.push((call.output_index, Done::Ours(item)));
         }
         self.end("response.failed", &End::Failed(error), out);
     }

@@ -1,8 +1,10 @@
 //! The response object and the items that an answer is made of.
 
+use super::{FOREIGN_SEAL, OWN_SEAL};
 use crate::{
     Error,
     answer::{Block, Usage, Whole},
+    conversation::Called,
     dialect::Envelope,
     wire::openai,
 };
@@ -63,20 +65,31 @@ pub(crate) fn reasoning(id: &str, parts: &[String], sealed: Option<&str>) -> Val
         "summary": parts.iter().map(|text| summary_part(text)).collect::<Value>(),
     });
     if let Some(sealed) = sealed {
-        item["encrypted_content"] = json!(sealed);
+        let ours = sealed.strip_prefix(OWN_SEAL);
+        item["encrypted_content"] = ours.map_or_else(|| json!(format!("{FOREIGN_SEAL}{sealed}")), |seal| json!(seal));
     }
     item
 }
 
-pub(crate) fn call(id: &str, call_id: &str, name: &str, arguments: &str, status: Status) -> Value {
-    json!({
-        "id": id,
-        "type": "function_call",
-        "status": status.as_str(),
-        "call_id": call_id,
-        "name": name,
-        "arguments": arguments,
-    })
+pub(crate) fn call(id: &str, call_id: &str, called: &Called, arguments: &str, status: Status) -> Value {
+    let kind = if called.is_custom { "custom_tool_call" } else { "function_call" };
+    let mut item = json!({"id": id, "type": kind, "status": status.as_str(), "call_id": call_id, "name": called.name});
+    if called.is_custom {
+        item["input"] = json!(Called::input(arguments));
+    } else {
+        item["arguments"] = json!(arguments);
+    }
+    if let Some(namespace) = &called.namespace {
+        item["namespace"] = json!(namespace);
+    }
+    item
+}
+
+/// As the caller declared the tool that is called `name` here.
+pub(crate) fn called(envelope: &Envelope, name: &str) -> Called {
+    let declared = envelope.asked.as_ref().and_then(|asked| asked.conversation().ok());
+    let renamed = declared.and_then(|declared| declared.renamed.iter().find(|renamed| renamed.name == name));
+    renamed.map_or_else(|| Called::plain(name), |renamed| renamed.called.clone())
 }
 
 pub(crate) fn response_id(envelope: &Envelope) -> String {
@@ -93,6 +106,10 @@ pub(crate) fn reasoning_id(envelope: &Envelope, output_index: usize) -> String {
 
 pub(crate) fn call_id(envelope: &Envelope, output_index: usize) -> String {
     format!("fc_{}_{output_index}", envelope.id)
+}
+
+pub(crate) fn custom_call_id(envelope: &Envelope, output_index: usize) -> String {
+    format!("ctc_{}_{output_index}", envelope.id)
 }
 
 /// Why a response is not completed.
@@ -202,7 +219,9 @@ pub(crate) fn whole(envelope: &Envelope, whole: &Whole) -> Value {
         }
         Block::RedactedThinking(data) => reasoning(&reasoning_id(envelope, at), &[], Some(data)),
         Block::ToolCall { id, name, arguments, .. } => {
-            call(&call_id(envelope, at), id, name, arguments, call_status(arguments, status))
+            let called = called(envelope, name);
+            let item_id = if called.is_custom { custom_call_id(envelope, at) } else { call_id(envelope, at) };
+            call(&item_id, id, &called, arguments, call_status(arguments, status))
         }
     });
     let usage = whole.usage();

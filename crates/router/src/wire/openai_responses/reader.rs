@@ -5,16 +5,21 @@
 //!                  └───────────────failed, error────────▶ what it means
 //! ```
 //! Exactly one of these four ends an answer. `response.created` says nothing about what follows: errors about quotas come
-//! after it.
+//! after it. Items and events this router has no words for are content that passes on ([`Event::Opaque`], once an item).
 
+mod items;
+mod telling;
+
+use super::seen::{Kind, Seen, What};
 use crate::wire::{
+    lenient::{Members, Object},
     openai::provider::Origin,
     openai_chat::reader::text_bytes,
     stream::{END_WAIT, Reader, Step, Trouble},
 };
 use crate::{
     Error, Event, Frame,
-    answer::{Finish, Usage},
+    answer::{Finish, Mark, Usage},
     http::{
         failure::{in_band, short},
         frame::ANSWER_BYTES,
@@ -22,244 +27,279 @@ use crate::{
     sse,
 };
 use bytes::Bytes;
+use items::{Channel, Items, Place};
 use protocol::FinishReason;
-use serde::Deserialize;
-use serde_json::Value;
-use std::{borrow::Cow, sync::atomic::Ordering, time::Duration};
-
-/// As of the chat API: there are some thousand calls in an answer at most.
-const CALL_BYTES: usize = 4096;
-
-#[derive(Deserialize)]
-struct Said<'a> {
-    #[serde(borrow, rename = "type", default)]
-    kind: Cow<'a, str>,
-    delta: Option<Value>,
-    output_index: Option<usize>,
-    summary_index: Option<usize>,
-    arguments: Option<Value>,
-    item: Option<Value>,
-    response: Option<Response>,
-}
-
-#[derive(Deserialize)]
-struct Response {
-    id: Option<String>,
-    model: Option<String>,
-    #[serde(default)]
-    status: Option<String>,
-    error: Option<Value>,
-    incomplete_details: Option<Value>,
-    output: Option<Vec<Value>>,
-    usage: Option<Counts>,
-}
-
-#[derive(Deserialize, Clone, Copy)]
-struct Counts {
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    input_tokens_details: Option<InputDetails>,
-    output_tokens_details: Option<OutputDetails>,
-}
-
-#[derive(Deserialize, Clone, Copy)]
-struct InputDetails {
-    cached_tokens: Option<u64>,
-}
-
-#[derive(Deserialize, Clone, Copy)]
-struct OutputDetails {
-    reasoning_tokens: Option<u64>,
-}
-
-impl From<Counts> for Usage {
-    fn from(counts: Counts) -> Self {
-        Self {
-            input_tokens: counts.input_tokens.unwrap_or(0),
-            cached_input_tokens: counts.input_tokens_details.and_then(|details| details.cached_tokens).unwrap_or(0),
-            cache_write_tokens: 0,
-            cache_write_1h_tokens: 0,
-            output_tokens: counts.output_tokens.unwrap_or(0),
-            reasoning_tokens: counts.output_tokens_details.and_then(|details| details.reasoning_tokens).unwrap_or(0),
-        }
-    }
-}
-
-/// A function call whose arguments grow.
-struct Call {
-    output_index: Option<usize>,
-    argued: bool,
-    done: bool,
-}
+use serde_json::{Value, json, value::RawValue};
+use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
+use telling::{ITEM_BYTES, all_arguments};
 
 pub(crate) struct ResponsesReader {
     origin: Origin,
     raw: bool,
+    /// The caller speaks this dialect too and gets events only: what OpenAI sealed is of use to it.
+    keeps_seals: bool,
     started: bool,
-    calls: Vec<Call>,
-    /// Something of the answer was said before its end.
-    spoke: bool,
+    items: Items,
+    calls: usize,
+    /// Events without an item that were told to be opaque, by their kind.
+    others: BTreeSet<String>,
     finish: Option<Finish>,
+    /// The answer as the last event repeats it, where that is all of it.
+    response: Option<Bytes>,
+    /// Of a body: items that are told in no other words.
+    opaque: Vec<Bytes>,
     bytes: usize,
 }
 
 impl ResponsesReader {
     pub(crate) fn new(origin: Origin, raw: bool) -> Self {
-        Self { origin, raw, started: false, calls: Vec::new(), spoke: false, finish: None, bytes: 0 }
+        Self {
+            origin,
+            raw,
+            keeps_seals: false,
+            started: false,
+            items: Items::default(),
+            calls: 0,
+            others: BTreeSet::new(),
+            finish: None,
+            response: None,
+            opaque: Vec::new(),
+            bytes: 0,
+        }
     }
 
-    /// An answer in one body.
+    /// For a caller of the same dialect whose bytes do not pass.
+    pub(crate) fn keeping_seals(self, keeps_seals: bool) -> Self {
+        Self { keeps_seals, ..self }
+    }
+
+    /// A whole answer in one body. Servers that stream whatever was asked for send events all the same.
     pub(crate) fn body(mut self, body: &Bytes) -> Result<Frame, Error> {
+        if !body.trim_ascii_start().starts_with(b"{") && !body.trim_ascii_start().starts_with(b"[") {
+            return self.events_in(body);
+        }
         let malformed = |message: &str| self.origin.endpoint.malformed(message);
-        let text = std::str::from_utf8(body).map_err(|error| malformed(&error.to_string()))?;
-        let response: Response =
-            serde_json::from_str(text).map_err(|error| malformed(&format!("{error} in {}", short(text))))?;
-        if response.status.is_none() && response.error.is_none() {
-            return Err(malformed(&format!("no `status` in {}", short(text))));
+        let text = || short(&String::from_utf8_lossy(body));
+        let object = Object::of(body).map_err(|error| malformed(&format!("{error} in {}", text())))?;
+        let fields = object.fields();
+        if fields.get("status").is_none() && fields.get("error").is_none() {
+            return Err(malformed(&format!("no `status` in {}", text())));
         }
         let mut events = Vec::new();
-        self.start(&response, &mut events);
-        self.end(&response, &mut events).map_err(|error| self.origin.endpoint.scrubbed(error))?;
-        Ok(Frame::new(self.raw.then(|| body.clone()), events))
+        self.start(&fields, &mut events);
+        let status = fields.text("status");
+        self.end(status.as_deref(), &fields, body, &mut events)
+            .map_err(|error| self.origin.endpoint.scrubbed(error))?;
+        let what = What::Body(std::mem::take(&mut self.opaque));
+        Ok(self.frame(body.clone(), events, Seen { sequence: None, output_index: None, what }))
     }
 
-    fn start(&mut self, response: &Response, events: &mut Vec<Event>) {
+    /// The events of a body that was to be one JSON object. What the last one repeats is that object.
+    fn events_in(mut self, body: &Bytes) -> Result<Frame, Error> {
+        let mut splitter = sse::Splitter::default();
+        splitter.push(body.clone());
+        let mut events = Vec::new();
+        let all = std::iter::from_fn(|| splitter.next().or_else(|| splitter.finish()));
+        for event in all {
+            let event = event.map_err(|_| Error::TooLarge {
+                provider: self.origin.endpoint.provider.clone(),
+                what: "one event",
+                limit_bytes: crate::http::frame::FRAME_BYTES,
+            })?;
+            if event.data.is_empty() {
+                continue;
+            }
+            match self.read(event) {
+                Ok(Step::Frame(frame)) => events.extend(frame.events),
+                Ok(Step::End(Some(frame))) => {
+                    events.extend(frame.events);
+                    let raw = self.response.take().filter(|_| self.raw);
+                    return Ok(Frame::new(raw, events));
+                }
+                Ok(Step::End(None)) => break,
+                Err(Trouble::Failed(error)) => return Err(self.origin.endpoint.scrubbed(error)),
+                Err(Trouble::Unreadable(_)) => events.push(unreadable()),
+            }
+        }
+        if !self.started && self.finish.is_none() && events.is_empty() {
+            let text = short(&String::from_utf8_lossy(body));
+            return Err(self.origin.endpoint.malformed(&format!("neither JSON nor events: {text}")));
+        }
+        let message = format!("the body ended before {}", self.marker());
+        Err(Error::Cut { provider: self.origin.endpoint.provider.clone(), message })
+    }
+
+    fn frame(&self, raw: Bytes, events: Vec<Event>, seen: Seen) -> Frame {
+        let mark = self.raw.then(|| Mark::Responses(Box::new(seen)));
+        Frame { raw: self.raw.then_some(raw), events, mark }
+    }
+
+    fn start(&mut self, response: &Members<'_>, events: &mut Vec<Event>) {
         if !self.started {
             self.started = true;
-            let usage = Usage::default();
-            events.push(Event::Started { id: response.id.clone(), model: response.model.clone(), usage });
+            let (id, model) = (response.id("id"), response.id("model"));
+            events.push(Event::Started { id, model, usage: Usage::default() });
         }
     }
 
-    /// Of the last event or the one body.
-    fn end(&mut self, response: &Response, events: &mut Vec<Event>) -> Result<(), Error> {
-        if let Some(error) = response.error.as_ref().filter(|error| !error.is_null()) {
+    /// Of the last event or the one body, which is in `data`.
+    fn end(
+        &mut self,
+        status: Option<&str>,
+        response: &Members<'_>,
+        data: &Bytes,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Error> {
+        if let Some(error) = response.get("error") {
             return Err(self.failed(error));
         }
-        let why = response.incomplete_details.as_ref().and_then(|details| details["reason"].as_str());
-        let reason = match (response.status.as_deref(), why) {
+        let why = response.object("incomplete_details").text("reason");
+        let reason = match (status, why.as_deref()) {
             (Some("completed"), _) => FinishReason::Stop,
             (Some("incomplete"), Some("content_filter")) => FinishReason::ContentFilter,
             (Some("incomplete"), _) => FinishReason::Length,
-            (Some("failed"), _) => return Err(self.failed(&Value::String("it says no more than `failed`".to_owned()))),
+            (Some("failed"), _) => return Err(self.failed_with(&json!("it says no more than `failed`"))),
             (status, _) => {
                 let message = format!("it ended with the status `{}`", status.unwrap_or_default());
                 return Err(Error::Cut { provider: self.origin.endpoint.provider.clone(), message });
             }
         };
-        // Servers that stream no deltas, and answers in one body.
-        if !self.spoke {
-            response.output.iter().flatten().for_each(|item| self.item(item, None, events));
+        for (at, item) in response.list("output").into_iter().enumerate() {
+            let members = Members::of(Some(item));
+            let place = place_of(Some(at as u64), &members);
+            let before = events.len();
+            self.whole_item(place, &members, events);
+            if events[before..].iter().any(|event| matches!(event, Event::Opaque(_))) {
+                self.opaque.push(slice_of(data, item.get()));
+            }
         }
+        self.counted(events)?;
         let reason = match reason {
-            FinishReason::Stop if !self.calls.is_empty() => FinishReason::ToolCalls,
+            FinishReason::Stop if self.calls > 0 => FinishReason::ToolCalls,
             reason => reason,
         };
-        if response.usage.is_none() && !self.origin.silent_on_usage.swap(true, Ordering::Relaxed) {
+        let usage = response.object("usage");
+        if !usage.is_object() && !self.origin.silent_on_usage.swap(true, Ordering::Relaxed) {
             let provider = &self.origin.endpoint.provider;
             tracing::warn!(provider, "answers come without token counts: they are recorded as 0");
         }
-        let finish = Finish::new(reason, response.usage.map(Usage::from).unwrap_or_default());
+        let finish = Finish::new(reason, counts(&usage));
         events.push(Event::Finished(finish.clone()));
         self.finish = Some(finish);
         Ok(())
     }
 
-    /// A whole item of the output.
-    fn item(&mut self, item: &Value, output_index: Option<usize>, events: &mut Vec<Event>) {
-        let parts = |name: &str| item[name].as_array().into_iter().flatten();
-        match item["type"].as_str() {
-            Some("message") => {
-                for part in parts("content") {
-                    let text = part["text"].as_str().or_else(|| part["refusal"].as_str());
-                    events.extend(text.filter(|text| !text.is_empty()).map(|text| Event::Text(text.to_owned())));
-                }
-            }
-            Some("reasoning") => {
-                let thoughts: Vec<&str> =
-                    parts("summary").chain(parts("content")).filter_map(|part| part["text"].as_str()).collect();
-                if !thoughts.is_empty() {
-                    events.push(Event::Thinking(thoughts.join("\n\n")));
-                }
-            }
-            Some("function_call") => {
-                let at = self.call(item, output_index, events);
-                self.arguments(at, item["arguments"].as_str().unwrap_or_default(), events);
-            }
-            _ => {}
+    /// The item that something is about; a new one where none is known.
+    fn about(&mut self, kind: Kind, place: Place) -> usize {
+        match self.items.grown(kind, &place) {
+            Some(at) => at,
+            None => self.begin(kind, place),
         }
     }
 
-    fn call(&mut self, item: &Value, output_index: Option<usize>, events: &mut Vec<Event>) -> usize {
-        let text = |name: &str| item[name].as_str().unwrap_or_default().to_owned();
-        let index = self.calls.len();
-        self.calls.push(Call { output_index, argued: false, done: false });
-        self.bytes += CALL_BYTES;
-        events.push(Event::ToolCall { index, id: text("call_id"), name: text("name") });
-        index
-    }
-
-    /// All arguments of a call, unless they came in pieces.
-    fn arguments(&mut self, at: usize, arguments: &str, events: &mut Vec<Event>) {
-        let call = &mut self.calls[at];
-        if !call.argued && !call.done {
-            let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
-            self.bytes += arguments.len();
-            events.push(Event::ToolArguments { index: at, fragment: arguments.to_owned() });
-        }
-        call.done = true;
-    }
-
-    fn call_at(&self, output_index: Option<usize>) -> Option<usize> {
-        match output_index {
-            Some(_) => self.calls.iter().rposition(|call| call.output_index == output_index),
-            None => self.calls.len().checked_sub(1),
-        }
-    }
-
-    fn event(&mut self, said: Said<'_>, events: &mut Vec<Event>) -> Result<(), Error> {
-        let delta = said.delta.as_ref().and_then(Value::as_str).unwrap_or_default();
-        let item = said.item.as_ref().unwrap_or(&Value::Null);
-        let is_call = item["type"] == "function_call";
-        match said.kind.as_ref() {
+    fn event(
+        &mut self,
+        kind: &str,
+        fields: &Members<'_>,
+        data: &Bytes,
+        events: &mut Vec<Event>,
+    ) -> Result<What, Trouble> {
+        let place = || Place { output_index: fields.count("output_index"), id: fields.id("item_id"), call_id: None };
+        let index = || fields.count("content_index").or(fields.count("summary_index")).unwrap_or(0);
+        Ok(match kind {
             "response.created" | "response.queued" | "response.in_progress" => {
-                if let Some(response) = &said.response {
-                    self.start(response, events);
+                let response = fields.object("response");
+                self.start(&response, events);
+                What::Begun(response.id("id"))
+            }
+            "response.output_text.delta" | "response.refusal.delta" => {
+                let at = self.about(Kind::Message, place());
+                if let Some(delta) = strict_text(fields, "delta")? {
+                    let text = self.items.get(at).more(Channel::Content, index(), delta);
+                    events.extend(Some(text).filter(|text| !text.is_empty()).map(Event::Text));
                 }
+                What::Delta
             }
-            "response.output_text.delta" | "response.refusal.delta" if !delta.is_empty() => {
-                events.push(Event::Text(delta.to_owned()));
+            "response.output_text.done" | "response.refusal.done" => {
+                let at = self.about(Kind::Message, place());
+                let text = fields.text("text").or_else(|| fields.text("refusal"));
+                self.rest(at, Channel::Content, index(), &text.unwrap_or_default(), events);
+                What::PartDone
             }
-            "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" if !delta.is_empty() => {
-                events.push(Event::Thinking(delta.to_owned()));
-            }
-            "response.reasoning_summary_part.added" if said.summary_index.unwrap_or(0) > 0 => {
-                events.push(Event::Thinking("\n\n".to_owned()));
-            }
-            "response.output_item.added" if is_call => {
-                self.call(item, said.output_index, events);
-            }
-            "response.function_call_arguments.delta" if !delta.is_empty() => {
-                if let Some(index) = self.call_at(said.output_index) {
-                    self.calls[index].argued = true;
-                    self.bytes += delta.len();
-                    events.push(Event::ToolArguments { index, fragment: delta.to_owned() });
+            "response.content_part.added" | "response.content_part.done" => {
+                let part = fields.object("part");
+                let is_thought = part.text("type").is_some_and(|kind| kind == "reasoning_text");
+                if !is_thought {
+                    let at = self.about(Kind::Message, place());
+                    self.whole_part(at, index(), &part, events);
                 }
+                if kind.ends_with("added") { What::Part } else { What::PartDone }
+            }
+            "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
+                let channel = if kind.contains("summary") { Channel::Summary } else { Channel::Content };
+                let at = self.about(Kind::Reasoning, place());
+                if let Some(delta) = strict_text(fields, "delta")? {
+                    self.thought(at, channel, index(), |item| item.more(channel, index(), delta), events);
+                }
+                What::Delta
+            }
+            "response.reasoning_summary_text.done" | "response.reasoning_text.done" => {
+                let channel = if kind.contains("summary") { Channel::Summary } else { Channel::Content };
+                let at = self.about(Kind::Reasoning, place());
+                let text = fields.text("text").unwrap_or_default();
+                self.thought(at, channel, index(), |item| item.rest(channel, index(), &text), events);
+                What::PartDone
+            }
+            "response.reasoning_summary_part.added" => What::Part,
+            "response.reasoning_summary_part.done" => What::PartDone,
+            "response.output_item.added" => self.added(fields, events),
+            "response.output_item.done" => {
+                let item = fields.object("item");
+                self.whole_item(place_of(fields.count("output_index"), &item), &item, events);
+                What::ItemDone(fields.get("item").map_or_else(Bytes::new, |item| slice_of(data, item.get())))
+            }
+            "response.function_call_arguments.delta" => {
+                if let (Some(at), Some(delta)) = (self.items.grown(Kind::Call, &place()), strict_text(fields, "delta")?)
+                {
+                    let item = self.items.get(at);
+                    let fragment = item.more(Channel::Arguments, 0, delta);
+                    let index = item.call;
+                    events.extend((!fragment.is_empty()).then_some(Event::ToolArguments { index, fragment }));
+                }
+                What::Delta
             }
             "response.function_call_arguments.done" => {
-                if let Some(at) = self.call_at(said.output_index) {
-                    let arguments = said.arguments.as_ref().and_then(Value::as_str).unwrap_or_default();
-                    self.arguments(at, arguments, events);
+                if let Some(at) = self.items.grown(Kind::Call, &place()) {
+                    self.whole_arguments(at, &all_arguments(fields), events);
                 }
+                What::PartDone
             }
-            "response.output_item.done" if is_call => match self.call_at(said.output_index) {
-                Some(at) => self.arguments(at, item["arguments"].as_str().unwrap_or_default(), events),
-                None => self.item(item, said.output_index, events),
-            },
-            _ => {}
-        }
-        self.spoke |= events.iter().any(Event::is_content);
-        self.bytes += events.iter().map(text_bytes).sum::<usize>();
+            // They come once more with their item, whole.
+            "response.custom_tool_call_input.delta" | "response.custom_tool_call_input.done" if !self.raw => {
+                What::Other
+            }
+            "keepalive" | "ping" | "codex.rate_limits" | "rate_limits.updated" => What::Other,
+            _ => {
+                match self.items.any(&place()) {
+                    Some(at) => self.opaque(at, kind, events),
+                    None if self.others.len() < ITEM_BYTES && self.others.insert(kind.to_owned()) => {
+                        events.push(Event::Opaque(
+                            if kind.is_empty() { "an event without a type" } else { kind }.to_owned(),
+                        ));
+                    }
+                    None => {}
+                }
+                What::Other
+            }
+        })
+    }
+
+    fn counted(&mut self, events: &[Event]) -> Result<(), Error> {
+        let arguments = |event: &Event| match event {
+            Event::ToolArguments { fragment, .. } => fragment.len(),
+            event => text_bytes(event),
+        };
+        self.bytes += events.iter().map(arguments).sum::<usize>();
         if self.bytes > ANSWER_BYTES {
             let provider = self.origin.endpoint.provider.clone();
             return Err(Error::TooLarge { provider, what: "an answer", limit_bytes: ANSWER_BYTES });
@@ -267,42 +307,92 @@ impl ResponsesReader {
         Ok(())
     }
 
-    fn failed(&self, error: &Value) -> Error {
+    fn failed(&self, error: &RawValue) -> Error {
+        self.failed_with(&serde_json::from_str(error.get()).unwrap_or_else(|_| json!(error.get())))
+    }
+
+    fn failed_with(&self, error: &Value) -> Error {
         in_band(&self.origin.endpoint.provider, &self.origin.model, error)
+    }
+}
+
+fn unreadable() -> Event {
+    Event::Opaque("a frame that could not be read".to_owned())
+}
+
+fn place_of(output_index: Option<u64>, item: &Members<'_>) -> Place {
+    Place { output_index, id: item.id("id"), call_id: item.id("call_id") }
+}
+
+/// Text that is there and is none could be content in another shape.
+fn strict_text<'a>(fields: &Members<'a>, name: &str) -> Result<Option<&'a RawValue>, Trouble> {
+    match fields.get(name) {
+        Some(value) if !value.get().starts_with('"') => {
+            Err(Trouble::Unreadable(format!("`{name}` is no text: {}", short(value.get()))))
+        }
+        value => Ok(value),
+    }
+}
+
+fn counts(usage: &Members<'_>) -> Usage {
+    let input = usage.object("input_tokens_details");
+    Usage {
+        input_tokens: usage.count("input_tokens").unwrap_or(0),
+        cached_input_tokens: input.count("cached_tokens").unwrap_or(0),
+        cache_write_tokens: input.count("cache_write_tokens").unwrap_or(0),
+        cache_write_1h_tokens: 0,
+        output_tokens: usage.count("output_tokens").unwrap_or(0),
+        reasoning_tokens: usage.object("output_tokens_details").count("reasoning_tokens").unwrap_or(0),
+    }
+}
+
+/// Shares the bytes where `part` is a part of them; what was mended on the way is not.
+fn slice_of(data: &Bytes, part: &str) -> Bytes {
+    if data.as_ptr_range().contains(&part.as_ptr()) {
+        data.slice_ref(part.as_bytes())
+    } else {
+        Bytes::copy_from_slice(part.as_bytes())
     }
 }
 
 impl Reader for ResponsesReader {
     fn read(&mut self, event: sse::Event) -> Result<Step, Trouble> {
-        let data = event.data.trim_ascii();
         // Not of this API, but servers made for the other one say it.
-        if data == b"[DONE]" {
+        if event.data.trim_ascii() == b"[DONE]" {
             return Ok(Step::End(None));
         }
-        let text = std::str::from_utf8(data).map_err(|error| Trouble::Unreadable(error.to_string()))?;
-        let mut said: Said<'_> = serde_json::from_str(text)
-            .map_err(|error| Trouble::Unreadable(format!("{error} in the event {}", short(text))))?;
-        if said.kind.is_empty() {
-            let name = event.event.as_deref().unwrap_or_default();
-            said.kind = String::from_utf8_lossy(name).into_owned().into();
+        let text = || short(&String::from_utf8_lossy(&event.data));
+        let object =
+            Object::of(&event.data).map_err(|error| Trouble::Unreadable(format!("{error} in the event {}", text())))?;
+        let fields = object.fields();
+        let name = || String::from_utf8_lossy(event.event.as_deref().unwrap_or_default()).into_owned();
+        let kind = fields.text("type").filter(|kind| !kind.is_empty()).unwrap_or_else(name);
+        if kind == "error" || kind.is_empty() && fields.get("error").is_some() {
+            let whole = serde_json::from_slice(&event.data).unwrap_or_else(|_| json!(text()));
+            return Err(Trouble::Failed(self.failed_with(&whole)));
         }
-        let whole = || serde_json::from_str::<Value>(text).unwrap_or(Value::Null);
-        if said.kind == "error" || said.kind.is_empty() && whole().get("error").is_some_and(|error| !error.is_null()) {
-            return Err(Trouble::Failed(self.failed(&whole())));
-        }
+        let sequence = fields.count("sequence_number");
+        let output_index = fields.count("output_index").and_then(|index| usize::try_from(index).ok());
         let mut events = Vec::new();
-        if !matches!(said.kind.as_ref(), "response.completed" | "response.incomplete" | "response.failed") {
-            self.event(said, &mut events).map_err(Trouble::Failed)?;
-            return Ok(Step::Frame(Frame::new(self.raw.then_some(event.raw), events)));
-        }
-        let Some(mut response) = said.response else {
-            return Err(Trouble::Unreadable(format!("no `response` in the event {}", short(text))));
+        let Some(status @ ("completed" | "incomplete" | "failed")) = kind.strip_prefix("response.") else {
+            let what = self.event(&kind, &fields, &event.data, &mut events)?;
+            self.counted(&events).map_err(Trouble::Failed)?;
+            let seen = Seen { sequence, output_index, what };
+            return Ok(Step::Frame(self.frame(event.raw, events, seen)));
         };
-        // The event decides; the status in it is there twice.
-        response.status = said.kind.strip_prefix("response.").map(str::to_owned);
+        let response = fields.object("response");
+        if !response.is_object() {
+            return Err(Trouble::Unreadable(format!("no `response` in the event {}", text())));
+        }
         self.start(&response, &mut events);
-        self.end(&response, &mut events).map_err(Trouble::Failed)?;
-        Ok(Step::End(Some(Frame::new(self.raw.then_some(event.raw), events))))
+        // The event decides; the status in it is there twice.
+        self.end(Some(status), &response, &event.data, &mut events).map_err(Trouble::Failed)?;
+        // Some servers repeat nothing, or less than all.
+        if response.list("output").len() >= self.items.len() {
+            self.response = fields.get("response").map(|response| slice_of(&event.data, response.get()));
+        }
+        let seen = Seen { sequence, output_index, what: What::End };
+        Ok(Step::End(Some(self.frame(event.raw, events, seen))))
     }
 
     fn whole(&self) -> Option<Duration> {

@@ -4,8 +4,11 @@ use crate::{
     conversation::{Conversation, Document, Format, Image, Message, Part, Thinking, Tool, ToolChoice},
     dialect::Dialect,
     wire::openai::testing::{
-        answers, anything, arguments, call, distorted, envelope, finished, gathered, mutated, raw, read, stream,
-        survives,
+        answers, anything, arguments, call, distorted, envelope, finished, gathered, mutated, read, stream, survives,
+    },
+    wire::{
+        openai::provider::testing::{collect, origin, split},
+        stream::decode,
     },
 };
 use bytes::BytesMut;
@@ -20,10 +23,11 @@ const REQUEST: &str = r#"{
         {"role": "user", "content": [
             {"type": "input_text", "text": "What is this?"},
             {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "auto"},
-            {"type": "input_file", "file_url": "https://example.org/a.pdf"}
+            {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,BBBB"}
         ]},
-        {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "Look closer."}], "encrypted_content": "SEAL"},
-        {"type": "reasoning", "id": "rs_2", "summary": [], "encrypted_content": "SECRET"},
+        {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "Look closer."}], "encrypted_content": "sealed-elsewhere.SEAL"},
+        {"type": "reasoning", "id": "rs_2", "summary": [], "encrypted_content": "sealed-elsewhere.SECRET"},
+        {"type": "reasoning", "id": "rs_3", "summary": [], "encrypted_content": "gAAAAOpenAI"},
         {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [
             {"type": "output_text", "text": "Let me see.", "annotations": [], "logprobs": []}
         ]},
@@ -85,9 +89,9 @@ fn a_request_in_the_routers_words() {
                     part("What is this?"),
                     Part::Image(Image::Base64 { media_type: "image/png".into(), data: "AAAA".into() }),
                     Part::Document {
-                        name: None,
+                        name: Some("a.pdf".into()),
                         media_type: "application/pdf".into(),
-                        content: Document::Url("https://example.org/a.pdf".into()),
+                        content: Document::Base64("BBBB".into()),
                     },
                 ],
             },
@@ -122,9 +126,9 @@ fn a_request_in_the_routers_words() {
         temperature: Some(0.5),
         lost: [
             "/include/1",
-            "/input/6",
+            "/input/3/encrypted_content",
+            "/input/7",
             "/tools/1",
-            "/tool_choice/tools",
             "/text/verbosity",
             "/metadata",
             "/service_tier",
@@ -226,7 +230,7 @@ fn a_stream_in_our_own_words() {
     assert_eq!(
         events[18]["response"]["output"],
         json!([
-            {"id": "rs_1_0", "type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}], "encrypted_content": "SEAL"},
+            {"id": "rs_1_0", "type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}], "encrypted_content": "sealed-elsewhere.SEAL"},
             {"id": "msg_1_1", "type": "message", "status": "completed", "role": "assistant", "content": [
                 {"type": "output_text", "annotations": [], "logprobs": [], "text": "Hi"},
             ]},
@@ -256,7 +260,8 @@ fn an_answer_that_was_cut_short_says_so() {
     }
 }
 
-fn upstream() -> Vec<Frame> {
+/// What a provider says until it breaks off.
+fn said() -> Vec<String> {
     let item = json!({"id": "msg_up", "type": "message", "status": "in_progress", "role": "assistant", "content": []});
     let seal = json!({"id": "rs_up", "type": "reasoning", "summary": [], "encrypted_content": "S"});
     let place = |fields: Value| {
@@ -266,7 +271,7 @@ fn upstream() -> Vec<Frame> {
     };
     let part = json!({"type": "output_text", "text": "", "annotations": []});
     let response = json!({"response": {"id": "resp_up", "object": "response", "output": []}});
-    [
+    let events = [
         ("response.created", response.clone()),
         ("response.in_progress", response),
         ("response.output_item.added", json!({"output_index": 0, "item": seal})),
@@ -274,34 +279,43 @@ fn upstream() -> Vec<Frame> {
         ("response.output_item.added", json!({"output_index": 1, "item": item})),
         ("response.content_part.added", place(json!({"part": part}))),
         ("response.output_text.delta", place(json!({"delta": "Hi"}))),
-    ]
-    .into_iter()
-    .enumerate()
-    .map(|(at, (kind, fields))| {
+    ];
+    let numbered = events.into_iter().enumerate().map(|(at, (kind, fields))| {
         let mut event = json!({"type": kind, "sequence_number": at});
         event.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-        let events = if kind.ends_with("delta") { vec![Event::Text("Hi".into())] } else { vec![] };
-        raw(&format!("event: {kind}\ndata: {event}\n\n"), events)
-    })
-    .collect()
+        format!("event: {kind}\ndata: {event}\n\n")
+    });
+    numbered.collect()
 }
 
-fn bytes_of(frames: &[Frame]) -> String {
-    frames.iter().map(|frame| std::str::from_utf8(frame.raw.as_deref().unwrap()).unwrap()).collect()
+/// As the reader hands it on.
+fn frames_of(bytes: &[u8]) -> Vec<Frame> {
+    collect(decode(origin(), reader::ResponsesReader::new(origin(), true), split(bytes, &[]))).frames
+}
+
+fn upstream() -> Vec<Frame> {
+    frames_of(said().concat().as_bytes())
 }
 
 #[test]
 fn the_providers_bytes_pass_to_their_own_end() {
-    let mut frames = upstream();
+    let opaque = [
+        r#"{"type":"response.output_item.added","sequence_number":7,"output_index":2,"item":{"id":"ig","type":"image_generation_call"}}"#,
+        r#"{"type":"response.image_generation_call.partial_image","sequence_number":8,"output_index":2,"partial_image_b64":"AAAA"}"#,
+        r#"{ "type":"response.from_tomorrow", "sequence_number":9 }"#,
+        r#"{"cut"#,
+    ];
     let end = r#"{"type":"response.completed","sequence_number":7,"response":{"id":"resp_up"}}"#;
-    frames.push(raw(&format!("event: response.completed\ndata: {end}\n\n"), vec![finished(FinishReason::Stop)]));
-    let expected = bytes_of(&frames);
-    assert_eq!(stream(Dialect::OpenAiResponses, true, frames), expected);
+    for more in [&[][..], &opaque[..]] {
+        let more: String = more.iter().map(|data| format!("data: {data}\n\n")).collect();
+        let expected = said().concat() + &more + &format!("event: response.completed\ndata: {end}\n\n");
+        assert_eq!(stream(Dialect::OpenAiResponses, true, frames_of(expected.as_bytes())), expected);
+    }
 }
 
 #[test]
 fn another_provider_goes_on_in_the_middle_of_an_item() {
-    let passed = bytes_of(&upstream());
+    let passed = said().concat();
     let rest = [Event::Text(" there".into()), finished(FinishReason::Stop)].map(Frame::from);
     let got = stream(Dialect::OpenAiResponses, true, upstream().into_iter().chain(rest));
     assert!(got.starts_with(&passed), "{got}");
@@ -381,14 +395,16 @@ proptest! {
     fn no_event_of_a_provider_is_too_strange(at in 0..7usize, cut in 0..400usize, other in distorted(
         r#"{"type":"response.output_item.added","sequence_number":18446744073709551615,"output_index":18446744073709551615,"item":{"type":"function_call","id":"x"}}"#
     )) {
-        let mut frames = upstream();
-        let raw = frames[at].raw.clone().unwrap();
-        frames[at].raw = Some(raw.slice(..cut.min(raw.len())));
-        frames.insert(at, Frame::new(Some(Bytes::from([b"data: ", &other[..], b"\n\n"].concat())), Vec::new()));
-        frames.push(call(0, "c", "n").into());
+        let mut bytes: Vec<Vec<u8>> = said().into_iter().map(String::into_bytes).collect();
+        let end = cut.min(bytes[at].len());
+        bytes[at].truncate(end);
+        bytes.insert(at, [b"data: ", &other[..], b"\n\n"].concat());
+        let mut frames = frames_of(&bytes.concat());
+        frames.push(call(9, "c", "n").into());
         frames.push(finished(FinishReason::Stop).into());
-        let events = read(&stream(Dialect::OpenAiResponses, true, frames));
-        let terminal = events.iter().filter(|event| event["type"] == "response.completed").count();
-        prop_assert_eq!(terminal, 1);
+        let told = stream(Dialect::OpenAiResponses, true, frames);
+        prop_assert_eq!(told.matches("data: {\"type\":\"response.completed\"").count(), 1);
     }
 }
+
+mod codex;

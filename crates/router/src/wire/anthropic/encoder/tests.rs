@@ -3,7 +3,14 @@ use proptest::prelude::*;
 use protocol::FinishReason;
 
 fn envelope() -> Envelope {
-    Envelope { id: "1".into(), model: "fast".into(), created_s: 0, wants_usage: true, estimated_input_tokens: 42 }
+    Envelope {
+        id: "1".into(),
+        model: "fast".into(),
+        created_s: 0,
+        wants_usage: true,
+        estimated_input_tokens: 42,
+        asked: None,
+    }
 }
 
 fn encoded(frames: Vec<Frame>) -> String {

@@ -22,6 +22,7 @@ fn envelope() -> Envelope {
         created_s: 1_767_323_045,
         wants_usage: true,
         estimated_input_tokens: 9,
+        asked: None,
     }
 }
 

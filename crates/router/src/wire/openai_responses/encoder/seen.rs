@@ -1,132 +1,100 @@
 //! What the provider's own events say, so that the encoder can go on after any of them.
 
-use super::{Call, Item, Kind, ResponsesEncoder};
-use crate::wire::openai::sse;
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use std::borrow::Cow;
-
-#[derive(Deserialize)]
-struct Seen<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    sequence_number: Option<u64>,
-    output_index: Option<usize>,
-    #[serde(borrow)]
-    delta: Option<&'a RawValue>,
-    #[serde(borrow)]
-    item: Option<&'a RawValue>,
-    response: Option<Identified>,
-}
-
-#[derive(Deserialize)]
-struct Identified {
-    id: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Added {
-    #[serde(rename = "type")]
-    kind: String,
-    id: Option<String>,
-    call_id: Option<String>,
-    name: Option<String>,
-}
+use super::{Call, Done, Item, ResponsesEncoder};
+use crate::{
+    Event,
+    wire::openai_responses::seen::{Kind, Seen, What},
+};
 
 impl ResponsesEncoder {
-    /// Whether `raw` is an event of this dialect, or a comment. What is neither must not pass: it could not be gone on from.
-    pub(crate) fn see(&mut self, raw: &[u8]) -> bool {
-        let Some(data) = sse::data_of(raw) else {
-            return raw.starts_with(b":");
-        };
-        let Ok(seen) = serde_json::from_str::<Seen<'_>>(&data) else { return false };
-        self.sequence = seen.sequence_number.unwrap_or(self.sequence).saturating_add(1);
-        if let Some(output_index) = seen.output_index {
+    pub(crate) fn see(&mut self, seen: Seen, events: &[Event]) {
+        let Seen { sequence, output_index, what } = seen;
+        self.sequence = sequence.unwrap_or(self.sequence).saturating_add(1);
+        if let Some(output_index) = output_index {
             self.next_output = self.next_output.max(output_index.saturating_add(1));
         }
-        match &*seen.kind {
-            "response.created" | "response.in_progress" | "response.queued" => {
+        match what {
+            What::Begun(id) => {
                 self.begun = true;
-                if let Some(id) = seen.response.and_then(|response| response.id) {
+                if let Some(id) = id {
                     self.id = id;
                 }
             }
-            "response.output_item.added" => self.see_item(&seen),
-            "response.content_part.added" | "response.reasoning_summary_part.added" => {
-                if let Some(item) = self.current_at(seen.output_index) {
+            What::Item { kind, id } => self.see_item(kind, id, output_index, events),
+            What::Part => {
+                if let Some(item) = self.current_at(output_index) {
                     item.parts.push(String::new());
                     item.part_open = true;
                 }
             }
-            "response.output_text.delta" | "response.reasoning_summary_text.delta" => {
-                let text = text_of(seen.delta);
-                if let Some(part) = self.current_at(seen.output_index).and_then(|item| item.parts.last_mut()) {
-                    part.push_str(&text);
-                }
-            }
-            "response.output_text.done"
-            | "response.content_part.done"
-            | "response.reasoning_summary_text.done"
-            | "response.reasoning_summary_part.done" => {
-                if let Some(item) = self.current_at(seen.output_index) {
+            What::Delta => self.see_more(output_index, events),
+            What::PartDone => {
+                self.see_more(output_index, events);
+                if let Some(item) = self.current_at(output_index) {
                     item.part_open = false;
                 }
             }
-            "response.function_call_arguments.delta" => {
-                let text = text_of(seen.delta);
-                if let Some(call) = self.calls.iter_mut().find(|call| Some(call.output_index) == seen.output_index) {
-                    call.arguments.push_str(&text);
+            What::ItemDone(item) => {
+                let Some(output_index) = output_index else { return };
+                self.done.push((output_index, Done::Theirs(item)));
+                if self.current_at(Some(output_index)).is_some() {
+                    self.current = None;
+                }
+                for call in self.calls.iter_mut().filter(|call| call.output_index == output_index) {
+                    call.open = false;
                 }
             }
-            "response.output_item.done" => self.see_item_done(&seen),
-            "response.completed" | "response.incomplete" | "response.failed" => self.ended = true,
-            _ => {}
+            What::End => self.ended = true,
+            What::Body(_) | What::Other => {}
         }
-        true
     }
 
     fn current_at(&mut self, output_index: Option<usize>) -> Option<&mut Item> {
         self.current.as_mut().filter(|item| Some(item.output_index) == output_index)
     }
 
-    fn see_item(&mut self, seen: &Seen<'_>) {
-        let Some(added) = seen.item.and_then(|item| serde_json::from_str::<Added>(item.get()).ok()) else { return };
-        let output_index = seen.output_index.unwrap_or(self.next_output);
-        let id = added.id.unwrap_or_default();
-        let kind = match added.kind.as_str() {
-            "function_call" => {
+    fn see_more(&mut self, output_index: Option<usize>, events: &[Event]) {
+        // What stands before the last one parts it from another thought.
+        match events.last() {
+            Some(Event::Text(text) | Event::Thinking(text)) => {
+                if let Some(item) = self.current_at(output_index) {
+                    if item.parts.is_empty() {
+                        item.parts.push(String::new());
+                        item.part_open = true;
+                    }
+                    if let Some(part) = item.parts.last_mut() {
+                        part.push_str(text);
+                    }
+                }
+            }
+            Some(Event::ToolArguments { index, fragment }) => {
+                if let Some(call) = self.calls.iter_mut().find(|call| call.index == *index) {
+                    call.arguments.push_str(fragment);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn see_item(&mut self, kind: Kind, id: String, output_index: Option<usize>, events: &[Event]) {
+        let output_index = output_index.unwrap_or(self.next_output);
+        if kind != Kind::Call {
+            self.current = Some(Item { output_index, id, kind, parts: Vec::new(), part_open: false, sealed: None });
+            return;
+        }
+        for event in events {
+            if let Event::ToolCall { index, id: call_id, name } = event {
+                let called = self.called(name);
                 self.calls.push(Call {
-                    index: self.calls.len(),
+                    index: *index,
                     output_index,
-                    id,
-                    call_id: added.call_id.unwrap_or_default(),
-                    name: added.name.unwrap_or_default(),
+                    id: id.clone(),
+                    call_id: call_id.clone(),
+                    called,
                     arguments: String::new(),
                     open: true,
                 });
-                return;
             }
-            "message" => Kind::Message,
-            "reasoning" => Kind::Reasoning,
-            _ => Kind::Foreign,
-        };
-        self.current = Some(Item { output_index, id, kind, parts: Vec::new(), part_open: false, sealed: None });
-    }
-
-    fn see_item_done(&mut self, seen: &Seen<'_>) {
-        let (Some(output_index), Some(item)) = (seen.output_index, seen.item) else { return };
-        if let Ok(item) = serde_json::from_str(item.get()) {
-            self.done.push((output_index, item));
-        }
-        if self.current_at(Some(output_index)).is_some() {
-            self.current = None;
-        }
-        for call in self.calls.iter_mut().filter(|call| call.output_index == output_index) {
-            call.open = false;
         }
     }
-}
-
-fn text_of(delta: Option<&RawValue>) -> String {
-    delta.and_then(|delta| serde_json::from_str(delta.get()).ok()).unwrap_or_default()
 }
