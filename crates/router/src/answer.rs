@@ -1,5 +1,6 @@
 //! An answer as it comes, in the router's own words.
 
+use crate::wire::anthropic;
 use bytes::Bytes;
 use protocol::FinishReason;
 
@@ -18,12 +19,20 @@ pub struct Frame {
     pub raw: Option<Bytes>,
     /// Empty for a frame that only shows life, such as a ping.
     pub events: Vec<Event>,
+    /// What the bytes do to the stream they pass through, so that whoever passes them on need not read them again.
+    pub mark: Option<Mark>,
 }
 
 impl From<Event> for Frame {
     fn from(event: Event) -> Self {
-        Self { raw: None, events: vec![event] }
+        Self { events: vec![event], ..Self::default() }
     }
+}
+
+/// The place of a frame's bytes in the stream of their wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mark {
+    Anthropic(anthropic::Mark),
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -30,6 +30,9 @@ pub struct Conversation {
     /// Fields of the request that have no place here, by JSON pointer: a translated request loses them, and the answer
     /// says so.
     pub lost: Vec<String>,
+    /// Content that only the vendor of the caller's wire understands, each as its place and what it is. Such a request goes
+    /// to a server of that wire as it is, and is translated for nobody: content is not left out.
+    pub foreign: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +61,12 @@ impl Message {
 pub enum Part {
     Text(String),
     Image(Image),
+    /// A file to be read, such as a PDF.
+    Document {
+        name: Option<String>,
+        media_type: String,
+        source: DocumentSource,
+    },
     /// What a model thought before it spoke. `signature` is opaque and travels byte for byte.
     Thinking {
         text: String,
@@ -86,6 +95,14 @@ pub enum Image {
         media_type: String,
         data: String,
     },
+    /// Fetched by the provider, never by us.
+    Url(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DocumentSource {
+    Text(String),
+    Base64(String),
     /// Fetched by the provider, never by us.
     Url(String),
 }

@@ -146,7 +146,7 @@ async fn gathered(
     let mut is_first = true;
     while let Some(step) = steps.next().await {
         match step {
-            Step::Frame(Frame { raw, events }) | Step::Finished { frame: Frame { raw, events }, .. } => {
+            Step::Frame(Frame { raw, events, .. }) | Step::Finished { frame: Frame { raw, events, .. }, .. } => {
                 let finished = events.iter().any(|event| matches!(event, Event::Finished(_)));
                 // The provider's own body, to the byte.
                 if let Some(body) = raw.filter(|_| is_first && finished) {

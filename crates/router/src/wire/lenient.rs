@@ -4,6 +4,7 @@
 //! counts as texts or fractions, `NaN` where no JSON has it, and an emoji as two escapes in two frames.
 
 use crate::json_object::Fields;
+use bytes::Bytes;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -49,6 +50,11 @@ impl<'a> Members<'a> {
     /// What is there and not `null`.
     pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
         self.0.as_ref()?.get(name).filter(|value| value.get() != "null")
+    }
+
+    /// The object with these members set, each to JSON text; nothing of what is no object.
+    pub(crate) fn with(&self, changes: &[(&str, &str)]) -> Bytes {
+        self.0.as_ref().map(|fields| fields.with(changes)).unwrap_or_default()
     }
 
     pub(crate) fn object(&self, name: &str) -> Self {

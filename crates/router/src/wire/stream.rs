@@ -123,7 +123,7 @@ impl<S: Stream<Item = Result<Bytes, Error>>, R: Reader> Decoder<S, R> {
                 Err(Trouble::Failed(error)) => return Err(self.origin.endpoint.scrubbed(error)),
                 Err(Trouble::Unreadable(_)) if self.reader.passes() => {
                     let events = vec![Event::Opaque("a frame that could not be read".to_owned())];
-                    return Ok(Frame { raw: Some(event.raw), events });
+                    return Ok(Frame { raw: Some(event.raw), events, ..Frame::default() });
                 }
                 Err(Trouble::Unreadable(message)) => return Err(self.origin.endpoint.malformed(&message)),
             }

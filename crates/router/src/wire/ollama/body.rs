@@ -205,6 +205,9 @@ impl Wire {
                 };
                 self.images.push(data.to_owned());
             }
+            Part::Document { media_type, .. } => {
+                return Err(refused(format!("Ollama reads no documents (`{media_type}`). Send what it says as text")));
+            }
             Part::Thinking { text, .. } => self.thinking.push_str(text),
             // Only its own provider can read it.
             Part::RedactedThinking { .. } => {}

@@ -203,7 +203,7 @@ impl Decoder {
             Raw::WithoutLogprobs if says_something => Some(without_logprobs(&with_end(bytes))),
             Raw::WithoutLogprobs | Raw::Withheld => None,
         };
-        Ok(Some(Frame { raw, events }))
+        Ok(Some(Frame { raw, events, ..Frame::default() }))
     }
 
     fn unreadable(&mut self, bytes: &Bytes, error: &serde_json::Error) -> Result<(), Error> {

@@ -16,7 +16,7 @@ pub(crate) fn envelope(wants_usage: bool) -> Envelope {
 }
 
 pub(crate) fn raw(bytes: &str, events: Vec<Event>) -> Frame {
-    Frame { raw: Some(Bytes::copy_from_slice(bytes.as_bytes())), events }
+    Frame { raw: Some(Bytes::copy_from_slice(bytes.as_bytes())), events, ..Frame::default() }
 }
 
 pub(crate) fn call(index: usize, id: &str, name: &str) -> Event {
@@ -106,7 +106,7 @@ pub(crate) fn anything() -> impl Strategy<Value = Vec<Frame>> {
         (0..3usize, "[{}1]{0,2}").prop_map(|(index, fragment)| arguments(index, &fragment)),
         reason().prop_map(finished),
     ];
-    prop::collection::vec(prop::collection::vec(event, 0..3).prop_map(|events| Frame { raw: None, events }), 0..12)
+    prop::collection::vec(prop::collection::vec(event, 0..3).prop_map(|events| Frame { events, ..Frame::default() }), 0..12)
 }
 
 /// A body of the dialect with a few bytes of it changed.

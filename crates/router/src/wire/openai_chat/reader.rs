@@ -166,7 +166,7 @@ impl ChatReader {
             return Err(Error::Cut { provider: self.origin.endpoint.provider.clone(), message });
         };
         events.extend(last.events);
-        Ok(Frame { raw: self.bytesway.raw.then(|| body.clone()), events })
+        Ok(Frame { raw: self.bytesway.raw.then(|| body.clone()), events, ..Frame::default() })
     }
 
     /// Whether the chunk carries nothing but the usage.
@@ -265,7 +265,7 @@ impl Reader for ChatReader {
         let only_usage = self.chunk(chunk, &mut events)?;
         self.counted |= only_usage && was_whole;
         let raw = self.bytesway.raw && (!only_usage || self.bytesway.wants_usage);
-        Ok(Step::Frame(Frame { raw: raw.then_some(event.raw), events }))
+        Ok(Step::Frame(Frame { raw: raw.then_some(event.raw), events, ..Frame::default() }))
     }
 
     fn whole(&self) -> Option<Duration> {
@@ -288,7 +288,7 @@ impl Reader for ChatReader {
             tracing::warn!(provider, "answers come without token counts: they are recorded as 0");
         }
         events.push(Event::Finished(Finish::new(reason, self.usage.unwrap_or_default())));
-        Some(Frame { raw: None, events })
+        Some(Frame { events, ..Frame::default() })
     }
 
     fn passes(&self) -> bool {

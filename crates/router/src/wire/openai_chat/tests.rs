@@ -146,6 +146,7 @@ fn a_request_in_the_routers_words() {
         seed: Some(7),
         stop: vec!["END".into()],
         user: Some("u1".into()),
+        foreign: Vec::new(),
         lost: [
             "/messages/1/content/2/image_url/detail",
             "/messages/1/content/3",

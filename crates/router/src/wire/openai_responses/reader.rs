@@ -120,7 +120,7 @@ impl ResponsesReader {
         let mut events = Vec::new();
         self.start(&response, &mut events);
         self.end(&response, &mut events).map_err(|error| self.origin.endpoint.scrubbed(error))?;
-        Ok(Frame { raw: self.raw.then(|| body.clone()), events })
+        Ok(Frame { raw: self.raw.then(|| body.clone()), events, ..Frame::default() })
     }
 
     fn start(&mut self, response: &Response, events: &mut Vec<Event>) {
@@ -293,7 +293,7 @@ impl Reader for ResponsesReader {
         let mut events = Vec::new();
         if !matches!(said.kind.as_ref(), "response.completed" | "response.incomplete" | "response.failed") {
             self.event(said, &mut events).map_err(Trouble::Failed)?;
-            return Ok(Step::Frame(Frame { raw: self.raw.then_some(event.raw), events }));
+            return Ok(Step::Frame(Frame { raw: self.raw.then_some(event.raw), events, ..Frame::default() }));
         }
         let Some(mut response) = said.response else {
             return Err(Trouble::Unreadable(format!("no `response` in the event {}", short(text))));
@@ -302,7 +302,7 @@ impl Reader for ResponsesReader {
         response.status = said.kind.strip_prefix("response.").map(str::to_owned);
         self.start(&response, &mut events);
         self.end(&response, &mut events).map_err(Trouble::Failed)?;
-        Ok(Step::End(Some(Frame { raw: self.raw.then_some(event.raw), events })))
+        Ok(Step::End(Some(Frame { raw: self.raw.then_some(event.raw), events, ..Frame::default() })))
     }
 
     fn whole(&self) -> Option<Duration> {

@@ -382,7 +382,7 @@ proptest! {
         let mut frames = upstream();
         let raw = frames[at].raw.clone().unwrap();
         frames[at].raw = Some(raw.slice(..cut.min(raw.len())));
-        frames.insert(at, Frame { raw: Some(Bytes::from([b"data: ", &other[..], b"\n\n"].concat())), events: Vec::new() });
+        frames.insert(at, Frame { raw: Some(Bytes::from([b"data: ", &other[..], b"\n\n"].concat())), events: Vec::new(), ..Frame::default() });
         frames.push(call(0, "c", "n").into());
         frames.push(finished(FinishReason::Stop).into());
         let events = read(&stream(Dialect::OpenAiResponses, true, frames));
