@@ -24,8 +24,7 @@ pub(crate) fn user(content: &RawValue, pointer: &str, found: &mut Conversation) 
         "tool_result" => Ok(vec![tool_result(object, found)?]),
         _ => shown(kind, object, found),
     })?;
-    let (results, said): (Vec<_>, Vec<_>) =
-        parts.into_iter().partition(|part| matches!(part, Part::ToolResult { .. }));
+    let (results, said): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| matches!(part, Part::ToolResult { .. }));
     found.messages.extend(results.into_iter().map(|result| Message { role: Role::Tool, parts: vec![result] }));
     if !said.is_empty() {
         found.messages.push(Message { role: Role::User, parts: said });
@@ -239,7 +238,12 @@ mod tests {
         let schema = Format::Schema { name: "answer".into(), schema: json!({"type": "object"}), strict: Some(true) };
         assert_eq!(got.format, schema);
         assert_eq!(got.tools[0].parameters, json!({"type": "object"}));
-        assert_eq!(got.lost, Vec::<String>::new(), "nothing of it is lost");
+        assert_eq!(
+            got.lost,
+            ["/system/0/cache_control", "/thinking/budget_tokens"],
+            "marks and bounds, and no content"
+        );
+        assert_eq!(got.foreign, Vec::<String>::new());
     }
 
     #[test]
@@ -247,24 +251,114 @@ mod tests {
         let mut got = of(r#"{"model":"m","max_tokens":1,"mcp_servers":[],"container":"c","service_tier":null,
             "tools":[{"type":"web_search_20250305","name":"web_search"},{"name":"t","input_schema":{},"input_examples":[]}],
             "output_config":{"effort":"low"},"thinking":{"type":"disabled"},
-            "messages":[{"role":"user","content":[{"type":"document","source":{}},{"type":"text","text":"x","citations":[]}]},
-                {"role":"assistant","content":[{"type":"server_tool_use","id":"s"}]}]}"#)
+            "cache_control":{"type":"ephemeral"},
+            "messages":[{"role":"user","content":[{"type":"text","text":"x","citations":[]}]}]}"#)
         .unwrap();
         got.lost.sort();
         assert_eq!(
             got.lost,
             [
+                "/cache_control",
                 "/container",
                 "/mcp_servers",
-                "/messages/0/content/0",
-                "/messages/0/content/1/citations",
-                "/messages/1/content/0",
+                "/messages/0/content/0/citations",
                 "/output_config/effort",
                 "/tools/0",
                 "/tools/1/input_examples",
             ]
         );
         assert_eq!((got.tools.len(), got.thinking), (1, Thinking::Off));
+    }
+
+    #[test]
+    fn content_becomes_parts_or_is_foreign_and_is_never_left_out() {
+        let pdf = r#"{"type":"base64","media_type":"application/pdf","data":"JVBERi0x"}"#;
+        let file = |source: DocumentSource, name: Option<&str>| Part::Document {
+            name: name.map(str::to_owned),
+            media_type: "application/pdf".into(),
+            source,
+        };
+        let pdf_part = |name| file(DocumentSource::Base64("JVBERi0x".into()), name);
+        let texts = |texts: &[&str]| texts.iter().map(|&text| Part::Text(text.into())).collect::<Vec<_>>();
+        let document = |source: &str, more: &str| format!(r#"{{"type":"document","source":{source}{more}}}"#);
+        let about = r#","title":"T","context":"C","cache_control":{}"#;
+        let found =
+            r#"{"type":"search_result","source":"https://x","title":"t","content":[{"type":"text","text":"42"}]}"#;
+        let gone = "`/messages/0/content/0";
+        for (block, parts, foreign) in [
+            (document(pdf, ""), vec![pdf_part(None)], None),
+            (document(pdf, about), [texts(&["C"]), vec![pdf_part(Some("T"))]].concat(), None),
+            (
+                document(r#"{"type":"url","url":"https://x/a.pdf"}"#, ""),
+                vec![file(DocumentSource::Url("https://x/a.pdf".into()), None)],
+                None,
+            ),
+            (document(r#"{"type":"text","media_type":"text/plain","data":"d"}"#, about), texts(&["T", "C", "d"]), None),
+            (document(r#"{"type":"content","content":[{"type":"text","text":"d"}]}"#, ""), texts(&["d"]), None),
+            (
+                document(r#"{"type":"file","file_id":"f"}"#, ""),
+                vec![],
+                Some(format!("{gone}/source` (a block `document`)")),
+            ),
+            (
+                r#"{"type":"image","source":{"type":"file","file_id":"f"}}"#.into(),
+                vec![],
+                Some(format!("{gone}/source` (a block `image`)")),
+            ),
+            (found.into(), texts(&["t", "https://x", "42"]), None),
+            (
+                r#"{"type":"container_upload","file_id":"f"}"#.into(),
+                vec![],
+                Some(format!("{gone}` (a block `container_upload`)")),
+            ),
+        ] {
+            let said = of(&format!(r#"{{"messages":[{{"role":"user","content":[{block}]}}]}}"#)).unwrap();
+            let got: Vec<_> = said.messages.iter().flat_map(|message| message.parts.clone()).collect();
+            assert_eq!((&got, said.foreign.first()), (&parts, foreign.as_ref()), "{block}");
+            let result = format!(r#"{{"type":"tool_result","tool_use_id":"t","content":[{block}]}}"#);
+            let told = of(&format!(r#"{{"messages":[{{"role":"user","content":[{result}]}}]}}"#)).unwrap();
+            let result = Part::ToolResult { call_id: "t".into(), parts, is_error: false };
+            assert_eq!(
+                (told.messages[0].parts[0].clone(), told.foreign.len()),
+                (result, said.foreign.len()),
+                "{block}"
+            );
+        }
+        for block in ["server_tool_use", "web_search_tool_result", "novel"] {
+            let body = format!(r#"{{"messages":[{{"role":"assistant","content":[{{"type":"{block}"}}]}}]}}"#);
+            assert_eq!(of(&body).unwrap().foreign, [format!("{gone}` (a block `{block}`)")]);
+        }
+    }
+
+    #[test]
+    fn results_stand_with_their_calls_whatever_was_said_between() {
+        let got = of(r#"{"messages":[
+            {"role":"user","content":"go"},
+            {"role":"assistant","content":[{"type":"tool_use","id":"a","name":"n","input":{}},{"type":"tool_use","id":"b","name":"n","input":{}}]},
+            {"role":"user","content":[{"type":"text","text":"wait"},{"type":"tool_result","tool_use_id":"a","content":"1"},{"type":"text","text":"so"}]},
+            {"role":"system","content":"be kind"},
+            {"role":"user","content":[{"type":"tool_result","tool_use_id":"b","content":"2"}]},
+            {"role":"assistant","content":"done"}]}"#)
+        .unwrap();
+        let roles: Vec<_> = got.messages.iter().map(|message| message.role).collect();
+        assert_eq!(
+            roles,
+            [Role::User, Role::Assistant, Role::Tool, Role::Tool, Role::User, Role::System, Role::Assistant]
+        );
+        assert_eq!((got.messages[4].plain().as_str(), got.messages[5].plain().as_str()), ("waitso", "be kind"));
+    }
+
+    #[test]
+    fn a_choice_keeps_its_meaning() {
+        for (choice, expected, parallel) in [
+            (r#"{"type":"none"}"#, ToolChoice::None, None),
+            (r#"{"type":"auto"}"#, ToolChoice::Auto, None),
+            (r#"{"type":"auto","disable_parallel_tool_use":true}"#, ToolChoice::Auto, Some(false)),
+            (r#"{"type":"any","disable_parallel_tool_use":false}"#, ToolChoice::Required, Some(true)),
+        ] {
+            let got = of(&format!(r#"{{"messages":[],"tool_choice":{choice}}}"#)).unwrap();
+            assert_eq!((got.tool_choice, got.parallel_tool_calls, got.lost.len()), (expected, parallel, 0), "{choice}");
+        }
     }
 
     #[test]

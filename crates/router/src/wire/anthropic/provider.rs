@@ -239,11 +239,8 @@ impl Provider for Anthropic {
         let headers = self.headers(&request, if streamed { "text/event-stream" } else { "application/json" });
         let answer = self.endpoint.answer(self.request(&request, MESSAGES, headers, body)).await;
         let answer = answer.map_err(failures::account)?;
-        let origin = Origin {
-            endpoint: self.endpoint.clone(),
-            model: request.model.clone(),
-            silent_on_usage: Arc::default(),
-        };
+        let origin =
+            Origin { endpoint: self.endpoint.clone(), model: request.model.clone(), silent_on_usage: Arc::default() };
         Ok(came::decode(MessagesReader::new(origin.clone(), manner), origin, answer, streamed))
     }
 

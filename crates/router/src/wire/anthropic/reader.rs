@@ -104,9 +104,8 @@ impl MessagesReader {
     /// An answer in one body, in the frames of a stream.
     pub(crate) fn retold(mut self, body: &[u8]) -> Result<Vec<Frame>, Error> {
         let quoted = || short(&String::from_utf8_lossy(body));
-        let object = Object::of(body).map_err(|why| {
-            self.origin.endpoint.malformed(&format!("{why} in its answer: {}", quoted()))
-        })?;
+        let object = Object::of(body)
+            .map_err(|why| self.origin.endpoint.malformed(&format!("{why} in its answer: {}", quoted())))?;
         let fields = object.fields();
         if let Some(error) = fields.get("error").filter(|_| fields.get("content").is_none()) {
             return Err(self.scrubbed(self.failed(error)));
@@ -197,7 +196,9 @@ impl MessagesReader {
                 BlockKind::Thinking
             }
             Some("redacted_thinking") => {
-                events.push(told.text("data").map_or_else(|| opaque("a block `redacted_thinking`"), Event::RedactedThinking));
+                events.push(
+                    told.text("data").map_or_else(|| opaque("a block `redacted_thinking`"), Event::RedactedThinking),
+                );
                 BlockKind::Other
             }
             Some("tool_use") => {
@@ -240,9 +241,9 @@ impl MessagesReader {
             ("signature", "signature_delta"),
             ("partial_json", "input_json_delta"),
         ];
-        let kind = named.as_deref().or_else(|| {
-            by_field.into_iter().find(|(field, _)| delta.get(field).is_some()).map(|(_, kind)| kind)
-        });
+        let kind = named
+            .as_deref()
+            .or_else(|| by_field.into_iter().find(|(field, _)| delta.get(field).is_some()).map(|(_, kind)| kind));
         match kind {
             Some("text_delta") => {
                 block.is_thought = false;
@@ -313,7 +314,8 @@ impl Reader for MessagesReader {
         let fields = object.fields();
         let kind = fields.text("type").or(named.clone());
         let error = fields.get("error");
-        if kind.as_deref() == Some("error") || named.as_deref() == Some("error") || (kind.is_none() && error.is_some()) {
+        if kind.as_deref() == Some("error") || named.as_deref() == Some("error") || (kind.is_none() && error.is_some())
+        {
             let whole = || serde_json::value::to_raw_value(&String::from_utf8_lossy(&data)).unwrap_or_default();
             return Err(error.map_or_else(|| self.failed(&whole()), |error| self.failed(error)));
         }
@@ -427,10 +429,9 @@ fn opaque(what: &str) -> Event {
 /// What an event counts for; one of which nothing is understood counts whole.
 fn size(event: &Event, data: &[u8]) -> usize {
     match event {
-        Event::Text(text)
-        | Event::Thinking(text)
-        | Event::ThinkingSignature(text)
-        | Event::RedactedThinking(text) => text.len(),
+        Event::Text(text) | Event::Thinking(text) | Event::ThinkingSignature(text) | Event::RedactedThinking(text) => {
+            text.len()
+        }
         Event::Opaque(_) => data.len(),
         Event::ToolCall { id, name, .. } => id.len() + name.len(),
         Event::ToolArguments { fragment, .. } => fragment.len(),

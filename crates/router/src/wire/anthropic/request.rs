@@ -155,15 +155,7 @@ fn tool(value: &RawValue, pointer: &str, lost: &mut Vec<String>) -> Result<Optio
     }
     object.report_others(
         // The last two only say how a tool is shown and sent.
-        &[
-            "type",
-            "name",
-            "description",
-            "input_schema",
-            "strict",
-            "defer_loading",
-            "eager_input_streaming",
-        ],
+        &["type", "name", "description", "input_schema", "strict", "defer_loading", "eager_input_streaming"],
         lost,
     );
     let parameters: Value = read(object.need("input_schema")?, &object.at("input_schema"), "a JSON schema")?;

@@ -111,7 +111,12 @@ mod tests {
         for (what, thinking, messages, expected) in [
             ("nothing to do", on, list(&[asks, &sealed, &result]), vec![]),
             ("a text", on, r#""thinking""#.to_owned(), vec![]),
-            ("a model at home", "null", list(&[asks, &said("assistant", &[bare, call])]), vec![changed(&[asks, &called])]),
+            (
+                "a model at home",
+                "null",
+                list(&[asks, &said("assistant", &[bare, call])]),
+                vec![changed(&[asks, &called])],
+            ),
             ("without a seal", "null", list(&[&said("assistant", &[missing, call])]), vec![changed(&[&called])]),
             ("another vendor", "null", list(&[&said("assistant", &[own, foreign, call])]), vec![changed(&[&sealed])]),
             ("nothing is left", "null", list(&[asks, &said("assistant", &[bare]), asks]), vec![changed(&[asks, asks])]),

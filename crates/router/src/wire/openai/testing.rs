@@ -106,7 +106,10 @@ pub(crate) fn anything() -> impl Strategy<Value = Vec<Frame>> {
         (0..3usize, "[{}1]{0,2}").prop_map(|(index, fragment)| arguments(index, &fragment)),
         reason().prop_map(finished),
     ];
-    prop::collection::vec(prop::collection::vec(event, 0..3).prop_map(|events| Frame { events, ..Frame::default() }), 0..12)
+    prop::collection::vec(
+        prop::collection::vec(event, 0..3).prop_map(|events| Frame { events, ..Frame::default() }),
+        0..12,
+    )
 }
 
 /// A body of the dialect with a few bytes of it changed.

@@ -4,11 +4,7 @@ use crate::{
     Error,
     endpoint::BODY_BYTES,
     providers::{ByteStream, ChatStream},
-    wire::{
-        anthropic::reader::MessagesReader,
-        openai::provider::Origin,
-        stream,
-    },
+    wire::{anthropic::reader::MessagesReader, openai::provider::Origin, stream},
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt, stream as futures};
@@ -21,12 +17,7 @@ pub(crate) fn decode(reader: MessagesReader, origin: Origin, body: ByteStream, s
     Box::pin(futures::once(frames(reader, origin, body, streamed)).try_flatten())
 }
 
-async fn frames(
-    reader: MessagesReader,
-    origin: Origin,
-    body: ByteStream,
-    streamed: bool,
-) -> Result<ChatStream, Error> {
+async fn frames(reader: MessagesReader, origin: Origin, body: ByteStream, streamed: bool) -> Result<ChatStream, Error> {
     let (head, body) = begun(body).await?;
     let body = futures::iter([Ok(head.clone())]).chain(body);
     if is_stream(&head) {

@@ -183,7 +183,8 @@ fn an_ollamas_own_lines_pass_and_another_provider_can_go_on() {
     let line =
         "{\"model\":\"real\",\"message\":{\"role\":\"assistant\",\"content\":\"1, \"},\"x\":1.50,\"done\":false}\n";
     let own = Frame { raw: Some(Bytes::from(line)), events: vec![Event::Text("1, ".to_owned())], ..Frame::default() };
-    let foreign = Frame { raw: Some(Bytes::from("data: {}\n\n")), events: vec![Event::Text("2".to_owned())], ..Frame::default() };
+    let foreign =
+        Frame { raw: Some(Bytes::from("data: {}\n\n")), events: vec![Event::Text("2".to_owned())], ..Frame::default() };
     let seen = encoded(encoder(envelope()), vec![own, foreign, finished(FinishReason::Length)]);
     assert!(seen.starts_with(line), "{seen}");
     assert!(!seen.contains("data:"), "{seen}");
