@@ -8,6 +8,7 @@ mod body;
 mod encoder;
 mod error;
 mod mark;
+mod one_body;
 pub mod provider;
 mod reader;
 mod renamed;

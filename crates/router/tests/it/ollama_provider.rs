@@ -6,7 +6,7 @@ use router::{
     Error, Event, Frame,
     dialect::{Asked, Dialect},
     providers::{
-        ChatRequest, EmbedRequest, Patience, Provider,
+        ChatRequest, Edits, EmbedRequest, Patience, Provider,
         ollama::{Ollama, Options},
     },
 };
@@ -31,6 +31,7 @@ fn request(dialect: Dialect, model: &str, body: &Value) -> ChatRequest {
         asked: Arc::new(asked),
         changed: None,
         stream: false,
+        edits: Edits::default(),
         checkpoint: None,
         patience: PATIENCE,
         trace: None,

@@ -14,7 +14,7 @@ use router::{
     dialect::{Asked, Dialect},
     egress::Checkpoint,
     providers::{
-        ChatRequest, EmbedRequest, Forward, Patience, Provider,
+        ChatRequest, Edits, EmbedRequest, Forward, Patience, Provider,
         openai::{Api, ModelOptions, OpenAi, Options, Prefill},
     },
 };
@@ -46,6 +46,7 @@ fn request(asked: Asked, stream: bool) -> ChatRequest {
         asked: Arc::new(asked),
         changed: None,
         stream,
+        edits: Edits::default(),
         checkpoint: None,
         patience: PATIENCE,
         trace: None,

@@ -4,7 +4,11 @@ use crate::{
     Error,
     endpoint::BODY_BYTES,
     providers::{ByteStream, ChatStream},
-    wire::{anthropic::reader::MessagesReader, openai::provider::Origin, stream},
+    wire::{
+        anthropic::{one_body::one_body, reader::MessagesReader},
+        openai::provider::Origin,
+        stream::{self, Reader},
+    },
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt, stream as futures};
@@ -21,7 +25,13 @@ async fn frames(reader: MessagesReader, origin: Origin, body: ByteStream, stream
     let (head, body) = begun(body).await?;
     let body = futures::iter([Ok(head.clone())]).chain(body);
     if is_stream(&head) {
-        return Ok(stream::decode(origin, reader, body));
+        let passes = reader.passes();
+        let frames = stream::decode(origin.clone(), reader, body);
+        if streamed || !passes {
+            return Ok(frames);
+        }
+        let frame = one_body(frames.try_collect().await?).map_err(|why| origin.endpoint.malformed(&why))?;
+        return Ok(Box::pin(futures::iter([Ok(frame)])));
     }
     let body = gathered(&origin, body).await?;
     let frames = if streamed { reader.retold(&body)? } else { vec![reader.body(body)?] };

@@ -330,10 +330,22 @@ fn a_stream_or_one_body_is_an_answer_whatever_was_asked_for() {
         let again = gathered(&run(&stream, &[]).0);
         assert_eq!((again.blocks, again.finish), (whole.blocks, whole.finish));
     }
-    for text in WHOLE {
+    for text in [TEXT, THINKING, TOOLS, REFUSAL] {
         let (frames, error) = read(text.as_bytes(), &[], passing(), false);
-        assert_eq!((gathered(&frames), error), (answer(text), None), "a stream where one body was asked for");
+        assert_eq!((frames.len(), gathered(&frames), error), (1, answer(text), None), "one body was asked for");
+        let (again, error) = read(&raw(&frames), &[], passing(), false);
+        assert_eq!((gathered(&again), error), (answer(text), None), "and is one");
+        let translated = read(text.as_bytes(), &[], Manner::default(), false).0;
+        assert_eq!(gathered(&translated), answer(text));
     }
+    let unknown = read(MIXED.as_bytes(), &[], passing(), false).1;
+    assert!(matches!(&unknown, Some(Error::Malformed { message, .. }) if message.contains("weather")), "{unknown:?}");
+    let known = MIXED.replace("weather_report", "ping");
+    let body: Value = serde_json::from_slice(&raw(&read(known.as_bytes(), &[], passing(), false).0)).unwrap();
+    assert_eq!(body["content"][0]["input"], json!({"query": "x"}));
+    assert_eq!(body["content"][1]["content"][0]["encrypted_content"], "abc");
+    assert_eq!(body["content"][2]["citations"][0]["cited_text"], "x");
+    assert_eq!((&body["stop_reason"], &body["usage"]["output_tokens"]), (&json!("max_tokens"), &json!(20)));
     let page = read(b"Bad Gateway", &[], passing(), true).1;
     assert!(matches!(&page, Some(Error::Malformed { message, .. }) if message.contains("Bad Gateway")), "{page:?}");
 }
