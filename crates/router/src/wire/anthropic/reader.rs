@@ -56,6 +56,8 @@ pub(crate) struct MessagesReader {
     stop_sequence: Option<String>,
     /// Of content so far.
     bytes: usize,
+    /// A frame was read.
+    begun: bool,
 }
 
 /// A block that is being told.
@@ -84,6 +86,7 @@ impl MessagesReader {
             stop_reason: None,
             stop_sequence: None,
             bytes: 0,
+            begun: false,
         }
     }
 
@@ -137,10 +140,15 @@ impl MessagesReader {
         Trouble::Failed(failures::in_band(&self.origin.endpoint.provider, &self.origin.model, &error))
     }
 
-    /// What cannot be read passes on, where bytes pass. An event of several lines may be several events.
+    /// What cannot be read passes on, where bytes pass and something was read before: what begins so is no answer. An event
+    /// of several lines may be several events.
     fn unreadable(&mut self, event: sse::Event, why: &str) -> Result<Step, Trouble> {
+        let message = format!("{why} in {}", short(&String::from_utf8_lossy(&event.data)));
         if event.data.contains(&b'\n') || !self.passes() {
-            return Err(Trouble::Unreadable(format!("{why} in {}", short(&String::from_utf8_lossy(&event.data)))));
+            return Err(Trouble::Unreadable(message));
+        }
+        if !self.begun {
+            return Err(Trouble::Failed(self.origin.endpoint.malformed(&message)));
         }
         let events = vec![Event::Opaque("a frame that could not be read".to_owned())];
         self.framed(event, events, Mark::Unreadable).map(Step::Frame)
@@ -152,6 +160,7 @@ impl MessagesReader {
             let provider = self.origin.endpoint.provider.clone();
             return Err(Trouble::Failed(Error::TooLarge { provider, what: "an answer", limit_bytes: ANSWER_BYTES }));
         }
+        self.begun = true;
         self.hold_back(&mut events);
         let raw = self.passes().then_some(event.raw);
         Ok(Frame { raw, events, mark: Some(answer::Mark::Anthropic(mark)) })

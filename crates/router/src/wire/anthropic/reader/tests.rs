@@ -200,6 +200,12 @@ fn a_frame_that_cannot_be_read_passes_on_or_ends_the_answer() {
         let (frames, error) = run_in(&text, &[], Manner::default());
         assert_eq!(gathered(&frames).text(), "");
         assert!(matches!(error, Some(Error::Malformed { .. })), "{error:?}");
+        let (frames, error) = run_in(&[garbage, TEXT.as_bytes()].concat(), &[], passing());
+        assert_eq!(
+            (frames.len(), matches!(error, Some(Error::Malformed { .. }))),
+            (0, true),
+            "it begins so: {error:?}"
+        );
     }
 }
 
