@@ -144,7 +144,7 @@ impl MessagesReader {
     /// of several lines may be several events.
     fn unreadable(&mut self, event: sse::Event, why: &str) -> Result<Step, Trouble> {
         let message = format!("{why} in {}", short(&String::from_utf8_lossy(&event.data)));
-        if event.data.contains(&b'\n') || !self.passes() {
+        if event.is_cut || event.data.contains(&b'\n') || !self.passes() {
             return Err(Trouble::Unreadable(message));
         }
         if !self.begun {

@@ -71,7 +71,12 @@ fn event(kind: &'static str, members: &str) -> sse::Event {
     let data = format!(r#"{{"type":"{kind}"{comma}{members}}}"#).replace(['\n', '\r'], " ");
     let raw = Bytes::from(format!("event: {kind}\ndata: {data}\n\n"));
     let from = raw.len() - 2 - data.len();
-    sse::Event { event: Some(Bytes::from_static(kind.as_bytes())), data: raw.slice(from..raw.len() - 2), raw }
+    sse::Event {
+        event: Some(Bytes::from_static(kind.as_bytes())),
+        data: raw.slice(from..raw.len() - 2),
+        raw,
+        is_cut: false,
+    }
 }
 
 fn text(json: &Bytes) -> String {

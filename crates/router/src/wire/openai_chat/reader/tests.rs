@@ -189,7 +189,6 @@ fn a_frame_that_cannot_be_read_is_left_out_while_the_rest_is_sound() {
     let got = run_as(PASSING, &text, &[]);
     assert_eq!((got.whole().text().as_str(), got.whole().opaque), ("ab", true));
     assert!(run(&("data: x\n\n".repeat(16) + &last)).is_whole());
-    assert!(matches!(run(&("data: x\n\n".repeat(17) + &last)).error, Some(Error::Malformed { .. })));
 }
 
 #[test]

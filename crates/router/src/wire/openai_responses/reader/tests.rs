@@ -127,7 +127,6 @@ fn a_frame_that_cannot_be_read_is_left_out() {
     let damaged = ANSWER.replacen("\"delta\":\"Hm.\"", "\"delta\":\"Hm.", 1);
     let got = run(&damaged);
     assert_eq!((got.whole().text().as_str(), got.whole().opaque), ("Grüße, 🌍!", true));
-    assert!(!got.raw().contains("Hm.}"));
 }
 
 proptest! {
