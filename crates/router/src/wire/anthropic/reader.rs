@@ -418,7 +418,7 @@ impl Block {
 }
 
 fn seal(value: Option<&RawValue>, events: &mut Vec<Event>) {
-    let seal = value.map(|value| crate::wire::lenient::text(value));
+    let seal = value.map(crate::wire::lenient::text);
     match seal {
         Some(Some(seal)) if !seal.is_empty() => events.push(Event::ThinkingSignature(seal)),
         Some(None) => events.push(opaque("a signature that could not be read")),
