@@ -1,6 +1,6 @@
 //! An answer as it comes, in the router's own words.
 
-use crate::wire::openai_responses;
+use crate::wire::{anthropic, openai_responses};
 use bytes::Bytes;
 use protocol::FinishReason;
 
@@ -32,6 +32,7 @@ impl Frame {
 /// What stands in a frame's bytes beside its events, by their wire.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Mark {
+    Anthropic(anthropic::Mark),
     /// A chunk of a chat or a completion.
     Chunk {
         /// It tells why the model stopped.

@@ -30,6 +30,9 @@ pub struct Conversation {
     /// Fields of the request that have no place here, by JSON pointer: a translated request loses them, and the answer
     /// says so.
     pub lost: Vec<String>,
+    /// Content that only the vendor of the caller's wire understands, each as its place and what it is. Such a request goes
+    /// to a server of that wire as it is, and is translated for nobody: content is not left out.
+    pub foreign: Vec<String>,
     /// Tools that the caller declared as something else than a function of that name.
     pub renamed: Vec<Renamed>,
 }

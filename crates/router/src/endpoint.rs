@@ -127,15 +127,25 @@ impl Endpoint {
     }
 
     async fn whole_within(&self, request: Request<'_>, limit: usize) -> Result<Bytes, Error> {
-        let response = self.send(request).await?;
-        // A page for people, whatever it says: the proxy's or the network's that stands before the server.
+        let response = self.for_programs(self.send(request).await?).await?;
+        self.read(response, limit).await
+    }
+
+    /// The bytes of an answer that may come as a stream or in one body, whatever was asked for and whatever it is called.
+    pub(crate) async fn answer(&self, request: Request<'_>) -> Result<ByteStream, Error> {
+        let response = self.for_programs(self.send(request).await?).await?;
+        Ok(self.bytes(response))
+    }
+
+    /// Not a page for people, whatever it says: the proxy's or the network's that stands before the server.
+    async fn for_programs(&self, response: Response) -> Result<Response, Error> {
         let said = said_type(&response);
         if said.starts_with("text/html") {
             let said = said.to_owned();
             let text = self.read(response, ERROR_BODY_BYTES).await?;
             return Err(self.malformed(&format!("{said} instead of JSON: {}", short(&String::from_utf8_lossy(&text)))));
         }
-        self.read(response, limit).await
+        Ok(response)
     }
 
     /// The bytes of a streamed answer, once the server has said that one comes as `media_type`.

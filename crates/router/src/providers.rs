@@ -133,13 +133,20 @@ impl ChatRequest {
     /// The request as it is to be translated.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the caller's body is not of its dialect.
+    /// [`Error::Invalid`] when the caller's body is not of its dialect, [`Error::Refused`] when some of its content has no
+    /// place in another.
     pub fn conversation(&self) -> Result<Cow<'_, Conversation>, Error> {
-        if let Some(changed) = &self.changed {
-            return Ok(Cow::Borrowed(changed));
+        let asked = match &self.changed {
+            Some(changed) => &**changed,
+            None => self.asked.conversation()?,
+        };
+        if let Some(content) = asked.foreign.first() {
+            let message = format!(
+                "{content} has no place in what this model is asked. Send it as text, or use a model whose server speaks the API this was written for"
+            );
+            return Err(Error::Refused { provider: self.model.clone(), message });
         }
-        let asked = self.asked.conversation()?;
-        if self.edits == Edits::default() {
+        if self.changed.is_some() || self.edits == Edits::default() {
             return Ok(Cow::Borrowed(asked));
         }
         let mut edited = asked.clone();

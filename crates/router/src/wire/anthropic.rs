@@ -1,16 +1,20 @@
 //! Anthropic's Messages API, as callers speak it: `POST /v1/messages` and `POST /v1/messages/count_tokens`.
 //!
-//! Written after the published API reference. `cache_control` is a hint about prices and is dropped in silence; everything
-//! else that has no place in a [`Conversation`] is named in its `lost`.
+//! Written after the published API reference. Fields that have no place in a [`Conversation`], marks for the prompt cache
+//! among them, are named in its `lost`; content that has none, in its `foreign`.
 
 mod blocks;
 mod body;
 mod encoder;
 mod error;
-mod frames;
+mod mark;
+mod one_body;
 pub mod provider;
 mod reader;
+mod renamed;
 mod request;
+mod retold;
+mod sealed;
 mod shapes;
 mod whole;
 
@@ -23,6 +27,7 @@ use crate::{
 use bytes::Bytes;
 pub(crate) use encoder::encoder;
 pub(crate) use error::error;
+pub use mark::Mark;
 use protocol::FinishReason;
 use serde::Serialize;
 use serde_json::{json, value::RawValue};

@@ -4,6 +4,7 @@
 //! counts as texts or fractions, `NaN` where no JSON has it, and an emoji as two escapes in two frames.
 
 use crate::json_object::Fields;
+use bytes::Bytes;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -51,6 +52,11 @@ impl<'a> Members<'a> {
         self.0.as_ref()?.get(name).filter(|value| value.get() != "null")
     }
 
+    /// The object with these members set, each to JSON text; nothing of what is no object.
+    pub(crate) fn with(&self, changes: &[(&str, &str)]) -> Bytes {
+        self.0.as_ref().map(|fields| fields.with(changes)).unwrap_or_default()
+    }
+
     pub(crate) fn object(&self, name: &str) -> Self {
         Self::of(self.get(name))
     }
@@ -74,10 +80,6 @@ impl<'a> Members<'a> {
     /// A count: a number, a fraction cut off, or a text that says one.
     pub(crate) fn count(&self, name: &str) -> Option<u64> {
         count(self.get(name)?)
-    }
-
-    pub(crate) fn flag(&self, name: &str) -> Option<bool> {
-        serde_json::from_str(self.get(name)?.get()).ok()
     }
 }
 
@@ -242,7 +244,6 @@ mod tests {
         assert_eq!((fields.id("id").as_deref(), fields.id("name").as_deref()), (Some("17"), Some("😀 \u{fffd} x")));
         assert_eq!((fields.count("a"), fields.count("b"), fields.count("c")), (Some(1), Some(12), None));
         assert_eq!((fields.count("d"), fields.count("g"), fields.count("h")), (None, None, None));
-        assert_eq!((fields.object("e").flag("f"), fields.flag("a")), (Some(true), None));
         assert_eq!((fields.text("i").as_deref(), fields.text("id")), (Some("NaN"), None));
         assert_eq!((fields.list("c").len(), fields.list("e").len()), (0, 0));
         assert!(!fields.object("id").is_object());

@@ -120,6 +120,8 @@ impl<S: Stream<Item = Result<Bytes, Error>>, R: Reader> Decoder<S, R> {
                 // Servers that part their events by one line feed.
                 Err(Trouble::Unreadable(_)) if event.data.contains(&b'\n') => self.lines = lines_of(&event),
                 Err(_) if whole => {}
+                // Half of a frame is no frame.
+                Err(Trouble::Unreadable(_)) if event.is_cut => return self.end("the connection closed"),
                 Err(Trouble::Failed(error)) => return Err(self.origin.endpoint.scrubbed(error)),
                 Err(Trouble::Unreadable(_)) if self.reader.passes() => {
                     let events = vec![Event::Opaque("a frame that could not be read".to_owned())];
@@ -152,6 +154,7 @@ fn lines_of(event: &sse::Event) -> VecDeque<sse::Event> {
         raw: [&name, &b"data: "[..], line, b"\n\n"].concat().into(),
         event: event.event.clone(),
         data: event.data.slice_ref(line),
+        is_cut: event.is_cut && line.as_ptr_range().end == event.data.as_ptr_range().end,
     });
     lines.collect()
 }

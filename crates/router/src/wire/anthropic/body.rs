@@ -11,6 +11,7 @@ use crate::{
     Conversation, Field,
     conversation::{Format, Tool, ToolChoice},
 };
+pub(crate) use messages::unfit;
 use messages::{Content, Said};
 use serde::Serialize;
 use serde_json::{Value, json};

@@ -4,21 +4,19 @@
 //!   nothing yet ──message_start─▶ between blocks ◀──start / stop──▶ in block n
 //!                                      └──message_delta──▶ answered ──message_stop──▶ ended
 //! ```
-//! The vendor's own events pass byte for byte from its `message_start` on, while their blocks are counted. From the first
-//! event that comes without the vendor's bytes, or a second `message_start`, another provider has taken over: everything is
-//! written here from then on, and an open block of the same kind is gone on with.
+//! The vendor's own events pass byte for byte, whatever they are, while their blocks are counted by the marks the reader
+//! made. From the first event that comes without the vendor's bytes, or a second `message_start`, another provider has taken
+//! over: everything is written here from then on, and an open block of the same kind is gone on with.
 
-mod observed;
 mod tool_calls;
 
-use super::{Counts, error, stop_reason};
+use super::{Counts, Mark, error, mark::BlockKind, stop_reason};
 use crate::{
     Error, Event, Frame,
-    answer::{Finish, Usage},
+    answer::{self, Finish, Usage},
     dialect::{Encoder, Envelope},
 };
-use bytes::{BufMut, Bytes, BytesMut};
-use observed::Observed;
+use bytes::{BufMut, BytesMut};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tool_calls::{Progress, Waiting};
@@ -27,7 +25,7 @@ pub(crate) fn encoder(envelope: Envelope) -> Box<dyn Encoder> {
     Box::new(Messages {
         envelope,
         stage: Stage::Nothing,
-        passing: false,
+        way: Way::Undecided,
         open: None,
         next_index: 0,
         waiting: Waiting::default(),
@@ -37,13 +35,22 @@ pub(crate) fn encoder(envelope: Envelope) -> Box<dyn Encoder> {
 struct Messages {
     envelope: Envelope,
     stage: Stage,
-    /// The vendor's bytes are passed on.
-    passing: bool,
+    way: Way,
     open: Option<Open>,
     /// Of the next block.
     next_index: u64,
     /// Tool calls that began while another one was being written.
     waiting: Waiting,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Nothing of an answer was told yet.
+    Undecided,
+    /// The vendor's bytes pass.
+    Passing,
+    /// All is written here.
+    OwnWords,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,13 +108,15 @@ impl Encoder for Messages {
         if self.stage == Stage::Ended {
             return;
         }
-        if let Some(raw) = &frame.raw
-            && self.pass(raw, &frame.events, out)
+        if let (Some(raw), Some(answer::Mark::Anthropic(mark))) = (&frame.raw, frame.mark)
+            && self.passes(mark, &frame.events)
         {
+            self.observe(mark, &frame.events);
+            out.put_slice(raw);
             return;
         }
         if !frame.events.is_empty() {
-            self.passing = false;
+            self.way = Way::OwnWords;
         }
         for event in frame.events {
             self.event(event, out);
@@ -131,44 +140,56 @@ impl Encoder for Messages {
 }
 
 impl Messages {
-    /// Whether these are the vendor's bytes at a point where they can be passed on; then they are.
-    fn pass(&mut self, raw: &Bytes, events: &[Event], out: &mut BytesMut) -> bool {
-        let Some(observed) = Observed::of(raw) else { return false };
-        if self.stage == Stage::Nothing && observed == Observed::MessageStart {
-            self.stage = Stage::Started;
-            self.passing = true;
-        } else {
-            self.passing = self.passing && self.fits(&observed, events);
-        }
-        if self.passing {
-            out.put_slice(raw);
-        }
-        self.passing
-    }
-
-    /// Whether the vendor's next event follows what the caller has, whose place then changes.
-    fn fits(&mut self, observed: &Observed, events: &[Event]) -> bool {
-        match observed {
-            // Not the next index: some block was missed.
-            Observed::BlockStart { index, block }
-                if *index == self.next_index && self.open.is_none() && self.stage == Stage::Started =>
-            {
-                self.next_index += 1;
-                self.open = Some(Open { index: *index, kind: Kind::of(block, events) });
-            }
-            Observed::BlockDelta => match &mut self.open {
-                Some(open) => open.kind.observe(events),
-                None => return false,
-            },
-            Observed::BlockStop => return self.open.take().is_some(),
-            Observed::MessageDelta if self.open.is_none() && self.stage == Stage::Started => {
-                self.stage = Stage::Answered;
-            }
-            Observed::MessageStop if self.stage == Stage::Answered => self.stage = Stage::Ended,
-            Observed::Other => {}
-            _ => return false,
+    /// Whether the vendor's bytes can go out now.
+    fn passes(&mut self, mark: Mark, events: &[Event]) -> bool {
+        match (self.way, mark) {
+            (Way::Undecided, Mark::MessageStart | Mark::Unreadable) => self.way = Way::Passing,
+            (Way::Undecided, Mark::Other) if events.is_empty() => return true,
+            (Way::Undecided, Mark::Other) => self.way = Way::Passing,
+            // A stream without a head has to be given one.
+            (Way::Undecided, _) => return false,
+            // A second answer.
+            (Way::Passing, Mark::MessageStart) if self.stage != Stage::Nothing => return false,
+            (Way::Passing, _) => {}
+            (Way::OwnWords, _) => return false,
         }
         true
+    }
+
+    /// What the caller has once these bytes went out.
+    fn observe(&mut self, mark: Mark, events: &[Event]) {
+        match mark {
+            Mark::MessageStart => self.stage = Stage::Started,
+            Mark::BlockStart { index, kind } => {
+                let index = index.unwrap_or(self.next_index);
+                self.next_index = self.next_index.max(index.saturating_add(1));
+                let kind = match kind {
+                    BlockKind::Text => Kind::Text,
+                    BlockKind::Thinking => Kind::Thinking { signed: false },
+                    BlockKind::ToolCall(call) => Kind::ToolCall { call, progress: Progress::default() },
+                    BlockKind::Other => Kind::Other,
+                };
+                self.open = Some(Open { index, kind });
+                self.observe_delta(events);
+            }
+            Mark::BlockDelta => self.observe_delta(events),
+            Mark::BlockStop => self.open = None,
+            Mark::MessageDelta => self.stage = Stage::Answered,
+            Mark::MessageStop => self.stage = Stage::Ended,
+            Mark::Unreadable => self.stage = self.stage.max(Stage::Started),
+            Mark::Other => {}
+        }
+    }
+
+    fn observe_delta(&mut self, events: &[Event]) {
+        let Some(Open { kind, .. }) = &mut self.open else { return };
+        for event in events {
+            match (&mut *kind, event) {
+                (Kind::ToolCall { progress, .. }, Event::ToolArguments { fragment, .. }) => progress.add(fragment),
+                (Kind::Thinking { signed }, Event::ThinkingSignature(_)) => *signed = true,
+                _ => {}
+            }
+        }
     }
 
     fn event(&mut self, event: Event, out: &mut BytesMut) {
@@ -322,28 +343,6 @@ impl Messages {
         if let Some(open) = &self.open {
             let event = BlockDelta { kind: "content_block_delta", index: open.index, delta };
             write(out, "content_block_delta", &event);
-        }
-    }
-}
-
-impl Kind {
-    /// Of a block that the vendor began.
-    fn of(block: &str, events: &[Event]) -> Self {
-        match (block, events.first()) {
-            (_, Some(Event::ToolCall { index, .. })) => Self::ToolCall { call: *index, progress: Progress::default() },
-            ("text", _) => Self::Text,
-            ("thinking", _) => Self::Thinking { signed: false },
-            _ => Self::Other,
-        }
-    }
-
-    fn observe(&mut self, events: &[Event]) {
-        for event in events {
-            match (&mut *self, event) {
-                (Self::ToolCall { progress, .. }, Event::ToolArguments { fragment, .. }) => progress.add(fragment),
-                (Self::Thinking { signed }, Event::ThinkingSignature(_)) => *signed = true,
-                _ => {}
-            }
         }
     }
 }

@@ -31,6 +31,9 @@ pub(crate) fn body(status: StatusCode, message: &str, request_id: &str) -> Value
 
 fn status(error: &Error) -> StatusCode {
     match error {
+        // What a vendor's clients do about a request depends on which of these it was.
+        Error::Refused { message, .. } if told(message).is_some() => told(message).unwrap_or(StatusCode::BAD_REQUEST),
+        Error::Unavailable { missing: true, .. } => StatusCode::NOT_FOUND,
         Error::Invalid { .. }
         | Error::Unsupported { .. }
         | Error::Refused { .. }
@@ -58,6 +61,12 @@ fn status(error: &Error) -> StatusCode {
     }
 }
 
+/// The status a server refused with, where it says more than that the request is wrong.
+fn told(message: &str) -> Option<StatusCode> {
+    let status = message.strip_prefix("HTTP ")?.get(..3)?.parse().ok()?;
+    [405, 409, 413, 415, 422].contains(&status).then(|| StatusCode::from_u16(status).ok()).flatten()
+}
+
 fn message(error: &Error) -> String {
     match error {
         // Clients look for these words to decide that they must shorten the conversation.
@@ -80,6 +89,10 @@ mod tests {
         for (error, status, kind) in [
             (Error::Invalid { pointer: m(), message: m() }, 400, "invalid_request_error"),
             (Error::Refused { provider: p(), message: m() }, 400, "invalid_request_error"),
+            (Error::Refused { provider: p(), message: "HTTP 400: m".into() }, 400, "invalid_request_error"),
+            (Error::Refused { provider: p(), message: "HTTP 413: m".into() }, 413, "request_too_large"),
+            (Error::Refused { provider: p(), message: "HTTP 422: m".into() }, 422, "invalid_request_error"),
+            (Error::Unavailable { provider: p(), message: m(), missing: true }, 404, "not_found_error"),
             (Error::ContextLengthExceeded { provider: p(), model: m(), message: m() }, 400, "invalid_request_error"),
             (Error::UnknownRoute { name: m(), known: m() }, 404, "not_found_error"),
             (Error::EgressRefused { route: m() }, 403, "permission_error"),

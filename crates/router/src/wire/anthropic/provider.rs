@@ -6,13 +6,15 @@
 //! ```
 //! Written after the published API reference. What is tolerated, and what is not, stands beside the code that does it.
 
+pub(crate) mod came;
 pub(crate) mod capabilities;
 pub(crate) mod failures;
 mod listing;
 
 use super::{
     body,
-    reader::{self as decoder, Manner},
+    reader::{Manner, MessagesReader},
+    sealed,
 };
 use crate::{
     Conversation, Error, Field, Secret,
@@ -20,13 +22,13 @@ use crate::{
     endpoint::{Endpoint, Request, Scheme, json_headers},
     http::CONNECT_TIMEOUT,
     json_object::Fields,
-    providers::{ByteStream, ChatRequest, ChatStream, Forward, Provider, answered_at_once},
+    providers::{ByteStream, ChatRequest, ChatStream, Forward, Provider},
+    wire::openai::provider::Origin,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
 use capabilities::Capabilities;
 pub use capabilities::ThinkingStyle;
-use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use protocol::{Location, Model};
 use serde::Deserialize;
@@ -166,8 +168,10 @@ impl Anthropic {
 
     /// The body, whether it asks for a stream, and how its answer is to be read.
     fn body(&self, request: &ChatRequest) -> Result<(Bytes, bool, Manner), Error> {
-        let raw = !request.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.redacts());
         if let Some(original) = request.original(Dialect::Anthropic) {
+            let redacts = request.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.redacts());
+            let passes_as = (!redacts).then(|| request.asked.peek.model.clone());
+            let fields = Fields::of(original)?;
             let model = serde_json::Value::from(request.model.as_str()).to_string();
             let mut changes = vec![("model", model.as_str())];
             if request.asked.peek.stream != request.stream {
@@ -175,12 +179,17 @@ impl Anthropic {
             }
             let edits = request.edits.named("max_tokens", "temperature");
             changes.extend(edits.iter().map(|(name, json)| (*name, json.as_str())));
-            let manner = Manner { raw, held_back: String::new() };
-            return Ok((Fields::of(original)?.with(&changes), request.stream, manner));
+            let sealed = sealed::changes(&fields);
+            changes.extend(sealed.iter().map(|(name, json)| (*name, json.as_str())));
+            return Ok((fields.with(&changes), request.stream, Manner { passes_as, held_back: String::new() }));
         }
-        let built = body::build(&request.model, &*request.conversation()?, &self.limits(&request.model))
+        let conversation = request.conversation()?;
+        if let Some(message) = body::unfit(&conversation) {
+            return Err(Error::Refused { provider: self.options.name.clone(), message });
+        }
+        let built = body::build(&request.model, &conversation, &self.limits(&request.model))
             .map_err(|error| Error::invalid("", error.to_string()))?;
-        Ok((built.json.into(), true, Manner { raw, held_back: built.held_back }))
+        Ok((built.json.into(), true, Manner { passes_as: None, held_back: built.held_back }))
     }
 
     fn request<'a>(&'a self, request: &'a ChatRequest, path: &'a str, headers: HeaderMap, body: Bytes) -> Request<'a> {
@@ -227,21 +236,12 @@ impl Provider for Anthropic {
 
     async fn chat(&self, request: ChatRequest) -> Result<ChatStream, Error> {
         let (body, streamed, manner) = self.body(&request)?;
-        let name = self.options.name.as_str();
-        if !streamed {
-            let headers = self.headers(&request, "application/json");
-            let answer = self.endpoint.whole(self.request(&request, MESSAGES, headers, body)).await;
-            let answer = answer.map_err(failures::account)?;
-            let events =
-                decoder::whole(name, &request.model, &answer).map_err(|error| self.endpoint.scrubbed(error))?;
-            return Ok(answered_at_once(manner.raw.then_some(answer), events));
-        }
-        let headers = self.headers(&request, "text/event-stream");
-        let sent = self.request(&request, MESSAGES, headers, body);
-        let answer = self.endpoint.stream(sent, "text/event-stream").await.map_err(failures::account)?;
-        let endpoint = self.endpoint.clone();
-        let frames = decoder::decode(name, &request.model, answer, manner);
-        Ok(Box::pin(frames.map_err(move |error| endpoint.scrubbed(error))))
+        let headers = self.headers(&request, if streamed { "text/event-stream" } else { "application/json" });
+        let answer = self.endpoint.answer(self.request(&request, MESSAGES, headers, body)).await;
+        let answer = answer.map_err(failures::account)?;
+        let origin =
+            Origin { endpoint: self.endpoint.clone(), model: request.model.clone(), silent_on_usage: Arc::default() };
+        Ok(came::decode(MessagesReader::new(origin.clone(), manner), origin, answer, streamed))
     }
 
     fn speaks(&self, dialect: Dialect) -> bool {
@@ -309,5 +309,7 @@ mod tests;
 /// The decoder, for fuzzing.
 #[cfg(fuzzing)]
 pub(crate) fn decoder(body: ByteStream) -> ChatStream {
-    decoder::decode("anthropic", "m", body, Manner { raw: true, held_back: String::new() })
+    let origin = crate::wire::openai::provider::nobody();
+    let manner = Manner { passes_as: Some("m".to_owned()), held_back: String::new() };
+    came::decode(MessagesReader::new(origin.clone(), manner), origin, body, true)
 }

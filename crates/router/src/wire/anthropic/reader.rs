@@ -4,172 +4,170 @@
 //!   message_start ─▶ (content_block_start ─▶ deltas ─▶ content_block_stop)* ─▶ message_delta ─▶ message_stop: Finished
 //!         └───────────────────── the end of the bytes anywhere before message_stop: Cut ───────────────────┘
 //! ```
-//! Pings and events newer than this code may come anywhere.
+//! Pings and events newer than this code may come anywhere. Text, arguments and the end are read strictly, every other field
+//! by itself (see [`lenient`](crate::wire::lenient)); what has no words here is opaque. An answer in one body is read as the
+//! stream it would have been (see [`retold`]).
 
 use super::{
-    frames::{Events, Said},
+    Mark,
+    mark::BlockKind,
     provider::failures,
-    shapes,
+    renamed::renamed,
+    retold,
+    shapes::{self, Counts},
 };
 use crate::{
-    Error, Event, Frame,
+    Error, Event, Frame, answer,
     answer::Finish,
     http::{failure::short, frame::ANSWER_BYTES},
-    providers::{ByteStream, ChatStream},
+    sse,
+    wire::{
+        lenient::{Halves, Members, Object},
+        openai::provider::Origin,
+        stream::{Reader, Step, Trouble},
+    },
 };
 use bytes::Bytes;
-use futures_util::stream;
+use serde_json::{Value, value::RawValue};
+use std::time::Duration;
 
-/// A stream with more events than this that cannot be read is not sound.
-const SKIPPED_EVENTS: u32 = 16;
+/// Blocks that have begun and not ended. The vendor has one at a time; of a server that ends none, the oldest is forgotten.
+const OPEN_BLOCKS: usize = 128;
 
 /// How the answer is to be given on.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Manner {
-    /// With the bytes as they came.
-    pub(crate) raw: bool,
+    /// With the bytes as they came, as the answer of the model that the caller asked for by this name.
+    pub(crate) passes_as: Option<String>,
     /// White space that was taken from the end of the answer to go on with, since the vendor refuses it there. The model
     /// often begins with it.
     pub(crate) held_back: String,
 }
 
-pub(crate) fn decode(provider: &str, model: &str, body: ByteStream, manner: Manner) -> ChatStream {
-    let decoder = Decoder {
-        events: Events::new(provider, body),
-        provider: provider.to_owned(),
-        model: model.to_owned(),
-        manner,
-        block: None,
-        calls: 0,
-        counts: shapes::Counts::default(),
-        stop_reason: None,
-        stop_sequence: None,
-        bytes: 0,
-        skipped: 0,
-        ended: false,
-    };
-    Box::pin(stream::unfold(decoder, |mut decoder| async move { Some((decoder.next().await?, decoder)) }))
-}
-
-/// The events of an answer that came in one body.
-pub(crate) fn whole(provider: &str, model: &str, body: &[u8]) -> Result<Vec<Event>, Error> {
-    let malformed = |message: String| Error::Malformed { provider: provider.to_owned(), message };
-    let said: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_slice(body).map_err(|error| malformed(format!("{error} in its answer")))?;
-    if let Some(error) = said.get("error").filter(|error| !error.is_null()) {
-        return Err(failures::in_band(provider, model, error));
-    }
-    let message: shapes::Message =
-        serde_json::from_slice(body).map_err(|error| malformed(format!("{error} in its answer")))?;
-    let Some(reason) = message.stop_reason else {
-        let message = "its answer has no `stop_reason`".to_owned();
-        return Err(Error::Cut { provider: provider.to_owned(), message });
-    };
-    let usage = message.usage.unwrap_or_default().usage();
-    let mut events = vec![Event::Started { id: message.id, model: message.model, usage }];
-    let mut calls = 0;
-    for block in message.content {
-        let (began, input) = begin(block, &mut calls);
-        events.extend(began);
-        events.extend(input.map(|(index, fragment)| Event::ToolArguments { index, fragment }));
-    }
-    let mut finish = Finish::new(shapes::finish_reason(Some(&reason), calls > 0), usage);
-    finish.stop_sequence = message.stop_sequence;
-    events.push(Event::Finished(finish));
-    Ok(events)
-}
-
-struct Decoder {
-    events: Events,
-    provider: String,
-    model: String,
+pub(crate) struct MessagesReader {
+    origin: Origin,
     manner: Manner,
-    block: Option<Block>,
+    /// In the order in which they began.
+    blocks: Vec<Block>,
     /// Tool calls so far.
     calls: usize,
-    counts: shapes::Counts,
+    counts: Counts,
     stop_reason: Option<String>,
     stop_sequence: Option<String>,
-    /// Of text, thoughts and tool calls so far.
+    /// Of content so far.
     bytes: usize,
-    skipped: u32,
-    ended: bool,
+    /// A frame was read.
+    begun: bool,
 }
 
-/// The block that is being told.
+/// A block that is being told.
 #[derive(Default)]
 struct Block {
+    index: Option<u64>,
     /// Of a tool call.
     call: Option<usize>,
     /// Arguments that stood in the call's beginning: they count when no pieces follow.
-    input: Option<(usize, String)>,
+    input: Option<String>,
+    /// It is none of those that have words here.
+    is_opaque: bool,
+    text: Halves,
+    /// What the text is, if it is no answer.
+    is_thought: bool,
 }
 
-impl Decoder {
-    async fn next(&mut self) -> Option<Result<Frame, Error>> {
-        while !self.ended {
-            let frame = match self.events.next().await {
-                Some(Ok(bytes)) => self.frame(bytes),
-                Some(Err(error)) => Err(error),
-                None => self.last(),
-            };
-            match frame {
-                Ok(None) => {}
-                Ok(Some(frame)) => return Some(Ok(frame)),
-                Err(error) => {
-                    self.ended = true;
-                    return Some(Err(error));
-                }
+impl MessagesReader {
+    pub(crate) fn new(origin: Origin, manner: Manner) -> Self {
+        Self {
+            origin,
+            manner,
+            blocks: Vec::new(),
+            calls: 0,
+            counts: Counts::default(),
+            stop_reason: None,
+            stop_sequence: None,
+            bytes: 0,
+            begun: false,
+        }
+    }
+
+    /// An answer in one body, in one frame.
+    pub(crate) fn body(self, body: Bytes) -> Result<Frame, Error> {
+        let name = self.manner.passes_as.clone();
+        let events = self.retold(&body)?.into_iter().flat_map(|frame| frame.events).collect();
+        let raw = name.map(|name| {
+            let told = Object::of(&body).ok().and_then(|object| {
+                let told = object.fields().get("model")?;
+                Some(renamed(body.clone(), told, &name))
+            });
+            told.unwrap_or(body)
+        });
+        Ok(Frame { raw, events, ..Frame::default() })
+    }
+
+    /// An answer in one body, in the frames of a stream.
+    pub(crate) fn retold(mut self, body: &[u8]) -> Result<Vec<Frame>, Error> {
+        let quoted = || short(&String::from_utf8_lossy(body));
+        let object = Object::of(body)
+            .map_err(|why| self.origin.endpoint.malformed(&format!("{why} in its answer: {}", quoted())))?;
+        let fields = object.fields();
+        if let Some(error) = fields.get("error").filter(|_| fields.get("content").is_none()) {
+            return Err(self.scrubbed(self.failed(error)));
+        }
+        if fields.text("stop_reason").is_none() {
+            let message = "its answer has no `stop_reason`".to_owned();
+            return Err(Error::Cut { provider: self.origin.endpoint.provider.clone(), message });
+        }
+        let mut frames = Vec::new();
+        for event in retold::events(&fields) {
+            match self.read(event) {
+                Ok(Step::Frame(frame) | Step::End(Some(frame))) => frames.push(frame),
+                Ok(Step::End(None)) => {}
+                Err(trouble) => return Err(self.scrubbed(trouble)),
             }
         }
-        None
+        Ok(frames)
     }
 
-    /// An answer whose end lacks only its last line end is whole.
-    fn last(&mut self) -> Result<Option<Frame>, Error> {
-        let cut = || Error::Cut {
-            provider: self.provider.clone(),
-            message: "the connection closed before `message_stop`".to_owned(),
-        };
-        let rest = self.events.rest().ok_or_else(cut)?;
-        let said = Said::of(&rest).and_then(|said| said.data);
-        let ends = said.and_then(|data| serde_json::from_str::<shapes::Named>(&data).ok());
-        if ends.is_some_and(|named| named.kind == "message_stop") { self.frame(rest) } else { Err(cut()) }
-    }
-
-    /// `None` for an event that is left out.
-    fn frame(&mut self, bytes: Bytes) -> Result<Option<Frame>, Error> {
-        let Some(said) = Said::of(&bytes) else { return self.skip(None, "bytes that are no text") };
-        let name = said.name.as_deref();
-        // A comment shows life.
-        let Some(data) = said.data.as_deref() else { return Ok(Some(Frame::default())) };
-        let event = match serde_json::from_str::<shapes::Event>(data) {
-            Ok(event) => event,
-            Err(error) => match serde_json::from_str::<shapes::Named>(data) {
-                Ok(named) if !known(&named.kind) => return Ok(Some(self.passed(bytes, Vec::new()))),
-                _ => return self.skip(name, &format!("{error} in {}", short(data))),
-            },
-        };
-        if event.kind.is_empty() && event.error.is_none() {
-            return self.skip(name, &format!("no `type` in {}", short(data)));
+    fn scrubbed(&self, trouble: Trouble) -> Error {
+        match trouble {
+            Trouble::Failed(error) => self.origin.endpoint.scrubbed(error),
+            Trouble::Unreadable(message) => self.origin.endpoint.malformed(&message),
         }
-        if name == Some("error") || event.kind == "error" || event.kind.is_empty() {
-            let error = event.error.unwrap_or_else(|| data.into());
-            return Err(failures::in_band(&self.provider, &self.model, &error));
+    }
+
+    fn failed(&self, error: &RawValue) -> Trouble {
+        let error: Value = serde_json::from_str(error.get()).unwrap_or_else(|_| error.get().into());
+        Trouble::Failed(failures::in_band(&self.origin.endpoint.provider, &self.origin.model, &error))
+    }
+
+    /// What cannot be read passes on, where bytes pass and something was read before: what begins so is no answer. An event
+    /// of several lines may be several events.
+    fn unreadable(&mut self, event: sse::Event, why: &str) -> Result<Step, Trouble> {
+        let message = format!("{why} in {}", short(&String::from_utf8_lossy(&event.data)));
+        if event.is_cut || event.data.contains(&b'\n') || !self.passes() {
+            return Err(Trouble::Unreadable(message));
         }
-        self.ended = event.kind == "message_stop";
-        let events = self.event(event)?;
-        Ok(Some(self.passed(bytes, events)))
+        if !self.begun {
+            return Err(Trouble::Failed(self.origin.endpoint.malformed(&message)));
+        }
+        let events = vec![Event::Opaque("a frame that could not be read".to_owned())];
+        self.framed(event, events, Mark::Unreadable).map(Step::Frame)
     }
 
-    fn passed(&mut self, bytes: Bytes, mut events: Vec<Event>) -> Frame {
-        let changed = self.hold_back(&mut events);
-        Frame::new((self.manner.raw && !changed).then_some(bytes), events)
+    fn framed(&mut self, event: sse::Event, mut events: Vec<Event>, mark: Mark) -> Result<Frame, Trouble> {
+        self.bytes += events.iter().map(|told| size(told, &event.data)).sum::<usize>();
+        if self.bytes > ANSWER_BYTES {
+            let provider = self.origin.endpoint.provider.clone();
+            return Err(Trouble::Failed(Error::TooLarge { provider, what: "an answer", limit_bytes: ANSWER_BYTES }));
+        }
+        self.begun = true;
+        self.hold_back(&mut events);
+        let raw = self.passes().then_some(event.raw);
+        Ok(Frame { raw, events, mark: Some(answer::Mark::Anthropic(mark)) })
     }
 
-    /// Takes white space from the beginning of an answer that the caller has already. Whether something was taken.
-    fn hold_back(&mut self, events: &mut [Event]) -> bool {
-        let mut changed = false;
+    /// Takes white space from the beginning of an answer that the caller has already. No bytes pass of such an answer.
+    fn hold_back(&mut self, events: &mut [Event]) {
         for event in events {
             let Event::Text(text) = event else { continue };
             let common: usize = text
@@ -178,169 +176,276 @@ impl Decoder {
                 .take_while(|(new, held)| new == held)
                 .map(|(new, _)| new.len_utf8())
                 .sum();
-            if common > 0 {
-                text.drain(..common);
-                changed = true;
-            }
+            text.drain(..common);
             if text.is_empty() {
                 self.manner.held_back.drain(..common);
             } else {
                 self.manner.held_back.clear();
             }
         }
-        changed
     }
 
-    fn event(&mut self, event: shapes::Event) -> Result<Vec<Event>, Error> {
-        match event.kind.as_str() {
-            "message_start" => {
-                let Some(message) = event.message else { return Ok(Vec::new()) };
-                self.counts.update(message.usage.unwrap_or_default());
-                let usage = self.counts.usage();
-                Ok(vec![Event::Started { id: message.id, model: message.model, usage }])
+    fn block_start(&mut self, fields: &Members<'_>, events: &mut Vec<Event>) -> Mark {
+        let index = fields.count("index");
+        let again = self.blocks.iter().position(|block| index.is_some() && block.index == index);
+        if let Some(at) = again.or_else(|| (self.blocks.len() >= OPEN_BLOCKS).then_some(0)) {
+            self.end_block(at, events);
+        }
+        let mut block = Block { index, ..Block::default() };
+        let told = fields.object("content_block");
+        let kind = match told.text("type").as_deref() {
+            Some("text") => {
+                block.say(told.get("text"), events);
+                BlockKind::Text
             }
-            "content_block_start" => {
-                let mut events: Vec<_> = self.end_block().into_iter().collect();
-                let before = self.calls;
-                if let Some(block) = event.content_block {
-                    let (began, input) = begin(block, &mut self.calls);
-                    self.block = Some(Block { call: (self.calls > before).then_some(before), input });
-                    events.extend(began);
+            Some("thinking") => {
+                block.is_thought = true;
+                block.say(told.get("thinking"), events);
+                seal(told.get("signature"), events);
+                BlockKind::Thinking
+            }
+            Some("redacted_thinking") => {
+                events.push(
+                    told.text("data").map_or_else(|| opaque("a block `redacted_thinking`"), Event::RedactedThinking),
+                );
+                BlockKind::Other
+            }
+            Some("tool_use") => {
+                let index = self.calls;
+                self.calls += 1;
+                let id = told.id("id").unwrap_or_else(|| format!("toolu_{:016x}", rand::random::<u64>()));
+                events.push(Event::ToolCall { index, id, name: told.text("name").unwrap_or_default() });
+                block.call = Some(index);
+                block.input = told.get("input").map(written).filter(|input| !input.is_empty());
+                BlockKind::ToolCall(index)
+            }
+            Some(other) => {
+                block.is_opaque = true;
+                events.push(opaque(&format!("a block `{}`", short(other))));
+                BlockKind::Other
+            }
+            None => {
+                events.push(opaque("a block that could not be read"));
+                BlockKind::Other
+            }
+        };
+        self.blocks.push(block);
+        Mark::BlockStart { index, kind }
+    }
+
+    fn block_delta(&mut self, fields: &Members<'_>, events: &mut Vec<Event>) {
+        let index = fields.count("index");
+        let delta = fields.object("delta");
+        let at = self.blocks.iter().rposition(|block| index.is_some() && block.index == index);
+        if self.blocks.is_empty() {
+            self.blocks.push(Block::default());
+        }
+        let at = at.unwrap_or(self.blocks.len() - 1);
+        let block = &mut self.blocks[at];
+        let named = delta.text("type");
+        // A server that leaves the kind out tells it by the field.
+        let by_field = [
+            ("text", "text_delta"),
+            ("thinking", "thinking_delta"),
+            ("signature", "signature_delta"),
+            ("partial_json", "input_json_delta"),
+        ];
+        let kind = named
+            .as_deref()
+            .or_else(|| by_field.into_iter().find(|(field, _)| delta.get(field).is_some()).map(|(_, kind)| kind));
+        match kind {
+            Some("text_delta") => {
+                block.is_thought = false;
+                block.say(delta.get("text"), events);
+            }
+            Some("thinking_delta") => {
+                block.is_thought = true;
+                block.say(delta.get("thinking"), events);
+            }
+            Some("signature_delta") => seal(delta.get("signature"), events),
+            // Tools that run at the vendor have arguments, too; those are not the caller's to know.
+            Some("input_json_delta") => match (block.call, delta.get("partial_json")) {
+                (Some(index), Some(piece)) => {
+                    let fragment =
+                        if piece.get().starts_with('"') { block.text.read(piece) } else { piece.get().to_owned() };
+                    if !fragment.is_empty() {
+                        block.input = None;
+                        events.push(Event::ToolArguments { index, fragment });
+                    }
                 }
-                self.count(&events)?;
-                Ok(events)
+                (Some(_), None) => {}
+                (None, _) => events.push(opaque("arguments of a tool of the vendor's")),
+            },
+            Some(other) => events.push(opaque(&format!("a delta `{}`", short(other)))),
+            None => events.push(opaque("a delta that could not be read")),
+        }
+    }
+
+    fn end_block(&mut self, at: usize, events: &mut Vec<Event>) {
+        let mut block = self.blocks.remove(at);
+        let mut rest = String::new();
+        block.text.end(&mut rest);
+        match block.call {
+            Some(index) => {
+                let fragment = block.input.unwrap_or_default() + &rest;
+                if !fragment.is_empty() {
+                    events.push(Event::ToolArguments { index, fragment });
+                }
             }
+            None if !rest.is_empty() => events.push(block.told(rest)),
+            None => {}
+        }
+    }
+
+    fn end_blocks(&mut self, events: &mut Vec<Event>) {
+        while !self.blocks.is_empty() {
+            self.end_block(0, events);
+        }
+    }
+}
+
+impl Reader for MessagesReader {
+    fn read(&mut self, mut event: sse::Event) -> Result<Step, Trouble> {
+        let data = event.data.clone();
+        let named = event.event.as_deref().map(|name| String::from_utf8_lossy(name).into_owned());
+        if data.trim_ascii() == b"[DONE]" {
+            return Ok(Step::End(None));
+        }
+        let object = match Object::of(&data) {
+            Ok(object) => object,
+            Err(_) if named.as_deref() == Some("error") => {
+                let text = Value::from(String::from_utf8_lossy(&data));
+                let error = failures::in_band(&self.origin.endpoint.provider, &self.origin.model, &text);
+                return Err(Trouble::Failed(error));
+            }
+            Err(why) => return self.unreadable(event, &why),
+        };
+        let fields = object.fields();
+        let kind = fields.text("type").or(named.clone());
+        let error = fields.get("error");
+        if kind.as_deref() == Some("error") || named.as_deref() == Some("error") || (kind.is_none() && error.is_some())
+        {
+            let whole = || serde_json::value::to_raw_value(&String::from_utf8_lossy(&data)).unwrap_or_default();
+            return Err(error.map_or_else(|| self.failed(&whole()), |error| self.failed(error)));
+        }
+        let Some(kind) = kind else { return self.unreadable(event, "no `type`") };
+        let mut events = Vec::new();
+        let mark = match kind.as_str() {
+            "message_start" => {
+                let message = fields.object("message");
+                self.counts.update(Counts::of(&message.object("usage")));
+                let usage = self.counts.usage();
+                events.push(Event::Started { id: message.id("id"), model: message.text("model"), usage });
+                if let (Some(name), Some(told)) = (&self.manner.passes_as, message.get("model")) {
+                    event.raw = renamed(event.raw, told, name);
+                }
+                Mark::MessageStart
+            }
+            "content_block_start" => self.block_start(&fields, &mut events),
             "content_block_delta" => {
-                let events: Vec<_> = event.delta.and_then(|delta| self.delta(delta)).into_iter().collect();
-                self.count(&events)?;
-                Ok(events)
+                self.block_delta(&fields, &mut events);
+                Mark::BlockDelta
             }
             "content_block_stop" => {
-                let events: Vec<_> = self.end_block().into_iter().collect();
-                self.count(&events)?;
-                Ok(events)
+                let index = fields.count("index");
+                let at = self.blocks.iter().rposition(|block| index.is_some() && block.index == index);
+                if let Some(at) = at.or_else(|| self.blocks.len().checked_sub(1)) {
+                    self.end_block(at, &mut events);
+                }
+                Mark::BlockStop
             }
             "message_delta" => {
-                self.counts.update(event.usage.unwrap_or_default());
-                if let Some(delta) = event.delta {
-                    self.stop_reason = delta.stop_reason.or(self.stop_reason.take());
-                    self.stop_sequence = delta.stop_sequence.or(self.stop_sequence.take());
-                }
-                Ok(Vec::new())
+                self.counts.update(Counts::of(&fields.object("usage")));
+                let delta = fields.object("delta");
+                self.stop_reason = delta.text("stop_reason").or(self.stop_reason.take());
+                self.stop_sequence = delta.text("stop_sequence").or(self.stop_sequence.take());
+                Mark::MessageDelta
             }
             "message_stop" => {
-                let mut events: Vec<_> = self.end_block().into_iter().collect();
+                self.end_blocks(&mut events);
                 let reason = shapes::finish_reason(self.stop_reason.as_deref(), self.calls > 0);
                 let mut finish = Finish::new(reason, self.counts.usage());
                 finish.stop_sequence = self.stop_sequence.take();
                 events.push(Event::Finished(finish));
-                Ok(events)
+                return Ok(Step::End(Some(self.framed(event, events, Mark::MessageStop)?)));
             }
-            _ => Ok(Vec::new()),
-        }
+            "ping" => Mark::Other,
+            other => {
+                events.push(opaque(&format!("an event `{}`", short(other))));
+                Mark::Other
+            }
+        };
+        Ok(Step::Frame(self.framed(event, events, mark)?))
     }
 
-    fn delta(&mut self, delta: shapes::Delta) -> Option<Event> {
-        match delta.kind.as_deref()? {
-            "text_delta" => delta.text.map(Event::Text),
-            "thinking_delta" => delta.thinking.map(Event::Thinking),
-            "signature_delta" => delta.signature.map(Event::ThinkingSignature),
-            "input_json_delta" => {
-                // Tools that run at the vendor have arguments, too; those are not the caller's to know.
-                let block = self.block.as_mut()?;
-                let (index, fragment) = (block.call?, delta.partial_json?);
-                if !fragment.is_empty() {
-                    block.input = None;
+    /// Its last word ends it.
+    fn whole(&self) -> Option<Duration> {
+        None
+    }
+
+    fn finish(&mut self) -> Option<Frame> {
+        None
+    }
+
+    fn marker(&self) -> &'static str {
+        "`message_stop`"
+    }
+
+    fn passes(&self) -> bool {
+        self.manner.passes_as.is_some()
+    }
+}
+
+impl Block {
+    /// Text of the block. What stands where a text belongs and is none passes on unread.
+    fn say(&mut self, value: Option<&RawValue>, events: &mut Vec<Event>) {
+        match value {
+            None => {}
+            Some(_) if self.is_opaque => events.push(opaque("a part of a block of the vendor's")),
+            Some(value) if value.get().starts_with('"') => {
+                let text = self.text.read(value);
+                if !text.is_empty() {
+                    events.push(self.told(text));
                 }
-                Some(Event::ToolArguments { index, fragment })
             }
-            _ => None,
+            Some(_) => events.push(opaque("a text that could not be read")),
         }
     }
 
-    fn end_block(&mut self) -> Option<Event> {
-        let (index, fragment) = self.block.take()?.input?;
-        Some(Event::ToolArguments { index, fragment })
-    }
-
-    fn count(&mut self, events: &[Event]) -> Result<(), Error> {
-        self.bytes += events.iter().map(size).sum::<usize>();
-        if self.bytes > ANSWER_BYTES {
-            let provider = self.provider.clone();
-            return Err(Error::TooLarge { provider, what: "an answer", limit_bytes: ANSWER_BYTES });
-        }
-        Ok(())
-    }
-
-    fn skip(&mut self, name: Option<&str>, why: &str) -> Result<Option<Frame>, Error> {
-        self.skipped += 1;
-        if self.skipped > SKIPPED_EVENTS {
-            let message = format!("more than {SKIPPED_EVENTS} events could not be read, at last: {why}");
-            return Err(Error::Malformed { provider: self.provider.clone(), message });
-        }
-        // Without a beginning or an end of a block, the rest of the bytes does not fit together any more.
-        if name != Some("content_block_delta") {
-            self.manner.raw = false;
-        }
-        Ok(None)
+    fn told(&self, text: String) -> Event {
+        if self.is_thought { Event::Thinking(text) } else { Event::Text(text) }
     }
 }
 
-fn known(kind: &str) -> bool {
-    matches!(
-        kind,
-        "message_start"
-            | "content_block_start"
-            | "content_block_delta"
-            | "content_block_stop"
-            | "message_delta"
-            | "message_stop"
-            | "error"
-    )
+fn seal(value: Option<&RawValue>, events: &mut Vec<Event>) {
+    let seal = value.map(crate::wire::lenient::text);
+    match seal {
+        Some(Some(seal)) if !seal.is_empty() => events.push(Event::ThinkingSignature(seal)),
+        Some(None) => events.push(opaque("a signature that could not be read")),
+        _ => {}
+    }
 }
 
-fn size(event: &Event) -> usize {
+/// Arguments as the model wrote them: an object, or the text of one.
+fn written(value: &RawValue) -> String {
+    crate::wire::lenient::text(value).unwrap_or_else(|| value.get().to_owned())
+}
+
+fn opaque(what: &str) -> Event {
+    Event::Opaque(what.to_owned())
+}
+
+/// What an event counts for; one of which nothing is understood counts whole.
+fn size(event: &Event, data: &[u8]) -> usize {
     match event {
-        Event::Text(text)
-        | Event::Thinking(text)
-        | Event::ThinkingSignature(text)
-        | Event::RedactedThinking(text)
-        | Event::Opaque(text) => text.len(),
+        Event::Text(text) | Event::Thinking(text) | Event::ThinkingSignature(text) | Event::RedactedThinking(text) => {
+            text.len()
+        }
+        Event::Opaque(_) => data.len(),
         Event::ToolCall { id, name, .. } => id.len() + name.len(),
         Event::ToolArguments { fragment, .. } => fragment.len(),
         Event::Started { .. } | Event::Finished(_) => 0,
     }
-}
-
-/// What a block's beginning says, and apart from it the arguments of a tool call. A block of an answer in one body is all
-/// beginning.
-fn begin(block: shapes::Block, calls: &mut usize) -> (Vec<Event>, Option<(usize, String)>) {
-    let some = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let events = match block.kind.as_str() {
-        "text" => some(block.text).map(Event::Text).into_iter().collect(),
-        "thinking" => {
-            let thought = some(block.thinking).map(Event::Thinking);
-            thought.into_iter().chain(some(block.signature).map(Event::ThinkingSignature)).collect()
-        }
-        "redacted_thinking" => block
-            .data
-            .as_ref()
-            .and_then(serde_json::Value::as_str)
-            .map(|data| Event::RedactedThinking(data.to_owned()))
-            .into_iter()
-            .collect(),
-        "tool_use" => {
-            let index = *calls;
-            *calls += 1;
-            let call =
-                Event::ToolCall { index, id: block.id.unwrap_or_default(), name: block.name.unwrap_or_default() };
-            let input = block.input.map(|input| input.get().to_owned());
-            let input = input.filter(|input| input.starts_with('{'));
-            return (vec![call], input.map(|input| (index, input)));
-        }
-        _ => Vec::new(),
-    };
-    (events, None)
 }
 
 #[cfg(test)]

@@ -21,13 +21,14 @@ pub(crate) fn conversation(body: &Bytes) -> Result<Conversation, Error> {
         ..Conversation::default()
     };
     if let Some(system) = present(&fields, "system") {
-        let parts = blocks::system(system, "/system", &mut conversation.lost)?;
+        let parts = blocks::system(system, "/system", &mut conversation)?;
         conversation.messages.push(Message { role: Role::System, parts });
     }
     let messages: Vec<&RawValue> = needed(&fields, "messages", "a list of messages")?;
     for (at, message) in messages.into_iter().enumerate() {
         self::message(message, &format!("/messages/{at}"), &mut conversation)?;
     }
+    results_first(&mut conversation.messages);
     let tools: Vec<&RawValue> = optional(&fields, "tools", "a list of tools")?.unwrap_or_default();
     for (at, value) in tools.into_iter().enumerate() {
         conversation.tools.extend(tool(value, &format!("/tools/{at}"), &mut conversation.lost)?);
@@ -70,8 +71,15 @@ const KNOWN: &[&str] = &[
     "thinking",
     "output_format",
     "output_config",
-    "cache_control",
 ];
+
+/// Results of tools follow the calls they belong to, whatever users and systems said in between: every wire wants it so.
+fn results_first(messages: &mut [Message]) {
+    for between in messages.split_mut(|message| message.role == Role::Assistant) {
+        // Stable.
+        between.sort_by_key(|message| message.role != Role::Tool);
+    }
+}
 
 /// One JSON object and where it stands in the request.
 pub(crate) struct Object<'a> {
@@ -125,12 +133,12 @@ fn message(value: &RawValue, pointer: &str, conversation: &mut Conversation) -> 
     match object.need_text("role")?.as_str() {
         "user" => blocks::user(content, &pointer, conversation),
         "assistant" => {
-            let parts = blocks::assistant(content, &pointer, &mut conversation.lost)?;
+            let parts = blocks::assistant(content, &pointer, conversation)?;
             conversation.messages.push(Message { role: Role::Assistant, parts });
             Ok(())
         }
         "system" => {
-            let parts = blocks::system(content, &pointer, &mut conversation.lost)?;
+            let parts = blocks::system(content, &pointer, conversation)?;
             conversation.messages.push(Message { role: Role::System, parts });
             Ok(())
         }
@@ -147,16 +155,7 @@ fn tool(value: &RawValue, pointer: &str, lost: &mut Vec<String>) -> Result<Optio
     }
     object.report_others(
         // The last two only say how a tool is shown and sent.
-        &[
-            "type",
-            "name",
-            "description",
-            "input_schema",
-            "strict",
-            "cache_control",
-            "defer_loading",
-            "eager_input_streaming",
-        ],
+        &["type", "name", "description", "input_schema", "strict", "defer_loading", "eager_input_streaming"],
         lost,
     );
     let parameters: Value = read(object.need("input_schema")?, &object.at("input_schema"), "a JSON schema")?;
@@ -194,7 +193,11 @@ fn thinking(value: &RawValue, conversation: &mut Conversation) -> Result<(), Err
     let budget: Option<u32> =
         budget.map(|budget| read(budget, "/thinking/budget_tokens", "a whole number of tokens")).transpose()?;
     conversation.thinking = match (object.need_text("type")?.as_str(), budget) {
-        ("enabled", Some(budget)) => Thinking::BudgetTokens(budget),
+        ("enabled", Some(budget)) => {
+            // No other wire counts thoughts beforehand.
+            conversation.lost.push("/thinking/budget_tokens".to_owned());
+            Thinking::BudgetTokens(budget)
+        }
         ("enabled" | "adaptive", _) => Thinking::On,
         // What a model tells between tools is no thought.
         ("disabled" | "between_tools", _) => Thinking::Off,

@@ -1,98 +1,40 @@
-//! The shapes of answers, as far as they are read here. Everything is optional: what a model says matters more than whether
-//! a field that nobody reads is there.
+//! What an answer counts, and why it ended.
 
-use crate::answer::Usage;
+use crate::{answer::Usage, wire::lenient::Members};
 use protocol::FinishReason;
-use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
 
-/// One event of a stream.
-#[derive(Deserialize)]
-pub(crate) struct Event {
-    #[serde(rename = "type", default)]
-    pub(crate) kind: String,
-    pub(crate) message: Option<Message>,
-    pub(crate) content_block: Option<Block>,
-    pub(crate) delta: Option<Delta>,
-    pub(crate) usage: Option<Counts>,
-    pub(crate) error: Option<Value>,
-}
-
-/// What is read of an event that has another shape than [`Event`].
-#[derive(Deserialize)]
-pub(crate) struct Named {
-    #[serde(rename = "type")]
-    pub(crate) kind: String,
-}
-
-/// In `message_start`, and the whole of an answer that is not streamed.
-#[derive(Deserialize)]
-pub(crate) struct Message {
-    pub(crate) id: Option<String>,
-    pub(crate) model: Option<String>,
-    #[serde(default)]
-    pub(crate) content: Vec<Block>,
-    pub(crate) stop_reason: Option<String>,
-    pub(crate) stop_sequence: Option<String>,
-    pub(crate) usage: Option<Counts>,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct Block {
-    #[serde(rename = "type")]
-    pub(crate) kind: String,
-    pub(crate) text: Option<String>,
-    pub(crate) thinking: Option<String>,
-    pub(crate) signature: Option<String>,
-    pub(crate) data: Option<Value>,
-    pub(crate) id: Option<String>,
-    pub(crate) name: Option<String>,
-    pub(crate) input: Option<Box<RawValue>>,
-}
-
-/// Of a block, or in `message_delta` of the message.
-#[derive(Deserialize)]
-pub(crate) struct Delta {
-    #[serde(rename = "type")]
-    pub(crate) kind: Option<String>,
-    pub(crate) text: Option<String>,
-    pub(crate) thinking: Option<String>,
-    pub(crate) signature: Option<String>,
-    pub(crate) partial_json: Option<String>,
-    pub(crate) stop_reason: Option<String>,
-    pub(crate) stop_sequence: Option<String>,
-}
-
-#[derive(Clone, Copy, Default, Deserialize)]
+/// As far as they were told.
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Counts {
     input_tokens: Option<u64>,
     cache_creation_input_tokens: Option<u64>,
-    /// The same by how long they are kept.
-    cache_creation: Option<Written>,
+    /// Of those, what is kept for an hour.
+    cache_write_1h_tokens: Option<u64>,
     cache_read_input_tokens: Option<u64>,
     output_tokens: Option<u64>,
-    output_tokens_details: Option<Details>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-struct Written {
-    ephemeral_1h_input_tokens: Option<u64>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-struct Details {
     thinking_tokens: Option<u64>,
 }
 
 impl Counts {
+    pub(crate) fn of(usage: &Members<'_>) -> Self {
+        Self {
+            input_tokens: usage.count("input_tokens"),
+            cache_creation_input_tokens: usage.count("cache_creation_input_tokens"),
+            cache_write_1h_tokens: usage.object("cache_creation").count("ephemeral_1h_input_tokens"),
+            cache_read_input_tokens: usage.count("cache_read_input_tokens"),
+            output_tokens: usage.count("output_tokens"),
+            thinking_tokens: usage.object("output_tokens_details").count("thinking_tokens"),
+        }
+    }
+
     /// Counts are totals: a later one takes the place of an earlier one.
     pub(crate) fn update(&mut self, later: Self) {
         self.input_tokens = later.input_tokens.or(self.input_tokens);
         self.cache_creation_input_tokens = later.cache_creation_input_tokens.or(self.cache_creation_input_tokens);
-        self.cache_creation = later.cache_creation.or(self.cache_creation);
+        self.cache_write_1h_tokens = later.cache_write_1h_tokens.or(self.cache_write_1h_tokens);
         self.cache_read_input_tokens = later.cache_read_input_tokens.or(self.cache_read_input_tokens);
         self.output_tokens = later.output_tokens.or(self.output_tokens);
-        self.output_tokens_details = later.output_tokens_details.or(self.output_tokens_details);
+        self.thinking_tokens = later.thinking_tokens.or(self.thinking_tokens);
     }
 
     pub(crate) fn usage(&self) -> Usage {
@@ -103,9 +45,9 @@ impl Counts {
             input_tokens: rest.saturating_add(cached_input_tokens).saturating_add(cache_write_tokens),
             cached_input_tokens,
             cache_write_tokens,
-            cache_write_1h_tokens: self.cache_creation.and_then(|all| all.ephemeral_1h_input_tokens).unwrap_or(0),
+            cache_write_1h_tokens: self.cache_write_1h_tokens.unwrap_or(0),
             output_tokens: self.output_tokens.unwrap_or(0),
-            reasoning_tokens: self.output_tokens_details.and_then(|details| details.thinking_tokens).unwrap_or(0),
+            reasoning_tokens: self.thinking_tokens.unwrap_or(0),
         }
     }
 }

@@ -466,21 +466,23 @@ impl Provider for OpenAi {
 /// Both decoders, for fuzzing.
 #[cfg(fuzzing)]
 pub(crate) fn decoders() -> [fn(ByteStream) -> ChatStream; 2] {
-    fn origin() -> Origin {
-        let timeout = std::time::Duration::from_secs(1);
-        let endpoint =
-            Endpoint::new("openai", "http://127.0.0.1:9/v1", Location::Local, timeout, Scheme::Bearer, Vec::new());
-        let endpoint =
-            endpoint.unwrap_or_else(|error| unreachable!("an address without a key is an endpoint: {error}"));
-        Origin { endpoint: Arc::new(endpoint), model: "m".to_owned(), silent_on_usage: Arc::default() }
-    }
     let chat: fn(ByteStream) -> ChatStream = |body| {
         let bytesway = Bytesway { raw: true, wants_usage: true, choices: 1 };
-        stream::decode(origin(), ChatReader::new(origin(), bytesway), body)
+        stream::decode(nobody(), ChatReader::new(nobody(), bytesway), body)
     };
     let responses: fn(ByteStream) -> ChatStream =
-        |body| stream::decode(origin(), ResponsesReader::new(origin(), true), body);
+        |body| stream::decode(nobody(), ResponsesReader::new(nobody(), true), body);
     [chat, responses]
+}
+
+/// An origin for what is there already.
+#[cfg(fuzzing)]
+pub(crate) fn nobody() -> Origin {
+    let timeout = std::time::Duration::from_secs(1);
+    let endpoint =
+        Endpoint::new("openai", "http://127.0.0.1:9/v1", Location::Local, timeout, Scheme::Bearer, Vec::new());
+    let endpoint = endpoint.unwrap_or_else(|error| unreachable!("an address without a key is an endpoint: {error}"));
+    Origin { endpoint: Arc::new(endpoint), model: "m".to_owned(), silent_on_usage: Arc::default() }
 }
 
 #[cfg(test)]

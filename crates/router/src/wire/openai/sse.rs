@@ -2,7 +2,6 @@
 
 use bytes::{BufMut, BytesMut};
 use serde::Serialize;
-use std::borrow::Cow;
 
 /// A comment, which every reader of server-sent events skips.
 pub(crate) const HEARTBEAT: &[u8] = b": still working\n\n";
@@ -29,21 +28,6 @@ pub(crate) fn pass(out: &mut BytesMut, raw: &[u8]) {
     }
 }
 
-/// The data of the one event in `raw`; `None` when there is none, or this is no event at all.
-pub(crate) fn data_of(raw: &[u8]) -> Option<Cow<'_, str>> {
-    let text = std::str::from_utf8(raw).ok()?;
-    let mut data: Option<Cow<'_, str>> = None;
-    for line in text.split(['\n', '\r']) {
-        let Some(more) = line.strip_prefix("data:") else { continue };
-        let more = more.strip_prefix(' ').unwrap_or(more);
-        data = Some(match data {
-            None => Cow::Borrowed(more),
-            Some(before) => Cow::Owned(format!("{before}\n{more}")),
-        });
-    }
-    data
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,12 +44,5 @@ mod tests {
             pass(&mut out, raw);
             assert_eq!(&out[..], passed);
         }
-    }
-
-    #[test]
-    fn data_is_found_between_names_and_comments() {
-        assert_eq!(data_of(b"event: x\r\ndata: {\r\ndata:1}\r\n\r\n").as_deref(), Some("{\n1}"));
-        assert_eq!(data_of(b": ping\n\n"), None);
-        assert_eq!(data_of(b"{\"a\":1}"), None);
     }
 }

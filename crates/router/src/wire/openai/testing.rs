@@ -1,10 +1,10 @@
 //! What the dialects' tests share: answers, and how a client reads a stream.
 
-use super::sse;
 use crate::{
     Event, Frame,
     answer::{Finish, Usage, Whole},
     dialect::{Dialect, Envelope},
+    sse::Splitter,
 };
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
@@ -58,8 +58,11 @@ pub(crate) fn stream(dialect: Dialect, wants_usage: bool, frames: impl IntoItera
 /// Every event's data, as a client gets it; `[DONE]` as text.
 pub(crate) fn read(stream: &str) -> Vec<Value> {
     assert!(stream.is_empty() || stream.ends_with("\n\n"), "the last event does not end: {stream}");
-    let events = stream.split("\n\n").filter_map(|event| sse::data_of(event.as_bytes()).map(|data| data.into_owned()));
-    events.map(|data| if data == "[DONE]" { data.into() } else { serde_json::from_str(&data).expect(&data) }).collect()
+    let mut splitter = Splitter::default();
+    splitter.push(Bytes::copy_from_slice(stream.as_bytes()));
+    let events = std::iter::from_fn(|| splitter.next()).map(|event| event.unwrap().data);
+    let events = events.filter(|data| !data.is_empty());
+    events.map(|data| if &data[..] == b"[DONE]" { "[DONE]".into() } else { serde_json::from_slice(&data).unwrap() }).collect()
 }
 
 pub(crate) fn gathered(events: &[Event]) -> Whole {

@@ -164,6 +164,7 @@ fn a_request_in_the_routers_words() {
         ]
         .map(String::from)
         .into(),
+        foreign: Vec::new(),
     };
     assert_eq!(got, expected);
 }

@@ -3,7 +3,7 @@
 use crate::{
     Conversation,
     conversation::{Document, Image, Part},
-    wire::anthropic::input,
+    wire::anthropic::{input, sealed},
 };
 use protocol::Role;
 use serde::Serialize;
@@ -62,8 +62,17 @@ pub(crate) enum Block<'a> {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Source<'a> {
     Base64 { media_type: &'a str, data: &'a str },
-    Text { media_type: &'a str, data: &'a str },
+    Text { media_type: &'static str, data: &'a str },
     Url { url: &'a str },
+}
+
+/// What the vendor has no place for, in words for people: pictures and documents belong to users.
+pub(crate) fn unfit(conversation: &Conversation) -> Option<String> {
+    let of_users = |part: &&Part| matches!(part, Part::Image(_) | Part::Document { .. });
+    let others = conversation.messages.iter().filter(|message| matches!(message.role, Role::Assistant | Role::System));
+    let found = others.flat_map(|message| &message.parts).find(of_users)?;
+    let what = if matches!(found, Part::Image(_)) { "an image" } else { "a document" };
+    Some(format!("{what} stands in a message of the assistant or the system, and belongs in one of the user"))
 }
 
 /// All system messages, and what this request adds to them.
@@ -122,26 +131,30 @@ fn content(mut blocks: Vec<Block<'_>>) -> Option<Content<'_>> {
     }
 }
 
-/// `None` for what the vendor refuses: texts without a visible character, thoughts that are not signed because another
-/// model had them, images in an assistant's message.
+/// `None` for what the vendor refuses: texts without a visible character, thoughts that it did not seal because another
+/// model had them, and what [`unfit`] names.
 fn block(part: &Part, assistant: bool) -> Option<Block<'_>> {
     Some(match part {
         Part::Text(text) if text.trim().is_empty() => return None,
         Part::Text(text) => Block::Text { text: text.as_str().into() },
-        Part::Image(_) if assistant => return None,
+        Part::Image(_) | Part::Document { .. } if assistant => return None,
         Part::Image(Image::Base64 { media_type, data }) => Block::Image { source: Source::Base64 { media_type, data } },
         Part::Image(Image::Url(url)) => Block::Image { source: Source::Url { url } },
         Part::Document { name, media_type, content } => Block::Document {
             source: match content {
+                Document::Text(text) => Source::Text { media_type: "text/plain", data: text },
                 Document::Base64(data) => Source::Base64 { media_type, data },
-                // The vendor knows plain text alone.
-                Document::Text(data) => Source::Text { media_type: "text/plain", data },
                 Document::Url(url) => Source::Url { url },
             },
             title: name.as_deref(),
         },
-        Part::Thinking { text, signature } => Block::Thinking { thinking: text, signature: signature.as_deref()? },
-        Part::RedactedThinking { data } => Block::RedactedThinking { data },
+        Part::Thinking { text, signature } => {
+            let signature = signature.as_deref().filter(|seal| sealed::is_own(seal))?;
+            Block::Thinking { thinking: text, signature }
+        }
+        Part::RedactedThinking { data } => {
+            return sealed::is_own(data).then_some(Block::RedactedThinking { data });
+        }
         Part::ToolCall { id, name, arguments } => Block::ToolUse { id: self::id(id), name, input: input(arguments) },
         Part::ToolResult { call_id, parts, is_error } => Block::ToolResult {
             tool_use_id: id(call_id),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    conversation::{Image, Message, Part, Thinking},
+    conversation::{Document, Image, Message, Part, Thinking},
     wire,
 };
 use bytes::Bytes;
@@ -172,6 +172,60 @@ fn a_thinking_model_takes_no_temperature_and_no_forced_tool() {
     let temperature =
         |temperature| body(&Conversation { temperature: Some(temperature), ..asking() })["temperature"].clone();
     assert_eq!(temperature(1.7), json!(1.0));
+}
+
+#[test]
+fn only_the_vendors_own_seals_go_back_to_it() {
+    let thought =
+        |signature: Option<&str>| Part::Thinking { text: "t".into(), signature: signature.map(str::to_owned) };
+    let redacted = |data: &str| Part::RedactedThinking { data: data.into() };
+    for (part, goes) in [
+        (thought(Some("EqQB+/=")), true),
+        (thought(None), false),
+        (thought(Some("")), false),
+        (thought(Some("gAAAAABoX")), false),
+        (redacted("EmwK"), true),
+        (redacted("gAAAAABoX"), false),
+    ] {
+        let call = Part::ToolCall { id: "a".into(), name: "n".into(), arguments: "{}".into() };
+        let mut conversation = Conversation { thinking: Thinking::On, ..asking() };
+        conversation
+            .messages
+            .extend([Message { role: Role::Assistant, parts: vec![part.clone(), call] }, result("a", "x")]);
+        let body = body(&conversation);
+        let content = body["messages"][1]["content"].as_array().unwrap();
+        assert_eq!((content.len() == 2, body.get("thinking").is_some()), (goes, goes), "{part:?}");
+    }
+}
+
+#[test]
+fn documents_have_a_place_and_what_has_none_is_refused() {
+    let document = |source: Document| Part::Document {
+        name: Some("a.pdf".into()),
+        media_type: "application/pdf".into(),
+        content: source,
+    };
+    for (source, expected) in [
+        (
+            Document::Base64("JVBE".into()),
+            json!({"type": "base64", "media_type": "application/pdf", "data": "JVBE"}),
+        ),
+        (Document::Url("https://x".into()), json!({"type": "url", "url": "https://x"})),
+        (Document::Text("t".into()), json!({"type": "text", "media_type": "text/plain", "data": "t"})),
+    ] {
+        let shown = json!({"type": "document", "source": expected, "title": "a.pdf"});
+        let mut conversation = asking();
+        conversation.messages[0].parts.push(document(source.clone()));
+        let parts = vec![document(source)];
+        let told = Part::ToolResult { call_id: "c".into(), parts, is_error: false };
+        conversation.messages.push(Message { role: Role::Tool, parts: vec![told] });
+        let body = body(&conversation);
+        let content = &body["messages"][0]["content"];
+        assert_eq!((&content[0]["content"][0], &content[2]), (&shown, &shown));
+        assert_eq!(unfit(&conversation), None);
+        conversation.messages[0].role = Role::Assistant;
+        assert!(unfit(&conversation).is_some_and(|why| why.starts_with("a document")));
+    }
 }
 
 fn words() -> impl Strategy<Value = String> {

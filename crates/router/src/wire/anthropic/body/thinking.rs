@@ -1,6 +1,9 @@
 //! How much a model is told to think, and when it must not be told to.
 
-use super::super::provider::capabilities::{Capabilities, ThinkingStyle};
+use super::super::{
+    provider::capabilities::{Capabilities, ThinkingStyle},
+    sealed,
+};
 use crate::{
     Conversation,
     conversation::{Message, Part, Thinking, ToolChoice},
@@ -91,5 +94,8 @@ fn has(message: &Message, is: impl Fn(&Part) -> bool) -> bool {
 }
 
 fn is_thought(part: &Part) -> bool {
-    matches!(part, Part::Thinking { signature: Some(_), .. } | Part::RedactedThinking { .. })
+    match part {
+        Part::Thinking { signature: Some(seal), .. } | Part::RedactedThinking { data: seal } => sealed::is_own(seal),
+        _ => false,
+    }
 }

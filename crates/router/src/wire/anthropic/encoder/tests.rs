@@ -1,16 +1,10 @@
 use super::*;
+use bytes::Bytes;
 use proptest::prelude::*;
 use protocol::FinishReason;
 
 fn envelope() -> Envelope {
-    Envelope {
-        id: "1".into(),
-        model: "fast".into(),
-        created_s: 0,
-        wants_usage: true,
-        estimated_input_tokens: 42,
-        asked: None,
-    }
+    Envelope { id: "1".into(), model: "fast".into(), created_s: 0, wants_usage: true, estimated_input_tokens: 42, asked: None }
 }
 
 fn encoded(frames: Vec<Frame>) -> String {
@@ -26,8 +20,9 @@ fn events(events: Vec<Event>) -> String {
     encoded(events.into_iter().map(Frame::from).collect())
 }
 
-fn raw(text: &str, events: Vec<Event>) -> Frame {
-    Frame::new(Some(Bytes::copy_from_slice(text.as_bytes())), events)
+fn raw(text: &str, mark: Mark, events: Vec<Event>) -> Frame {
+    let raw = Some(Bytes::copy_from_slice(text.as_bytes()));
+    Frame { raw, events, mark: Some(answer::Mark::Anthropic(mark)) }
 }
 
 fn data(stream: &str) -> Vec<Value> {
@@ -208,19 +203,45 @@ const NEW: &str = "event: weather_report\ndata: {\"type\":\"weather_report\"}\n\
 
 fn own() -> Vec<Frame> {
     vec![
-        raw(START, vec![started()]),
-        raw(BLOCK, vec![]),
-        raw(HELLO, vec![text("Hello")]),
-        raw(NEW, vec![]),
-        raw(STOP, vec![]),
-        raw(DELTA, vec![]),
-        raw(END, vec![finished(FinishReason::Stop)]),
+        raw(START, Mark::MessageStart, vec![started()]),
+        raw(BLOCK, Mark::BlockStart { index: Some(0), kind: BlockKind::Text }, vec![]),
+        raw(HELLO, Mark::BlockDelta, vec![text("Hello")]),
+        raw(NEW, Mark::Other, vec![Event::Opaque("an event".into())]),
+        raw(STOP, Mark::BlockStop, vec![]),
+        raw(DELTA, Mark::MessageDelta, vec![]),
+        raw(END, Mark::MessageStop, vec![finished(FinishReason::Stop)]),
     ]
 }
 
 #[test]
 fn the_vendors_own_bytes_pass_as_they_are() {
     assert_eq!(encoded(own()), [START, BLOCK, HELLO, NEW, STOP, DELTA, END].concat());
+}
+
+#[test]
+fn what_is_odd_among_the_vendors_own_passes_as_it_is() {
+    let odd = "data: {\"type\n\n";
+    let ping = "event: ping\ndata: {\"type\":\"ping\"}\n\n";
+    let unreadable = || raw(odd, Mark::Unreadable, vec![Event::Opaque("a frame".into())]);
+    let with = |at: usize, frame: Frame| {
+        let mut frames = own();
+        frames.insert(at, frame);
+        frames
+    };
+    let all = [START, BLOCK, HELLO, NEW, STOP, DELTA, END];
+    for at in 0..all.len() {
+        let passed = |text: &str| [&all[..at], &[text], &all[at..]].concat().concat();
+        assert_eq!(encoded(with(at, raw(ping, Mark::Other, vec![]))), passed(ping), "a ping at {at}");
+        if at > 0 {
+            assert_eq!(encoded(with(at, unreadable())), passed(odd), "an unreadable frame at {at}");
+        }
+    }
+    let mut headless = own();
+    headless[0] = unreadable();
+    assert_eq!(encoded(headless), [&[odd], &all[1..]].concat().concat(), "in place of the beginning");
+    let mut skipping = own();
+    skipping.remove(4);
+    assert_eq!(encoded(skipping), [&all[..4], &all[5..]].concat().concat(), "a block without its end");
 }
 
 #[test]
@@ -244,10 +265,11 @@ fn another_provider_goes_on_in_the_middle_wherever_the_first_one_was_cut() {
 
 #[test]
 fn bytes_of_another_dialect_are_not_passed() {
+    let unmarked = |text: &str, events| Frame { mark: None, ..raw(text, Mark::Other, events) };
     let stream = encoded(vec![
-        raw("data: {\"choices\":[]}\n\n", vec![]),
-        raw("data: {\"choices\":[{}]}\n\n", vec![text("Hello")]),
-        raw("data: [DONE]\n\n", vec![finished(FinishReason::Stop)]),
+        unmarked("data: {\"choices\":[]}\n\n", vec![]),
+        unmarked("data: {\"choices\":[{}]}\n\n", vec![text("Hello")]),
+        unmarked("data: [DONE]\n\n", vec![finished(FinishReason::Stop)]),
     ]);
     assert_eq!(gathered(&stream), [json!({"type": "text", "text": "Hello"})]);
 }
@@ -286,12 +308,15 @@ fn any_event() -> impl Strategy<Value = Event> {
 proptest! {
     #[test]
     fn any_sequence_of_events_is_a_sound_stream(
+        of_the_vendor in 0..4usize,
         sequence in prop::collection::vec((any_event(), prop::option::of(0..7usize)), 0..40),
     ) {
-        let mut frames: Vec<_> = sequence
-            .into_iter()
-            .flat_map(|(event, own_at)| [Frame::from(event)].into_iter().chain(own_at.map(|at| own().swap_remove(at))))
-            .collect();
+        let mut frames: Vec<_> = own().into_iter().take(of_the_vendor).collect();
+        frames.extend(
+            sequence
+                .into_iter()
+                .flat_map(|(event, own_at)| [Frame::from(event)].into_iter().chain(own_at.map(|at| own().swap_remove(at)))),
+        );
         frames.push(finished(FinishReason::Stop).into());
         gathered(&encoded(frames).replace(NEW, ""));
     }
