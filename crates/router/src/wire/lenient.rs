@@ -51,6 +51,11 @@ impl<'a> Members<'a> {
         self.0.as_ref()?.get(name).filter(|value| value.get() != "null")
     }
 
+    /// Every member that is not `null`, by name.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().flat_map(Fields::iter).filter(|(_, value)| value.get() != "null")
+    }
+
     pub(crate) fn object(&self, name: &str) -> Self {
         Self::of(self.get(name))
     }
