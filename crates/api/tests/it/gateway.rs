@@ -138,7 +138,7 @@ async fn a_client_of_ollama_finds_one_at_the_root_and_a_browser_the_documentatio
 async fn refusals_have_the_vendors_shape_on_every_path() {
     let mut options = options();
     options.limits.model_call_bytes = 1_000;
-    options.rates.failed_authentications_per_minute = 3;
+    options.rates.failed_authentications_per_minute = 4;
     let app = TestApp::with(options).await;
     for path in ["/v1/chat/completions", "/v1/messages", "/ollama/api/chat", "/ollama/v1/chat/completions"] {
         let wrong_scope = app.post(path, Scope::Viewer, &question(false));
