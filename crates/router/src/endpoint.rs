@@ -44,13 +44,8 @@ const LISTING_BYTES: usize = 8 * 1024 * 1024;
 pub(crate) const BODY_BYTES: usize = 64 * 1024 * 1024;
 
 /// What lines of JSON go by. An answer in one body of JSON is one line of them.
-const LINES: [&str; 5] = [
-    "application/x-ndjson",
-    "application/ndjson",
-    "application/jsonl",
-    "application/x-jsonlines",
-    "application/json",
-];
+const LINES: [&str; 5] =
+    ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines", "application/json"];
 
 fn is_as_asked(said: &str, asked: &str) -> bool {
     said.starts_with(asked) || (asked == LINES[0] && LINES.iter().any(|name| said.starts_with(name)))

@@ -390,9 +390,8 @@ fn a_wildcard_address_is_reached_over_loopback() {
 #[test]
 fn a_named_ollama_has_its_own_context_and_another_service_none() {
     let places = Places::new();
-    let text = |dialect: &str| {
-        format!("[providers.mine]\nbase_url = \"http://127.0.0.1:1\"\ndialect = \"{dialect}\"\n")
-    };
+    let text =
+        |dialect: &str| format!("[providers.mine]\nbase_url = \"http://127.0.0.1:1\"\ndialect = \"{dialect}\"\n");
     for (settings, expected) in [
         (text("ollama"), Some(16_384)),
         (format!("{}[ollama]\ncontext_tokens = 4096\n", text("ollama")), Some(4096)),

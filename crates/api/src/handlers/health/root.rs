@@ -20,8 +20,7 @@ const RUNNING: &str = "Ollama is running";
 pub async fn root(headers: HeaderMap) -> Response {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let is_browser = accepted.flat_map(|value| value.split(',')).any(|kind| kind.trim().starts_with("text/html"));
-    let mut response =
-        if is_browser { Redirect::to("/api/docs/").into_response() } else { RUNNING.into_response() };
+    let mut response = if is_browser { Redirect::to("/api/docs/").into_response() } else { RUNNING.into_response() };
     response.headers_mut().insert(header::VARY, header::HeaderValue::from_static("accept"));
     response
 }

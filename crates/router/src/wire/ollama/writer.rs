@@ -51,7 +51,15 @@ struct Call {
 
 impl Lines {
     pub(crate) fn new(shape: Shape, envelope: Envelope) -> Self {
-        Self { shape, envelope, began: Instant::now(), first: None, waiting: VecDeque::new(), passes: false, ended: false }
+        Self {
+            shape,
+            envelope,
+            began: Instant::now(),
+            first: None,
+            waiting: VecDeque::new(),
+            passes: false,
+            ended: false,
+        }
     }
 
     fn object(&self, said: Said) -> Map<String, Value> {
@@ -139,7 +147,10 @@ impl Lines {
                 if self.has_nameless_call() {
                     // Nobody can do it, and without it the answer is not whole.
                     self.say_without_parts(out);
-                    write(&json!({"error": "the model's answer has a tool call without a name. Ask again, or use another model."}), out);
+                    write(
+                        &json!({"error": "the model's answer has a tool call without a name. Ask again, or use another model."}),
+                        out,
+                    );
                     return;
                 }
                 self.say_all(out);

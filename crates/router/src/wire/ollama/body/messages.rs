@@ -150,8 +150,9 @@ impl Target<'_> {
             return Ok(());
         }
         if !kind.starts_with("image/") && kind != "application/octet-stream" && !kind.is_empty() {
-            let message =
-                format!("Ollama reads no files of the type `{kind}`. Send its text, or use a model of another provider");
+            let message = format!(
+                "Ollama reads no files of the type `{kind}`. Send its text, or use a model of another provider"
+            );
             return Err(self.refused(message));
         }
         can_look(self.model, self.details, self.settings)?;

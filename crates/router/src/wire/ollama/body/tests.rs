@@ -245,15 +245,24 @@ fn messages_stand_where_templates_take_them() {
             &["assistant:  +2 calls", "tool: 1", "tool: Error: no file", "user:  +1 images", "user: Between.\nGo on."],
         ),
         (
-            vec![Message { role: Role::Assistant, parts: vec![text("See."), file("image/png", "AAAA")] }, words(Role::User, "x")],
+            vec![
+                Message { role: Role::Assistant, parts: vec![text("See."), file("image/png", "AAAA")] },
+                words(Role::User, "x"),
+            ],
             &["assistant: See.", "user:  +1 images", "user: x"],
         ),
         (
-            vec![Message { role: Role::User, parts: vec![text("Read:"), file("text/plain; charset=utf-8", "R3LDvMOfZQ==")] }],
+            vec![Message {
+                role: Role::User,
+                parts: vec![text("Read:"), file("text/plain; charset=utf-8", "R3LDvMOfZQ==")],
+            }],
             &["user: Read:\nGrüße"],
         ),
         (
-            vec![Message { role: Role::User, parts: vec![Part::Image(Image::Url("data:text/csv;base64,YSxi".to_owned()))] }],
+            vec![Message {
+                role: Role::User,
+                parts: vec![Part::Image(Image::Url("data:text/csv;base64,YSxi".to_owned()))],
+            }],
             &["user: a,b"],
         ),
     ] {

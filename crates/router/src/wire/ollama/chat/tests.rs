@@ -191,10 +191,17 @@ fn calls_that_take_turns_keep_their_arguments_and_everything_its_order() {
                 let line: Value = serde_json::from_str(line).unwrap();
                 let message = &line["message"];
                 match message["tool_calls"].as_array() {
-                    Some(calls) => calls.iter().map(|call| format!("{}{}", call["function"]["name"], call["function"]["arguments"])).collect(),
+                    Some(calls) => calls
+                        .iter()
+                        .map(|call| format!("{}{}", call["function"]["name"], call["function"]["arguments"]))
+                        .collect(),
                     None if line["error"].is_string() => "error".to_owned(),
                     None if line["done"] == true => "end".to_owned(),
-                    None => format!("{}{}", message["content"].as_str().unwrap(), message["thinking"].as_str().unwrap_or_default()),
+                    None => format!(
+                        "{}{}",
+                        message["content"].as_str().unwrap(),
+                        message["thinking"].as_str().unwrap_or_default()
+                    ),
                 }
             });
             seen.push(pieces.collect::<Vec<_>>().join(" "));
