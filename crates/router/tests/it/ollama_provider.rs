@@ -245,9 +245,12 @@ async fn a_stream_that_is_answered_in_one_body_is_an_answer_however_it_is_called
         let (url, _) = canned(answers).await;
         let frames = frames(&ollama(&url), request(Dialect::OllamaChat, "m", &hello())).await;
         let events: Vec<_> = frames.iter().flat_map(|frame| &frame.events).collect();
-        assert!(matches!(events[..], [Event::Started { .. }, Event::Text(text), Event::Finished(_)] if text == "Hello."));
+        assert!(
+            matches!(events[..], [Event::Started { .. }, Event::Text(text), Event::Finished(_)] if text == "Hello.")
+        );
     }
-    let page = &[("/api/show", 200, "application/json", LOOKS), ("/api/chat", 200, "text/html", "<html>Sign in</html>")];
+    let page =
+        &[("/api/show", 200, "application/json", LOOKS), ("/api/chat", 200, "text/html", "<html>Sign in</html>")];
     let (url, _) = canned(page).await;
     let refused = ollama(&url).chat(request(Dialect::OllamaChat, "m", &hello())).await.err();
     assert!(matches!(&refused, Some(Error::Malformed { message, .. }) if message.contains("text/html")), "{refused:?}");
