@@ -43,6 +43,14 @@ const LISTING_BYTES: usize = 8 * 1024 * 1024;
 /// A whole answer or a batch of vectors in one body.
 pub(crate) const BODY_BYTES: usize = 64 * 1024 * 1024;
 
+/// What lines of JSON go by. An answer in one body of JSON is one line of them.
+const LINES: [&str; 5] =
+    ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines", "application/json"];
+
+fn is_as_asked(said: &str, asked: &str) -> bool {
+    said.starts_with(asked) || (asked == LINES[0] && LINES.iter().any(|name| said.starts_with(name)))
+}
+
 pub(crate) struct Endpoint {
     client: Client,
     pub(crate) provider: String,
@@ -157,7 +165,7 @@ impl Endpoint {
 
     async fn checked(&self, response: Response, model: &str, media_type: &str) -> Result<ByteStream, Error> {
         let said = said_type(&response);
-        if !said.is_empty() && !said.starts_with(media_type) {
+        if !said.is_empty() && !is_as_asked(said, media_type) {
             let said = said.to_owned();
             let body = self.read(response, ERROR_BODY_BYTES).await?;
             let error = serde_json::from_slice::<Value>(&body).ok().and_then(|body| {

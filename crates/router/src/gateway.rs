@@ -21,7 +21,7 @@ use crate::{
     call::{Call, Caller},
     dialect::{Asked, Dialect, Envelope},
     run::{Run, Step},
-    wire::ollama::loading,
+    wire::ollama::{joined::joined, loading},
 };
 use body::Encoding;
 use bytes::Bytes;
@@ -145,19 +145,29 @@ async fn gathered(
 ) -> Result<Bytes, Error> {
     let mut whole = Whole::default();
     let mut is_first = true;
+    // Of an Ollama, which is always asked for a stream.
+    let mut lines = matches!(dialect, Dialect::OllamaChat | Dialect::OllamaGenerate).then(Vec::new);
     while let Some(step) = steps.next().await {
         match step {
             Step::Frame(Frame { raw, events, .. }) | Step::Finished { frame: Frame { raw, events, .. }, .. } => {
                 let finished = events.iter().any(|event| matches!(event, Event::Finished(_)));
                 // The provider's own body, to the byte.
-                if let Some(body) = raw.filter(|_| is_first && finished) {
+                if let Some(body) = raw.clone().filter(|_| is_first && finished) {
                     return Ok(body);
+                }
+                match raw {
+                    Some(line) => lines.iter_mut().for_each(|lines| lines.push(line.clone())),
+                    None if finished || events.iter().any(Event::is_content) => lines = None,
+                    None => {}
                 }
                 is_first = false;
                 for event in &events {
                     whole.add(event);
                 }
                 if finished {
+                    if let Some(body) = lines.as_deref().and_then(joined) {
+                        return Ok(body);
+                    }
                     return Ok(Bytes::from(dialect.whole(&envelope(), &whole).to_string()));
                 }
             }

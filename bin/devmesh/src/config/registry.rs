@@ -119,6 +119,8 @@ pub static KEYS: &[Key] = &[
         "Calls given to that service at once; further ones wait here."),
     key("providers.*.continues_answers", Kind::Boolean, Preset::Unset,
         "Whether its models go on with an answer that was begun, when the last message is the assistant's. Not set: what is known of the model."),
+    key("providers.*.context_tokens", Kind::Integer { min: 512, max: 10_000_000 }, Preset::Derived("ollama.context_tokens"),
+        "Context asked of that Ollama for each call, as `ollama.context_tokens` is of the first one. Services of other dialects are not told any.").unit(Unit::Tokens),
     key("providers.*.location", Kind::OneOf(&["local", "cloud"]), Preset::Text("cloud"),
         "Where that service runs. Say `local` only of machines that are yours: local services get every prompt."),
     key("timeouts.*.connect_ms", Kind::Integer { min: 1, max: 600_000 }, Preset::Integer(2000),

@@ -83,6 +83,8 @@ pub struct ProviderSettings {
     pub is_local: bool,
     pub concurrency: usize,
     pub continues_answers: Option<bool>,
+    /// Of an Ollama.
+    pub context_tokens: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -285,6 +287,7 @@ fn providers(resolved: &Resolved, problems: &mut Problems) -> Vec<ProviderSettin
                 is_local: false,
                 concurrency: CLOUD_CONCURRENCY,
                 continues_answers: None,
+                context_tokens: None,
             });
         }
     }
@@ -306,6 +309,12 @@ fn providers(resolved: &Resolved, problems: &mut Problems) -> Vec<ProviderSettin
             let message = "the dialect openai-responses has no words for that; leave it out, or use the dialect openai";
             problems.add(continues, message);
         }
+        let context = format!("providers.{name}.context_tokens");
+        let own = resolved.integer(&context);
+        if dialect != Dialect::Ollama && own.is_some() {
+            problems.add(context, "only a service with the dialect ollama is told its context; leave it out");
+        }
+        let context_tokens = own.or_else(|| resolved.integer("ollama.context_tokens"));
         providers.push(ProviderSettings {
             dialect,
             base_url: base_url.to_owned(),
@@ -316,6 +325,7 @@ fn providers(resolved: &Resolved, problems: &mut Problems) -> Vec<ProviderSettin
                 .and_then(|count| usize::try_from(count).ok())
                 .unwrap_or(CLOUD_CONCURRENCY),
             continues_answers,
+            context_tokens: context_tokens.filter(|_| dialect == Dialect::Ollama),
             name,
         });
     }

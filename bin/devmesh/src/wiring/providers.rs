@@ -113,15 +113,19 @@ fn provider(settings: &ProviderSettings, connect_timeout: Duration) -> Result<Ar
             options.prefill = settings.continues_answers;
             Arc::new(anthropic::Anthropic::new(options)?)
         }
-        Dialect::Ollama => Arc::new(ollama::Ollama::new(ollama::Options {
-            name: settings.name.clone(),
-            base_url: settings.base_url.clone(),
-            location,
-            api_keys: keys,
-            prefill: settings.continues_answers,
-            connect_timeout,
-            ..ollama::Options::default()
-        })?),
+        Dialect::Ollama => {
+            let usual = ollama::Options::default();
+            Arc::new(ollama::Ollama::new(ollama::Options {
+                name: settings.name.clone(),
+                base_url: settings.base_url.clone(),
+                location,
+                api_keys: keys,
+                context_tokens: settings.context_tokens.unwrap_or(usual.context_tokens),
+                prefill: settings.continues_answers,
+                connect_timeout,
+                ..usual
+            })?)
+        }
     })
 }
 
@@ -147,6 +151,7 @@ mod tests {
                     is_local: true,
                     concurrency: 1,
                     continues_answers: Some(continues),
+                    context_tokens: None,
                 };
                 let provider = provider(&settings, CONNECT_TIMEOUT).unwrap();
                 assert_eq!(provider.continues_prefill(model), continues, "{dialect:?} {model}");

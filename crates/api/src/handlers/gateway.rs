@@ -5,6 +5,7 @@ pub mod completions;
 pub mod count_tokens;
 pub mod embeddings;
 pub mod messages;
+pub mod model;
 pub mod models;
 pub mod ollama_chat;
 pub mod ollama_delete;

@@ -32,6 +32,21 @@ impl Router {
         self.listed(&inbound, shape).await
     }
 
+    /// `GET /v1/models/{id}`: one of those that [`Self::list_models`] lists, in the same shape.
+    pub async fn one_model(&self, inbound: Inbound, id: &str) -> Response<Body> {
+        let anthropic = inbound.dialect == Dialect::Anthropic;
+        let shape = if anthropic { openai_models::one_anthropic } else { openai_models::one };
+        let found = async {
+            let egress = head::egress_within(inbound.egress, &inbound.headers)?;
+            let unknown = || Error::UnknownRoute { name: id.to_owned(), known: "see GET /v1/models".to_owned() };
+            shape(&self.models(egress).await, id).ok_or_else(unknown)
+        };
+        match found.await {
+            Ok(model) => json(StatusCode::OK, &model),
+            Err(error) => failure(inbound.dialect, &error, inbound.id),
+        }
+    }
+
     /// `GET /api/tags`.
     pub async fn ollama_tags(&self, inbound: Inbound) -> Response<Body> {
         self.listed(&inbound, listing::tags).await

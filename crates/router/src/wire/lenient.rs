@@ -57,6 +57,11 @@ impl<'a> Members<'a> {
         self.0.as_ref().map(|fields| fields.with(changes)).unwrap_or_default()
     }
 
+    /// Every member that is not `null`, by name.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().flat_map(Fields::iter).filter(|(_, value)| value.get() != "null")
+    }
+
     pub(crate) fn object(&self, name: &str) -> Self {
         Self::of(self.get(name))
     }
@@ -80,6 +85,10 @@ impl<'a> Members<'a> {
     /// A count: a number, a fraction cut off, or a text that says one.
     pub(crate) fn count(&self, name: &str) -> Option<u64> {
         count(self.get(name)?)
+    }
+
+    pub(crate) fn flag(&self, name: &str) -> Option<bool> {
+        serde_json::from_str(self.get(name)?.get()).ok()
     }
 }
 

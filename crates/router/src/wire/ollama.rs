@@ -8,6 +8,7 @@ mod body;
 pub(crate) mod chat;
 mod error;
 pub(crate) mod generate;
+pub(crate) mod joined;
 pub mod listing;
 pub mod loading;
 mod original;

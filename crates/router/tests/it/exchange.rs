@@ -138,11 +138,47 @@ async fn what_a_provider_has_no_words_for_is_named_as_the_caller_named_it() {
         }
     }
     let mut body = with_tool(Dialect::OpenAiChat, true);
-    (body["tool_choice"], body["parallel_tool_calls"]) = (json!("required"), json!(false));
-    for (wire, lost) in [(Wire::Ollama, Some("/tool_choice, /parallel_tool_calls")), (Wire::Anthropic, None)] {
+    body["parallel_tool_calls"] = json!(false);
+    for (wire, lost) in [(Wire::Ollama, Some("/parallel_tool_calls")), (Wire::Anthropic, None)] {
         let model = FaultyModel::start(wire).await.then(Reply::call("search", json!({"query": "q"})));
         let answer = Stage::over(&[&model]).await.ask(Dialect::OpenAiChat, &body, &[]).await;
         assert_eq!(answer.header("x-devmesh-lost-fields"), lost, "{wire:?}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_tool_that_must_be_called_is_asked_of_who_can_be_told_so() {
+    let named = json!({"type": "function", "function": {"name": "search"}});
+    for (choice, wires, status, asked) in [
+        (json!("none"), &[Wire::Ollama][..], 200, 0),
+        (json!("auto"), &[Wire::Ollama], 200, 0),
+        (json!("required"), &[Wire::Ollama], 400, 1),
+        (named.clone(), &[Wire::Ollama], 400, 1),
+        (json!("required"), &[Wire::Ollama, Wire::OpenAiChat], 200, 1),
+        (named, &[Wire::Ollama, Wire::OpenAiChat], 200, 1),
+    ] {
+        for stream in [true, false] {
+            let mut models = Vec::new();
+            for &wire in wires {
+                models.push(FaultyModel::start(wire).await.then(Reply::call("search", json!({"query": "q"}))));
+            }
+            let stage = Stage::over(&models.iter().collect::<Vec<_>>()).await;
+            let mut body = with_tool(Dialect::OpenAiChat, stream);
+            body["tool_choice"] = choice.clone();
+            let answer = stage.ask(Dialect::OpenAiChat, &body, &[]).await;
+            let what = format!("{choice} over {wires:?}: {answer:?}");
+            assert_eq!((answer.status, answer.header("x-devmesh-lost-fields")), (status, None), "{what}");
+            let received: Vec<_> = models.iter().map(|model| model.received().len()).collect();
+            let expected: Vec<_> = (0..wires.len()).map(|at| usize::from(at == asked)).collect();
+            assert_eq!(received, expected, "{what}");
+            match models.get(asked).map(|model| model.received()[0].body.clone()) {
+                None => assert!(answer.body.contains("must be called"), "{what}"),
+                Some(sent) if wires[asked] == Wire::Ollama => {
+                    assert_eq!(sent["tools"].is_null(), choice == "none", "{what}: {sent}");
+                }
+                Some(sent) => assert_eq!(sent["tool_choice"], choice, "{what}"),
+            }
+        }
     }
 }
 

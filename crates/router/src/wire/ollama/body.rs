@@ -1,47 +1,46 @@
 //! The body of `POST /api/chat` for a conversation.
 
+mod messages;
+
 use super::provider::{Details, Settings};
 use crate::{
     Error, Field,
-    conversation::{Conversation, Document, Format, Image, Message, Part, Thinking, Tool, ToolChoice},
+    conversation::{Conversation, Format, Thinking, Tool, ToolChoice},
 };
-use protocol::Role;
+pub(crate) use messages::can_look;
 use serde_json::{Map, Value, json};
 
 /// Ollama reads numbers as 64-bit floating point, which holds integers up to this.
 const LARGEST_SEED: u64 = (1 << 53) - 1;
 
-/// What Ollama cannot be told. A tool that must be called is at least the only one offered.
+/// What Ollama cannot be told.
 pub(crate) fn not_carried(conversation: &Conversation) -> Vec<Field> {
-    let mut lost = Vec::new();
-    if matches!(conversation.tool_choice, ToolChoice::Required | ToolChoice::Named(_)) {
-        lost.push(Field::ToolChoice);
-    }
-    lost.push(Field::ParallelToolCalls);
+    let mut lost = vec![Field::ParallelToolCalls];
     lost.retain(|field| field.is_said(conversation));
     lost
 }
 
 /// # Errors
-/// [`Error::Refused`] for pictures that this model or Ollama itself cannot look at.
+/// [`Error::Refused`] for pictures and files that this model or Ollama itself cannot look at, and for a tool that must be
+/// called, which Ollama cannot be told.
 pub(crate) fn body(
     conversation: &Conversation,
     model: &str,
     details: &Details,
     settings: &Settings<'_>,
 ) -> Result<Value, Error> {
+    let tools = tools(conversation, settings)?;
     let mut body = json!({
         "model": model,
-        "messages": messages(&conversation.messages, model, details, settings)?,
+        "messages": messages::messages(&conversation.messages, model, details, settings)?,
         "stream": true,
         "truncate": false,
         "shift": false,
         "keep_alive": settings.keep_alive(),
         "options": options(conversation, settings.context_tokens),
     });
-    let tools = tools(conversation);
     if !tools.is_empty() {
-        body["tools"] = tools.into_iter().map(tool).collect();
+        body["tools"] = tools.iter().map(tool).collect();
         // Ollama says nothing while it gathers a tool call, which can take minutes. With this each token gives a line,
         // so that a model at work can be told from one that hangs. Hosts in the cloud need not know the field.
         if !details.remote {
@@ -83,13 +82,18 @@ fn plain_number(number: f32) -> Value {
     number.to_string().parse::<f64>().map_or(Value::Null, Value::from)
 }
 
-fn tools(conversation: &Conversation) -> Vec<&Tool> {
-    let offered = conversation.tools.iter();
-    match &conversation.tool_choice {
-        ToolChoice::None => Vec::new(),
-        ToolChoice::Named(name) => offered.filter(|tool| &tool.name == name).collect(),
-        ToolChoice::Auto | ToolChoice::Required => offered.collect(),
-    }
+fn tools<'a>(conversation: &'a Conversation, settings: &Settings<'_>) -> Result<&'a [Tool], Error> {
+    let choice = match &conversation.tool_choice {
+        ToolChoice::None => return Ok(&[]),
+        _ if conversation.tools.is_empty() => return Ok(&[]),
+        ToolChoice::Auto => return Ok(&conversation.tools),
+        ToolChoice::Required => "a tool".to_owned(),
+        ToolChoice::Named(name) => format!("the tool `{name}`"),
+    };
+    let message = format!(
+        "Ollama cannot be told that {choice} must be called. Leave the choice to the model, or use a model of another provider"
+    );
+    Err(Error::Refused { provider: settings.provider.to_owned(), message })
 }
 
 fn tool(tool: &Tool) -> Value {
@@ -115,139 +119,6 @@ fn think(thinking: &Thinking, details: &Details) -> Option<Value> {
         Thinking::Effort(effort) if effort == "none" => Some(json!(false)),
         Thinking::Effort(effort) if details.thinks_by_level => Some(json!(level(effort))),
         Thinking::On | Thinking::Effort(_) | Thinking::BudgetTokens(_) => Some(json!(true)),
-    }
-}
-
-fn messages(
-    messages: &[Message],
-    model: &str,
-    details: &Details,
-    settings: &Settings<'_>,
-) -> Result<Vec<Value>, Error> {
-    // A result names its tool here and not only its call.
-    let name_of = |id: &str| {
-        messages.iter().flat_map(|message| &message.parts).find_map(|part| match part {
-            Part::ToolCall { id: at, name, .. } if at == id => Some(name.clone()),
-            _ => None,
-        })
-    };
-    let mut all = Vec::with_capacity(messages.len());
-    for message in messages {
-        // What an assistant said goes on where it stopped; what others said in pieces are lines.
-        let between = if message.role == Role::Assistant { "" } else { "\n" };
-        let mut wire = Wire { between, ..Wire::default() };
-        for part in &message.parts {
-            let Part::ToolResult { call_id, parts, .. } = part else {
-                wire.add(part, model, details, settings)?;
-                continue;
-            };
-            let mut result = Wire { between: "\n", ..Wire::default() };
-            for part in parts {
-                result.add(part, model, details, settings)?;
-            }
-            let mut result = result.finish("tool");
-            result["tool_call_id"] = json!(call_id);
-            if let Some(name) = name_of(call_id) {
-                result["tool_name"] = json!(name);
-            }
-            all.push(result);
-        }
-        let only_results = message.parts.iter().any(|part| matches!(part, Part::ToolResult { .. })) && wire.is_empty();
-        if !only_results {
-            all.push(wire.finish(message.role.as_str()));
-        }
-    }
-    Ok(all)
-}
-
-/// # Errors
-/// [`Error::Refused`] for a model that is known not to.
-pub(crate) fn can_look(model: &str, details: &Details, settings: &Settings<'_>) -> Result<(), Error> {
-    if details.vision != Some(false) {
-        return Ok(());
-    }
-    let message = format!("`{model}` cannot look at images. Take a model with the capability `vision`");
-    Err(Error::Refused { provider: settings.provider.to_owned(), message })
-}
-
-/// One message as it grows from its parts.
-#[derive(Default)]
-struct Wire {
-    between: &'static str,
-    content: String,
-    thinking: String,
-    images: Vec<String>,
-    tool_calls: Vec<Value>,
-}
-
-impl Wire {
-    fn add(&mut self, part: &Part, model: &str, details: &Details, settings: &Settings<'_>) -> Result<(), Error> {
-        let refused = |message: String| Error::Refused { provider: settings.provider.to_owned(), message };
-        match part {
-            Part::Text(text) => {
-                if !self.content.is_empty() && !text.is_empty() {
-                    self.content.push_str(self.between);
-                }
-                self.content.push_str(text);
-            }
-            Part::Image(image) => {
-                can_look(model, details, settings)?;
-                let data = match image {
-                    Image::Base64 { data, .. } => data,
-                    // What stands in the URL itself need not be fetched.
-                    Image::Url(url) => url
-                        .strip_prefix("data:")
-                        .and_then(|rest| rest.split_once(";base64,"))
-                        .map(|(_, data)| data)
-                        .ok_or_else(|| {
-                            refused("Ollama does not fetch images by URL. Send the image itself, as base64".to_owned())
-                        })?,
-                };
-                self.images.push(data.to_owned());
-            }
-            Part::Document { content: Document::Text(text), .. } => {
-                if !self.content.is_empty() && !text.is_empty() {
-                    self.content.push_str("\n\n");
-                }
-                self.content.push_str(text);
-            }
-            Part::Document { media_type, .. } => {
-                return Err(refused(format!("Ollama takes no documents of the type {media_type}. Send their text")));
-            }
-            Part::Thinking { text, .. } => self.thinking.push_str(text),
-            // Only its own provider can read it.
-            Part::RedactedThinking { .. } => {}
-            Part::ToolCall { id, name, arguments } => {
-                // Ollama takes objects only; what a model got wrong once must still be sent back to it.
-                let arguments = match serde_json::from_str::<Value>(arguments) {
-                    Ok(Value::Object(arguments)) => Value::Object(arguments),
-                    Ok(Value::Null) => json!({}),
-                    _ if arguments.trim().is_empty() => json!({}),
-                    _ => json!({"arguments": arguments}),
-                };
-                self.tool_calls.push(json!({"id": id, "function": {"name": name, "arguments": arguments}}));
-            }
-            Part::ToolResult { .. } => {}
-        }
-        Ok(())
-    }
-
-    fn is_empty(&self) -> bool {
-        self.content.is_empty() && self.thinking.is_empty() && self.images.is_empty() && self.tool_calls.is_empty()
-    }
-
-    fn finish(self, role: &str) -> Value {
-        let mut wire = json!({"role": role, "content": self.content});
-        if !self.thinking.is_empty() {
-            wire["thinking"] = json!(self.thinking);
-        }
-        if !self.images.is_empty() {
-            wire["images"] = json!(self.images);
-        }
-        if !self.tool_calls.is_empty() {
-            wire["tool_calls"] = json!(self.tool_calls);
-        }
-        wire
     }
 }
 

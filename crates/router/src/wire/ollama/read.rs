@@ -103,8 +103,13 @@ fn image_of(data: &str) -> Image {
     if let Some((media_type, data)) = data.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
         return Image::Base64 { media_type: media_type.to_owned(), data: data.to_owned() };
     }
-    let starts =
-        [("iVBORw0KGgo", "image/png"), ("/9j/", "image/jpeg"), ("R0lGOD", "image/gif"), ("UklGR", "image/webp")];
+    let starts = [
+        ("iVBORw0KGgo", "image/png"),
+        ("/9j/", "image/jpeg"),
+        ("R0lGOD", "image/gif"),
+        ("UklGR", "image/webp"),
+        ("JVBERi0", "application/pdf"),
+    ];
     let known = starts.iter().find(|(start, _)| data.starts_with(start));
     let media_type = known.map_or("application/octet-stream", |(_, media_type)| media_type);
     Image::Base64 { media_type: media_type.to_owned(), data: data.to_owned() }

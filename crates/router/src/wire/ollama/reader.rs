@@ -1,13 +1,15 @@
 //! The answers of `/api/chat` and `/api/generate`: one JSON object per line, the last one with `done: true`.
 //!
 //! ```text
-//!   line ──▶ error? ──▶ the stream ends with it          unreadable? ──▶ left out and counted, up to a limit
-//!        └─▶ thinking, text, tool calls ──▶ a frame      done: true ──▶ a last frame with the counts
+//!   line ──▶ error? ──▶ the stream ends with it
+//!        ├─▶ thinking, text, tool calls ──▶ a frame      done: true ──▶ a last frame with the counts
+//!        ├─▶ content of another kind ─────▶ opaque
+//!        └─▶ unreadable ──▶ opaque, where bytes pass and others could be read; else the answer is malformed
 //!   the body ends before that ──▶ cut
 //! ```
+//! Text, calls and the end are read strictly; an odd value anywhere else costs nothing but itself. Nothing is left out.
 
 use super::original::without_logprobs;
-use crate::wire::lines::Lines;
 use crate::{
     Error, Event, Frame,
     answer::{Finish, Usage},
@@ -17,55 +19,22 @@ use crate::{
         frame::ANSWER_BYTES,
     },
     providers::{ByteStream, ChatStream},
+    wire::{
+        lenient::{self, Halves, Members, Object},
+        lines::Lines,
+    },
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream;
 use protocol::FinishReason;
-use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use std::sync::Arc;
 
-/// Unreadable lines that are left out while others make sense. More are no accident but another dialect.
-const SKIPPED_LINES: u32 = 16;
-
-#[derive(Deserialize)]
-struct Line {
-    error: Option<Value>,
-    model: Option<String>,
-    /// Of `/api/chat`.
-    message: Option<Message>,
-    /// Of `/api/generate`.
-    response: Option<String>,
-    thinking: Option<String>,
-    tool_calls: Option<Vec<Call>>,
-    #[serde(default)]
-    done: bool,
-    done_reason: Option<String>,
-    /// In nanoseconds. Includes waiting for other models to leave.
-    load_duration: Option<u64>,
-    /// Absent when the whole prompt was in the cache, in older versions.
-    prompt_eval_count: Option<u64>,
-    eval_count: Option<u64>,
-}
-
-#[derive(Deserialize, Default)]
-struct Message {
-    content: Option<String>,
-    thinking: Option<String>,
-    tool_calls: Option<Vec<Call>>,
-}
-
-#[derive(Deserialize)]
-struct Call {
-    id: Option<String>,
-    function: Function,
-}
-
-#[derive(Deserialize)]
-struct Function {
-    name: String,
-    arguments: Option<Box<RawValue>>,
-}
+/// Members of a message that are read, or that say nothing of the answer.
+const OF_A_MESSAGE: &[&str] =
+    &["role", "content", "thinking", "tool_calls", "tool_name", "tool_call_id", "name", "id", "index"];
+/// Of a whole line, where servers put whatever they count, these alone are content.
+const OF_A_LINE: &[&str] = &["image", "images", "audio", "video", "file", "files"];
 
 /// Which bytes of the answer its reader may get as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,9 +52,11 @@ pub(crate) fn decode(endpoint: Arc<Endpoint>, model: &str, body: ByteStream, raw
         lines: Lines::new(body),
         raw,
         started: false,
+        unread: BytesMut::new(),
+        text: Halves::default(),
+        thinking: Halves::default(),
         tool_calls: 0,
         bytes: 0,
-        skipped: 0,
         ended: false,
     };
     Box::pin(stream::unfold(decoder, |mut decoder| async move { Some((decoder.next().await?, decoder)) }))
@@ -97,11 +68,22 @@ struct Decoder {
     lines: Lines,
     raw: Raw,
     started: bool,
+    /// Lines before the first one that could be read. Whether this is an answer at all shows with that one.
+    unread: BytesMut,
+    text: Halves,
+    thinking: Halves,
     tool_calls: usize,
-    /// Of text, thoughts and tool calls so far.
+    /// Of the answer so far.
     bytes: usize,
-    skipped: u32,
     ended: bool,
+}
+
+/// What one line says, or why that cannot be told.
+type Said = Result<Vec<Event>, Trouble>;
+
+enum Trouble {
+    Unreadable(String),
+    Failed(Error),
 }
 
 impl Decoder {
@@ -118,7 +100,16 @@ impl Decoder {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            match self.line(&line) {
+            let frame = match self.said(&line) {
+                Ok(events) => Ok(Some(self.frame(&line, events))),
+                Err(Trouble::Unreadable(why)) => self.unreadable(&line, &why),
+                Err(Trouble::Failed(error)) => Err(error),
+            };
+            match frame {
+                _ if self.bytes > ANSWER_BYTES => {
+                    let provider = self.endpoint.provider.clone();
+                    return self.fail(Error::TooLarge { provider, what: "an answer", limit_bytes: ANSWER_BYTES });
+                }
                 Ok(Some(frame)) => return Some(Ok(frame)),
                 Ok(None) => {}
                 Err(error) => return self.fail(error),
@@ -133,107 +124,240 @@ impl Decoder {
     }
 
     fn early_end(&self) -> Error {
-        if !self.started && self.skipped > 0 {
-            return self.malformed("no line of the answer could be read");
+        if !self.unread.is_empty() {
+            let text = String::from_utf8_lossy(&self.unread).into_owned();
+            return self.malformed(&format!("no line of the answer could be read: {}", short(&text)));
         }
-        Error::Cut {
-            provider: self.endpoint.provider.clone(),
-            message: "the connection closed before `done`".to_owned(),
-        }
+        self.cut("the connection closed before `done`")
+    }
+
+    fn cut(&self, message: &str) -> Error {
+        Error::Cut { provider: self.endpoint.provider.clone(), message: message.to_owned() }
     }
 
     fn malformed(&self, message: &str) -> Error {
         Error::Malformed { provider: self.endpoint.provider.clone(), message: message.to_owned() }
     }
 
-    /// `None` for a line that is left out.
-    fn line(&mut self, bytes: &Bytes) -> Result<Option<Frame>, Error> {
-        let line: Line = match serde_json::from_slice(bytes) {
-            Ok(line) => line,
-            Err(error) => return self.unreadable(bytes, &error).map(|()| None),
-        };
-        if let Some(error) = line.error {
-            return Err(in_band(&self.endpoint.provider, &self.model, &error));
+    fn said(&mut self, bytes: &Bytes) -> Said {
+        let object = Object::of(bytes).map_err(Trouble::Unreadable)?;
+        let line = object.fields();
+        if let Some(error) = line.get("error").and_then(failure) {
+            return Err(Trouble::Failed(in_band(&self.endpoint.provider, &self.model, &error)));
         }
+        let message = line.object("message");
+        let is_done = line.flag("done").unwrap_or(false);
+        // Of `/api/chat`, else of `/api/generate`.
+        let either = |name: &str, other: &str| message.get(name).or_else(|| line.get(other));
+        let mut odd = Vec::new();
+        if line.get("message").is_some_and(|message| !message.get().starts_with('{')) {
+            odd.push("`message` is no object".to_owned());
+        }
+        let mut text = either("content", "response");
+        if let Some(other) = text.take_if(|text| !text.get().starts_with('"')) {
+            odd.push(format!("the text is {}", short(other.get())));
+        }
+        let calls = match either("tool_calls", "tool_calls").map(calls_of) {
+            Some(Ok(calls)) => calls,
+            Some(Err(what)) => {
+                odd.push(what);
+                Vec::new()
+            }
+            None => Vec::new(),
+        };
+        if !odd.is_empty() && self.raw == Raw::Withheld {
+            return Err(Trouble::Unreadable(odd.join("; ")));
+        }
+
         let mut events = Vec::with_capacity(2);
         if !self.started {
             self.started = true;
-            events.push(Event::Started { id: None, model: line.model, usage: Usage::default() });
+            events.push(Event::Started { id: None, model: line.text("model"), usage: Usage::default() });
         }
-        let message = line.message.unwrap_or_default();
-        let thinking = message.thinking.or(line.thinking).unwrap_or_default();
-        let text = message.content.or(line.response).unwrap_or_default();
-        self.bytes += thinking.len() + text.len();
-        let before = events.len();
-        if !thinking.is_empty() {
-            events.push(Event::Thinking(thinking));
+        self.think(either("thinking", "thinking"), is_done, &mut events);
+        let mut said = text.map(|text| self.text.read(text)).unwrap_or_default();
+        if is_done || !calls.is_empty() {
+            self.text.end(&mut said);
         }
-        if !text.is_empty() {
-            events.push(Event::Text(text));
+        if !said.is_empty() {
+            self.bytes += said.len();
+            events.push(Event::Text(said));
         }
-        for call in message.tool_calls.or(line.tool_calls).unwrap_or_default() {
+        for call in calls {
             self.tool_call(call, &mut events);
         }
-        if self.bytes > ANSWER_BYTES {
-            let provider = self.endpoint.provider.clone();
-            return Err(Error::TooLarge { provider, what: "an answer", limit_bytes: ANSWER_BYTES });
+        self.others(&line, &message, &mut events);
+        if !odd.is_empty() {
+            self.bytes += bytes.len();
+            events.push(Event::Opaque(odd.join("; ")));
         }
-        let says_something = line.done || events.len() > before;
-        if line.done {
+        if is_done {
             self.ended = true;
-            let reason = match (line.done_reason.as_deref(), self.tool_calls) {
-                (Some("length"), _) => FinishReason::Length,
-                // A model that was only loaded or let go has nothing to add, which is a stop too.
-                (_, 0) => FinishReason::Stop,
-                _ => FinishReason::ToolCalls,
-            };
-            let usage = Usage {
-                input_tokens: line.prompt_eval_count.unwrap_or(0),
-                output_tokens: line.eval_count.unwrap_or(0),
-                ..Usage::default()
-            };
-            events.push(Event::Finished(Finish {
-                load_ms: line.load_duration.map(|nanoseconds| nanoseconds / 1_000_000),
-                ..Finish::new(reason, usage)
-            }));
+            events.push(Event::Finished(self.finish(&line)));
         }
-        let raw = match self.raw {
-            Raw::AsTheyAre => Some(with_end(bytes)),
-            // What was only asked for as a sign of life is nothing to the reader.
-            Raw::WithoutLogprobs if says_something => Some(without_logprobs(&with_end(bytes))),
-            Raw::WithoutLogprobs | Raw::Withheld => None,
-        };
-        Ok(Some(Frame::new(raw, events)))
+        Ok(events)
     }
 
-    fn unreadable(&mut self, bytes: &Bytes, error: &serde_json::Error) -> Result<(), Error> {
-        let what = format!("{error} in the line {}", short(&String::from_utf8_lossy(bytes)));
-        if !bytes.ends_with(b"\n") {
+    fn think(&mut self, thinking: Option<&RawValue>, is_done: bool, events: &mut Vec<Event>) {
+        let mut thought = String::new();
+        match thinking.map(RawValue::get) {
+            None | Some("true" | "false") => {}
+            Some(text) if text.starts_with('"') => {
+                thought = thinking.map(|thinking| self.thinking.read(thinking)).unwrap_or_default();
+            }
+            Some(_) => events.push(Event::Opaque("a thought that is no text".to_owned())),
+        }
+        if is_done {
+            self.thinking.end(&mut thought);
+        }
+        if !thought.is_empty() {
+            self.bytes += thought.len();
+            events.push(Event::Thinking(thought));
+        }
+    }
+
+    /// Content that has no words here.
+    fn others(&mut self, line: &Members<'_>, message: &Members<'_>, events: &mut Vec<Event>) {
+        let mut opaque = |name: &str, value: &RawValue| {
+            if holds_content(value) {
+                self.bytes += value.get().len();
+                events.push(Event::Opaque(name.to_owned()));
+            }
+        };
+        for (name, value) in message.iter().filter(|(name, _)| !OF_A_MESSAGE.contains(name)) {
+            opaque(name, value);
+        }
+        for (name, value) in line.iter().filter(|(name, _)| OF_A_LINE.contains(name)) {
+            opaque(name, value);
+        }
+    }
+
+    fn finish(&self, line: &Members<'_>) -> Finish {
+        let reason = match (line.text("done_reason").as_deref(), self.tool_calls) {
+            (Some("length"), _) => FinishReason::Length,
+            (Some("content_filter"), _) => FinishReason::ContentFilter,
+            // A model that was only loaded or let go has nothing to add, which is a stop too.
+            (_, 0) => FinishReason::Stop,
+            _ => FinishReason::ToolCalls,
+        };
+        let usage = Usage {
+            // Absent when the whole prompt was in the cache, in older versions.
+            input_tokens: line.count("prompt_eval_count").unwrap_or(0),
+            output_tokens: line.count("eval_count").unwrap_or(0),
+            ..Usage::default()
+        };
+        // Includes waiting for other models to leave.
+        let load_ms = line.count("load_duration").map(|nanoseconds| nanoseconds / 1_000_000);
+        Finish { load_ms, ..Finish::new(reason, usage) }
+    }
+
+    fn frame(&mut self, line: &Bytes, mut events: Vec<Event>) -> Frame {
+        let says_something = self.ended || events.iter().any(Event::is_content);
+        let before = self.unread.split();
+        if !before.is_empty() {
+            let at = events.iter().take_while(|event| matches!(event, Event::Started { .. })).count();
+            events.insert(at, unread_lines());
+        }
+        let raw = match self.raw {
+            Raw::AsTheyAre => Some(with_end(line)),
+            // What was only asked for as a sign of life is nothing to the reader.
+            Raw::WithoutLogprobs if says_something => Some(without_logprobs(&with_end(line))),
+            Raw::WithoutLogprobs | Raw::Withheld => None,
+        };
+        let raw = match raw {
+            _ if before.is_empty() => raw,
+            Some(line) => Some([&before[..], &line[..]].concat().into()),
+            None => Some(before.freeze()),
+        };
+        Frame::new(raw, events)
+    }
+
+    /// `None` for what waits for a line that can be read.
+    fn unreadable(&mut self, line: &Bytes, why: &str) -> Result<Option<Frame>, Error> {
+        let what = format!("{why} in the line {}", short(&String::from_utf8_lossy(line)));
+        if !line.ends_with(b"\n") {
             // The last line: what came of it is not all of it.
-            return Err(Error::Cut { provider: self.endpoint.provider.clone(), message: what });
+            return Err(self.cut(&what));
         }
-        self.skipped += 1;
-        if self.skipped > SKIPPED_LINES {
-            return Err(self.malformed(&format!("more than {SKIPPED_LINES} lines could not be read: {what}")));
+        if self.raw == Raw::Withheld {
+            return Err(self.malformed(&what));
         }
-        Ok(())
+        self.bytes += line.len();
+        if !self.started {
+            self.unread.extend_from_slice(line);
+            return Ok(None);
+        }
+        Ok(Some(Frame::new(Some(line.clone()), vec![unread_lines()])))
     }
 
     /// Calls come whole. Arguments are an object, but for models whose templates give a string of JSON.
     fn tool_call(&mut self, call: Call, events: &mut Vec<Event>) {
-        let written = call.function.arguments.as_deref().map_or("null", RawValue::get);
-        let fragment = match serde_json::from_str::<String>(written) {
-            Ok(text) => text,
-            Err(_) if written == "null" => "{}".to_owned(),
-            Err(_) => written.to_owned(),
-        };
-        let id = call.id.filter(|id| !id.is_empty()).unwrap_or_else(new_call_id);
+        let Call { id, name, arguments } = call;
+        let id = id.unwrap_or_else(new_call_id);
         let index = self.tool_calls;
         self.tool_calls += 1;
-        self.bytes += fragment.len();
-        events.push(Event::ToolCall { index, id, name: call.function.name });
-        events.push(Event::ToolArguments { index, fragment });
+        self.bytes += name.len() + arguments.len();
+        events.push(Event::ToolCall { index, id, name });
+        events.push(Event::ToolArguments { index, fragment: arguments });
     }
+}
+
+struct Call {
+    id: Option<String>,
+    name: String,
+    arguments: String,
+}
+
+/// # Errors
+/// What is odd about them.
+fn calls_of(value: &RawValue) -> Result<Vec<Call>, String> {
+    let calls: Vec<&RawValue> = match serde_json::from_str(value.get()) {
+        Ok(calls) => calls,
+        // One by itself.
+        Err(_) if value.get().starts_with('{') => vec![value],
+        Err(_) if !holds_content(value) => Vec::new(),
+        Err(_) => return Err("`tool_calls` is no array".to_owned()),
+    };
+    calls.into_iter().filter(|call| call.get() != "null").map(call_of).collect()
+}
+
+fn call_of(value: &RawValue) -> Result<Call, String> {
+    let call = Members::of(Some(value));
+    let function = call.object("function");
+    let name = function.text("name").filter(|name| !name.is_empty());
+    let name = name.ok_or("a tool call without a name")?;
+    let arguments = match function.get("arguments") {
+        None => "{}".to_owned(),
+        Some(arguments) => lenient::text(arguments).unwrap_or_else(|| arguments.get().to_owned()),
+    };
+    Ok(Call { id: call.id("id"), name, arguments })
+}
+
+/// `None` for what only takes the place of an error.
+fn failure(value: &RawValue) -> Option<Value> {
+    let value: Value = serde_json::from_str(value.get()).ok()?;
+    let is_none = match &value {
+        Value::Bool(failed) => !failed,
+        Value::String(message) => message.is_empty(),
+        _ => false,
+    };
+    (!is_none).then_some(value)
+}
+
+/// Neither a number nor a yes or no, and not empty.
+fn holds_content(value: &RawValue) -> bool {
+    match serde_json::from_str(value.get()) {
+        Ok(Value::String(text)) => !text.is_empty(),
+        Ok(Value::Array(items)) => !items.is_empty(),
+        Ok(Value::Object(members)) => !members.is_empty(),
+        Ok(_) => false,
+        // Such as half of an emoji in it.
+        Err(_) => true,
+    }
+}
+
+fn unread_lines() -> Event {
+    Event::Opaque("a line that could not be read".to_owned())
 }
 
 /// Ids must be unique within a job, because decisions of people are bound to them; 64 random bits are.

@@ -4,6 +4,8 @@
 //!   frame with an Ollama's own line ──▶ that line          other frames ──▶ one line per text, thought, whole tool call
 //!   Finished ──▶ the one line with `done: true`            an error      ──▶ {"error": …}, and nothing after it
 //! ```
+//! Calls are whole here, and may come in pieces that take turns. What comes after a call that is not whole yet waits, so that
+//! everything keeps its order.
 
 use super::{
     answer::{self, Said, Shape, Took},
@@ -12,11 +14,12 @@ use super::{
 use crate::{
     Error, Event, Frame,
     dialect::{Encoder, Envelope},
+    wire::lines::Braces,
 };
 use bytes::{BufMut, BytesMut};
 use domain::Timestamp;
-use serde_json::{Map, Value};
-use std::time::Duration;
+use serde_json::{Map, Value, json};
+use std::{collections::VecDeque, time::Duration};
 use tokio::time::Instant;
 
 pub(crate) struct Lines {
@@ -24,11 +27,17 @@ pub(crate) struct Lines {
     envelope: Envelope,
     began: Instant,
     first: Option<Duration>,
-    /// A tool call whose arguments are still coming: calls are whole here.
-    call: Option<Call>,
+    /// A tool call whose arguments are still coming, and what came after it.
+    waiting: VecDeque<Piece>,
     /// An Ollama's own lines went out.
     passes: bool,
     ended: bool,
+}
+
+enum Piece {
+    Text(String),
+    Thinking(String),
+    Call(Call),
 }
 
 struct Call {
@@ -36,11 +45,21 @@ struct Call {
     id: String,
     name: String,
     arguments: String,
+    braces: Braces,
+    is_whole: bool,
 }
 
 impl Lines {
     pub(crate) fn new(shape: Shape, envelope: Envelope) -> Self {
-        Self { shape, envelope, began: Instant::now(), first: None, call: None, passes: false, ended: false }
+        Self {
+            shape,
+            envelope,
+            began: Instant::now(),
+            first: None,
+            waiting: VecDeque::new(),
+            passes: false,
+            ended: false,
+        }
     }
 
     fn object(&self, said: Said) -> Map<String, Value> {
@@ -54,31 +73,87 @@ impl Lines {
         write(&Value::Object(object), out);
     }
 
-    fn end_call(&mut self, out: &mut BytesMut) {
-        if let Some(Call { index, id, name, arguments }) = self.call.take() {
-            let call = answer::tool_call(index, &id, &name, &arguments);
-            self.say(Said { tool_calls: vec![call], ..Said::default() }, out);
+    fn add(&mut self, piece: Piece, out: &mut BytesMut) {
+        match (self.waiting.back_mut(), piece) {
+            (Some(Piece::Text(text)), Piece::Text(more)) => text.push_str(&more),
+            (Some(Piece::Thinking(text)), Piece::Thinking(more)) => text.push_str(&more),
+            (_, piece) => self.waiting.push_back(piece),
+        }
+        self.say_what_is_whole(out);
+    }
+
+    fn say_what_is_whole(&mut self, out: &mut BytesMut) {
+        while let Some(piece) =
+            self.waiting.pop_front_if(|piece| !matches!(piece, Piece::Call(Call { is_whole: false, .. })))
+        {
+            self.say_piece(piece, out);
         }
     }
 
-    fn event(&mut self, event: Event, out: &mut BytesMut) {
-        if let Event::ToolArguments { index, fragment } = event {
-            if let Some(call) = self.call.as_mut().filter(|call| call.index == index) {
-                call.arguments.push_str(&fragment);
+    fn say_piece(&mut self, piece: Piece, out: &mut BytesMut) {
+        let said = match piece {
+            Piece::Text(text) => Said { text, ..Said::default() },
+            Piece::Thinking(thinking) => Said { thinking, ..Said::default() },
+            Piece::Call(Call { index, id, name, arguments, .. }) => {
+                Said { tool_calls: vec![answer::tool_call(index, &id, &name, &arguments)], ..Said::default() }
             }
-            return;
+        };
+        self.say(said, out);
+    }
+
+    /// What waits behind calls of which only a part came.
+    fn say_without_parts(&mut self, out: &mut BytesMut) {
+        self.waiting.retain(|piece| !matches!(piece, Piece::Call(Call { is_whole: false, .. })));
+        self.say_all(out);
+    }
+
+    /// Nothing more comes: a call has all the arguments it will ever have.
+    fn say_all(&mut self, out: &mut BytesMut) {
+        for piece in std::mem::take(&mut self.waiting) {
+            self.say_piece(piece, out);
         }
-        self.end_call(out);
+    }
+
+    fn more_arguments(&mut self, index: usize, fragment: &str, out: &mut BytesMut) {
+        let call = self.waiting.iter_mut().find_map(|piece| match piece {
+            Piece::Call(call) if call.index == index => Some(call),
+            _ => None,
+        });
+        if let Some(call) = call {
+            call.arguments.push_str(fragment);
+            call.is_whole = call.braces.close_with(fragment.as_bytes())
+                && !call.name.is_empty()
+                && call.arguments.trim_start().starts_with('{')
+                && serde_json::from_str::<serde::de::IgnoredAny>(&call.arguments).is_ok();
+            self.say_what_is_whole(out);
+        }
+    }
+
+    fn has_nameless_call(&self) -> bool {
+        self.waiting.iter().any(|piece| matches!(piece, Piece::Call(call) if call.name.is_empty()))
+    }
+
+    fn event(&mut self, event: Event, out: &mut BytesMut) {
         match event {
-            Event::Text(text) if !text.is_empty() => self.say(Said { text, ..Said::default() }, out),
-            Event::Thinking(thinking) if !thinking.is_empty() => {
-                self.say(Said { thinking, ..Said::default() }, out);
-            }
+            Event::Text(text) if !text.is_empty() => self.add(Piece::Text(text), out),
+            Event::Thinking(thinking) if !thinking.is_empty() => self.add(Piece::Thinking(thinking), out),
             Event::ToolCall { index, id, name } => {
-                self.call = Some(Call { index, id, name, arguments: String::new() });
+                let (arguments, braces) = (String::new(), Braces::default());
+                self.add(Piece::Call(Call { index, id, name, arguments, braces, is_whole: false }), out);
             }
+            Event::ToolArguments { index, fragment } => self.more_arguments(index, &fragment, out),
             Event::Finished(finish) => {
                 self.ended = true;
+                if self.has_nameless_call() {
+                    // Nobody can do it, and without it the answer is not whole.
+                    self.say_without_parts(out);
+                    write(
+                        &json!({"error": "the model's answer has a tool call without a name. Ask again, or use another model."}),
+                        out,
+                    );
+                    return;
+                }
+                self.say_all(out);
                 let total = self.began.elapsed();
                 let took = Took { total, first: self.first.unwrap_or(total) };
                 let mut object = self.object(Said::default());
@@ -99,10 +174,11 @@ impl Encoder for Lines {
         if self.first.is_none() && frame.events.iter().any(Event::is_content) {
             self.first = Some(self.began.elapsed());
         }
-        // Bytes of another dialect are none for this reader.
-        match frame.raw.filter(|raw| raw.starts_with(b"{") && raw.ends_with(b"\n")) {
+        // Bytes of another dialect are none for this reader; what could not be read is still an Ollama's.
+        let is_opaque = frame.events.iter().any(|event| matches!(event, Event::Opaque(_)));
+        match frame.raw.filter(|raw| (is_opaque || raw.starts_with(b"{")) && raw.ends_with(b"\n")) {
             Some(raw) => {
-                self.end_call(out);
+                self.say_all(out);
                 out.extend_from_slice(&raw);
                 self.passes = true;
                 self.ended = frame.events.iter().any(|event| matches!(event, Event::Finished(_)));
@@ -118,6 +194,7 @@ impl Encoder for Lines {
     fn fail(&mut self, failure: &Error, out: &mut BytesMut) {
         if !self.ended {
             self.ended = true;
+            self.say_without_parts(out);
             write(&error::body(failure), out);
         }
     }

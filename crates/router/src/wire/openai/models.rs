@@ -1,4 +1,4 @@
-//! `GET /v1/models`, which two vendors shape differently. Routes come first, because they are what to ask for.
+//! `GET /v1/models` and `GET /v1/models/{id}`, which two vendors shape differently. Routes come first, because they are what to ask for.
 
 use protocol::Models;
 use serde_json::{Value, json};
@@ -18,18 +18,33 @@ fn names(models: &Models) -> impl Iterator<Item = (&str, &str, String)> {
 
 /// In OpenAI's shape.
 pub(crate) fn list(models: &Models) -> Value {
-    let data =
-        names(models).map(|(id, owner, _)| json!({"id": id, "object": "model", "created": 0, "owned_by": owner}));
+    let data = names(models).map(|(id, owner, _)| entry(id, owner));
     json!({"object": "list", "data": data.collect::<Value>()})
 }
 
 /// In Anthropic's shape, all on one page.
 pub(crate) fn list_anthropic(models: &Models) -> Value {
-    let data: Vec<_> = names(models)
-        .map(|(id, _, name)| json!({"type": "model", "id": id, "display_name": name, "created_at": UNKNOWN_DATE}))
-        .collect();
+    let data: Vec<_> = names(models).map(|(id, _, name)| entry_anthropic(id, &name)).collect();
     let id = |model: Option<&Value>| model.map_or(Value::Null, |model| model["id"].clone());
     json!({"first_id": id(data.first()), "last_id": id(data.last()), "has_more": false, "data": data})
+}
+
+/// `GET /v1/models/{id}`: one of those listed, in OpenAI's shape.
+pub(crate) fn one(models: &Models, id: &str) -> Option<Value> {
+    names(models).find(|(listed, ..)| *listed == id).map(|(id, owner, _)| entry(id, owner))
+}
+
+/// In Anthropic's.
+pub(crate) fn one_anthropic(models: &Models, id: &str) -> Option<Value> {
+    names(models).find(|(listed, ..)| *listed == id).map(|(id, _, name)| entry_anthropic(id, &name))
+}
+
+fn entry(id: &str, owner: &str) -> Value {
+    json!({"id": id, "object": "model", "created": 0, "owned_by": owner})
+}
+
+fn entry_anthropic(id: &str, name: &str) -> Value {
+    json!({"type": "model", "id": id, "display_name": name, "created_at": UNKNOWN_DATE})
 }
 
 #[cfg(test)]
@@ -63,6 +78,18 @@ mod tests {
                 {"type": "model", "id": "ollama/qwen3:8b", "display_name": "qwen3:8b (ollama)", "created_at": "1970-01-01T00:00:00Z"},
             ]})
         );
+    }
+
+    #[test]
+    fn whatever_is_listed_is_there_by_itself() {
+        let models = models();
+        for listed in list(&models)["data"].as_array().unwrap() {
+            assert_eq!(one(&models, listed["id"].as_str().unwrap()).as_ref(), Some(listed));
+        }
+        for listed in list_anthropic(&models)["data"].as_array().unwrap() {
+            assert_eq!(one_anthropic(&models, listed["id"].as_str().unwrap()).as_ref(), Some(listed));
+        }
+        assert_eq!((one(&models, "qwen3:8b"), one_anthropic(&models, "nothing")), (None, None));
     }
 
     #[test]

@@ -1,4 +1,6 @@
 use super::*;
+use crate::conversation::{Image, Message, Part};
+use protocol::Role;
 use std::time::Duration;
 
 fn settings() -> Settings<'static> {
@@ -147,20 +149,142 @@ fn a_conversation_with_everything_in_ollamas_words() {
 }
 
 #[test]
-fn tools_are_only_those_that_may_be_called_and_what_cannot_be_demanded_is_said() {
+fn a_choice_of_tools_is_held_to_or_refused() {
     let other = Tool { name: "read".to_owned(), ..shell() };
-    let names = |tool_choice: ToolChoice| {
-        let conversation = Conversation { tools: vec![shell(), other.clone()], tool_choice, ..Conversation::default() };
-        let body = of(&conversation, &able());
-        let names = body["tools"].as_array().into_iter().flatten();
-        let names: Vec<_> = names.map(|tool| tool["function"]["name"].as_str().unwrap().to_owned()).collect();
-        assert_eq!(body.get("logprobs").is_some(), !names.is_empty());
-        (names.join(" "), not_carried(&conversation))
-    };
-    assert_eq!(names(ToolChoice::Auto), ("shell read".to_owned(), Vec::new()));
-    assert_eq!(names(ToolChoice::None), (String::new(), Vec::new()));
-    assert_eq!(names(ToolChoice::Required), ("shell read".to_owned(), vec![Field::ToolChoice]));
-    assert_eq!(names(ToolChoice::Named("read".to_owned())), ("read".to_owned(), vec![Field::ToolChoice]));
+    for (tool_choice, tools, expected) in [
+        (ToolChoice::Auto, 2, Ok("shell read")),
+        (ToolChoice::None, 2, Ok("")),
+        (ToolChoice::Required, 2, Err("that a tool must be called")),
+        (ToolChoice::Named("read".to_owned()), 2, Err("that the tool `read` must be called")),
+        // Without tools it says nothing.
+        (ToolChoice::Required, 0, Ok("")),
+    ] {
+        let offered = [shell(), other.clone()].into_iter().take(tools).collect();
+        let conversation = Conversation { tools: offered, tool_choice: tool_choice.clone(), ..Conversation::default() };
+        assert_eq!(not_carried(&conversation), []);
+        match (body(&conversation, "qwen3:8b", &able(), &settings()), expected) {
+            (Ok(body), Ok(expected)) => {
+                let names = body["tools"].as_array().into_iter().flatten();
+                let names: Vec<_> = names.map(|tool| tool["function"]["name"].as_str().unwrap()).collect();
+                assert_eq!(names.join(" "), expected, "{tool_choice:?}");
+                assert_eq!(body.get("logprobs").is_some(), !names.is_empty());
+            }
+            (Err(Error::Refused { message, .. }), Err(expected)) => assert!(message.contains(expected), "{message}"),
+            (got, _) => panic!("{tool_choice:?}: {got:?}"),
+        }
+    }
+}
+
+fn words(role: Role, text: &str) -> Message {
+    Message::text(role, text)
+}
+
+fn call(id: &str) -> Part {
+    Part::ToolCall { id: id.to_owned(), name: format!("tool_{id}"), arguments: "{}".to_owned() }
+}
+
+fn result(id: &str, parts: Vec<Part>) -> Part {
+    Part::ToolResult { call_id: id.to_owned(), parts, is_error: id == "failed" }
+}
+
+fn file(media_type: &str, data: &str) -> Part {
+    Part::Image(Image::Base64 { media_type: media_type.to_owned(), data: data.to_owned() })
+}
+
+/// Role and content of each message, with how many images and calls it has.
+fn sketch(messages: Vec<Message>) -> Vec<String> {
+    let body = of(&Conversation { messages, ..Conversation::default() }, &able());
+    let count = |message: &Value, name: &str| message[name].as_array().map_or(0, Vec::len);
+    let messages = body["messages"].as_array().unwrap().iter();
+    messages
+        .map(|message| {
+            let (role, content) = (message["role"].as_str().unwrap(), message["content"].as_str().unwrap());
+            let more = match (count(message, "images"), count(message, "tool_calls")) {
+                (0, 0) => String::new(),
+                (images, 0) => format!(" +{images} images"),
+                (_, calls) => format!(" +{calls} calls"),
+            };
+            format!("{role}: {content}{more}")
+        })
+        .collect()
+}
+
+#[test]
+fn messages_stand_where_templates_take_them() {
+    let text = |text: &str| Part::Text(text.to_owned());
+    for (messages, expected) in [
+        (
+            vec![words(Role::System, "Be brief."), words(Role::User, "x"), words(Role::System, "Agents: none.")],
+            &["system: Be brief.\n\nAgents: none.", "user: x"][..],
+        ),
+        (vec![words(Role::User, "x"), words(Role::System, "Late.")], &["system: Late.", "user: x"]),
+        (
+            vec![
+                words(Role::User, "x"),
+                Message { role: Role::Assistant, parts: vec![call("a"), call("b")] },
+                Message { role: Role::Tool, parts: vec![result("a", vec![text("1")])] },
+                words(Role::User, "Wait."),
+                Message { role: Role::Tool, parts: vec![result("b", vec![text("2")])] },
+                words(Role::Assistant, "So."),
+            ],
+            &["user: x", "assistant:  +2 calls", "tool: 1", "tool: 2", "user: Wait.", "assistant: So."],
+        ),
+        (
+            vec![
+                Message { role: Role::Assistant, parts: vec![call("a"), call("failed")] },
+                Message {
+                    role: Role::User,
+                    parts: vec![
+                        result("a", vec![text("1"), file("image/png", "AAAA")]),
+                        text("Between."),
+                        result("failed", vec![text("no file")]),
+                        text("Go on."),
+                    ],
+                },
+            ],
+            &["assistant:  +2 calls", "tool: 1", "tool: Error: no file", "user:  +1 images", "user: Between.\nGo on."],
+        ),
+        (
+            vec![
+                Message { role: Role::Assistant, parts: vec![text("See."), file("image/png", "AAAA")] },
+                words(Role::User, "x"),
+            ],
+            &["assistant: See.", "user:  +1 images", "user: x"],
+        ),
+        (
+            vec![Message {
+                role: Role::User,
+                parts: vec![text("Read:"), file("text/plain; charset=utf-8", "R3LDvMOfZQ==")],
+            }],
+            &["user: Read:\nGrüße"],
+        ),
+        (
+            vec![Message {
+                role: Role::User,
+                parts: vec![Part::Image(Image::Url("data:text/csv;base64,YSxi".to_owned()))],
+            }],
+            &["user: a,b"],
+        ),
+    ] {
+        assert_eq!(sketch(messages), expected);
+    }
+}
+
+#[test]
+fn a_file_that_ollama_cannot_read_makes_it_unfit() {
+    for (part, said) in [
+        (file("application/pdf", "JVBERi0x"), "`application/pdf`"),
+        (Part::Image(Image::Url("data:application/pdf;base64,JVBERi0x".to_owned())), "`application/pdf`"),
+        (file("audio/wav", "AAAA"), "`audio/wav`"),
+        (file("text/plain", "/w=="), "no text in UTF-8"),
+    ] {
+        for part in [part.clone(), result("a", vec![part])] {
+            let message = Message { role: Role::User, parts: vec![part] };
+            let conversation = Conversation { messages: vec![message], ..Conversation::default() };
+            let error = body(&conversation, "qwen3:8b", &able(), &settings()).unwrap_err();
+            assert!(matches!(&error, Error::Refused { message, .. } if message.contains(said)), "{error}");
+        }
+    }
 }
 
 #[test]

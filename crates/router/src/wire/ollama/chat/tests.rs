@@ -180,6 +180,92 @@ async fn an_answer_of_any_provider_becomes_lines() {
 }
 
 #[test]
+fn calls_that_take_turns_keep_their_arguments_and_everything_its_order() {
+    let said = |frames: Vec<Frame>, failure: Option<Error>| {
+        let mut encoder = encoder(envelope());
+        let mut out = BytesMut::new();
+        let mut seen: Vec<String> = Vec::new();
+        let mut note = |out: &mut BytesMut| {
+            let piece = out.split();
+            let lines = std::str::from_utf8(&piece).unwrap().lines();
+            let pieces = lines.map(|line| {
+                let line: Value = serde_json::from_str(line).unwrap();
+                let message = &line["message"];
+                match message["tool_calls"].as_array() {
+                    Some(calls) => calls
+                        .iter()
+                        .map(|call| format!("{}{}", call["function"]["name"], call["function"]["arguments"]))
+                        .collect(),
+                    None if line["error"].is_string() => "error".to_owned(),
+                    None if line["done"] == true => "end".to_owned(),
+                    None => format!(
+                        "{}{}",
+                        message["content"].as_str().unwrap(),
+                        message["thinking"].as_str().unwrap_or_default()
+                    ),
+                }
+            });
+            seen.push(pieces.collect::<Vec<_>>().join(" "));
+        };
+        for frame in frames {
+            encoder.frame(frame, &mut out);
+            note(&mut out);
+        }
+        if let Some(failure) = failure {
+            encoder.fail(&failure, &mut out);
+            note(&mut out);
+        }
+        seen.join("|")
+    };
+    let end = || finished(FinishReason::ToolCalls);
+    let cut = || Error::Cut { provider: "up".to_owned(), message: "it ended".to_owned() };
+    let think = || Frame::from(Event::Thinking("Hm.".to_owned()));
+    let own = || {
+        let raw = Bytes::from("{\"message\":{\"content\":\"own\"}}\n");
+        Frame::new(Some(raw), vec![Event::Text("own".to_owned())])
+    };
+    for (frames, failure, expected) in [
+        (
+            vec![
+                call(0, "read"),
+                call(1, "list"),
+                arguments(0, r#"{"p":"#),
+                arguments(1, r#"{"p":"#),
+                arguments(0, r#""}a"}"#),
+                arguments(1, r#""b"}"#),
+                end(),
+            ],
+            None,
+            r#"||||"read"{"p":"}a"}|"list"{"p":"b"}|end"#,
+        ),
+        // The second is whole first, and waits for the first.
+        (
+            vec![call(0, "read"), call(1, "list"), arguments(1, "{}"), arguments(0, "{}"), end()],
+            None,
+            r#"|||"read"{} "list"{}|end"#,
+        ),
+        (
+            vec![call(0, "read"), text("a"), text("b"), think(), arguments(0, "{}"), text("c"), end()],
+            None,
+            r#"||||"read"{} ab Hm.|c|end"#,
+        ),
+        (vec![call(0, "read"), text("a"), end()], None, r#"||"read"{} a end"#),
+        (vec![call(0, "read"), arguments(0, "{"), text("a"), own()], None, r#"|||"read"{"arguments":"{"} a own"#),
+        (vec![call(0, ""), arguments(0, "{}"), text("a"), end()], None, "|||a error"),
+        (vec![call(0, "read"), arguments(0, "{"), text("a")], Some(cut()), "|||a error"),
+    ] {
+        assert_eq!(said(frames, failure), expected);
+    }
+}
+
+#[test]
+fn a_line_that_nobody_could_read_passes() {
+    let odd = Frame::new(Some(Bytes::from("<odd>\n")), vec![Event::Opaque("a line".to_owned())]);
+    let seen = encoded(encoder(envelope()), vec![odd, finished(FinishReason::Stop)]);
+    assert!(seen.starts_with("<odd>\n{\"model\":\"fast\""), "{seen}");
+}
+
+#[test]
 fn an_ollamas_own_lines_pass_and_another_provider_can_go_on() {
     let line =
         "{\"model\":\"real\",\"message\":{\"role\":\"assistant\",\"content\":\"1, \"},\"x\":1.50,\"done\":false}\n";

@@ -132,14 +132,82 @@ fn an_error_in_the_stream_is_an_error() {
 }
 
 #[test]
-fn unreadable_lines_are_left_out_and_counted_but_not_for_ever() {
+fn a_line_that_cannot_be_read_passes_on_and_is_no_answer_by_itself() {
     let (first, rest) = REAL_CHAT.split_once('\n').unwrap();
-    let (_, error) = whole(&format!("{first}\n<garbage>\n[]\n{rest}"));
-    assert_eq!(error, None);
-    let (_, error) = whole(&format!("{first}\n{}{rest}", "?\n".repeat(17)));
-    assert!(matches!(error, Some(Error::Malformed { .. })), "{error:?}");
-    let (_, error) = whole("<html>\n</html>\n");
-    assert!(matches!(error, Some(Error::Malformed { .. })), "{error:?}");
+    let middle = format!("{first}\n<garbage>\n[]\n{rest}");
+    let before = format!("<garbage>\n{REAL_CHAT}");
+    for (body, opaque) in [(&middle, 2), (&before, 1)] {
+        for raw in [Raw::AsTheyAre, Raw::WithoutLogprobs] {
+            let (frames, error) = run(body.as_bytes(), &[], raw);
+            assert_eq!((bytes_of(&frames), error), (body.clone(), None));
+            let events = frames.iter().flat_map(|frame| &frame.events);
+            assert_eq!(events.filter(|event| matches!(event, Event::Opaque(_))).count(), opaque);
+            assert!(frames.iter().all(|frame| !frame.events.is_empty()));
+        }
+        let (_, error) = run(body.as_bytes(), &[], Raw::Withheld);
+        assert!(matches!(error, Some(Error::Malformed { .. })), "{error:?}");
+    }
+    for raw in [Raw::AsTheyAre, Raw::Withheld] {
+        let (frames, error) = run(b"<html>\n</html>\n", &[], raw);
+        assert!(matches!(error, Some(Error::Malformed { .. })), "{error:?}");
+        assert_eq!(frames, []);
+    }
+}
+
+fn opaque_of(whole: &str) -> (String, usize, Option<Error>) {
+    let (frames, error) = run(whole.as_bytes(), &[], Raw::AsTheyAre);
+    assert_eq!(bytes_of(&frames), whole);
+    let events: Vec<_> = frames.into_iter().flat_map(|frame| frame.events).collect();
+    let text = events.iter().filter_map(|event| if let Event::Text(text) = event { Some(text.as_str()) } else { None });
+    let text = text.collect();
+    (text, events.iter().filter(|event| matches!(event, Event::Opaque(_))).count(), error)
+}
+
+#[test]
+fn content_without_words_here_is_opaque_and_odd_side_fields_are_nothing() {
+    const END: &str = "{\"done\":true}\n";
+    for (line, text, opaque) in [
+        (r#"{"message":{"content":"a","images":["iVBO"]}}"#, "a", 1),
+        (r#"{"message":{"content":"a","images":[]},"images":null}"#, "a", 0),
+        (r#"{"response":"a","image":"iVBO","completed":3,"total":4}"#, "a", 1),
+        (r#"{"message":{"content":"a","annotations":[{"url":"x"}],"refusal":null,"seen":3}}"#, "a", 1),
+        (r#"{"message":{"content":[{"type":"text","text":"a"}]}}"#, "", 1),
+        (r#"{"message":"a"}"#, "", 1),
+        (r#"{"message":{"content":"a","thinking":{"steps":[]}}}"#, "a", 1),
+        (r#"{"message":{"content":"a","thinking":false},"error":""}"#, "a", 0),
+        (r#"{"message":{"content":"a","tool_calls":[{"function":{"arguments":{}}}]}}"#, "a", 1),
+        (r#"{"model":17,"created_at":[],"message":{"role":3,"content":"a","tool_calls":{}},"logprobs":NaN}"#, "a", 1),
+        (r#"{"model":17,"message":{"role":null,"content":"a","tool_calls":[]},"usage":{"x":1},"id":"x"}"#, "a", 0),
+    ] {
+        assert_eq!(opaque_of(&format!("{line}\n{END}")), (text.to_owned(), opaque, None), "{line}");
+    }
+}
+
+#[test]
+fn an_emoji_in_two_lines_is_whole() {
+    let (whole, error) = whole(
+        r#"{"message":{"content":"\ud83d"}}
+{"message":{"content":"\ude00 and \ud83d"},"done":true}
+"#,
+    );
+    assert_eq!((whole.text().as_str(), error), ("😀 and \u{fffd}", None));
+}
+
+#[test]
+fn an_answer_in_one_body_is_an_answer_however_it_is_laid_out() {
+    let body: Value = serde_json::from_str(
+        r#"{"model":"m","message":{"role":"assistant","content":"a\nb"},"done":true,"prompt_eval_count":"5","eval_count":2.9,"load_duration":1e9}"#,
+    )
+    .unwrap();
+    for body in [body.to_string(), format!("{body}\r\n"), serde_json::to_string_pretty(&body).unwrap()] {
+        let (frames, error) = run(body.as_bytes(), &[7], Raw::AsTheyAre);
+        assert_eq!((frames.len(), error), (1, None), "{body}");
+        assert_eq!(bytes_of(&frames).lines().count(), 1, "it is one line for a client that reads lines");
+        let Some(Event::Finished(finish)) = frames[0].events.last() else { panic!("{frames:?}") };
+        let usage = (finish.usage.input_tokens, finish.usage.output_tokens);
+        assert_eq!((usage, finish.load_ms), ((5, 2), Some(1000)));
+        assert_eq!(frames[0].events[1], Event::Text("a\nb".to_owned()));
+    }
 }
 
 #[test]
@@ -161,7 +229,54 @@ fn an_end_without_done_is_a_cut_wherever_it_comes() {
     }
 }
 
+/// Any JSON value that is no text of its own.
+fn json_value() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        any::<bool>().prop_map(|flag| flag.to_string()),
+        any::<i64>().prop_map(|number| number.to_string()),
+        any::<f64>().prop_filter("JSON has none", |number| number.is_finite()).prop_map(|number| format!("{number:e}")),
+        any::<String>().prop_map(|text| Value::from(text).to_string()),
+        Just("NaN".to_owned()),
+        Just(r#""\ud83d""#.to_owned()),
+    ];
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(","))),
+            proptest::collection::vec(inner, 0..4).prop_map(|items| {
+                let members = items.iter().enumerate().map(|(at, item)| format!("\"m{at}\":{item}"));
+                format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+            }),
+        ]
+    })
+}
+
 proptest! {
+    #[test]
+    fn no_value_of_a_side_field_touches_text_and_calls(value in json_value(), field in 0..16_usize) {
+        const FIELDS: [&str; 8] = ["model", "created_at", "done_reason", "load_duration", "prompt_eval_count", "eval_count", "logprobs", "context"];
+        const OF_THE_MESSAGE: [&str; 4] = ["role", "images", "tool_name", "annotations"];
+        const OF_THE_CALL: [&str; 4] = ["id", "index", "type", "extra"];
+        let side = |at: usize| match FIELDS.get(at) { Some(name) => format!(",\"{name}\":{value}"), None => String::new() };
+        let in_message = field.checked_sub(8).and_then(|at| OF_THE_MESSAGE.get(at));
+        let in_message = in_message.map(|name| format!(",\"{name}\":{value}")).unwrap_or_default();
+        let in_call = field.checked_sub(12).and_then(|at| OF_THE_CALL.get(at));
+        let in_call = in_call.map(|name| format!(",\"{name}\":{value}")).unwrap_or_default();
+        let side = side(field);
+        let body = format!(
+            "{{\"message\":{{\"content\":\"said\",\"tool_calls\":[{{\"function\":{{\"name\":\"look\",\"arguments\":{{\"a\":1}}{in_call}}}{in_call}}}]{in_message}}}{side}}}\n{{\"done\":true{side}}}\n"
+        );
+        let (whole, error) = whole(&body);
+        prop_assert_eq!(error, None);
+        prop_assert_eq!(whole.text(), "said");
+        let calls: Vec<_> = whole.blocks.iter().filter_map(|block| match block {
+            crate::answer::Block::ToolCall { name, arguments, .. } => Some((name.as_str(), arguments.as_str())),
+            _ => None,
+        }).collect();
+        prop_assert_eq!(calls, [("look", r#"{"a":1}"#)]);
+        prop_assert!(whole.finish.is_some());
+    }
+
     #[test]
     fn where_the_network_cuts_makes_no_difference(cuts in proptest::collection::vec(0..2000_usize, 0..40)) {
         for text in [TEXT, ERROR, REAL_TOOLS] {
