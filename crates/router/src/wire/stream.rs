@@ -4,13 +4,14 @@
 //!   events … ──terminal marker──▶ whole ──trailer, [DONE], end or a short wait──▶ Finished
 //!      ├──── end, [DONE] ───────▶ Cut                 nothing fails it any more
 //!      ├──── an error object ───▶ what it means
-//!      └──── unreadable ────────▶ passes on as it is, where bytes pass, else Malformed: it may have been content
+//!      └──── unreadable ────────▶ passes on as it is, where bytes pass and others could be read; else Malformed: it may
+//!                                 have been content, and what never becomes readable is no answer
 //! ```
 //! Nothing is left out in silence. What comes after the answer is whole fails nothing any more.
 
 use super::openai::provider::Origin;
-use crate::{Error, Event, Frame, providers::ChatStream, sse};
-use bytes::Bytes;
+use crate::{Error, Event, Frame, http::frame::FRAME_BYTES, providers::ChatStream, sse};
+use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, stream};
 use std::{collections::VecDeque, time::Duration};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -56,7 +57,8 @@ pub(crate) fn decode<R: Reader>(
     body: impl Stream<Item = Result<Bytes, Error>> + Send + 'static,
 ) -> ChatStream {
     let events = sse::Events::new(&origin.endpoint.provider, body);
-    let decoder = Decoder { origin, events, lines: VecDeque::new(), reader, deadline: None, ended: false };
+    let (lines, unread) = (VecDeque::new(), Some(Unread::default()));
+    let decoder = Decoder { origin, events, lines, reader, unread, deadline: None, ended: false };
     Box::pin(stream::unfold(decoder, |mut decoder| async move { Some((decoder.next().await?, decoder)) }))
 }
 
@@ -66,9 +68,18 @@ struct Decoder<S, R> {
     /// Of an event that was several in one.
     lines: VecDeque<sse::Event>,
     reader: R,
+    /// Until something could be read.
+    unread: Option<Unread>,
     /// Set once the answer is whole.
     deadline: Option<Instant>,
     ended: bool,
+}
+
+/// Frames that waited for one that can be read: an error page is one long unreadable answer, and leads on.
+#[derive(Default)]
+struct Unread {
+    raw: BytesMut,
+    why: String,
 }
 
 impl<S: Stream<Item = Result<Bytes, Error>>, R: Reader> Decoder<S, R> {
@@ -109,11 +120,14 @@ impl<S: Stream<Item = Result<Bytes, Error>>, R: Reader> Decoder<S, R> {
                 return Ok(Frame::default());
             }
             match self.reader.read(event.clone()) {
-                Ok(Step::Frame(frame)) => return Ok(frame),
+                Ok(Step::Frame(frame)) => return Ok(self.after_unread(frame)),
                 Ok(Step::End(frame)) => {
                     let _ = timeout(END_WAIT, self.events.drain()).await;
                     return match frame {
-                        Some(frame) => Ok(self.last(frame)),
+                        Some(frame) => {
+                            let frame = self.after_unread(frame);
+                            Ok(self.last(frame))
+                        }
                         None => self.end("`[DONE]` came"),
                     };
                 }
@@ -123,16 +137,36 @@ impl<S: Stream<Item = Result<Bytes, Error>>, R: Reader> Decoder<S, R> {
                 // Half of a frame is no frame.
                 Err(Trouble::Unreadable(_)) if event.is_cut => return self.end("the connection closed"),
                 Err(Trouble::Failed(error)) => return Err(self.origin.endpoint.scrubbed(error)),
-                Err(Trouble::Unreadable(_)) if self.reader.passes() => {
-                    let events = vec![Event::Opaque("a frame that could not be read".to_owned())];
-                    return Ok(Frame::new(Some(event.raw), events));
-                }
+                Err(Trouble::Unreadable(why)) if self.reader.passes() => match &mut self.unread {
+                    None => return Ok(Frame::new(Some(event.raw), vec![unreadable()])),
+                    Some(unread) => {
+                        unread.raw.extend_from_slice(&event.raw);
+                        unread.why = why;
+                        if unread.raw.len() > FRAME_BYTES {
+                            return Err(self.origin.endpoint.malformed(&unread.why));
+                        }
+                    }
+                },
                 Err(Trouble::Unreadable(message)) => return Err(self.origin.endpoint.malformed(&message)),
             }
         }
     }
 
+    fn after_unread(&mut self, frame: Frame) -> Frame {
+        let before = self.unread.take().unwrap_or_default().raw;
+        if before.is_empty() {
+            return frame;
+        }
+        let Frame { raw, mut events, mark } = frame;
+        let at = events.iter().take_while(|event| matches!(event, Event::Started { .. })).count();
+        events.insert(at, unreadable());
+        Frame { raw: Some([&before[..], &raw.unwrap_or_default()].concat().into()), events, mark }
+    }
+
     fn end(&mut self, what: &str) -> Result<Frame, Error> {
+        if let Some(unread) = self.unread.take().filter(|unread| !unread.raw.is_empty()) {
+            return Err(self.origin.endpoint.malformed(&unread.why));
+        }
         if let Some(frame) = self.reader.finish() {
             return Ok(self.last(frame));
         }
@@ -144,6 +178,10 @@ impl<S: Stream<Item = Result<Bytes, Error>>, R: Reader> Decoder<S, R> {
         self.ended = true;
         frame
     }
+}
+
+fn unreadable() -> Event {
+    Event::Opaque("a frame that could not be read".to_owned())
 }
 
 /// Each data line as an event of its own, in bytes that clients read as one.

@@ -1,6 +1,6 @@
 //! Every caller at every provider: what a model says arrives whole, in the caller's own words, and is told once.
 
-use crate::stage::{Answer, CALLERS, CHAIN, DIALECTS, Ends, MODEL, Stage, question};
+use crate::stage::{Answer, CALLERS, CHAIN, DIALECTS, Ends, MODEL, Stage, own_wire, question};
 use router::dialect::Dialect;
 use serde_json::{Value, json};
 use testkit::{FaultyModel, Reply, Wire};
@@ -14,16 +14,6 @@ fn counted(dialect: Dialect, stream: bool) -> Value {
         body["stream_options"] = json!({"include_usage": true});
     }
     body
-}
-
-/// The wire that a dialect's bytes pass on as they are.
-fn own_wire(dialect: Dialect) -> Wire {
-    match dialect {
-        Dialect::OpenAiResponses => Wire::OpenAiResponses,
-        Dialect::Anthropic => Wire::Anthropic,
-        Dialect::OllamaChat | Dialect::OllamaGenerate => Wire::Ollama,
-        _ => Wire::OpenAiChat,
-    }
 }
 
 struct Exchange {
@@ -290,7 +280,12 @@ async fn where_caller_and_provider_speak_the_same_every_byte_passes_both_ways() 
             }
             let url = format!("http://{}{}", twin.address(), sent.path);
             let said = reqwest::Client::new().post(url).body(sent.bytes.clone()).send().await.unwrap();
-            assert_eq!(without_comments(&answer.body), said.text().await.unwrap(), "{dialect:?}, stream {stream}");
+            let mut said = said.text().await.unwrap();
+            if dialect == Dialect::Anthropic {
+                // Its clients keep what a model thought only under the name they asked for.
+                said = said.replacen(&format!("\"model\":\"{MODEL}\""), &format!("\"model\":\"{CHAIN}\""), 1);
+            }
+            assert_eq!(without_comments(&answer.body), said, "{dialect:?}, stream {stream}");
         }
     }
 }

@@ -144,11 +144,8 @@ impl MessagesReader {
     /// of several lines may be several events.
     fn unreadable(&mut self, event: sse::Event, why: &str) -> Result<Step, Trouble> {
         let message = format!("{why} in {}", short(&String::from_utf8_lossy(&event.data)));
-        if event.is_cut || event.data.contains(&b'\n') || !self.passes() {
+        if event.is_cut || event.data.contains(&b'\n') || !self.passes() || !self.begun {
             return Err(Trouble::Unreadable(message));
-        }
-        if !self.begun {
-            return Err(Trouble::Failed(self.origin.endpoint.malformed(&message)));
         }
         let events = vec![Event::Opaque("a frame that could not be read".to_owned())];
         self.framed(event, events, Mark::Unreadable).map(Step::Frame)
