@@ -59,7 +59,7 @@ struct State {
 struct Held {
     attempt: u32,
     principal: PrincipalId,
-    worker_name: String,
+    worker_name: Option<String>,
     since: Instant,
     /// Running time of the job before this attempt (or before the restart), in milliseconds.
     ran_before_ms: u64,
@@ -101,7 +101,8 @@ pub(crate) struct NewHeld {
     pub job: JobId,
     pub attempt: u32,
     pub principal: PrincipalId,
-    pub worker_name: String,
+    /// `None` where it stands in the log only: of attempts from before a restart.
+    pub worker_name: Option<String>,
     pub ran_before_ms: u64,
     pub total_limit: Duration,
     pub idle_limit: Duration,
@@ -112,7 +113,7 @@ pub(crate) struct NewHeld {
 pub(crate) struct Expired {
     pub job: JobId,
     pub attempt: u32,
-    pub worker_name: String,
+    pub worker_name: Option<String>,
     pub ran_ms: u64,
     /// Set when it had been told to stop before.
     pub told: Option<StopCause>,
@@ -170,7 +171,11 @@ impl Live {
             over: CancellationToken::new(),
         };
         let mut state = self.state();
-        if state.held.get(&new.job).is_some_and(|old| old.attempt >= new.attempt) {
+        if let Some(old) = state.held.get_mut(&new.job).filter(|old| old.attempt >= new.attempt) {
+            // Who looks for attempts that nobody holds may find this one before who leased it.
+            if old.attempt == new.attempt && old.worker_name.is_none() {
+                old.worker_name = entry.worker_name;
+            }
             return;
         }
         if let Some(old) = state.held.insert(new.job, entry) {
@@ -357,8 +362,24 @@ mod tests {
 
     fn hold(live: &Live, job: JobId, principal: PrincipalId, attempt: u32) {
         let (total_limit, idle_limit) = (Duration::from_secs(100), Duration::from_secs(30));
-        let worker_name = "worker".to_owned();
+        let worker_name = Some("worker".to_owned());
         live.hold(NewHeld { job, attempt, principal, worker_name, ran_before_ms: 0, total_limit, idle_limit }, LEASE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_keeps_its_name_whoever_comes_first() {
+        let limit = Duration::from_secs(100);
+        for names in [[None, Some("worker")], [Some("worker"), None]] {
+            let (live, (job, principal)) = (Live::new(), ids());
+            for name in names {
+                let (worker_name, total_limit, idle_limit) = (name.map(str::to_owned), limit, limit);
+                let new =
+                    NewHeld { job, attempt: 1, principal, worker_name, ran_before_ms: 0, total_limit, idle_limit };
+                live.hold(new, LEASE);
+            }
+            tokio::time::advance(LEASE).await;
+            assert_eq!(live.expire(GRACE)[0].worker_name.as_deref(), Some("worker"));
+        }
     }
 
     #[tokio::test(start_paused = true)]

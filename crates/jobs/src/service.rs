@@ -90,10 +90,8 @@ impl Shared {
                 }
                 continue;
             }
-            // Its name is in the log only; ids tell workers apart as well.
-            let name = row.worker.map_or_else(|| "unknown".to_owned(), |worker| worker.to_string());
             let Some(principal) = row.worker_principal else { continue };
-            if let Err(error) = self.hold(&row, principal, &name) {
+            if let Err(error) = self.hold(&row, principal, None) {
                 tracing::error!(job = %row.id, %error, "a running job cannot be taken up");
             }
         }
@@ -160,7 +158,10 @@ impl Shared {
                     close(&mut row, Actor::System, now, ending)?
                 }
                 _ => {
-                    let message = format!("no heartbeat from worker {} for {lease:?}", expired.worker_name);
+                    // Without its name: ids tell workers apart as well.
+                    let id = || row.worker.map_or_else(|| "unknown".to_owned(), |worker| worker.to_string());
+                    let worker = expired.worker_name.clone().unwrap_or_else(id);
+                    let message = format!("no heartbeat from worker {worker} for {lease:?}");
                     let delay = backoff.after_lost_lease(row.attempts_failed.saturating_add(1));
                     let failure = Failure { cause: RequeueCause::LeaseLost, message: &message, delay };
                     fail_attempt(&mut row, now, &failure)?

@@ -162,7 +162,8 @@ impl Shared {
                 without.push(waiter);
                 continue;
             };
-            let offer = self.hold(row, waiter.principal, &waiter.worker_name).and_then(|()| self.offer(row, &waiter));
+            let held = self.hold(row, waiter.principal, Some(&waiter.worker_name));
+            let offer = held.and_then(|()| self.offer(row, &waiter));
             if let Err(error) = &offer {
                 tracing::error!(job = %row.id, %error, "a leased job cannot be handed over; its lease will run out");
             }
@@ -188,13 +189,13 @@ impl Shared {
     }
 
     /// Begins the in-memory entry of a running attempt.
-    pub(crate) fn hold(&self, row: &JobRow, principal: PrincipalId, worker_name: &str) -> Result<(), Error> {
+    pub(crate) fn hold(&self, row: &JobRow, principal: PrincipalId, worker_name: Option<&str>) -> Result<(), Error> {
         let limits = limits_of(row)?;
         let new = NewHeld {
             job: row.id,
             attempt: row.attempt,
             principal,
-            worker_name: worker_name.to_owned(),
+            worker_name: worker_name.map(str::to_owned),
             ran_before_ms: row.running_ms,
             total_limit: Duration::from_millis(limits.total_timeout_ms),
             idle_limit: Duration::from_millis(limits.idle_timeout_ms),

@@ -43,7 +43,7 @@ async fn restored(archive: &[u8], folder: &Path) -> Result<(LostArtifacts, bool)
     staged.close().await;
     let is_changed = unpacked.is_database_changed;
     unpacked.finish().unwrap();
-    Ok((lost, is_changed))
+    Ok((lost, is_changed == Some(true)))
 }
 
 async fn put(store: &Store, job: JobId, name: &str, content: impl Into<Bytes>) -> String {
