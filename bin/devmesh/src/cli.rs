@@ -162,8 +162,7 @@ pub fn main() -> ExitCode {
     let output = Output::new(cli.global.json, cli.global.quiet, cli.global.color);
     let exit = execute(cli, output).unwrap_or_else(|failure| {
         if !failure.is_closed_pipe() {
-            // Not talk: --quiet does not silence errors.
-            anstream::eprintln!("{failure}");
+            output.failed(&failure);
         }
         failure.exit
     });

@@ -14,8 +14,10 @@ mod decide;
 pub mod deny;
 pub mod diff;
 pub mod doctor;
+mod each;
 pub mod egress;
 mod follow;
+mod ids;
 pub mod jobs;
 pub mod logs;
 pub mod models;
@@ -31,9 +33,4 @@ pub mod up;
 pub mod verify;
 pub mod version;
 
-/// Enough of an id to be unique among jobs that were not made in the same millisecond.
-const SHORT_ID: usize = 13;
-
-fn short(id: impl std::fmt::Display) -> String {
-    id.to_string().chars().take(SHORT_ID).collect()
-}
+use ids::{Ids, short};

@@ -24,6 +24,7 @@ pub use shell::shell_quoted;
 pub use table::Table;
 
 use anstyle::{AnsiColor, Style};
+use domain::Timestamp;
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 
@@ -102,6 +103,11 @@ impl Output {
         self.text(&table.render(self.stdout_is_terminal))
     }
 
+    /// In a row: how long ago for people, exactly for programs.
+    pub fn when(&self, then: Timestamp, now: Timestamp) -> String {
+        if self.stdout_is_terminal { age(then, now) } else { then.to_string() }
+    }
+
     /// Talk. A closed stderr is nobody's loss.
     pub fn say(&self, text: impl std::fmt::Display) {
         if !self.quiet {
@@ -112,6 +118,11 @@ impl Output {
     /// What was asked for and is not done. No talk: it is told however quiet the rest is.
     pub fn warn(&self, text: &str) {
         let _ = writeln!(anstream::stderr().lock(), "{} {}", styled(CAREFUL, "warning:"), one_line(text, WARNING));
+    }
+
+    /// What went wrong. No talk either.
+    pub fn failed(&self, failure: &Failure) {
+        let _ = writeln!(anstream::stderr().lock(), "{failure}");
     }
 
     /// Talk without a line end of its own.

@@ -90,7 +90,7 @@ fn identify(app: &App, headers: &HeaderMap, extensions: &Extensions, schemes: Sc
         }
     };
     if let Some(peer) = extensions.get::<Peer>() {
-        peer.place.showed(entry.scope)?;
+        peer.place.showed(&entry)?;
     }
     let limited = if schemes.are_limited() { entry.limiter.check() } else { Ok(()) };
     limited.map_err(|wait| {

@@ -3,18 +3,24 @@
 //! | asked with | answer |
 //! |---|---|
 //! | `If-None-Match` that names it | 304 |
-//! | one `Range` in it, without `If-Range` or with its `ETag` there | 206 |
+//! | one `Range` in it, without `If-Range` or with nothing but its `ETag` there | 206 |
 //! | one `Range` beyond its end | 416 |
 //! | anything else, several ranges among it | 200 and all of it |
+//!
+//! Nothing ends well before its digest is known, and the digest is of the whole: a part costs reading all of the content, as
+//! far as it is not sent too, which at the usual limit of an artifact (`limits.artifact_bytes`) takes a fraction of a second.
 
-use crate::problem::{Failure, Result};
+use crate::{
+    failure::sentence,
+    problem::{Failure, Result},
+};
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
 use bytes::{Buf, Bytes};
 use domain::ErrorCode;
-use futures_util::{Stream, StreamExt, future::ready};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use headers::{AcceptRanges, ContentLength, ContentRange, ETag, HeaderMapExt, IfNoneMatch, IfRange};
 use http::{HeaderMap, Method, StatusCode, header};
 use std::{
@@ -33,7 +39,10 @@ enum Part {
 }
 
 /// Of `contents`, which are `length` bytes and named by `etag`.
-pub fn answer(
+///
+/// # Errors
+/// When the range is none of it, or the contents turn out to be damaged before the first byte is sent.
+pub async fn answer(
     method: &Method,
     asked: &HeaderMap,
     contents: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
@@ -57,36 +66,47 @@ pub fn answer(
         }
     };
     headers.typed_insert(ContentLength(part.end - part.start));
-    Ok((status, headers, Body::from_stream(within_bytes(contents, part))).into_response())
+    let mut parts = within_bytes(contents, part).boxed();
+    let lost = |error: io::Error| Failure::new(ErrorCode::ContentLost, sentence(&error.to_string()));
+    let first = parts.try_next().await.map_err(lost)?;
+    let parts = stream::iter(first.map(Ok)).chain(parts);
+    Ok((status, headers, Body::from_stream(parts)).into_response())
 }
 
-/// The bytes of a part. All before them are read too: contents are compared with their digest from the first byte on.
+/// The bytes of a part. All others are read too, because contents are compared with their digest at their end. Until then the
+/// last of the part are held back, at most one chunk of the contents.
 fn within_bytes(
-    contents: impl Stream<Item = io::Result<Bytes>> + Send,
+    contents: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     part: Range<u64>,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send {
-    let state = (part.start, part.end - part.start);
-    let parts = contents.scan(state, |(before, left), chunk| {
-        if *left == 0 {
-            return ready(None);
-        }
-        ready(Some(chunk.map(|mut bytes| {
-            let skipped = (bytes.len() as u64).min(*before);
-            *before -= skipped;
+    let (before, left, last) = (part.start, part.end - part.start, None);
+    let state = (contents.boxed(), before, left, last);
+    stream::try_unfold(state, |(mut contents, mut before, mut left, mut last)| async move {
+        while let Some(mut bytes) = contents.try_next().await? {
+            let skipped = (bytes.len() as u64).min(before);
+            before -= skipped;
             bytes.advance(skipped as usize);
-            bytes.truncate((*left).min(bytes.len() as u64) as usize);
-            *left -= bytes.len() as u64;
-            bytes
-        })))
-    });
-    parts.filter(|chunk| ready(chunk.as_ref().map_or(true, |bytes| !bytes.is_empty())))
+            bytes.truncate(left.min(bytes.len() as u64) as usize);
+            left -= bytes.len() as u64;
+            if bytes.is_empty() {
+                continue;
+            }
+            if left > 0 {
+                return Ok(Some((bytes, (contents, before, left, last))));
+            }
+            last = Some(bytes);
+        }
+        Ok(last.take().map(|bytes| (bytes, (contents, before, left, last))))
+    })
 }
 
 fn part(method: &Method, asked: &HeaderMap, length: u64, etag: &ETag) -> Part {
     if asked.typed_get::<IfNoneMatch>().is_some_and(|known| !known.precondition_passes(etag)) {
         return Part::Nothing;
     }
-    let is_another = asked.typed_get::<IfRange>().is_some_and(|known| known.is_modified(Some(etag), None));
+    // One that is not understood is not this one.
+    let is_same = || asked.typed_get::<IfRange>().is_some_and(|known| !known.is_modified(Some(etag), None));
+    let is_another = asked.contains_key(header::IF_RANGE) && !is_same();
     // A range that is not understood is passed over.
     let Some(range) = range(asked).filter(|_| *method == Method::GET && !is_another) else {
         return Part::Whole;
@@ -127,6 +147,7 @@ fn within(part: RangeInclusive<u64>, length: u64) -> Option<RangeInclusive<u64>>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
     use http::{HeaderName, HeaderValue};
 
     fn asked(method: Method, headers: &[(HeaderName, &'static str)], length: u64) -> Part {
@@ -164,8 +185,33 @@ mod tests {
         }
         assert_eq!(of(&[(header::IF_NONE_MATCH, "\"x\""), (header::RANGE, "bytes=0-3")]), Part::Some(0..=3));
         assert_eq!(of(&[(header::IF_RANGE, "\"abc\""), (header::RANGE, "bytes=5-")]), Part::Some(5..=9));
-        for other in ["\"x\"", "W/\"abc\"", "Sun, 06 Nov 1994 08:49:37 GMT"] {
+        for other in ["\"x\"", "W/\"abc\"", "Sun, 06 Nov 1994 08:49:37 GMT", "garbage", "abc", "\"abc", "*", ""] {
             assert_eq!(of(&[(header::IF_RANGE, other), (header::RANGE, "bytes=5-")]), Part::Whole, "{other}");
         }
+    }
+
+    fn sent(contents: Vec<io::Result<Bytes>>, part: Range<u64>) -> (Vec<u8>, bool) {
+        let mut sent = Vec::new();
+        let parts: Vec<_> = within_bytes(stream::iter(contents), part).collect().now_or_never().unwrap();
+        let ends_well = parts.iter().all(Result::is_ok);
+        parts.into_iter().flatten().for_each(|bytes| sent.extend_from_slice(&bytes));
+        (sent, ends_well)
+    }
+
+    #[test]
+    fn no_part_ends_well_before_the_digest_is_known() {
+        let chunks = ["abc", "def", "ghi"].map(|chunk| Bytes::from_static(chunk.as_bytes()));
+        let whole = || chunks.iter().cloned().map(Ok).collect::<Vec<_>>();
+        // A part that ends with the contents is the last of them, which come only if they are right.
+        let damaged = || chunks[..2].iter().cloned().map(Ok).chain([Err(io::ErrorKind::InvalidData.into())]).collect();
+        for start in 0..9_usize {
+            for end in start + 1..=9 {
+                let part = start as u64..end as u64;
+                assert_eq!(sent(whole(), part.clone()), (b"abcdefghi"[start..end].to_vec(), true), "{part:?}");
+                let (sent, ends_well) = sent(damaged(), part.clone());
+                assert!(!ends_well && sent.len() < end - start, "{part:?}: {sent:?}");
+            }
+        }
+        assert_eq!(sent(whole(), 0..0), (Vec::new(), true));
     }
 }

@@ -4,6 +4,7 @@ use crate::{
     app::App,
     json,
     problem::{Failure, Result},
+    query,
 };
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
 use bytes::Bytes;
@@ -134,9 +135,8 @@ pub struct Query<T>(pub T);
 impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Failure;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        let query = parts.uri.query().unwrap_or_default();
-        let deserializer = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
-        serde_path_to_error::deserialize(deserializer).map(Self).map_err(|error| {
+        let query = query::deserializer(parts.uri.query().unwrap_or_default());
+        serde_path_to_error::deserialize(query).map(Self).map_err(|error| {
             let name = json::pointer(error.path()).trim_start_matches('/').to_owned();
             let detail: String = error.into_inner().to_string().chars().take(300).collect();
             Failure::field(name, detail)

@@ -37,7 +37,10 @@ impl From<jobs::Error> for Failure {
             jobs::Error::ProducerGap { expected, .. } => {
                 Self { expected_producer_seq: Some(expected), ..Self::new(code, detail) }
             }
-            _ if code == ErrorCode::Internal => Self::internal(error),
+            _ if code == ErrorCode::Internal => match error.unreadable() {
+                Some(row) => Self::damaged(error, sentence(&row.to_string())),
+                None => Self::internal(error),
+            },
             _ if matches!(code, ErrorCode::Unavailable | ErrorCode::StorageFull) => {
                 Self::new(code, detail).retry_after(LATER)
             }
@@ -61,4 +64,25 @@ pub fn sentence(message: &str) -> String {
     let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
     let end = if message.ends_with(['.', '!', '?']) { "" } else { "." };
     format!("{first}{}{end}", letters.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_row_is_named_and_nothing_of_what_is_in_it() {
+        let job = domain::JobId(uuid::Uuid::nil());
+        let row = store::Unreadable { what: "job", id: job.to_string(), column: "state".to_owned() };
+        let document = jobs::Error::Unreadable { job, what: "result", detail: "unknown variant `zzz`".to_owned() };
+        for (failure, column) in [(store::Error::Unreadable(row).into(), "state"), (Failure::from(document), "result")]
+        {
+            assert_eq!(failure.code, ErrorCode::Internal);
+            let expected = format!(
+                "The stored row of job {job} is damaged (its `{column}` cannot be read); a backup has it: devmesh restore FILE --data \
+                 NEW_FOLDER."
+            );
+            assert_eq!(failure.detail, expected);
+        }
+    }
 }

@@ -197,6 +197,8 @@ mod tests {
         let (code, pointer, detail) = refused(r#"{"amounts":[1,9007199254740993]}"#);
         assert_eq!((code, pointer.as_str()), (ErrorCode::InvalidRequest, "/arguments/amounts/1"));
         assert!(detail.contains("is 9007199254740993;") && detail.contains("as a string"), "{detail}");
+        let (code, pointer, detail) = refused(r#"{"command":"safe","command":"rm -rf /"}"#);
+        assert_eq!((code, pointer.as_str()), (ErrorCode::InvalidRequest, "/arguments/command"), "{detail}");
         let (code, pointer, _) = refused(&format!("{}{}", "[".repeat(64), "]".repeat(64)));
         assert_eq!((code, pointer), (ErrorCode::InvalidRequest, format!("/arguments{}", "/0".repeat(63))));
     }

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | which routes there are, and how each is let in | `routes`, then `handlers/<noun>/<verb>.rs` |
 //! | tokens, scopes and tickets | `auth` |
-//! | what a body may be | `json`, `extract` |
+//! | what a body and a query may be | `json`, `query`, `extract` |
 //! | what every refusal looks like | `problem`, `failure`, `docs/errors/` |
 //! | connections and their limits | `server`, `app::Limits` |
 //! | a file as an answer, or a part of it | `download` |
@@ -38,6 +38,7 @@ mod live;
 mod model_call;
 mod openapi;
 mod problem;
+mod query;
 mod rate;
 mod routes;
 mod server;

@@ -84,6 +84,12 @@ impl Failure {
         )
     }
 
+    /// Stored data is not what was written. `detail` says which, and nothing of what is in it.
+    pub fn damaged(cause: impl std::fmt::Display, detail: String) -> Self {
+        tracing::error!(%cause, "a request came upon damaged data");
+        Self::new(ErrorCode::Internal, detail)
+    }
+
     pub fn not_found(what: impl std::fmt::Display) -> Self {
         Self::new(ErrorCode::NotFound, format!("There is no {what}, or this token may not see it."))
     }
@@ -130,6 +136,10 @@ pub fn render(mut response: Response, request_id: RequestId, vendor: Option<Vend
     headers.remove(header::CONTENT_LENGTH);
     if let Some(wait) = failure.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
+    }
+    if matches!(failure.code, ErrorCode::Unauthorized | ErrorCode::TooManyConnections) {
+        // Nobody keeps a connection without the right to a place for it.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some(length) = failure.length {
         headers.typed_insert(ContentRange::unsatisfied_bytes(length));

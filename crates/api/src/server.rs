@@ -10,14 +10,16 @@
 //! ```
 
 mod connections;
+mod outgoing;
 mod spin;
 mod workers;
 
 use crate::{app::App, envelope, routes::Routes};
-use connections::{Connections, Place};
+use connections::{Connections, Leave, Place};
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use outgoing::Outgoing;
 use spin::Last;
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
@@ -35,8 +37,10 @@ const HYPER_BUFFER: usize = 64 * 1024;
 /// After an accept error such as "too many open files", wait for some to close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long after a token expired its streams may go on.
+/// How long after a token expired its streams may go on, and after it was revoked its connections.
 const EXPIRY_LOOK: Duration = Duration::from_secs(1);
+/// What is being answered when the connection has to go gets so long: a stream says why it ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Who is on the other end. The place lives as long as anything of the connection does, upgraded sockets included.
 #[derive(Clone, Debug)]
@@ -61,6 +65,7 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: CancellationT
             () = shutdown.cancelled() => break,
             _ = expiry.tick() => {
                 app.tokens.end_expired();
+                connections.end_revoked();
                 continue;
             }
             accepted = listener.accept() => accepted,
@@ -121,12 +126,14 @@ async fn converse(
     stream.set_write_timeout(Some(app.options.limits.write_stall));
     let (answering, place) = (app.clone(), peer.place.clone());
     let service = service_fn(move |request: Request<Incoming>| {
+        let place = peer.place.clone();
+        place.begins();
         let answer = envelope::answer(answering.clone(), routes.clone(), peer.clone(), request);
         spin::saw(Last::Request);
         async {
             let answer = answer.await;
             spin::saw(Last::Response);
-            Ok::<_, Infallible>(answer)
+            Ok::<_, Infallible>(Outgoing::answer(answer, place))
         }
     });
     let connection = http1::Builder::new()
@@ -140,7 +147,13 @@ async fn converse(
         biased;
         // First, so that a token which has arrived by now counts.
         ended = connection.as_mut() => ended,
-        () = place.has_to_leave() => Ok(()),
+        leave = place.has_to_leave() => match leave {
+            Leave::Now => Ok(()),
+            Leave::AfterAnswer => {
+                connection.as_mut().graceful_shutdown();
+                tokio::time::timeout(LAST_WORDS, connection).await.unwrap_or(Ok(()))
+            }
+        },
         () = shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {

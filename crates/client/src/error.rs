@@ -23,7 +23,7 @@ pub enum Error {
     Refused { status: u16, message: String },
 
     /// The log cannot be read on from where the reader stands. Nothing was skipped: begin again from `resume_from`.
-    #[error("this log cannot be read on from there ({}); it can be read from {}", reset_text(.0), .0.resume_from)]
+    #[error("this log cannot be read on from there ({}); it can be read from {}", .0.reason, .0.resume_from)]
     Reset(Box<Reset>),
 
     /// What answers there does not speak this API.
@@ -76,10 +76,4 @@ fn problem_text(problem: &Problem) -> String {
         text.push_str(&format!("\n  {}: {}", error.pointer, error.detail));
     }
     text
-}
-
-fn reset_text(reset: &Reset) -> &'static str {
-    match reset.reason {
-        protocol::ResetReason::EpochChanged => "the data was restored from a backup",
-    }
 }

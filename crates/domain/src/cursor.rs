@@ -48,7 +48,8 @@ impl FromStr for Cursor {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let refused = || ParseCursorError(shortened(text));
         let (epoch, seq) = text.split_once('.').ok_or_else(refused)?;
-        if seq.is_empty() || !seq.bytes().all(|b| b.is_ascii_digit()) {
+        let has_one_form = seq == "0" || !seq.starts_with('0');
+        if seq.is_empty() || !has_one_form || !seq.bytes().all(|b| b.is_ascii_digit()) {
             return Err(refused());
         }
         // SQLite integers are signed, so a seq above i64::MAX can never have been handed out.
@@ -108,6 +109,8 @@ mod tests {
             "5F0C21AB.7",
             "5f0c21ab.+7",
             "5f0c21ab.-1",
+            "5f0c21ab.01",
+            "5f0c21ab.00",
             "5f0c21ab.9223372036854775808",
             "+f0c21ab.1",
         ] {

@@ -1,11 +1,12 @@
 //! JSON that means the same to everybody who reads it: RFC 7493, and no deeper than [`DEPTH`].
 //!
 //! A reader that has nothing but doubles, JavaScript above all, and RFC 8785 with it, turns `9007199254740993` into
-//! `9007199254740992`: two different arguments would get one digest. So what such a reader would change is refused where it
-//! enters, with its place and what to do instead.
+//! `9007199254740992`: two different arguments would get one digest. And of two members with one name some readers keep the
+//! first, others the last: a person could be shown another command than the one that runs. So what readers would take
+//! differently is refused where it enters, with its place and what to do instead.
 
 use serde_json::{Number, Value};
-use std::ops::Range;
+use std::{borrow::Cow, collections::HashSet, ops::Range};
 use thiserror::Error;
 
 /// Levels of arrays and objects. Arguments of real tools have four or five. Parsers stop at 128, and an answer puts some
@@ -38,14 +39,19 @@ pub enum FlawKind {
     Integer(String),
     #[error("is {0}, which no double holds as it is (RFC 7493). Send at most {DIGITS} digits, or a string")]
     Precision(String),
+    #[error(
+        "has a name that its object has already, and readers differ in which one they keep (RFC 7493). Name it once"
+    )]
+    Repeated,
     #[error("is nested more than {DEPTH} levels deep. Send it flatter, or as a string")]
     Depth,
 }
 
-/// Checks JSON text before it is parsed. Of text that is no JSON it may say anything.
+/// Checks JSON text before it is parsed, in one pass that remembers the names in the objects around the place it has come to.
+/// Of text that is no JSON it may say anything.
 pub fn check_text(text: &str) -> Result<(), Flaw> {
     let bytes = text.as_bytes();
-    let mut places: Vec<Place> = Vec::new();
+    let mut places: Vec<Place<'_>> = Vec::new();
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
         let end = match byte {
@@ -58,24 +64,27 @@ pub fn check_text(text: &str) -> Result<(), Flaw> {
                 if places.len() == DEPTH {
                     return Err(Flaw { pointer: pointer(text, &places), problem: FlawKind::Depth });
                 }
-                places.push(if byte == b'[' { Place::Element(0) } else { Place::Name(0..0) });
+                places.push(if byte == b'[' { Place::Element(0) } else { Place::Member(Member::default()) });
             }
             b'}' | b']' => drop(places.pop()),
             b',' => match places.last_mut() {
                 Some(Place::Element(index)) => *index += 1,
-                Some(place) => *place = Place::Name(0..0),
+                Some(Place::Member(member)) => member.is_named = false,
                 None => {}
             },
             b':' => {
-                if let Some(Place::Name(name)) = places.last() {
-                    let name = name.clone();
-                    places.pop();
-                    places.push(Place::Member(name));
+                if let Some(Place::Member(member)) = places.last_mut()
+                    && !std::mem::replace(&mut member.is_named, true)
+                    && !member.names.insert(name(text, &member.name))
+                {
+                    return Err(Flaw { pointer: pointer(text, &places), problem: FlawKind::Repeated });
                 }
             }
             b'"' => {
-                if let Some(Place::Name(name)) = places.last_mut() {
-                    *name = at..end;
+                if let Some(Place::Member(member)) = places.last_mut()
+                    && !member.is_named
+                {
+                    member.name = at..end;
                 }
             }
             b'-' | b'0'..=b'9' => {
@@ -121,24 +130,38 @@ pub fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
-enum Place {
+enum Place<'a> {
     /// Of an array, the element that comes.
     Element(usize),
-    /// Of an object, before a colon: the name, once it was read.
-    Name(Range<usize>),
-    /// Of an object, after its colon.
-    Member(Range<usize>),
+    Member(Member<'a>),
 }
 
-fn pointer(text: &str, places: &[Place]) -> String {
+/// Of an object, the member that comes.
+#[derive(Default)]
+struct Member<'a> {
+    /// Where it stands, quotes included, once it was read.
+    name: Range<usize>,
+    /// The colon after it was read.
+    is_named: bool,
+    /// Of all members up to here.
+    names: HashSet<Cow<'a, str>>,
+}
+
+/// What a name in the text says.
+fn name<'a>(text: &'a str, at: &Range<usize>) -> Cow<'a, str> {
+    let quoted = text.get(at.clone()).unwrap_or_default();
+    match quoted.strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
+        Some(name) if !name.contains('\\') => name.into(),
+        _ => serde_json::from_str::<String>(quoted).unwrap_or_default().into(),
+    }
+}
+
+fn pointer(text: &str, places: &[Place<'_>]) -> String {
     let mut pointer = String::new();
     for place in places {
         let part = match place {
             Place::Element(index) => index.to_string(),
-            Place::Name(name) | Place::Member(name) => {
-                let name: Option<String> = text.get(name.clone()).and_then(|name| serde_json::from_str(name).ok());
-                escaped(&name.unwrap_or_default())
-            }
+            Place::Member(member) => escaped(&name(text, &member.name)),
         };
         pointer.push('/');
         pointer.push_str(&part);
@@ -259,6 +282,29 @@ mod tests {
             let of_value = check(&serde_json::from_str(text).unwrap()).unwrap_err();
             assert_eq!(Some((of_value.pointer, of_value.problem)), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn no_object_has_a_name_twice() {
+        for (text, pointer) in [
+            (r#"{"a": 1, "a": 2}"#, "/a"),
+            (r#"{"a": 1, "\u0061": 1}"#, "/a"),
+            (r#"[{"x": {"command": "ls", "cwd": {"command": 1}, "command": "rm"}}]"#, "/0/x/command"),
+            (r#"{"": 1, "": 2}"#, "/"),
+            (r#"{"a/b\"": {}, "b": [], "a/b\"": "b"}"#, "/a~1b\""),
+        ] {
+            assert_eq!(flaw(text), Some((pointer.to_owned(), FlawKind::Repeated)), "{text}");
+        }
+        for text in [
+            r#"{"a": "a", "b": "a", "c": ["a", "a"], "A": {"a": {"a": "a"}}}"#,
+            r#"[{"a": 1}, {"a": 1}, "a", "a"]"#,
+            r#"{"a": {"b": 1}, "b": {"b": 1, "a": 1}}"#,
+        ] {
+            assert_eq!(flaw(text), None, "{text}");
+        }
+        let wide: Vec<_> = (0..200_000).map(|number| format!("\"{number}\":0")).collect();
+        assert_eq!(flaw(&format!("{{{}}}", wide.join(","))), None);
+        assert!(matches!(flaw(&format!("{{{},\"7\":0}}", wide.join(","))), Some((_, FlawKind::Repeated))));
     }
 
     #[test]

@@ -37,7 +37,8 @@ impl Handle {
         };
         let found = self.shared.store.page_of_approvals(filter).await?;
         let next_cursor = found.last_if_more().map(|last| List::Approvals.cursor_after(last.id));
-        let approvals = found.rows.into_iter().map(view::approval).collect::<Result<_, _>>()?;
+        let approvals =
+            found.rows.into_iter().filter_map(|row| view::pass_over(view::approval(row))).collect::<Result<_, _>>()?;
         Ok(ApprovalPage { approvals, next_cursor })
     }
 

@@ -1,6 +1,6 @@
 //! Jobs as they change: what a job list on a screen is kept fresh with.
 
-use crate::{Caller, Error, Handle, handle::Shared};
+use crate::{Caller, Error, Handle, handle::Shared, view::pass_over};
 use protocol::Job;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
@@ -47,7 +47,7 @@ impl JobChanges {
             }
             let looked_at = rows.len();
             let seen = rows.into_iter().filter(|row| self.caller.sees(row));
-            let jobs = seen.map(|row| self.shared.view(row)).collect::<Result<Vec<_>, _>>()?;
+            let jobs = seen.filter_map(|row| pass_over(self.shared.view(row))).collect::<Result<Vec<_>, _>>()?;
             if !jobs.is_empty() {
                 // A full page is followed by the rest at once.
                 if looked_at < PAGE_JOBS {

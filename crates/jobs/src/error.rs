@@ -36,6 +36,11 @@ pub enum Error {
     )]
     ProducerConflict { producer_seq: u64 },
 
+    #[error(
+        "batch {producer_seq} of this attempt is too old to tell whether it was stored with these events; read the job's events, and give new ones the next number"
+    )]
+    ProducerForgotten { producer_seq: u64 },
+
     #[error("producer_seq {got} leaves a gap; send the batch with producer_seq {expected} first")]
     ProducerGap { expected: u64, got: u64 },
 
@@ -43,7 +48,7 @@ pub enum Error {
     #[error("cursor {after} is ahead of the log, which ends at {head}; read again from a cursor this server gave out")]
     CursorAhead { after: Cursor, head: Cursor },
 
-    #[error("this cursor cannot be honoured any more ({:?}); begin again from {}", .0.reason, .0.resume_from)]
+    #[error("this cursor cannot be honoured any more, because {}; begin again from {}", .0.reason, .0.resume_from)]
     Reset(Reset),
 
     /// What an earlier request with this key made is not there any more.
@@ -86,7 +91,7 @@ impl Error {
             Self::WrongState { .. } => ErrorCode::WrongState,
             Self::StaleAttempt { .. } => ErrorCode::StaleAttempt,
             Self::ProducerGap { .. } => ErrorCode::ProducerGap,
-            Self::ProducerConflict { .. } => ErrorCode::ProducerConflict,
+            Self::ProducerConflict { .. } | Self::ProducerForgotten { .. } => ErrorCode::ProducerConflict,
             Self::Gone { .. } => ErrorCode::Gone,
             Self::CursorAhead { .. } => ErrorCode::CursorAhead,
             Self::IdempotencyConflict { .. } => ErrorCode::IdempotencyConflict,
@@ -95,6 +100,17 @@ impl Error {
             Self::NotCanonical(domain::NotCanonical::Inexact(_)) => ErrorCode::InvalidRequest,
             Self::ContentLost { .. } => ErrorCode::ContentLost,
             Self::Unreadable { .. } | Self::NotCanonical(_) => ErrorCode::Internal,
+        }
+    }
+
+    /// The row that is damaged, where that is why.
+    pub fn unreadable(&self) -> Option<store::Unreadable> {
+        match self {
+            Self::Store(store::Error::Unreadable(row)) => Some(row.clone()),
+            Self::Unreadable { job, what, .. } => {
+                Some(store::Unreadable { what: "job", id: job.to_string(), column: (*what).to_owned() })
+            }
+            _ => None,
         }
     }
 
@@ -132,6 +148,7 @@ impl From<store::Error> for Error {
             store::Error::StaleAttempt { job, attempt, current } => Self::StaleAttempt { job, attempt, current },
             store::Error::ProducerGap { expected, got } => Self::ProducerGap { expected, got },
             store::Error::ProducerConflict { producer_seq } => Self::ProducerConflict { producer_seq },
+            store::Error::ProducerForgotten { producer_seq } => Self::ProducerForgotten { producer_seq },
             other => Self::Store(other),
         }
     }

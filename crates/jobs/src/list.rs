@@ -27,7 +27,11 @@ impl Handle {
         };
         let found = self.shared.store.page_of_jobs(filter).await?;
         let next_cursor = found.last_if_more().map(|last| List::Jobs.cursor_after(last.id));
-        let jobs = found.rows.into_iter().map(|row| self.shared.view(row)).collect::<Result<_, _>>()?;
+        let jobs = found
+            .rows
+            .into_iter()
+            .filter_map(|row| view::pass_over(self.shared.view(row)))
+            .collect::<Result<_, _>>()?;
         Ok(JobPage { jobs, next_cursor })
     }
 

@@ -86,7 +86,7 @@ impl Shared {
         for row in running {
             if row.lease_epoch != Some(self.store.epoch()) {
                 if let Err(error) = self.put_back(&row).await {
-                    tracing::warn!(job = %row.id, %error, "a job that ran before a restore cannot be queued yet");
+                    tracing::warn!(job = %row.id, %error, "a job that ran under another epoch cannot be queued yet");
                 }
                 continue;
             }
@@ -98,7 +98,7 @@ impl Shared {
         Ok(())
     }
 
-    /// A job that ran when the backup was made that this data folder comes from. Its agent, if there still is one, knows
+    /// A job that ran when the backup, or the copy, was made that this data folder comes from. Its agent, if there still is one, knows
     /// another log than the one here.
     async fn put_back(&self, row: &JobRow) -> Result<(), Error> {
         let (job, now, epoch) = (row.id, self.now(), self.store.epoch());
@@ -107,12 +107,13 @@ impl Shared {
             if row.state != JobState::Running || row.lease_epoch == Some(epoch) {
                 return Ok(None);
             }
-            let event = hand_back(&mut row, now, "the mesh was restored from a backup, or updated, while it ran")?;
+            let event =
+                hand_back(&mut row, now, "the mesh was restored from a backup or a copy, or updated, while it ran")?;
             Ok(Some(Write::new(row, vec![event])))
         };
         let Changed { job: row, wrote } = self.store.change_job(job, Urgency::Relief, Box::new(put_back)).await?;
         if wrote {
-            tracing::info!(%job, "a job that ran before the restore is queued again");
+            tracing::info!(%job, "a job that ran under another epoch is queued again");
             self.freed(&row);
         }
         Ok(())

@@ -21,8 +21,9 @@ impl Handle {
         let epoch = self.shared.store.epoch();
         let row = match self.visible(caller, job).await {
             // Whose job it is stands in the row: only who sees all may hear of it.
-            Err(Error::Store(store::Error::Corrupt(detail))) if caller.scope == Scope::Admin => {
-                let broken_at = Some(broken(0, format!("the job's own row cannot be read: {detail}")));
+            Err(Error::Store(store::Error::Unreadable(row))) if caller.scope == Scope::Admin => {
+                let broken_at =
+                    Some(broken(0, format!("the job's own row cannot be read: its `{}` is damaged", row.column)));
                 let (head, head_hash) = (Cursor { epoch, seq: 0 }, EventHash::START);
                 return Ok(VerifyReport {
                     job_id: job,

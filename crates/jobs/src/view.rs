@@ -5,6 +5,17 @@ use domain::{Cursor, Epoch};
 use protocol::{Approval, Artifact, Decision, Job};
 use store::{ApprovalRow, ArtifactRow, JobRow};
 
+/// `None` instead of what cannot be read, which is logged: a list goes on without it.
+pub(crate) fn pass_over<T>(viewed: Result<T, Error>) -> Option<Result<T, Error>> {
+    match viewed.as_ref().err().and_then(Error::unreadable) {
+        Some(row) => {
+            row.log_once();
+            None
+        }
+        None => Some(viewed),
+    }
+}
+
 pub(crate) fn job(row: JobRow, epoch: Epoch) -> Result<Job, Error> {
     Ok(Job {
         spec: stored(row.id, "specification", &row.spec)?,

@@ -3,6 +3,7 @@
 use crate::{Decision, JobResult, Limits, ToolCall, Usage};
 use domain::{ApprovalId, Cursor, Epoch, EventHash, FailureReason, JobId, JobState, Timestamp, WorkerId};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use utoipa::{IntoParams, ToSchema};
 
 /// One entry of a job's log as it travels: the type stays text and the payload stays JSON, so a reader passes on types
@@ -366,8 +367,17 @@ pub struct Reset {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ResetReason {
-    /// The data was restored from a backup since the cursor was handed out.
+    /// The data was restored from a backup, or its folder copied, since the cursor was handed out.
     EpochChanged,
+}
+
+/// After "because".
+impl fmt::Display for ResetReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EpochChanged => f.write_str("the data was restored from a backup or a copy"),
+        }
+    }
 }
 
 /// The chain of one job, recomputed.

@@ -5,6 +5,7 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::{fmt::Display, str::FromStr};
 use thiserror::Error;
 use utoipa::IntoParams;
@@ -16,6 +17,8 @@ pub const DEFAULT_ROWS: u32 = 50;
 pub const MOST_ROWS: u32 = 200;
 /// Characters of a cursor that an error repeats.
 const SHOWN: usize = 64;
+/// Bytes of a digest that a cursor begins with, so that one which was cut or changed on its way names no other row.
+const CHECK: usize = 4;
 
 /// A list there are cursors of. A cursor names its list, so that one from elsewhere is told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +50,8 @@ impl List {
 
     /// The cursor of what comes after the row at this place.
     pub fn cursor_after(self, place: impl Display) -> String {
-        URL_SAFE_NO_PAD.encode(format!("{}.{place}", self.name()))
+        let text = format!("{}.{place}", self.name());
+        URL_SAFE_NO_PAD.encode([&check(&text)[..], text.as_bytes()].concat())
     }
 
     /// What a request asks for: how many rows, and after which place.
@@ -65,9 +69,16 @@ impl List {
     }
 
     fn place<P: FromStr>(self, cursor: &str) -> Option<P> {
-        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+        let (found, text) = bytes.split_first_chunk::<CHECK>()?;
+        let text = std::str::from_utf8(text).ok().filter(|text| check(text) == *found)?;
         text.strip_prefix(self.name())?.strip_prefix('.')?.parse().ok()
     }
+}
+
+fn check(text: &str) -> [u8; CHECK] {
+    let digest: [u8; 32] = Sha256::digest(text).into();
+    std::array::from_fn(|index| digest[index])
 }
 
 /// A page as it is asked for.
@@ -130,6 +141,24 @@ mod tests {
         #[test]
         fn no_text_panics(text in ".{0,80}") {
             prop_assert!(List::Jobs.query::<JobId>(None, Some(&text)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_cursor_that_was_cut_or_changed_is_refused() {
+        let cursor = List::Audit.cursor_after(1234);
+        assert_eq!(List::Audit.query::<u64>(None, Some(&cursor)).unwrap().after, Some(1234));
+        for end in 0..cursor.len() {
+            let mut changed = cursor.clone();
+            changed.replace_range(end..=end, if cursor[end..].starts_with('A') { "B" } else { "A" });
+            for text in [&cursor[..end], &changed] {
+                assert!(List::Audit.query::<u64>(None, Some(text)).is_err(), "{text}");
+            }
+        }
+        // Nor is one that was made up.
+        for place in [String::new(), "artifacts.".to_owned(), format!("artifacts.{}", "x".repeat(5_000))] {
+            let made_up = URL_SAFE_NO_PAD.encode(place);
+            assert!(List::Artifacts.query::<String>(None, Some(&made_up)).is_err(), "{made_up}");
         }
     }
 

@@ -3,8 +3,9 @@
 //! An entry's hash is SHA-256 over the RFC 8785 form of `{"entry", "previous", "seq"}`, where `entry` holds every other
 //! stored field and `previous` the hash before it (32 zero bytes before the first). Changing, dropping, adding or
 //! reordering one breaks every hash after it. Retention removes entries from the beginning and keeps the hash of the last
-//! one it removed, the anchor, which the first entry left links to. What the chain cannot show is a trail cut short at its
-//! end: keep the last hash elsewhere to see that.
+//! one it removed, the anchor, which the first entry left links to. A trail cut short at its end shows by the number of the last
+//! entry, which is kept beside it, as long as nothing was added since and nobody changed that too: keep the last hash elsewhere
+//! to see it then.
 
 use crate::{AuditEntry, AuditRow, Database, Error, limits};
 use domain::{CanonicalJson, EventHash, NotCanonical, PrincipalId, RequestId, Timestamp};
@@ -57,6 +58,8 @@ pub struct BrokenAudit {
     pub why: &'static str,
 }
 
+const MISSING: &str = "it is missing or cannot be read";
+
 /// Checks the whole trail, page by page, while others write to it.
 pub async fn verify_audit(database: &dyn Database) -> Result<AuditReport, Error> {
     let mut stretch = database.stretch_of_audit(0, limits::ROWS_PER_PAGE).await?;
@@ -67,6 +70,8 @@ pub async fn verify_audit(database: &dyn Database) -> Result<AuditReport, Error>
             report.head = stretch.anchor;
         }
         if stretch.entries.is_empty() {
+            let seq = report.head.0.saturating_add(1);
+            report.broken = (seq <= stretch.last_seq).then_some(BrokenAudit { seq, why: MISSING });
             return Ok(report);
         }
         for entry in &stretch.entries {
@@ -84,7 +89,7 @@ pub async fn verify_audit(database: &dyn Database) -> Result<AuditReport, Error>
 fn check(after: (u64, EventHash), entry: &AuditEntry) -> Result<(), BrokenAudit> {
     let seq = after.0.saturating_add(1);
     if entry.seq != seq {
-        return Err(BrokenAudit { seq, why: "it is missing" });
+        return Err(BrokenAudit { seq, why: MISSING });
     }
     if entry.previous != after.1 {
         return Err(BrokenAudit { seq, why: "it does not link to the entry before" });

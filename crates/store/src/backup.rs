@@ -7,7 +7,7 @@
 //! ```
 //! - What the copy names is in the archive or listed in the manifest as lost: no content is removed while a backup is read, and
 //!   its digest is compared as it is written.
-//! - An archive is restored as far as it is whole. A changed bit costs the file it is in; what that was is said by name.
+//! - An archive is restored as far as it is whole. Damage costs the file it is in; what that was is said by name.
 //! - Names are read from a closed list and content by its digest, so nothing in an archive can lead out of the folder.
 //!
 //! ```text
@@ -93,21 +93,21 @@ impl LostArtifacts {
     }
 }
 
-/// Reads the manifest at the end of an archive, passing over everything else.
+/// Reads the manifest at the end of a whole archive, passing over everything else.
 pub fn manifest_of(archive: &mut File) -> Result<Manifest, RestoreError> {
     let mut entries = entries::Entries::seeking(archive);
     while let Some(entry) = entries.next_entry()? {
-        if entry.name == MANIFEST {
-            return read_manifest(entries.content());
+        if entry.name == MANIFEST && entries.is_in_step() {
+            let mut text = Vec::new();
+            entries.content().take(MANIFEST_BYTES).read_to_end(&mut text)?;
+            return parse_manifest(&text);
         }
     }
     Err(RestoreError::Incomplete)
 }
 
-fn read_manifest(content: impl Read) -> Result<Manifest, RestoreError> {
-    let mut text = Vec::new();
-    content.take(MANIFEST_BYTES).read_to_end(&mut text)?;
-    serde_json::from_slice(&text).map_err(|_| RestoreError::Damaged(MANIFEST.to_owned()))
+fn parse_manifest(text: &[u8]) -> Result<Manifest, RestoreError> {
+    serde_json::from_slice(text).map_err(|_| RestoreError::Damaged(MANIFEST.to_owned()))
 }
 
 /// `blobs/ab/ab12…` of a digest.

@@ -16,12 +16,14 @@
 
 mod condition;
 mod incoming;
+mod opening;
 mod reading;
 mod shards;
 mod strays;
 mod uses;
 
 pub use condition::Condition;
+pub(crate) use opening::open;
 pub use reading::Contents;
 pub(crate) use strays::take_up_strays;
 pub(crate) use uses::Keeping;

@@ -52,6 +52,12 @@ pub enum Error {
     NewerSchema { file: PathBuf, found: u32, name: String, known: u32 },
     #[error("{} is no devmesh database (application id {application_id:#010x}); choose another folder or file", file.display())]
     ForeignDatabase { file: PathBuf, application_id: i32 },
+    #[error(
+        "{} is {found}, so another folder may have the same data, and two backends would damage it; \
+         choose the folder it really lies in with --data, or put a copy in its place",
+        path.display()
+    )]
+    NotItsOwn { path: PathBuf, found: String },
     #[error("the data folder {} is not empty (it holds `{entry}`); restore into a new folder", folder.display())]
     FolderNotEmpty { folder: PathBuf, entry: String },
     #[error(
@@ -78,6 +84,8 @@ pub enum Error {
     ProducerGap { expected: u64, got: u64 },
     #[error("producer_seq {producer_seq} was stored with other events; a repeat brings the same ones")]
     ProducerConflict { producer_seq: u64 },
+    #[error("producer_seq {producer_seq} is too old to tell whether it was stored with these events")]
+    ProducerForgotten { producer_seq: u64 },
     #[error("that breaks a rule of the database: {0}")]
     Constraint(String),
     #[error("the content is longer than the {limit_bytes} bytes allowed here")]
@@ -95,6 +103,8 @@ pub enum Error {
     NotADigest(String),
 
     // A bug, or damage.
+    #[error(transparent)]
+    Unreadable(crate::Unreadable),
     #[error("the database is damaged ({0}); stop, copy the data folder for diagnosis, and restore a backup")]
     Corrupt(String),
     #[error("a database request panicked ({0}); nothing of it was stored")]
@@ -136,9 +146,12 @@ impl From<rusqlite::Error> for Error {
             rusqlite::Error::SqliteFailure(code, message) if code.code == ErrorCode::ConstraintViolation => {
                 Self::Constraint(message.unwrap_or_else(|| code.to_string()))
             }
+            rusqlite::Error::FromSqlConversionFailure(at, kind, cause) => match cause.downcast::<crate::Unreadable>() {
+                Ok(unreadable) => Self::Unreadable(*unreadable),
+                Err(cause) => Self::Corrupt(rusqlite::Error::FromSqlConversionFailure(at, kind, cause).to_string()),
+            },
             // A row this build did not write: a value outside its type or set of names.
-            rusqlite::Error::FromSqlConversionFailure(..)
-            | rusqlite::Error::IntegralValueOutOfRange(..)
+            rusqlite::Error::IntegralValueOutOfRange(..)
             | rusqlite::Error::InvalidColumnType(..)
             | rusqlite::Error::Utf8Error(..) => Self::Corrupt(error.to_string()),
             other => Self::Sqlite(other),

@@ -1,5 +1,7 @@
 //! The data folder: who may look into it, what lies in it, and that only one process has it.
 
+mod own;
+
 use crate::{
     Error, filesystem,
     holder::{Hold, Refused},
@@ -30,7 +32,8 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Creates the folder for its owner alone (0700) where there is none, durably, checks its file system and takes its lock.
+    /// Creates the folder for its owner alone (0700) where there is none, durably, checks its file system, takes its lock
+    /// and sees to it that no other folder has what lies in it.
     pub(crate) fn claim(path: &Path) -> Result<Self, Error> {
         make_folder(path)?;
         filesystem::check(path)?;
@@ -38,6 +41,7 @@ impl Folder {
             Refused::InUse(pid) => Error::FolderInUse { folder: path.to_owned(), pid },
             Refused::Io(source) => Error::file(path.join(LOCK_FILE), "locked")(source),
         })?;
+        own::check(path)?;
         Ok(Self { path: path.to_owned(), _hold: hold })
     }
 

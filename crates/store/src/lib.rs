@@ -17,6 +17,7 @@
 //! - [`is_held`] tells whether a process has a folder, [`is_half_restored`] whether it is one yet.
 //! - `folder`, `filesystem`, `connection` and `migration` decide whether a folder is opened at all.
 //! - `backup` makes an [`Archive`] of a folder at work; [`unpack`] makes a folder of one, under another epoch.
+//! - [`Unreadable`] is a row that cannot be read: lists go on without it.
 //! - [`limits`] has every number, with its reason.
 //!
 //! What never happens here: an answer before the sync that covers it; a notification before the COMMIT; a second process
@@ -36,6 +37,7 @@ mod operations;
 mod rows;
 mod sqlite;
 mod store;
+mod unreadable;
 mod watch;
 
 pub use audit::{AuditReport, BrokenAudit, verify_audit};
@@ -55,3 +57,4 @@ pub use rows::{
 };
 pub use sqlite::connection::sqlite_version;
 pub use store::{Options, Store};
+pub use unreadable::Unreadable;

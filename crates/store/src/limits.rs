@@ -82,6 +82,14 @@ pub const PROMOTED_PER_CALL: usize = 1_000;
 /// Rows a page of jobs, approvals, audit entries or digests has at most, whatever the caller asks for.
 pub const ROWS_PER_PAGE: usize = 1_000;
 
+/// Rows that cannot be read, and that a page passes over to be full all the same. Bounds what one page of a badly damaged database
+/// costs; a list ends before that many in a row.
+pub const UNREADABLE_PER_PAGE: usize = 10_000;
+
+/// Queued jobs that cannot be read and that others go past: each costs every lease a few steps down an index. A database with more of them
+/// is one to restore.
+pub const UNREADABLE_IN_QUEUE: usize = 100;
+
 /// A page ends early rather than hold more than this of what people and agents wrote (bytes), unless its first row alone does:
 /// 200 jobs with a task of 2 MiB each, or as many approvals of 1 MiB, would otherwise be one answer.
 pub const PAGE_BYTES: usize = 4 << 20;

@@ -13,6 +13,7 @@ mod books;
 mod column;
 pub(crate) mod connection;
 mod content;
+mod identity;
 mod jobs;
 mod lists;
 pub(crate) mod migration;
@@ -75,7 +76,9 @@ impl fmt::Debug for Sqlite {
 fn open_database(database: &Path) -> Result<(Connection, Epoch), Error> {
     create_private_file(database)?;
     let mut connection = connection::open_writer(database)?;
-    let epoch = migration::migrate(&mut connection, database, Epoch(rand::random()))?;
+    let new_epoch = Epoch(rand::random());
+    let epoch = migration::migrate(&mut connection, database, new_epoch)?;
+    let epoch = identity::recognise(&connection, database, epoch, new_epoch)?;
     Ok((connection, epoch))
 }
 

@@ -2,8 +2,8 @@
 
 use crate::{
     commands::{
+        Ids,
         pages::{Ask, Pages},
-        short,
     },
     context::Context,
     output::{Exit, Result, Table, age, one_line},
@@ -46,16 +46,18 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     }
     let now = SystemClock.now();
     let mut table = Table::new(["ID", "JOB", "WAITING", "TOOL", "CALL"]);
+    // Either id is taken for an approval.
+    let ids = listed.rows.iter().flat_map(|approval| [approval.id.to_string(), approval.job_id.to_string()]);
+    let ids = Ids::of(output, ids);
     for approval in &listed.rows {
         let waiting = match approval.decision {
             None => age(approval.requested_at, now),
             Some(Decision::Approved) => "approved".into(),
             Some(Decision::Denied) => "denied".into(),
         };
-        let job = if output.stdout_is_terminal { short(approval.job_id) } else { approval.job_id.to_string() };
         table.row([
-            approval.id.to_string(),
-            job,
+            ids.show(approval.id),
+            ids.show(approval.job_id),
             waiting,
             approval.tool.clone(),
             one_line(&approval.arguments.to_string(), 200),

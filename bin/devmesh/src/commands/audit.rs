@@ -1,12 +1,16 @@
 //! `devmesh audit`: who did what.
 
 use crate::{
-    commands::pages::{Ask, Pages},
+    commands::{
+        Ids,
+        pages::{self, Ask, Pages},
+    },
     context::Context,
-    output::{BAD, Exit, GOOD, Result, Table, one_line, styled},
+    output::{BAD, Exit, Failure, GOOD, Result, Table, one_line, styled},
 };
-use domain::PrincipalId;
-use protocol::ListAudit;
+use client::Client;
+use domain::{Clock, PrincipalId, SystemClock};
+use protocol::{ListAll, ListAudit, Token};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -17,9 +21,9 @@ pub struct Arguments {
     /// Only this action, such as token.create
     #[arg(long)]
     action: Option<String>,
-    /// Only what this principal did
+    /// Only what this principal did; of one that has a token, the beginning of the id will do
     #[arg(long, value_name = "ID")]
-    principal: Option<PrincipalId>,
+    principal: Option<String>,
     /// Only what was done to this, such as a job's id or token:ID
     #[arg(long)]
     object: Option<String>,
@@ -39,6 +43,10 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     }
     let (client, output) = (context.client()?, &context.output);
     let Arguments { action, principal, object, pages, .. } = arguments;
+    let principal = match principal {
+        Some(text) => Some(find(&client, &text).await?),
+        None => None,
+    };
     let read = pages.read(async |ask: Ask| {
         let list = ListAudit {
             action: action.clone(),
@@ -55,12 +63,14 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         listed.say_where_it_goes_on(output);
         return Ok(Exit::Done);
     }
-    let mut table = Table::new(["SEQ", "AT", "PRINCIPAL", "ACTION", "OBJECT"]);
+    let mut table = Table::new(["SEQ", "AGE", "PRINCIPAL", "ACTION", "OBJECT"]);
+    let now = SystemClock.now();
+    let ids = Ids::of(output, listed.rows.iter().map(|entry| entry.principal));
     for entry in &listed.rows {
         table.row([
             entry.seq.to_string(),
-            entry.at.to_string(),
-            entry.principal.to_string(),
+            output.when(entry.at, now),
+            ids.show(entry.principal),
             entry.action.clone(),
             one_line(&entry.object, OBJECT_WIDTH),
         ]);
@@ -73,6 +83,33 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     listed.say_where_it_goes_on(output);
     output.next("devmesh audit --verify");
     Ok(Exit::Done)
+}
+
+/// The principal whose id is `text`, or of all that have tokens the only one whose id begins with it.
+async fn find(client: &Client, text: &str) -> Result<PrincipalId> {
+    let wanted = text.trim().to_ascii_lowercase();
+    if let Ok(id) = wanted.parse() {
+        return Ok(id);
+    }
+    let read = pages::every(
+        |token: &Token| token.principal.to_string().starts_with(&wanted),
+        async |ask: Ask| {
+            let list = ListAll { limit: ask.limit, cursor: ask.cursor };
+            client.tokens(&list).await.map(|page| (page.tokens, page.next_cursor))
+        },
+    );
+    let mut found: Vec<_> = read.await?.into_iter().map(|token| token.principal).collect();
+    found.sort_unstable();
+    found.dedup();
+    match found[..] {
+        [principal] if !wanted.is_empty() => Ok(principal),
+        [] => {
+            Err(Failure::new(Exit::NotFound, format!("no principal with a token has an id that begins with `{text}`"))
+                .next("devmesh audit --json, which has whole ids"))
+        }
+        _ => Err(Failure::usage(format!("`{text}` begins the id of more than one principal; give more of it"))
+            .next("devmesh audit --json, which has whole ids")),
+    }
 }
 
 async fn verify(context: &Context) -> Result<Exit> {

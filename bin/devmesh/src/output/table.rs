@@ -51,7 +51,8 @@ impl Table {
             column.set_constraint(ColumnConstraint::ContentWidth);
         }
         let lines = table.to_string();
-        lines.lines().map(|line| format!("{}\n", line.trim())).collect()
+        // Of the space around cells none is left at either edge, and what wraps stays under its column.
+        lines.lines().map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line).trim_end())).collect()
     }
 }
 
@@ -71,6 +72,7 @@ mod tests {
         let text = table().render(true);
         assert!(text.starts_with("ID             TASK\n"), "{text}");
         assert!(text.lines().count() > 3, "long sentences wrap: {text}");
+        assert!(text.lines().nth(2).unwrap().starts_with("               word"), "under their column: {text}");
         assert_eq!(text.matches("019a2b3c-000").count(), 2, "{text}");
     }
 

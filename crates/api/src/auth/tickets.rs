@@ -53,11 +53,12 @@ impl Tickets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::Scope;
 
     #[tokio::test(start_paused = true)]
     async fn a_ticket_opens_once_within_its_time() {
         let tickets = Tickets::default();
-        let token = Arc::new(Entry::for_tests());
+        let token = Arc::new(Entry::for_tests(Scope::User));
         let first = tickets.issue(token.clone()).unwrap();
         assert!(tickets.redeem(&format!("{first}x")).is_none());
         assert!(tickets.redeem(&first).is_some());
@@ -75,7 +76,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn outstanding_tickets_are_bounded_and_old_ones_make_room() {
         let tickets = Tickets::default();
-        let token = Arc::new(Entry::for_tests());
+        let token = Arc::new(Entry::for_tests(Scope::User));
         for _ in 0..OUTSTANDING {
             tickets.issue(token.clone()).unwrap();
         }

@@ -85,9 +85,9 @@ impl Entry {
     }
 
     #[cfg(test)]
-    pub fn for_tests() -> Self {
+    pub fn for_tests(scope: Scope) -> Self {
         let now = Timestamp::from_millis(0);
-        let row = new_row("test".into(), PrincipalId::new(now), &Secret::generate(Scope::User), Scope::User, now);
+        let row = new_row("test".into(), PrincipalId::new(now), &Secret::generate(scope), scope, now);
         Self::new(row, Rates::default(), None)
     }
 }
@@ -204,21 +204,21 @@ impl Tokens {
             scope: Scope,
             sealed: String,
         }
-        let answer: Answer = serde_json::from_str(answer).map_err(Failure::internal)?;
-        let secret = Secret::unseal(answer.scope, &answer.sealed, seal, &answer.token.to_string());
-        let entry = secret.as_ref().and_then(|secret| self.find(&secret.expose()));
-        match (secret, entry) {
-            (Some(secret), Some(entry)) if entry.id == answer.token => {
-                Ok(CreatedToken { token: entry.describe(), secret: secret.expose() })
-            }
-            _ => Err(Failure::new(
-                ErrorCode::WrongState,
-                format!(
-                    "This request made token {} before, and its secret cannot be shown again. Delete that token and ask with a fresh key.",
-                    answer.token
-                ),
-            )),
-        }
+        let Answer { token, scope, sealed } = serde_json::from_str(answer).map_err(Failure::internal)?;
+        let entry = self.entry(token).map_err(|_| {
+            let detail = format!(
+                "This request made token {token} before, which was deleted since. Use a fresh key to make another one."
+            );
+            Failure::new(ErrorCode::Gone, detail)
+        })?;
+        let secret = Secret::unseal(scope, &sealed, seal, &token.to_string()).ok_or_else(|| {
+            let detail = format!(
+                "This request made token {token} before, and its secret is shown again only to the token that asked then. \
+                 Delete token {token} and ask with a fresh key."
+            );
+            Failure::new(ErrorCode::WrongState, detail)
+        })?;
+        Ok(CreatedToken { token: entry.describe(), secret: secret.expose() })
     }
 
     /// Deletes a token; what it has open ends. The last admin token that does not expire stays, or nobody could ever get in

@@ -18,7 +18,7 @@ const OWN: &[(&str, &[ErrorCode])] = &[
     ("decide_approval", &[WrongState]),
     ("explain_route", &[EgressRefused, ModelUnavailable]),
     ("get_route", &[ModelUnavailable]),
-    ("create_token", &[IdempotencyConflict, Gone]),
+    ("create_token", &[IdempotencyConflict, Gone, WrongState]),
     ("delete_token", &[WrongState]),
     ("create_lease", &[]),
     ("heartbeat", &[StaleAttempt]),

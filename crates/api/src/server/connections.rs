@@ -3,88 +3,67 @@
 //! ```text
 //!                    a request with a valid token            room for it
 //!  accept ─▶ stranger ─────────────────────────────▶ known? ────────────▶ known, until it closes
-//!               │                                      └─ none ─▶ 503, and it stays a stranger
+//!               │                                      └─ none ─▶ 503, and it is closed
 //!               └─ too many strangers: the oldest of this address, or of all, is closed
 //! ```
 //! A newcomer is always let in, because nobody can tell yet whether it brings a token. So sockets that say nothing, however
 //! many, keep nobody out: a client with a token needs its place among the strangers for the moment until its first request.
 //! Everybody behind one address (a proxy, this machine) shares a bound only for that moment.
 
-use crate::{
-    problem::{Failure, Result},
-    rate::network,
-};
-use domain::{ErrorCode, Scope};
+mod known;
+mod line;
+
+pub use line::Leave;
+
+use crate::{auth::Entry, problem::Result, rate::network};
+use known::Known;
+use line::Line;
 use std::{
     collections::BTreeMap,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
-use tokio_util::{
-    sync::CancellationToken,
-    task::{TaskTracker, task_tracker::TaskTrackerToken},
-};
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 /// One part in so many of all connections is for those that have shown no token yet: 256 of 1,024. A first request follows
 /// within milliseconds, so that is thousands of newcomers a second.
 const STRANGERS: usize = 4;
 /// And for those of one address: 128 of 1,024.
 const STRANGERS_OF_AN_ADDRESS: usize = 8;
-/// And what is kept free of everybody else for agents, who keep a few open each for as long as they live: 64 of 1,024.
-const AGENTS: usize = 16;
-/// What a client is told to wait when all places are taken.
-const LATER: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub struct Connections {
-    bounds: Bounds,
+    strangers: usize,
+    strangers_of_an_address: usize,
     places: Mutex<Places>,
     /// Ends with the last place.
     open: TaskTracker,
 }
 
 #[derive(Debug)]
-struct Bounds {
-    strangers: usize,
-    strangers_of_an_address: usize,
-    known: usize,
-    /// Of anybody but agents.
-    others: usize,
-}
-
-#[derive(Debug, Default)]
 struct Places {
     next: u64,
     /// Oldest first.
     strangers: BTreeMap<u64, Stranger>,
-    agents: usize,
-    others: usize,
+    known: Known,
 }
 
 #[derive(Debug)]
 struct Stranger {
     address: IpAddr,
-    leave: CancellationToken,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Agent,
-    Other,
+    line: Arc<Line>,
 }
 
 impl Connections {
     pub fn new(limit: usize) -> Arc<Self> {
         let part = |of: usize| (limit / of).max(1);
-        let known = limit.saturating_sub(part(STRANGERS)).max(2);
-        let bounds = Bounds {
+        let known = Known::new(limit, limit.saturating_sub(part(STRANGERS)));
+        Arc::new(Self {
             strangers: part(STRANGERS),
             strangers_of_an_address: part(STRANGERS_OF_AN_ADDRESS),
-            known,
-            others: known - part(AGENTS).min(known - 1),
-        };
-        Arc::new(Self { bounds, places: Mutex::default(), open: TaskTracker::new() })
+            places: Mutex::new(Places { next: 0, strangers: BTreeMap::new(), known }),
+            open: TaskTracker::new(),
+        })
     }
 
     /// A place for a connection that was accepted; another one may have to leave for it.
@@ -92,21 +71,26 @@ impl Connections {
         let address = network(address);
         let mut places = self.lock();
         let of_address = places.strangers.values().filter(|stranger| stranger.address == address).count();
-        let gives_way = if of_address >= self.bounds.strangers_of_an_address {
+        let gives_way = if of_address >= self.strangers_of_an_address {
             places.strangers.iter().find(|(_, stranger)| stranger.address == address).map(|(&number, _)| number)
-        } else if places.strangers.len() >= self.bounds.strangers {
+        } else if places.strangers.len() >= self.strangers {
             places.strangers.keys().next().copied()
         } else {
             None
         };
         if let Some(stranger) = gives_way.and_then(|number| places.strangers.remove(&number)) {
-            stranger.leave.cancel();
+            stranger.line.end(Leave::Now);
         }
-        let (number, leave) = (places.next, CancellationToken::new());
+        let (number, line) = (places.next, Arc::new(Line::new()));
         places.next += 1;
-        places.strangers.insert(number, Stranger { address, leave: leave.clone() });
+        places.strangers.insert(number, Stranger { address, line: line.clone() });
         drop(places);
-        Place { number, leave, kind: Mutex::default(), connections: Arc::clone(self), _open: self.open.token() }
+        Place { number, line, connections: Arc::clone(self), _open: self.open.token() }
+    }
+
+    /// Closes those whose token was revoked or has expired, once their answers had a moment to end.
+    pub fn end_revoked(&self) {
+        self.lock().known.end_revoked();
     }
 
     /// Until every place is given back. No more are given out by then.
@@ -124,135 +108,195 @@ impl Connections {
 #[derive(Debug)]
 pub struct Place {
     number: u64,
-    leave: CancellationToken,
-    /// Of a known one.
-    kind: Mutex<Option<Kind>>,
+    line: Arc<Line>,
     connections: Arc<Connections>,
     _open: TaskTrackerToken,
 }
 
 impl Place {
+    /// A request came.
+    pub fn begins(&self) {
+        self.line.begins();
+    }
+
+    /// Its answer was written to the end.
+    pub fn answered(&self) {
+        self.line.answered();
+    }
+
     /// A request on this connection brought a valid token.
     ///
     /// # Errors
-    /// When as many are known as there may be.
-    pub fn showed(&self, scope: Scope) -> Result<()> {
-        let mut known_as = self.kind();
-        if known_as.is_some() {
+    /// When this token has as many connections as it may, or all have.
+    pub fn showed(&self, token: &Arc<Entry>) -> Result<()> {
+        if self.line.is_of(token.id) {
             return Ok(());
         }
-        let kind = if scope == Scope::Agent { Kind::Agent } else { Kind::Other };
-        let (bounds, mut places) = (&self.connections.bounds, self.connections.lock());
-        let has_room = places.agents + places.others < bounds.known;
-        if !has_room || (kind == Kind::Other && places.others >= bounds.others) {
-            return Err(Failure::new(
-                ErrorCode::TooManyConnections,
-                "This server has as many connections open as it takes. Close some, or try again in a moment.",
-            )
-            .retry_after(LATER));
-        }
+        let mut places = self.connections.lock();
+        places.known.admit(self.number, token, &self.line)?;
         places.strangers.remove(&self.number);
-        match kind {
-            Kind::Agent => places.agents += 1,
-            Kind::Other => places.others += 1,
-        }
-        *known_as = Some(kind);
         Ok(())
     }
 
-    /// Until a newcomer needs it, which nobody who has shown a token has to mind.
-    pub async fn has_to_leave(&self) {
-        self.leave.cancelled().await;
-        // What has arrived by now is looked at first: nothing of a socket is known before the first look at all of them.
-        tokio::task::yield_now().await;
-        if self.kind().is_some() {
-            std::future::pending().await
-        }
-    }
-
-    fn kind(&self) -> MutexGuard<'_, Option<Kind>> {
-        self.kind.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Until another needs the place, or the token that it was given to is revoked.
+    pub async fn has_to_leave(&self) -> Leave {
+        self.line.has_to_leave().await
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let kind = *self.kind();
         let mut places = self.connections.lock();
-        match kind {
-            None => drop(places.strangers.remove(&self.number)),
-            Some(Kind::Agent) => places.agents -= 1,
-            Some(Kind::Other) => places.others -= 1,
-        }
+        places.strangers.remove(&self.number);
+        places.known.remove(self.number);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::{ErrorCode, Scope};
+    use std::time::Duration;
+    use tokio::time::{advance, timeout};
 
     fn address(last: u8) -> IpAddr {
         IpAddr::from([10, 0, 0, last])
     }
 
-    fn left(places: &[Place]) -> Vec<usize> {
-        places.iter().enumerate().filter(|(_, place)| place.leave.is_cancelled()).map(|(index, _)| index).collect()
+    fn token(scope: Scope) -> Arc<Entry> {
+        Arc::new(Entry::for_tests(scope))
     }
 
-    #[test]
-    fn the_oldest_silent_one_of_the_same_address_gives_way() {
+    async fn leave(place: &Place) -> Option<Leave> {
+        timeout(Duration::from_millis(1), place.has_to_leave()).await.ok()
+    }
+
+    async fn left(places: &[Place]) -> Vec<usize> {
+        let mut left = Vec::new();
+        for (index, place) in places.iter().enumerate() {
+            left.extend(leave(place).await.map(|_| index));
+        }
+        left
+    }
+
+    /// A connection that answers a request with this token.
+    fn show(connections: &Arc<Connections>, token: &Arc<Entry>) -> Result<Place> {
+        let place = connections.admit(address(1));
+        place.begins();
+        place.showed(token).map(|()| place)
+    }
+
+    #[tokio::test]
+    async fn the_oldest_silent_one_of_the_same_address_gives_way() {
         // 8 strangers, 4 of one address.
         let connections = Connections::new(32);
         let other = connections.admit(address(2));
         let mut places: Vec<_> = (0..4).map(|_| connections.admit(address(1))).collect();
-        assert!(left(&places).is_empty());
-        places[1].showed(Scope::User).unwrap();
+        places[1].showed(&token(Scope::User)).unwrap();
         places.extend((0..3).map(|_| connections.admit(address(1))));
-        assert_eq!(left(&places), [0, 2], "one showed a token and is not counted any more");
-        assert!(!other.leave.is_cancelled());
+        assert_eq!(left(&places).await, [0, 2], "one showed a token and is not counted any more");
+        assert_eq!(leave(&other).await, None);
         assert_eq!(connections.lock().strangers.len(), 5);
     }
 
-    #[test]
-    fn many_addresses_together_take_no_more_than_their_part() {
+    #[tokio::test]
+    async fn many_addresses_together_take_no_more_than_their_part() {
         let connections = Connections::new(64);
         let places: Vec<_> = (0..40).map(|last| connections.admit(address(last))).collect();
-        assert_eq!(left(&places), (0..24).collect::<Vec<_>>());
-        let known = connections.admit(address(50));
-        known.showed(Scope::Viewer).unwrap();
+        assert_eq!(left(&places).await, (0..24).collect::<Vec<_>>());
         drop(places);
         assert!(connections.lock().strangers.is_empty());
-        assert_eq!(connections.lock().others, 1);
-        drop(known);
-        assert_eq!(connections.lock().others, 0);
     }
 
-    #[test]
-    fn agents_find_room_when_everybody_else_has_taken_theirs() {
-        // 48 known, 4 of them kept for agents.
+    #[tokio::test]
+    async fn a_token_that_has_arrived_by_now_counts() {
+        let connections = Connections::new(32);
+        let places: Vec<_> = (0..5).map(|_| connections.admit(address(1))).collect();
+        places[0].showed(&token(Scope::Viewer)).unwrap();
+        assert_eq!(left(&places).await, [0; 0]);
+    }
+
+    #[tokio::test]
+    async fn no_token_has_more_than_its_share() {
+        // 48 known, 16 of one token.
         let connections = Connections::new(64);
-        let show = |scope| {
-            let place = connections.admit(address(1));
-            place.showed(scope).map(|()| place)
-        };
-        let others: Vec<_> = (0..44).map(|_| show(Scope::Admin).unwrap()).collect();
-        let refused = show(Scope::User).unwrap_err();
-        assert_eq!((refused.code, refused.retry_after), (ErrorCode::TooManyConnections, Some(LATER)));
-        let agents: Vec<_> = (0..4).map(|_| show(Scope::Agent).unwrap()).collect();
-        assert!(show(Scope::Agent).is_err());
-        others[0].showed(Scope::Admin).unwrap();
-        drop(others);
-        assert!(show(Scope::User).is_ok());
+        for scope in [Scope::Viewer, Scope::Agent, Scope::Admin] {
+            let token = token(scope);
+            let places: Vec<_> = (0..16).map(|_| show(&connections, &token).unwrap()).collect();
+            let refused = show(&connections, &token).unwrap_err();
+            assert_eq!(refused.code, ErrorCode::TooManyConnections);
+            assert!(
+                refused.detail.contains("has 16 connections") && refused.retry_after.is_some(),
+                "{}",
+                refused.detail
+            );
+            places[3].showed(&token).unwrap();
+            drop(places);
+            show(&connections, &token).unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_waits_gives_way_to_one_that_asks() {
+        let connections = Connections::new(64);
+        let (crowd, other) = (token(Scope::Viewer), token(Scope::User));
+        let waits = show(&connections, &other).unwrap();
+        waits.answered();
+        let mut places: Vec<_> = (0..16).map(|_| show(&connections, &crowd).unwrap()).collect();
+        places[5].answered();
+        assert!(show(&connections, &crowd).is_err(), "its client may not have taken the answer yet");
+        advance(Duration::from_secs(2)).await;
+        places[7].answered();
+        places.push(show(&connections, &crowd).unwrap());
+        assert_eq!(left(&places).await, [5]);
+        assert_eq!(leave(&waits).await, None, "it is another token's");
+        // A request that was on its way is answered after all, if there is room for it.
+        places[5].begins();
+        assert!(places[5].showed(&crowd).is_err());
+        drop(places.pop());
+        places[5].showed(&crowd).unwrap();
+        assert_eq!(left(&places).await, [0; 0]);
+    }
+
+    #[tokio::test]
+    async fn agents_and_admins_find_room_when_everybody_else_has_taken_theirs() {
+        // 48 known, 4 of them kept for agents and 2 for admins.
+        let connections = Connections::new(64);
+        let users = [(); 4].map(|()| token(Scope::User));
+        let mut others: Vec<_> = (0..42).map(|number| show(&connections, &users[number % 4]).unwrap()).collect();
+        let refused = show(&connections, &token(Scope::Viewer)).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::TooManyConnections);
+        let (agent, admin) = (token(Scope::Agent), token(Scope::Admin));
+        let agents: Vec<_> = (0..4).map(|_| show(&connections, &agent).unwrap()).collect();
+        assert!(show(&connections, &agent).is_err(), "what is left is for admins");
+        let _admins: Vec<_> = (0..2).map(|_| show(&connections, &admin).unwrap()).collect();
+        assert!(show(&connections, &admin).is_err());
         drop(agents);
+        assert!(show(&connections, &users[0]).is_err(), "what agents gave back is kept for them");
+        drop(others.pop());
+        show(&connections, &users[0]).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_of_whose_token_it_showed_last() {
+        let connections = Connections::new(64);
+        let (first, second) = (token(Scope::User), token(Scope::User));
+        let place = show(&connections, &first).unwrap();
+        place.showed(&second).unwrap();
+        first.revoked.cancel();
+        connections.end_revoked();
+        assert_eq!(leave(&place).await, None);
+        second.revoked.cancel();
+        connections.end_revoked();
+        assert_eq!(leave(&place).await, Some(Leave::AfterAnswer));
     }
 
     #[tokio::test]
     async fn even_the_smallest_server_has_room_for_everybody() {
         let connections = Connections::new(1);
-        let (agent, other) = (connections.admit(address(1)), connections.admit(address(2)));
-        agent.showed(Scope::Agent).unwrap();
-        other.showed(Scope::Viewer).unwrap();
-        drop((agent, other));
+        let places =
+            [Scope::Viewer, Scope::Agent, Scope::Admin].map(|scope| show(&connections, &token(scope)).unwrap());
+        drop(places);
         connections.gone().await;
     }
 }

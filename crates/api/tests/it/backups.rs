@@ -222,7 +222,7 @@ async fn an_abandoned_backup_is_no_fault_of_the_disk() {
 async fn asking_for_the_head_of_a_backup_begins_none() {
     let app = TestApp::start().await;
     let head = app.request(Method::HEAD, BACKUP, Scope::Admin).send().await.unwrap();
-    assert_eq!(head.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!((head.status(), &head.headers()["allow"]), (StatusCode::METHOD_NOT_ALLOWED, &"GET".parse().unwrap()));
     assert_eq!(app.get(BACKUP, Scope::Admin).send().await.unwrap().status(), 200);
 }
 

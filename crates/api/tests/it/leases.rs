@@ -188,6 +188,11 @@ async fn artifacts_come_back_byte_for_byte_and_never_as_a_page() {
     assert_eq!(beyond.headers()["content-range"], "bytes */300000");
     assert_eq!(problem_of(beyond).await.code, ErrorCode::RangeNotSatisfiable);
 
+    for unread in ["garbage", &sha256, ""] {
+        let whole = part(&[("range", "bytes=0-4".into()), ("if-range", unread.to_owned())]).await;
+        assert_eq!((whole.status(), whole.bytes().await.unwrap().len()), (StatusCode::OK, content.len()), "{unread}");
+    }
+
     for name in [".hidden", "a%2Fb", "..", "%2e%2e%2fx"] {
         let path = artifact_path(&lease, name);
         let status = app.request(Method::PUT, &path, Scope::Agent).body("x").send().await.unwrap().status();
@@ -196,4 +201,40 @@ async fn artifacts_come_back_byte_for_byte_and_never_as_a_page() {
     let without =
         app.request(Method::PUT, &format!("/api/v1/leases/{}/artifacts/x", lease.job_id), Scope::Agent).body("x");
     assert_eq!(problem(without).await.errors[0].detail, "missing field `epoch`");
+}
+
+#[tokio::test]
+async fn no_part_of_a_damaged_artifact_is_passed_off_as_good() {
+    let app = TestApp::start().await;
+    let lease = app.leased_job().await;
+    let content: Vec<u8> = (0..1u32 << 20).map(|number| (number % 251) as u8).collect();
+    let put = app.request(Method::PUT, &artifact_path(&lease, "large"), Scope::Agent).body(content.clone());
+    let _: Value = parsed(put, StatusCode::OK).await;
+    let file = app.store.blobs().path(&hex::encode(Sha256::digest(&content))).unwrap();
+    let part = async |range: &str| {
+        let get = app.get(&format!("/api/v1/jobs/{}/artifacts/large", lease.job_id), Scope::Viewer);
+        let response = get.header("range", range).send().await.unwrap();
+        (response.status(), response.bytes().await)
+    };
+    let good = async |range: &str, expected: &[u8]| {
+        let (status, bytes) = part(range).await;
+        assert_eq!((status, &bytes.unwrap()[..]), (StatusCode::PARTIAL_CONTENT, expected), "{range}");
+    };
+    let ranges = ["bytes=0-4", "bytes=1-1", "bytes=-3", "bytes=524288-", "bytes=0-524287", "bytes=300000-300001"];
+    for damaged in [0, content.len() / 2, content.len() - 1] {
+        let mut bytes = content.clone();
+        bytes[damaged] ^= 1;
+        std::fs::write(&file, bytes).unwrap();
+        for range in ranges {
+            let (status, bytes) = part(range).await;
+            // Before its first byte it is refused, and after that cut off.
+            let is_told = status == StatusCode::GONE || (status == StatusCode::PARTIAL_CONTENT && bytes.is_err());
+            assert!(is_told, "{range} with byte {damaged} changed: {status} {bytes:?}");
+        }
+        assert_eq!(part("bytes=0-4").await.0, StatusCode::GONE);
+    }
+    std::fs::write(&file, &content).unwrap();
+    good("bytes=0-4", &content[..5]).await;
+    good("bytes=300000-300001", &content[300_000..300_002]).await;
+    good("bytes=-3", &content[content.len() - 3..]).await;
 }

@@ -46,6 +46,14 @@ async fn limits_and_cursors_are_refused_alike_everywhere() {
     let job = app.create_job("x").await.id.to_string();
     for (list, path) in LISTS {
         let path = path.replace("{id}", &job);
+        for limit in ["%2B5", "05", "-1", "x"] {
+            let refused = problem(app.get(&format!("{path}?limit={limit}"), Scope::Admin)).await;
+            assert_eq!(
+                (refused.code, refused.errors[0].pointer.as_str()),
+                (ErrorCode::InvalidRequest, "limit"),
+                "{path}"
+            );
+        }
         for limit in ["0", "201", "4294967295"] {
             let refused = problem(app.get(&format!("{path}?limit={limit}"), Scope::Admin)).await;
             assert_eq!(

@@ -5,6 +5,7 @@
 mod audit;
 mod authorisation;
 mod backups;
+mod crowds;
 mod events;
 mod gateway;
 mod guards;

@@ -89,7 +89,10 @@ async fn a_repeated_creation_gives_the_same_secret_to_the_same_bearer_only() {
     // Once the token is gone, the key does not bring it back.
     let path = format!("/api/v1/tokens/{}", first.token.id);
     assert_eq!(app.request(Method::DELETE, &path, Scope::Admin).send().await.unwrap().status(), 204);
-    assert_eq!(problem(create(admin, &body)).await.code, ErrorCode::WrongState);
+    let gone = problem(create(admin, &body)).await;
+    assert_eq!(gone.code, ErrorCode::Gone);
+    assert!(gone.detail.contains(&format!("made token {} before", first.token.id)), "{}", gone.detail);
+    assert!(!format!("{} {}", gone.title, gone.detail).contains("job"), "{gone:?}");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use crate::{
     validate::Mistakes,
     view,
 };
-use domain::{ApprovalId, JobId, JobState, Timestamp};
+use domain::{ApprovalId, Epoch, JobId, JobState, Timestamp};
 use protocol::{Actor, ApprovalRequestedAnswer, EventBody, RequestApproval};
 use store::{About, ApprovalChange, ApprovalRow, Ask, Asked, Fence, JobHead, JobRow, Write};
 
@@ -34,7 +34,8 @@ impl Handle {
 
         let (now, ran_ms) = (self.shared.now(), self.shared.live.ran_ms(job, request.attempt));
         let fresh_id = ApprovalId::new(now);
-        let ask = Asking { fence, request, arguments, digest, fresh_id, now, ran_ms };
+        let epoch = self.shared.store.epoch();
+        let ask = Asking { fence, epoch, request, arguments, digest, fresh_id, now, ran_ms };
         self.carry_through(async move |shared| {
             let (approval, changed) = shared.store.ask_approval(ask.into_operation()).await?;
             if changed.job.state == JobState::WaitingApproval {
@@ -52,6 +53,8 @@ impl Handle {
 /// One question, and what becomes of it.
 struct Asking {
     fence: Fence,
+    /// Of now.
+    epoch: Epoch,
     request: RequestApproval,
     arguments: String,
     digest: String,
@@ -73,9 +76,11 @@ impl Asking {
 
     fn decide(&self, asked: &Asked) -> Result<About, Error> {
         let (row, call_id) = (&asked.job, &self.request.call_id);
-        // The question was recorded and its answer got lost on the way to the agent, which asks again.
+        // The question was recorded and its answer got lost on the way to the agent, which asks again. Not since a restore:
+        // what the agent knows of the job may not have happened.
         if let Some(approval) = &asked.earlier
             && row.state == JobState::WaitingApproval
+            && self.fence.epoch == self.epoch
             && self.fence.was_last(row)
             && approval.arguments_sha256 == self.digest
         {

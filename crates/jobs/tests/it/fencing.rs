@@ -130,6 +130,11 @@ async fn a_batch_sent_twice_is_stored_once_and_a_missing_one_is_noticed() {
     let end = mesh.note(&next, 25, "25").await.unwrap();
     assert_eq!(end.seq, 50, "a proxy that repeats an old batch adds nothing");
     assert!(matches!(mesh.note(&next, 25, "other").await, Err(Error::ProducerConflict { .. })));
+    for text in ["3", "other"] {
+        let old = mesh.note(&next, 3, text).await.unwrap_err();
+        assert!(matches!(old, Error::ProducerForgotten { producer_seq: 3 }), "{old}");
+        assert_eq!(old.code(), ErrorCode::ProducerConflict);
+    }
 }
 
 /// Attempt 1 of before and attempt 1 of after are not the same, though agent, job and number are.
@@ -164,6 +169,19 @@ async fn a_restore_fences_off_every_attempt_of_before() {
     }
     assert_eq!(mesh.log(next.job_id).await, before);
     mesh.succeed(&next).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_of_before_a_restore_does_not_even_repeat_its_question() {
+    let mesh = Mesh::new().await;
+    let (lease, asked) = mesh.waiting().await;
+    let again = || approval(&lease, asked.arguments.clone());
+    let repeat = mesh.handle.request_approval(&mesh.agent, lease.job_id, again()).await.unwrap();
+    assert_eq!(repeat.approval_id, asked.id);
+    let mesh = mesh.restart_after(another_epoch).await;
+    assert_eq!(mesh.job(lease.job_id).await.state, JobState::WaitingApproval);
+    let repeat = mesh.handle.request_approval(&mesh.agent, lease.job_id, again()).await.unwrap_err();
+    assert_eq!(repeat.code(), ErrorCode::StaleAttempt, "{repeat}");
 }
 
 /// What a restore does to a data folder, seen from here.

@@ -6,6 +6,7 @@ mod approvals;
 mod artifacts;
 mod cancelling;
 mod commands;
+mod damaged;
 mod fencing;
 mod leases;
 mod mesh;

@@ -30,6 +30,10 @@ async fn a_log_is_read_in_pages_and_resumed_by_cursor() {
     let mut reader = mesh.handle.events(&mesh.user, job, Some(elsewhere)).await.unwrap();
     let refused = reader.page(10, Duration::from_secs(30)).await.unwrap_err();
     assert!(matches!(&refused, Error::Reset(reset) if reset.reason == ResetReason::EpochChanged));
+    assert!(
+        refused.to_string().contains("because the data was restored from a backup or a copy; begin again"),
+        "{refused}"
+    );
     assert_eq!(refused.code(), ErrorCode::InvalidCursor);
 }
 

@@ -5,7 +5,7 @@ use domain::{Clock, ErrorCode, JobState, Timestamp};
 use jobs::Options;
 use protocol::{Control, DecideApproval, Decision, ListJobs};
 use serde_json::json;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 #[tokio::test(start_paused = true)]
 async fn a_restart_in_every_state_changes_nothing() {
@@ -112,6 +112,25 @@ async fn a_backoff_goes_on_over_a_restart_even_if_the_clock_was_set_back() {
     pass(Duration::from_secs(60)).await;
     let next = mesh.lease().await;
     assert_eq!(next.job_id, lease.job_id, "the longest backoff is over, whatever the wall clock says");
+}
+
+/// The agent knows what happened after the copy was made, and the log does not.
+#[tokio::test(start_paused = true)]
+async fn what_ran_when_a_folder_was_copied_is_queued_again_and_its_agent_is_turned_away() {
+    let mesh = Mesh::new().await;
+    let lease = mesh.running(ask("x")).await;
+    let put_back_from_a_copy = |folder: PathBuf| {
+        let (database, copy) = (folder.join(store::DATABASE_FILE), folder.join("copy"));
+        std::fs::copy(&database, &copy).unwrap();
+        std::fs::rename(&copy, &database).unwrap();
+    };
+    let mesh = mesh.restart_after(put_back_from_a_copy).await;
+    assert_eq!(mesh.job(lease.job_id).await.state, JobState::Queued);
+    let again = mesh.lease().await;
+    assert_eq!(again.job_id, lease.job_id);
+    assert_ne!(again.epoch, lease.epoch);
+    assert_eq!(mesh.note(&lease, 1, "of before").await.unwrap_err().code(), ErrorCode::StaleAttempt);
+    mesh.note(&again, 1, "of now").await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

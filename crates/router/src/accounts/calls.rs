@@ -66,8 +66,12 @@ impl Calls {
         let stored = self.shared.store.page_of_model_calls(filter.clone()).await?;
         let mut page = BTreeMap::new();
         for detail in &stored.rows {
-            let record = record_of(detail)?;
-            page.insert(record.id, record);
+            match record_of(detail) {
+                Ok(record) => drop(page.insert(record.id, record)),
+                Err(error) => {
+                    tracing::error!(%error, "a stored record is damaged, and the list of calls goes on without it")
+                }
+            }
         }
         // Where the disk has more, what is older than this page belongs to the next one.
         let oldest = page.keys().next().copied().filter(|_| stored.more);

@@ -1,13 +1,17 @@
 //! Writing a backup while everything goes on.
 
 use super::{FORMAT, LostArtifacts, MANIFEST, Manifest, Turns, blob_name, turns::Progress};
-use crate::{ArtifactRow, Blobs, Condition, DATABASE_FILE, Error, blobs::Keeping, limits, sqlite::Copy};
+use crate::{
+    ArtifactRow, Blobs, Condition, DATABASE_FILE, Error,
+    blobs::{self, Keeping},
+    limits,
+    sqlite::Copy,
+};
 use bytes::Bytes;
 use domain::Timestamp;
 use futures_util::Stream;
 use sha2::{Digest, Sha256};
 use std::{
-    fs::File,
     io::{self, BufWriter, Read, Write},
     path::PathBuf,
     pin::Pin,
@@ -161,22 +165,17 @@ fn write(writer: impl Write, mut copy: Copy, copying: &Copying) -> io::Result<()
 /// What is damaged goes in all the same where its length is right: it is read only once.
 fn append_blob(
     archive: &mut tar::Builder<impl Write>,
-    blobs: &Blobs,
+    content: &Blobs,
     row: &ArtifactRow,
     at: Timestamp,
 ) -> io::Result<Condition> {
-    let path = blobs.path(&row.sha256).map_err(super::as_io)?;
-    let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
-    let (bytes, file) = match opened {
-        Ok(opened) => opened,
-        Err(error) => return Ok(Condition::unread(&error)),
+    let path = content.path(&row.sha256).map_err(super::as_io)?;
+    let file = match blobs::open(&path, row.bytes) {
+        Ok(file) => file,
+        Err(condition) => return Ok(condition),
     };
-    match Condition::of_length(bytes, row.bytes) {
-        Condition::Whole => {}
-        damaged => return Ok(damaged),
-    }
-    let mut content = Hashed::new(file, bytes);
-    archive.append_data(&mut header(bytes, at), blob_name(&row.sha256), &mut content)?;
+    let mut content = Hashed::new(file, row.bytes);
+    archive.append_data(&mut header(row.bytes, at), blob_name(&row.sha256), &mut content)?;
     let found = hex::encode(content.digest.finalize());
     Ok(match content.failure {
         Some(error) => Condition::unread(&error),

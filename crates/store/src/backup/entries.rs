@@ -1,8 +1,14 @@
-//! The files in an archive of ours, also of one in which some bits have changed.
+//! The files in an archive of ours, also of one that was damaged.
 //!
-//! The format is POSIX ustar as [`tar::Header`] reads it: blocks of 512 bytes, a header with a checksum before each file. Where a
-//! header does not have its checksum, blocks are passed over up to the next header that has, and that names something of ours:
-//! the file in between is lost and no more.
+//! The format is POSIX ustar as [`tar::Header`] reads it: blocks of 512 bytes, a header with a checksum before each file, blocks of
+//! zeros at the end.
+//!
+//! ```text
+//!   in step ── a block that is no header ──▶ out of step: every block may be one, and only what is named like ours counts
+//! ```
+//! Out of step, what looks like a file of ours may be a part of a damaged one, which holds an archive itself. Whoever reads it compares
+//! it with its digest, and puts it back if it was none: then it is looked through as well. There is no way back into step, because
+//! an archive in a damaged file may hold whole files.
 
 use super::{MANIFEST, digest_of};
 use std::{
@@ -27,18 +33,28 @@ pub(super) trait Source: Read {
     fn pass_over(&mut self, bytes: u64) -> io::Result<u64>;
 }
 
-/// Read from its beginning to its end, as from a pipe.
-pub(super) struct Flowing<R>(R);
+/// Read from its beginning to its end, as from a pipe, with what was put back before the rest of it.
+pub(super) struct Flowing<R> {
+    /// The next is the last.
+    put_back: Vec<Box<dyn Read>>,
+    rest: R,
+}
 
 impl<R: Read> Read for Flowing<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
+        while let Some(next) = self.put_back.last_mut().filter(|_| !buffer.is_empty()) {
+            match next.read(buffer)? {
+                0 => drop(self.put_back.pop()),
+                read => return Ok(read),
+            }
+        }
+        self.rest.read(buffer)
     }
 }
 
 impl<R: Read> Source for Flowing<R> {
     fn pass_over(&mut self, bytes: u64) -> io::Result<u64> {
-        io::copy(&mut (&mut self.0).take(bytes), &mut io::sink())
+        io::copy(&mut self.take(bytes), &mut io::sink())
     }
 }
 
@@ -51,6 +67,9 @@ impl Source for &mut File {
     }
 }
 
+/// Blocks of zeros after the last file.
+const END_BLOCKS: u64 = 2;
+
 /// One after the other.
 pub(super) struct Entries<S> {
     source: S,
@@ -58,15 +77,21 @@ pub(super) struct Entries<S> {
     content: u64,
     /// Bytes after it up to the next block.
     padding: u64,
-    /// Headers that were found changed.
-    pub(super) damaged: u64,
-    /// Whether the mark stood at the end. Without it the archive was cut.
-    pub(super) is_ended: bool,
+    is_in_step: bool,
+    /// Blocks of zeros that came last.
+    zeros: u64,
+    is_damaged: bool,
 }
 
 impl<R: Read> Entries<Flowing<R>> {
     pub(super) fn flowing(source: R) -> Self {
-        Self::new(Flowing(source))
+        Self::new(Flowing { put_back: Vec::new(), rest: source })
+    }
+
+    /// The current entry, of which this was read, was none.
+    pub(super) fn put_back(&mut self, content: impl Read + 'static) {
+        self.source.put_back.push(Box::new(content));
+        (self.content, self.padding) = (0, 0);
     }
 }
 
@@ -78,7 +103,7 @@ impl<'a> Entries<&'a mut File> {
 
 impl<S: Source> Entries<S> {
     fn new(source: S) -> Self {
-        Self { source, content: 0, padding: 0, damaged: 0, is_ended: false }
+        Self { source, content: 0, padding: 0, is_in_step: true, zeros: 0, is_damaged: false }
     }
 
     /// Passes over what was not read of the one before. `None` at the end.
@@ -88,31 +113,37 @@ impl<S: Source> Entries<S> {
             return Ok(None);
         }
         (self.content, self.padding) = (0, 0);
-        let mut is_searching = false;
         while let Some(block) = self.block()? {
             if block.iter().all(|byte| *byte == 0) {
-                self.is_ended = true;
-                // Content has zeros too.
-                if !is_searching {
-                    return Ok(None);
-                }
+                // The end, unless something comes after it.
+                (self.is_in_step, self.zeros) = (false, self.zeros + 1);
                 continue;
             }
-            self.is_ended = false;
-            match read_header(&block) {
-                Some((entry, bytes)) if !is_searching || entry.is_ours() => {
-                    self.content = bytes;
-                    self.padding = bytes.next_multiple_of(BLOCK as u64) - bytes;
-                    return Ok(Some(entry));
-                }
-                _ if is_searching => {}
-                _ => {
-                    self.damaged += 1;
-                    is_searching = true;
-                }
+            self.is_damaged |= self.zeros > 0;
+            self.zeros = 0;
+            if let Some((entry, bytes)) = read_header(&block).filter(|(entry, _)| self.is_in_step || entry.is_ours()) {
+                self.content = bytes;
+                self.padding = bytes.next_multiple_of(BLOCK as u64) - bytes;
+                return Ok(Some(entry));
             }
+            (self.is_in_step, self.is_damaged) = (false, true);
         }
         Ok(None)
+    }
+
+    /// Whether entries come one after the other, so that each is what it says.
+    pub(super) fn is_in_step(&self) -> bool {
+        self.is_in_step
+    }
+
+    /// Whether the mark stood at the end. Without it the archive was cut.
+    pub(super) fn is_ended(&self) -> bool {
+        self.zeros >= END_BLOCKS
+    }
+
+    /// Whether some of it is not what was written, as far as that shows here: also where zeros stand in the place of the last files.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.is_damaged || self.zeros > END_BLOCKS
     }
 
     /// Of the entry that came last. Ends early where the archive does.

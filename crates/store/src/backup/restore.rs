@@ -1,6 +1,10 @@
 //! Making a data folder out of a backup.
 
-use super::{FORMAT, LostArtifacts, MANIFEST, Manifest, blob_name, digest_of, entries::Entries, read_manifest};
+use super::{
+    FORMAT, LostArtifacts, MANIFEST, MANIFEST_BYTES, Manifest, blob_name, digest_of,
+    entries::{Entries, Entry, Flowing},
+    parse_manifest,
+};
 use crate::{
     ArtifactRow, BLOB_FOLDER, Condition, DATABASE_FILE, Error, LOCK_FILE, RESERVE_FILE, RESTORING_FOLDER, Store,
     folder::{Folder, make_folder, sync_folder},
@@ -10,14 +14,16 @@ use domain::Epoch;
 use sha2::{Digest, Sha256};
 use std::{
     collections::HashSet,
-    fs::OpenOptions,
-    io::{self, Read, Write},
+    fs::{File, OpenOptions},
+    io::{self, Cursor, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 /// Damaged files an archive is remembered to have, by digest; of more it is only known that they are not there.
 const REMEMBERED: usize = 10_000;
+/// Content on its way, until it was compared with its digest.
+const INCOMING: &str = ".incoming";
 
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
@@ -184,60 +190,97 @@ struct Found {
     damaged: HashSet<String>,
 }
 
+/// What was read up to now.
+#[derive(Default)]
+struct Reading {
+    manifest: Option<Manifest>,
+    is_manifest_damaged: bool,
+    database_sha256: Option<String>,
+    damaged: HashSet<String>,
+    /// Whether anything of ours was met.
+    is_ours: bool,
+}
+
 fn read(archive: impl Read, staging: &Path) -> Result<Found, RestoreError> {
     let mut entries = Entries::flowing(archive);
-    let (mut database_sha256, mut damaged) = (None, HashSet::new());
-    let (mut manifest, mut is_manifest_damaged, mut is_ours) = (None, false, false);
-    while let Some(entry) = entries.next_entry()? {
-        let name = entry.name.as_str();
+    let mut reading = Reading::default();
+    while let Some(Entry { name, is_file }) = entries.next_entry()? {
         let unknown = || RestoreError::UnknownEntry(name.chars().take(128).collect());
-        if !entry.is_file {
+        if !is_file {
             return Err(unknown());
         }
         // Names are compared with the ones we write and never joined to a path as they come.
-        if name == DATABASE_FILE && database_sha256.is_none() {
-            database_sha256 = Some(write(entries.content(), &staging.join(DATABASE_FILE))?);
-        } else if let Some(sha256) = digest_of(name) {
-            let file = staging.join(blob_name(sha256));
-            if let Some(folder) = file.parent() {
-                make_folder(folder)?;
-            }
-            if file.exists() {
-                continue;
-            }
-            if write(entries.content(), &file)? != sha256 {
-                std::fs::remove_file(&file)?;
-                if damaged.len() < REMEMBERED {
-                    damaged.insert(sha256.to_owned());
-                }
-            }
+        if let Some(sha256) = digest_of(&name) {
+            reading.blob(&mut entries, sha256, staging)?;
         } else if name == MANIFEST {
-            match read_manifest(entries.content()) {
-                Ok(read) => manifest = Some(read),
-                Err(RestoreError::Damaged(_)) => is_manifest_damaged = true,
-                Err(other) => return Err(other),
-            }
+            reading.manifest(&mut entries)?;
+        } else if name == DATABASE_FILE && reading.database_sha256.is_none() {
+            reading.database_sha256 = Some(write(entries.content(), &staging.join(DATABASE_FILE))?);
         } else {
             return Err(unknown());
         }
-        is_ours = true;
+        reading.is_ours = true;
         if entries.has_more() {
             return Err(RestoreError::Incomplete);
         }
-        if manifest.is_some() {
-            break;
-        }
     }
-    if let Some(manifest) = manifest.as_ref().filter(|manifest| manifest.format > FORMAT) {
+    if let Some(manifest) = reading.manifest.as_ref().filter(|manifest| manifest.format > FORMAT) {
         return Err(RestoreError::Newer { found: manifest.format, known: FORMAT });
     }
     // An archive that goes on to its end mark was not cut: its list was damaged.
-    let is_whole = manifest.is_some() || (entries.is_ended && (is_manifest_damaged || entries.damaged > 0));
-    match database_sha256 {
-        _ if !is_ours => Err(RestoreError::NotABackup),
+    let is_list_damaged = reading.is_manifest_damaged || entries.is_damaged();
+    let is_whole = reading.manifest.is_some() || (entries.is_ended() && is_list_damaged);
+    match reading.database_sha256 {
+        _ if !reading.is_ours => Err(RestoreError::NotABackup),
         _ if !is_whole => Err(RestoreError::Incomplete),
         None => Err(RestoreError::Damaged(DATABASE_FILE.to_owned())),
-        Some(database_sha256) => Ok(Found { manifest, database_sha256, damaged }),
+        Some(database_sha256) => Ok(Found { manifest: reading.manifest, database_sha256, damaged: reading.damaged }),
+    }
+}
+
+impl Reading {
+    fn blob(
+        &mut self,
+        entries: &mut Entries<Flowing<impl Read>>,
+        sha256: &str,
+        staging: &Path,
+    ) -> Result<(), RestoreError> {
+        let (incoming, file) = (staging.join(INCOMING), staging.join(blob_name(sha256)));
+        let is_whole = write(entries.content(), &incoming)? == sha256;
+        if is_whole {
+            if let Some(folder) = file.parent() {
+                make_folder(folder)?;
+            }
+            std::fs::rename(incoming, file)?;
+            // One that stood before it was that of an archive inside a damaged file.
+            self.manifest = None;
+            return Ok(());
+        }
+        let content = File::open(&incoming)?;
+        std::fs::remove_file(incoming)?;
+        if !entries.is_in_step() {
+            entries.put_back(content);
+        } else if self.damaged.len() < REMEMBERED {
+            self.damaged.insert(sha256.to_owned());
+        }
+        Ok(())
+    }
+
+    /// The last one counts.
+    fn manifest(&mut self, entries: &mut Entries<Flowing<impl Read>>) -> Result<(), RestoreError> {
+        let mut text = Vec::new();
+        entries.content().take(MANIFEST_BYTES).read_to_end(&mut text)?;
+        match parse_manifest(&text) {
+            Ok(manifest) if entries.is_in_step() || self.agrees_with(&manifest) => self.manifest = Some(manifest),
+            _ if !entries.is_in_step() => entries.put_back(Cursor::new(text)),
+            _ => self.is_manifest_damaged = true,
+        }
+        Ok(())
+    }
+
+    /// Whether it may be that of this archive.
+    fn agrees_with(&self, manifest: &Manifest) -> bool {
+        manifest.database_sha256.is_none() || manifest.database_sha256 == self.database_sha256
     }
 }
 

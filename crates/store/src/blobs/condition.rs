@@ -1,9 +1,10 @@
 //! What became of stored content.
 
+use super::opening::open;
 use sha2::{Digest, Sha256};
 use std::{
     fmt,
-    fs::File,
+    fs::{File, Metadata},
     io::{self, Read},
     path::Path,
 };
@@ -27,29 +28,19 @@ impl Condition {
 
     /// Whether it is there in its full length.
     pub(crate) fn at_a_glance(path: &Path, bytes: u64) -> Self {
-        match std::fs::metadata(path) {
-            Ok(metadata) if !metadata.is_file() => Self::Damaged("it is no file".to_owned()),
-            Ok(metadata) => Self::of_length(metadata.len(), bytes),
+        match std::fs::symlink_metadata(path) {
+            Ok(metadata) => Self::of_metadata(&metadata, bytes),
             Err(error) => Self::unread(&error),
         }
     }
 
     /// Reads all of it.
     pub(crate) fn of(path: &Path, sha256: &str, bytes: u64) -> Self {
-        match Self::at_a_glance(path, bytes) {
-            Self::Whole => {}
-            other => return other,
-        }
-        let digest = File::open(path).and_then(|mut file| {
-            let (mut digest, mut buffer) = (Sha256::new(), vec![0; CHUNK]);
-            loop {
-                match file.read(&mut buffer)? {
-                    0 => return Ok(hex::encode(digest.finalize())),
-                    read => digest.update(&buffer[..read]),
-                }
-            }
-        });
-        match digest {
+        let file = match open(path, bytes) {
+            Ok(file) => file,
+            Err(condition) => return condition,
+        };
+        match digest_of(file) {
             Ok(found) if found == sha256 => Self::Whole,
             Ok(found) => Self::changed(&found),
             Err(error) => Self::unread(&error),
@@ -67,10 +58,27 @@ impl Condition {
         }
     }
 
-    pub(crate) fn of_length(found: u64, bytes: u64) -> Self {
+    pub(super) fn of_metadata(metadata: &Metadata, bytes: u64) -> Self {
+        match metadata.is_file() {
+            true => Self::of_length(metadata.len(), bytes),
+            false => Self::Damaged("it is no file".to_owned()),
+        }
+    }
+
+    fn of_length(found: u64, bytes: u64) -> Self {
         match found == bytes {
             true => Self::Whole,
             false => Self::Damaged(format!("it has {found} bytes instead of {bytes}")),
+        }
+    }
+}
+
+fn digest_of(mut file: File) -> io::Result<String> {
+    let (mut digest, mut buffer) = (Sha256::new(), vec![0; CHUNK]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex::encode(digest.finalize())),
+            read => digest.update(&buffer[..read]),
         }
     }
 }

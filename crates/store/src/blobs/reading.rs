@@ -1,6 +1,6 @@
 //! Content on its way out, compared with its digest as it passes.
 
-use super::Condition;
+use super::{Condition, opening::open};
 use crate::Error;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream, stream::BoxStream};
@@ -30,13 +30,10 @@ impl Stream for Contents {
 impl Contents {
     pub(super) async fn open(path: PathBuf, sha256: String, bytes: u64) -> Result<Self, Error> {
         let lost = |condition| Error::BlobLost { sha256: sha256.clone(), condition };
-        let file = File::open(&path).await.map_err(|error| lost(Condition::unread(&error)))?;
-        let metadata = file.metadata().await.map_err(|error| lost(Condition::unread(&error)))?;
-        match Condition::of_length(metadata.len(), bytes) {
-            Condition::Whole => {}
-            condition => return Err(lost(condition)),
-        }
-        let mut reading = Reading { file, digest: Sha256::new(), left: bytes, sha256: sha256.clone() };
+        let opened = tokio::task::spawn_blocking(move || open(&path, bytes));
+        let file = opened.await.map_err(|_| Error::Closed)?.map_err(lost)?;
+        let mut reading =
+            Reading { file: File::from_std(file), digest: Sha256::new(), left: bytes, sha256: sha256.clone() };
         let first = reading.chunk().await.map_err(lost)?;
         Ok(Self(stream::unfold((Some(reading), Some(first)), Reading::step).boxed()))
     }

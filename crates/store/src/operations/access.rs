@@ -72,5 +72,8 @@ pub enum TokenCreation {
 pub struct AuditStretch {
     /// Seq and hash of the last entry that was removed; 0 and [`EventHash::START`] when none was.
     pub anchor: (u64, EventHash),
+    /// One that cannot be read is not among them.
     pub entries: Vec<AuditEntry>,
+    /// Of the last entry there ever was; 0 before the first.
+    pub last_seq: u64,
 }

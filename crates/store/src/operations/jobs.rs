@@ -250,7 +250,8 @@ pub trait Jobs {
     /// Adds to the end of a job's log, under the fence.
     ///
     /// # Errors
-    /// [`Error::ProducerGap`], and [`Error::ProducerConflict`] when another batch came under this number.
+    /// [`Error::ProducerGap`], [`Error::ProducerConflict`] when another batch came under this number, and
+    /// [`Error::ProducerForgotten`] when it is too old to tell.
     fn append_under_fence(&self, append: Append) -> Answer<Appended>;
     /// Names content for the job in place of what had that name, and tells it in the log, under the fence.
     ///

@@ -82,7 +82,8 @@ impl Access for Sqlite {
 
     fn stretch_of_audit(&self, after: u64, limit: usize) -> Answer<AuditStretch> {
         self.read(move |reader| {
-            Ok(AuditStretch { anchor: reader.audit_anchor()?, entries: reader.audit_after(after, limit)? })
+            let (anchor, entries) = (reader.audit_anchor()?, reader.audit_after(after, limit)?);
+            Ok(AuditStretch { anchor, entries, last_seq: reader.audit_seq()? })
         })
     }
 

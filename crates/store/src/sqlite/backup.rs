@@ -103,6 +103,10 @@ pub(crate) fn adopt_copy(file: &Path, new_epoch: Epoch) -> Result<(), Error> {
         return Err(Error::Corrupt(damage));
     }
     connection.execute("UPDATE store SET epoch = ?1 WHERE only_row = 1", [new_epoch.0])?;
+    // It is the copy that goes on. Earlier builds did not remember a file.
+    if connection.column_exists(None, "store", "file")? {
+        connection.execute("UPDATE store SET file = NULL", ())?;
+    }
     settle(connection)
 }
 

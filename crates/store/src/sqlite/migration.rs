@@ -39,6 +39,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0009_lease_epoch",
     "0010_blobs",
     "0011_audit_chain",
+    "0012_own_file",
 ];
 
 /// The version this build brings a database to.

@@ -1,9 +1,8 @@
 //! What the folder keeps of tokens, answers and the audit trail, whoever opens it.
 
-use crate::support::{at, audit, principal, reopened, store};
+use crate::support::{at, audit, principal, reopened, store, with_plain_sql};
 use domain::{Scope, TokenId};
-use rusqlite::Connection;
-use store::{DATABASE_FILE, IdempotencyRow, NewToken, Store, TokenRow, verify_audit};
+use store::{IdempotencyRow, NewToken, TokenRow, verify_audit};
 
 fn new_token() -> NewToken {
     NewToken {
@@ -41,16 +40,6 @@ async fn tokens_answers_and_the_audit_trail_survive_a_restart() {
     store.record_audit(audit("job.create", "job")).await.unwrap();
     let report = verify_audit(&*store).await.unwrap();
     assert_eq!((report.entries, report.broken), (2, None));
-}
-
-/// Works on the closed database as somebody with a shell would.
-async fn with_plain_sql(folder: &tempfile::TempDir, store: Store, work: impl FnOnce(&Connection)) -> Store {
-    store.close().await;
-    let path = folder.path().join("data");
-    let connection = Connection::open(path.join(DATABASE_FILE)).unwrap();
-    work(&connection);
-    connection.close().unwrap();
-    Store::open(store::Options::new(path)).await.unwrap()
 }
 
 #[tokio::test]
@@ -94,4 +83,31 @@ async fn an_entry_changed_behind_the_triggers_is_found() {
     let report = verify_audit(&*store).await.unwrap();
     assert_eq!((report.entries, report.head.0), (1, 1));
     assert_eq!(report.broken.map(|broken| broken.seq), Some(2));
+}
+
+/// By whoever has the file, and writes the triggers back.
+const WITHOUT_TRIGGERS: &str = "DROP TRIGGER audit_never_changes; DROP TRIGGER audit_goes_from_its_beginning;";
+
+#[tokio::test]
+async fn a_trail_that_was_emptied_or_cut_short_is_not_intact() {
+    let (folder, mut store) = store().await;
+    for number in 1..=4 {
+        store.record_audit(audit("job.create", number)).await.unwrap();
+    }
+    for (sql, broken_at) in [("DELETE FROM audit WHERE seq = 4", 4), ("DELETE FROM audit", 1)] {
+        store = with_plain_sql(&folder, store, |connection| {
+            let _ = connection.execute_batch(WITHOUT_TRIGGERS); // gone after the first time
+            connection.execute(sql, ()).unwrap();
+        })
+        .await;
+        let broken = verify_audit(&*store).await.unwrap().broken.unwrap();
+        assert_eq!(
+            broken.to_string(),
+            format!("the audit trail is not whole at entry {broken_at}: it is missing or cannot be read")
+        );
+    }
+    // What is done meanwhile does not hide it.
+    store.record_audit(audit("job.create", 5)).await.unwrap();
+    assert_eq!(verify_audit(&*store).await.unwrap().broken.map(|broken| broken.seq), Some(2));
+    store.close().await;
 }

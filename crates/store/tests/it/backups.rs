@@ -1,5 +1,7 @@
 //! Backup while everything goes on, restore under another epoch, and what becomes of both when something breaks.
 
+mod damage;
+
 use crate::{
     operate::{append, assert_whole, delete, hand_in, log, running_job},
     support::{at, store, until},
@@ -41,9 +43,9 @@ async fn restored(archive: &[u8], folder: &Path) -> Result<(LostArtifacts, bool)
     let staged = Store::open(Options::new(unpacked.staging())).await.unwrap();
     let lost = unpacked.lost(&staged).await.unwrap();
     staged.close().await;
-    let is_changed = unpacked.is_database_changed;
+    let is_changed = unpacked.is_database_changed == Some(true);
     unpacked.finish().unwrap();
-    Ok((lost, is_changed == Some(true)))
+    Ok((lost, is_changed))
 }
 
 async fn put(store: &Store, job: JobId, name: &str, content: impl Into<Bytes>) -> String {

@@ -2,13 +2,13 @@
 
 use crate::{
     operate::{append, delete, hand_in, put_back, running_job},
-    support::{reopened, store, until},
+    support::{PATIENCE, reopened, store, until},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
-use std::{io, os::unix::fs::PermissionsExt, path::Path};
+use std::{io, os::unix::fs::PermissionsExt, path::Path, process::Command};
 use store::{BLOB_FOLDER, Condition, ContentPlace, DATABASE_FILE, Error, Options, Store};
 
 fn chunks(parts: &'static [&'static str]) -> impl futures_util::Stream<Item = io::Result<Bytes>> + Send {
@@ -257,4 +257,35 @@ async fn what_is_read_is_what_was_stored_or_the_reader_is_told() {
         blobs.put_bytes(content.clone()).await.unwrap();
         assert_eq!(read().await.unwrap(), content);
     }
+}
+
+/// Whoever opens a pipe for reading waits for somebody who writes.
+#[tokio::test]
+async fn what_lies_in_the_place_of_content_and_is_no_file_is_damage_and_keeps_nobody_waiting() {
+    let (folder, store) = store().await;
+    let elsewhere = folder.path().join("elsewhere");
+    std::fs::write(&elsewhere, "content").unwrap();
+    let stored = store.blobs().put_bytes(Bytes::from_static(b"content")).await.unwrap();
+    let path = store.blobs().path(&stored.sha256).unwrap();
+    for what in ["pipe", "link", "folder"] {
+        std::fs::remove_file(&path).unwrap();
+        match what {
+            "pipe" => assert!(Command::new("mkfifo").arg(&path).status().unwrap().success()),
+            "link" => std::os::unix::fs::symlink(&elsewhere, &path).unwrap(),
+            _ => std::fs::create_dir(&path).unwrap(),
+        }
+        let read = tokio::time::timeout(PATIENCE, store.blobs().read(&stored.sha256, stored.bytes)).await.unwrap();
+        let lost = read.map(drop).unwrap_err();
+        assert!(
+            matches!(&lost, Error::BlobLost { condition: Condition::Damaged(how), .. } if how == "it is no file"),
+            "{what}: {lost}"
+        );
+        for found in [
+            store.blobs().check(&stored.sha256, stored.bytes).await.unwrap(),
+            store.blobs().glance(&stored.sha256, stored.bytes).await.unwrap(),
+        ] {
+            assert_eq!(found, Condition::Damaged("it is no file".to_owned()), "{what}");
+        }
+    }
+    store.close().await;
 }

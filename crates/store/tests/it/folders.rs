@@ -7,7 +7,10 @@ use crate::{
 use rusqlite::Connection;
 use std::{
     io::{BufRead, BufReader},
-    os::unix::{fs::PermissionsExt, process::CommandExt},
+    os::unix::{
+        fs::{PermissionsExt, symlink},
+        process::CommandExt,
+    },
     path::Path,
     process::{Command, Stdio},
     sync::{
@@ -15,7 +18,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use store::{DATABASE_FILE, Error, LOCK_FILE, Options, Store};
+use store::{BLOB_FOLDER, DATABASE_FILE, Error, LOCK_FILE, Options, Store};
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -142,4 +145,68 @@ async fn the_epoch_is_drawn_once_per_folder() {
     assert_ne!(other.epoch(), epoch, "one in four billion");
     first.close().await;
     other.close().await;
+}
+
+/// The lock is that of the folder, so the database must be in one alone.
+#[tokio::test]
+async fn a_database_or_content_that_another_folder_has_is_refused() {
+    let (folder, store) = store().await;
+    let data = folder.path().join("data");
+    let (linked, named_twice, shared) = ["linked", "named twice", "shared"].map(|name| folder.path().join(name)).into();
+    for path in [&linked, &named_twice, &shared] {
+        std::fs::create_dir(path).unwrap();
+    }
+    symlink(data.join(DATABASE_FILE), linked.join(DATABASE_FILE)).unwrap();
+    symlink(data.join(BLOB_FOLDER), shared.join(BLOB_FOLDER)).unwrap();
+    let refused = async |path: &Path| match Store::open(Options::new(path)).await.unwrap_err() {
+        error @ Error::NotItsOwn { .. } => error.to_string(),
+        other => panic!("{other}"),
+    };
+    let told = refused(&linked).await;
+    assert!(
+        told.starts_with(&format!("{}/devmesh.db is a link to {}/devmesh.db", linked.display(), data.display())),
+        "{told}"
+    );
+    assert!(told.contains("choose the folder it really lies in with --data"), "{told}");
+    let told = refused(&shared).await;
+    assert!(told.starts_with(&format!("{}/blobs is a link to", shared.display())), "{told}");
+    std::fs::hard_link(data.join(DATABASE_FILE), named_twice.join(DATABASE_FILE)).unwrap();
+    let told = refused(&named_twice).await;
+    assert!(told.contains("is a file with 2 names (hard links)"), "{told}");
+    store.close().await;
+    assert!(refused(&data).await.contains("hard links"), "from the other side it is the same");
+
+    // The folder itself has one lock by any name.
+    std::fs::remove_dir_all(&named_twice).unwrap();
+    symlink(&data, folder.path().join("link")).unwrap();
+    let store = Store::open(Options::new(folder.path().join("link"))).await.unwrap();
+    let second = Store::open(Options::new(&data)).await.unwrap_err();
+    assert!(matches!(second, Error::FolderInUse { .. }), "{second}");
+    store.close().await;
+}
+
+/// What was leased before a copy was made must not write into what became of the copy.
+#[tokio::test]
+async fn a_folder_put_back_from_a_copy_has_another_epoch_and_a_renamed_one_has_not() {
+    let (folder, store) = store().await;
+    let epoch = store.epoch();
+    store.close().await;
+    let (data, copy, renamed) = (folder.path().join("data"), folder.path().join("copy"), folder.path().join("renamed"));
+    std::fs::create_dir(&copy).unwrap();
+    std::fs::copy(data.join(DATABASE_FILE), copy.join(DATABASE_FILE)).unwrap();
+    std::fs::rename(&data, &renamed).unwrap();
+    let store = Store::open(Options::new(&renamed)).await.unwrap();
+    assert_eq!(store.epoch(), epoch);
+    store.close().await;
+
+    // The original is gone, and its number may be given to what comes in its place.
+    std::fs::remove_dir_all(&renamed).unwrap();
+    std::fs::create_dir(&data).unwrap();
+    std::fs::copy(copy.join(DATABASE_FILE), data.join(DATABASE_FILE)).unwrap();
+    let store = Store::open(Options::new(&data)).await.unwrap();
+    let of_copy = store.epoch();
+    assert_ne!(of_copy, epoch);
+    let store = crate::support::reopened(&folder, store).await;
+    assert_eq!(store.epoch(), of_copy, "once");
+    store.close().await;
 }

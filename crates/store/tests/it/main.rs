@@ -6,6 +6,7 @@ mod backups;
 mod blobs;
 mod conformance;
 mod crash;
+mod damaged_rows;
 mod disk_full;
 mod folders;
 mod log;

@@ -1,12 +1,13 @@
 //! Rows to write, and a store to write them to.
 
 use domain::{ApprovalId, CanonicalJson, EventHash, JobId, JobKind, JobState, PrincipalId, Priority, Timestamp};
+use rusqlite::Connection;
 use std::{
     pin::Pin,
     task::Poll,
     time::{Duration, Instant},
 };
-use store::{ApprovalRow, AuditRow, EventRow, JobRow, NewEvent, Options, Store};
+use store::{ApprovalRow, AuditRow, DATABASE_FILE, EventRow, JobRow, NewEvent, Options, Store};
 use tempfile::TempDir;
 
 /// Long enough for the slowest machine; a test that uses it up has failed.
@@ -27,6 +28,16 @@ pub async fn store() -> (TempDir, Store) {
 pub async fn reopened(folder: &TempDir, store: Store) -> Store {
     store.close().await;
     Store::open(Options::new(folder.path().join("data"))).await.unwrap()
+}
+
+/// Works on the closed database as somebody with a shell would.
+pub async fn with_plain_sql(folder: &TempDir, store: Store, work: impl FnOnce(&Connection)) -> Store {
+    store.close().await;
+    let path = folder.path().join("data");
+    let connection = Connection::open(path.join(DATABASE_FILE)).unwrap();
+    work(&connection);
+    connection.close().unwrap();
+    Store::open(Options::new(path)).await.unwrap()
 }
 
 pub fn principal(number: u128) -> PrincipalId {

@@ -1,4 +1,5 @@
 use crate::{
+    commands::each::each,
     context::Context,
     output::{Exit, Result},
 };
@@ -17,12 +18,12 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let client = context.client()?;
     let cancel = CancelJob { message: arguments.message };
-    for text in &arguments.jobs {
+    each(&context.output, &arguments.jobs, async |text| {
         let job = context.job(&client, text).await?;
         let job = client.cancel_job(job.id, &cancel).await?;
         context.output.show(&job, || {
             format!("{}\t{}", job.id, if job.state.is_terminal() { job.state.as_str() } else { "cancelling" })
-        })?;
-    }
-    Ok(Exit::Done)
+        })
+    })
+    .await
 }

@@ -1,7 +1,7 @@
 use crate::{
     commands::{
+        Ids,
         pages::{Ask, Pages},
-        short,
     },
     context::Context,
     output::{Exit, Result, Table, age, one_line},
@@ -40,10 +40,10 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     }
     let now = SystemClock.now();
     let mut table = Table::new(["ID", "STATE", "KIND", "AGE", "TASK"]);
+    let ids = Ids::of(output, listed.rows.iter().map(|job| job.id));
     for job in &listed.rows {
-        let id = if output.stdout_is_terminal { short(job.id) } else { job.id.to_string() };
         let task = one_line(&job.spec.task, TASK_WIDTH);
-        table.row([id, job.state.to_string(), job.spec.kind.to_string(), age(job.created_at, now), task]);
+        table.row([ids.show(job.id), job.state.to_string(), job.spec.kind.to_string(), age(job.created_at, now), task]);
     }
     if table.is_empty() {
         output.say("no jobs");

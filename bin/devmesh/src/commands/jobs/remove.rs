@@ -1,4 +1,5 @@
 use crate::{
+    commands::each::each,
     context::Context,
     output::{Exit, Result},
 };
@@ -12,10 +13,10 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let client = context.client()?;
-    for text in &arguments.jobs {
+    each(&context.output, &arguments.jobs, async |text| {
         let job = context.job(&client, text).await?;
         client.delete_job(job.id).await?;
-        context.output.show(&serde_json::json!({"deleted": job.id}), || job.id.to_string())?;
-    }
-    Ok(Exit::Done)
+        context.output.show(&serde_json::json!({"deleted": job.id}), || job.id.to_string())
+    })
+    .await
 }

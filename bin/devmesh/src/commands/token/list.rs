@@ -1,8 +1,12 @@
 use crate::{
-    commands::pages::{Ask, Pages},
+    commands::{
+        Ids,
+        pages::{Ask, Pages},
+    },
     context::Context,
     output::{Exit, Result, Table},
 };
+use domain::{Clock, SystemClock};
 use protocol::ListAll;
 
 pub async fn run(pages: Pages, context: &Context) -> Result<Exit> {
@@ -15,12 +19,14 @@ pub async fn run(pages: Pages, context: &Context) -> Result<Exit> {
     if output.json {
         output.json(&listed.rows)?;
     } else {
-        let mut table = Table::new(["ID", "SCOPE", "CREATED", "EXPIRES", "NAME"]);
+        let mut table = Table::new(["ID", "SCOPE", "AGE", "EXPIRES", "NAME"]);
+        let now = SystemClock.now();
+        let ids = Ids::of(output, listed.rows.iter().map(|token| token.id));
         for token in &listed.rows {
             table.row([
-                token.id.to_string(),
+                ids.show(token.id),
                 token.scope.to_string(),
-                token.created_at.to_string(),
+                output.when(token.created_at, now),
                 token.expires_at.map_or_else(|| "never".to_owned(), |at| at.to_string()),
                 token.name.clone(),
             ]);

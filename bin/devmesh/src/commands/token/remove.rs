@@ -1,4 +1,5 @@
 use crate::{
+    commands::each::each,
     context::Context,
     output::{Exit, Result},
 };
@@ -12,10 +13,10 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let client = context.client()?;
-    for text in &arguments.tokens {
+    each(&context.output, &arguments.tokens, async |text| {
         let token = super::policy::find(&client, text).await?;
         client.delete_token(token).await?;
-        context.output.show(&serde_json::json!({"deleted": token}), || token.to_string())?;
-    }
-    Ok(Exit::Done)
+        context.output.show(&serde_json::json!({"deleted": token}), || token.to_string())
+    })
+    .await
 }

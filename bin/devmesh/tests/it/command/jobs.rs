@@ -100,6 +100,31 @@ async fn a_cancelled_job_fails_the_command_that_waits_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_that_fails_keeps_the_others_of_a_command_from_nothing() {
+    let gate = Gate::new();
+    let mesh = Mesh::start(Script::each(move |_| Turn::text("Never.").hold(&gate))).await;
+    let (first, second) = (mesh.job(&["One."]).await, mesh.job(&["Two."]).await);
+    let running = mesh.run(&["jobs", "rm", &first, "ffff", &second]).await.with_code(1);
+    assert!(running.stdout.is_empty(), "{}", running.stdout);
+    assert_eq!(running.stderr.matches("error:").count(), 3, "{}", running.stderr);
+    let cancelled = mesh.run(&["jobs", "cancel", &first, "ffff", &second]).await.with_code(5);
+    let told: Vec<_> = cancelled.stdout.lines().map(|line| line.split('\t').next().unwrap()).collect();
+    assert_eq!(told, [&first, &second]);
+    assert!(cancelled.stderr.contains("no job's id begins with `ffff`"), "{}", cancelled.stderr);
+
+    let token = |name: &'static str| {
+        let mesh = &mesh;
+        async move {
+            let created = mesh.run(&["token", "create", name, "--json"]).await.good().json();
+            created["id"].as_str().unwrap().to_owned()
+        }
+    };
+    let (one, other) = (token("one").await, token("other").await);
+    let removed = mesh.run(&["token", "rm", &one, "ffff", &other]).await.with_code(5);
+    assert_eq!(removed.stdout.lines().collect::<Vec<_>>(), [&one, &other]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_retry_is_a_new_job_with_the_same_words() {
     let broken = Arc::new(AtomicBool::new(true));
     let switch = broken.clone();

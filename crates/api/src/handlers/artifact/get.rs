@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// `ETag` is the SHA-256 of the content, with which what is sent is compared: of content that was damaged since, the answer is
 /// cut off before its end, or is `content_lost`. It is always a download: a page a job wrote must not run as a page of this server.
 /// One `Range` is answered with that part, so that a download which broke off goes on; with `If-Range` only while the content
-/// is the same.
+/// is the same. Its last bytes come after all of the content was read and compared: small parts are not cheaper than the whole.
 #[utoipa::path(
     get,
     path = "/api/v1/jobs/{id}/artifacts/{name}",
@@ -60,7 +60,7 @@ pub async fn get(
 ) -> Result<Response> {
     let (artifact, contents) = app.jobs.artifact(&asker.caller, id, &name).await?;
     let etag: ETag = format!("\"{}\"", artifact.sha256).parse().map_err(Failure::internal)?;
-    let content = download::answer(&method, &headers, contents, artifact.bytes, &etag)?;
+    let content = download::answer(&method, &headers, contents, artifact.bytes, &etag).await?;
     let described = [
         (header::CONTENT_TYPE, artifact.media_type),
         // Names are letters, digits, dots, dashes and underscores, so nothing needs quoting.

@@ -29,7 +29,8 @@ pub async fn get(State(app): State<Arc<App>>, Admin(asker): Admin, method: Metho
     // The router takes HEAD for a GET without its body; this would copy the database for nothing.
     if method != Method::GET {
         let detail = format!("{method} is not available here: a backup is made as it is read. Use GET.");
-        return Err(Failure::new(ErrorCode::MethodNotAllowed, detail));
+        let refused = Failure::new(ErrorCode::MethodNotAllowed, detail);
+        return Ok(([(header::ALLOW, "GET")], refused).into_response());
     }
     audit::record(&app, &asker, "backup.read", "everything").await?;
     let archive = backup::stream(&app, &asker).await?;

@@ -43,7 +43,7 @@ pub async fn open(
 ) -> Result<Response> {
     let token = query.ticket.as_deref().and_then(|ticket| app.tickets.redeem(ticket));
     let token = token.ok_or_else(|| auth::unauthorized_ticket(&app, &extensions))?;
-    peer.place.showed(token.scope)?;
+    peer.place.showed(&token)?;
     let upgrade =
         upgrade.map_err(|rejection| Failure::new(ErrorCode::InvalidRequest, format!("{}.", rejection.body_text())))?;
     Ok(websocket::accept(app, token, request, peer, upgrade))

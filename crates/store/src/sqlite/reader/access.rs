@@ -7,6 +7,7 @@ use crate::{
         column::{Columns, Id, integer},
         reader::page::Room,
     },
+    unreadable::{pass_over, reading},
 };
 use domain::{EventHash, PrincipalId};
 use rusqlite::{OptionalExtension, Row};
@@ -32,6 +33,7 @@ pub(super) const AUDIT_OF_PRINCIPAL: &str =
     select_audit!("WHERE principal = ?3 AND seq < ?1 AND (?4 IS NULL OR action = ?4) ORDER BY seq DESC LIMIT ?2");
 pub(super) const AUDIT_OF_ACTION: &str = select_audit!("WHERE action = ?4 AND seq < ?1 ORDER BY seq DESC LIMIT ?2");
 pub(super) const AUDIT_ANCHOR: &str = "SELECT seq, hash FROM audit_anchor WHERE only_row = 1";
+const AUDIT_SEQ: &str = "SELECT audit_seq FROM store WHERE only_row = 1";
 pub(super) const AUDIT_HEAD: &str = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1";
 
 impl Reader<'_> {
@@ -39,18 +41,7 @@ impl Reader<'_> {
     pub fn tokens(&self) -> Result<Vec<TokenRow>, Error> {
         self.run(|connection| {
             let mut statement = connection.prepare_cached(TOKENS)?;
-            let rows = statement.query_map((), |row| {
-                let mut columns = Columns::of(row);
-                Ok(TokenRow {
-                    id: columns.id()?,
-                    principal: columns.id()?,
-                    name: columns.take()?,
-                    scope: columns.name()?,
-                    secret_sha256: columns.take()?,
-                    created_at: columns.time()?,
-                })
-            })?;
-            rows.collect()
+            statement.query_map((), token_row)?.filter_map(pass_over).collect()
         })
     }
 
@@ -95,12 +86,18 @@ impl Reader<'_> {
         })
     }
 
-    /// Audit entries after this seq, oldest first.
+    /// Audit entries after this seq, oldest first. One that cannot be read is not among them.
     pub fn audit_after(&self, seq: u64, limit: usize) -> Result<Vec<AuditEntry>, Error> {
         let rows = integer(limit.min(limits::ROWS_PER_PAGE) as u64);
         self.run(|connection| {
-            connection.prepare_cached(AUDIT_AFTER)?.query_map((integer(seq), rows), audit_entry)?.collect()
+            let mut statement = connection.prepare_cached(AUDIT_AFTER)?;
+            statement.query_map((integer(seq), rows), audit_entry)?.filter_map(pass_over).collect()
         })
+    }
+
+    /// The seq of the last entry there ever was, as it was counted beside them.
+    pub fn audit_seq(&self) -> Result<u64, Error> {
+        self.run(|connection| connection.prepare_cached(AUDIT_SEQ)?.query_row((), |row| Columns::of(row).count()))
     }
 
     /// The last entry that was removed; 0 and [`EventHash::START`] when none was.
@@ -115,23 +112,39 @@ impl Reader<'_> {
     }
 }
 
+fn token_row(row: &Row<'_>) -> rusqlite::Result<TokenRow> {
+    reading("token", row, |row| {
+        let mut columns = Columns::of(row);
+        Ok(TokenRow {
+            id: columns.id()?,
+            principal: columns.id()?,
+            name: columns.take()?,
+            scope: columns.name()?,
+            secret_sha256: columns.take()?,
+            created_at: columns.time()?,
+        })
+    })
+}
+
 fn place(row: &Row<'_>) -> rusqlite::Result<(u64, EventHash)> {
     let mut columns = Columns::of(row);
     Ok((columns.count()?, columns.hash()?))
 }
 
 fn audit_entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
-    let mut columns = Columns::of(row);
-    Ok(AuditEntry {
-        seq: columns.count()?,
-        row: AuditRow {
-            at: columns.time()?,
-            principal: columns.id()?,
-            action: columns.take()?,
-            object: columns.take()?,
-            request_id: columns.id()?,
-        },
-        previous: columns.hash()?,
-        hash: columns.hash()?,
+    reading("audit entry", row, |row| {
+        let mut columns = Columns::of(row);
+        Ok(AuditEntry {
+            seq: columns.count()?,
+            row: AuditRow {
+                at: columns.time()?,
+                principal: columns.id()?,
+                action: columns.take()?,
+                object: columns.take()?,
+                request_id: columns.id()?,
+            },
+            previous: columns.hash()?,
+            hash: columns.hash()?,
+        })
     })
 }

@@ -7,6 +7,7 @@ use crate::{
         column::{Columns, Id, integer},
         reader::page::Room,
     },
+    unreadable::reading,
 };
 use domain::{ApprovalId, JobId};
 use rusqlite::{OptionalExtension, Row};
@@ -115,21 +116,23 @@ impl Reader<'_> {
 }
 
 fn approval_row(row: &Row<'_>) -> rusqlite::Result<ApprovalRow> {
-    let mut columns = Columns::of(row);
-    Ok(ApprovalRow {
-        id: columns.id()?,
-        job_id: columns.id()?,
-        call_id: columns.take()?,
-        tool: columns.take()?,
-        arguments: columns.take()?,
-        arguments_sha256: columns.take()?,
-        requested_at: columns.time()?,
-        decision: columns.take()?,
-        message: columns.take()?,
-        decided_by: columns.id_or_null()?,
-        decided_at: columns.time_or_null()?,
-        used_by: columns.take()?,
-        used_in: columns.take()?,
-        spent: columns.take()?,
+    reading("approval", row, |row| {
+        let mut columns = Columns::of(row);
+        Ok(ApprovalRow {
+            id: columns.id()?,
+            job_id: columns.id()?,
+            call_id: columns.take()?,
+            tool: columns.take()?,
+            arguments: columns.take()?,
+            arguments_sha256: columns.take()?,
+            requested_at: columns.time()?,
+            decision: columns.take()?,
+            message: columns.take()?,
+            decided_by: columns.id_or_null()?,
+            decided_at: columns.time_or_null()?,
+            used_by: columns.take()?,
+            used_in: columns.take()?,
+            spent: columns.take()?,
+        })
     })
 }

@@ -7,6 +7,7 @@ use crate::{
         column::{Columns, Id, integer},
         reader::page::Room,
     },
+    unreadable::{pass_over, reading},
 };
 use domain::JobId;
 use rusqlite::{OptionalExtension, Row};
@@ -53,25 +54,29 @@ impl Reader<'_> {
 
     /// Everything artifacts name, in the order of digests, after this place.
     pub fn named_content(&self, after: Option<&ContentPlace>, limit: usize) -> Result<Vec<ArtifactRow>, Error> {
-        let rows = integer(limit.min(limits::ROWS_PER_PAGE) as u64);
+        let limit = limit.min(limits::ROWS_PER_PAGE);
+        let rows = integer((limit + limits::UNREADABLE_PER_PAGE) as u64);
         let place =
             after.map_or(("", [0; 16], ""), |place| (place.sha256.as_str(), place.job_id.blob(), place.name.as_str()));
         self.run(|connection| {
             let mut statement = connection.prepare_cached(BY_DIGEST)?;
-            statement.query_map((place.0, place.1, place.2, rows), artifact_row)?.collect()
+            let found = statement.query_map((place.0, place.1, place.2, rows), artifact_row)?;
+            found.filter_map(pass_over).take(limit).collect()
         })
     }
 }
 
 fn artifact_row(row: &Row<'_>) -> rusqlite::Result<ArtifactRow> {
-    let mut columns = Columns::of(row);
-    Ok(ArtifactRow {
-        job_id: columns.id()?,
-        name: columns.take()?,
-        media_type: columns.take()?,
-        bytes: columns.count()?,
-        sha256: columns.take()?,
-        attempt: columns.take()?,
-        created_at: columns.time()?,
+    reading("an artifact of job", row, |row| {
+        let mut columns = Columns::of(row);
+        Ok(ArtifactRow {
+            job_id: columns.id()?,
+            name: columns.take()?,
+            media_type: columns.take()?,
+            bytes: columns.count()?,
+            sha256: columns.take()?,
+            attempt: columns.take()?,
+            created_at: columns.time()?,
+        })
     })
 }

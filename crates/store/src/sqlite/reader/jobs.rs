@@ -4,6 +4,7 @@ use crate::sqlite::Reader;
 use crate::{
     Error, JobFilter, JobHead, JobRow, Page, limits,
     sqlite::column::{Columns, Id, integer},
+    unreadable::{pass_over, reading},
 };
 use domain::{Epoch, JobId, JobKind, JobState, PrincipalId, Timestamp};
 use rusqlite::{OptionalExtension, Row};
@@ -22,7 +23,7 @@ macro_rules! select_job {
 }
 
 pub(super) const BY_ID: &str = select_job!("WHERE j.id = ?1");
-pub(super) const HEAD_BY_ID: &str = "SELECT principal, state, attempt, worker_principal, producer_seq, head_seq, \
+pub(super) const HEAD_BY_ID: &str = "SELECT id, principal, state, attempt, worker_principal, producer_seq, head_seq, \
      lease_epoch FROM jobs WHERE id = ?1";
 pub(super) const EXISTS: &str = "SELECT 1 FROM jobs WHERE id = ?1";
 pub(super) const BY_KEY: &str = select_job!("WHERE j.job_key = ?1");
@@ -37,10 +38,11 @@ pub(super) const PAGE_BY_STATE: &str =
 pub(super) const PAGE_BY_PRINCIPAL: &str = "SELECT id FROM jobs WHERE principal = ?6 AND state = ?4 AND kind = ?5 \
      AND id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT ?3";
 
-/// The first ready job of the first principal after ?1: one step down the index, however long the queue. The index is
-/// named, because the planner does not know how few jobs it holds.
-pub(super) const NEXT_PRINCIPAL: &str = "SELECT principal, rank, job_key FROM jobs INDEXED BY jobs_ready \
-     WHERE state = 'queued' AND not_before IS NULL AND principal > ?1 ORDER BY principal, rank LIMIT 1";
+/// The first ready job after a place in the order of principals, ranks and keys: one step down the index, however long the
+/// queue. The index is named, because the planner does not know how few jobs it holds.
+pub(super) const NEXT_READY: &str = "SELECT principal, rank, job_key FROM jobs INDEXED BY jobs_ready \
+     WHERE state = 'queued' AND not_before IS NULL AND (principal, rank, job_key) > (?1, ?2, ?3) \
+     ORDER BY principal, rank, job_key LIMIT 1";
 pub(super) const RUNNING_COUNT: &str = "SELECT count(*) FROM jobs WHERE principal = ?1 AND state = 'running'";
 pub(super) const NEXT_DELAYED: &str = "SELECT not_before FROM jobs INDEXED BY jobs_delayed \
      WHERE state = 'queued' AND not_before IS NOT NULL ORDER BY not_before LIMIT 1";
@@ -63,19 +65,7 @@ impl Reader<'_> {
     pub fn job_head(&self, id: JobId) -> Result<Option<JobHead>, Error> {
         self.run(|connection| {
             let mut statement = connection.prepare_cached(HEAD_BY_ID)?;
-            let head = statement.query_row([id.blob()], |row| {
-                let mut columns = Columns::of(row);
-                Ok(JobHead {
-                    principal: columns.id()?,
-                    state: columns.name()?,
-                    attempt: columns.take()?,
-                    worker_principal: columns.id_or_null()?,
-                    producer_seq: columns.count()?,
-                    head_seq: columns.count()?,
-                    lease_epoch: columns.take::<Option<u32>>()?.map(Epoch),
-                })
-            });
-            head.optional()
+            statement.query_row([id.blob()], job_head).optional()
         })
     }
 
@@ -86,17 +76,32 @@ impl Reader<'_> {
     /// A page of jobs, newest first.
     pub fn page_of_jobs(&self, filter: &JobFilter) -> Result<Page<JobRow>, Error> {
         let limit = filter.limit.min(limits::ROWS_PER_PAGE);
-        let ids = self.job_ids(filter, limit + 1)?;
-        let (mut rows, mut bytes) = (Vec::new(), 0);
-        for id in ids {
-            let Some(row) = self.job(id)? else { continue };
-            bytes += row.spec.len() + row.result.as_ref().map_or(0, String::len);
-            if rows.len() == limit || (bytes > limits::PAGE_BYTES && !rows.is_empty()) {
-                return Ok(Page { rows, more: true });
+        let (mut rows, mut bytes, mut passed_over) = (Vec::new(), 0, 0);
+        let mut filter = filter.clone();
+        loop {
+            let ids = self.job_ids(&filter, limit + 1)?;
+            for id in &ids {
+                let row = match self.job(*id) {
+                    Err(Error::Unreadable(row)) => {
+                        row.log_once();
+                        passed_over += 1;
+                        continue;
+                    }
+                    row => row?,
+                };
+                let Some(row) = row else { continue };
+                bytes += row.spec.len() + row.result.as_ref().map_or(0, String::len);
+                if rows.len() == limit || (bytes > limits::PAGE_BYTES && !rows.is_empty()) {
+                    return Ok(Page { rows, more: true });
+                }
+                rows.push(row);
             }
-            rows.push(row);
+            // In the place of those that cannot be read come the ones after them.
+            filter.before = ids.last().copied();
+            if ids.len() <= limit || passed_over > limits::UNREADABLE_PER_PAGE {
+                return Ok(Page { rows, more: false });
+            }
         }
-        Ok(Page { rows, more: false })
     }
 
     fn job_ids(&self, filter: &JobFilter, limit: usize) -> Result<Vec<JobId>, Error> {
@@ -132,15 +137,19 @@ impl Reader<'_> {
 
     /// Jobs inserted or updated after `revision`, in that order.
     pub fn jobs_changed_after(&self, revision: u64, limit: usize) -> Result<Vec<JobRow>, Error> {
-        let rows = integer(limit.min(limits::ROWS_PER_PAGE) as u64);
+        let limit = limit.min(limits::ROWS_PER_PAGE);
+        let rows = integer((limit + limits::UNREADABLE_PER_PAGE) as u64);
         self.run(|connection| {
-            connection.prepare_cached(CHANGED_AFTER)?.query_map((integer(revision), rows), job_row)?.collect()
+            let mut statement = connection.prepare_cached(CHANGED_AFTER)?;
+            statement.query_map((integer(revision), rows), job_row)?.filter_map(pass_over).take(limit).collect()
         })
     }
 
     /// Every job in state `running`; as many as there are attempts under a lease.
     pub fn running(&self) -> Result<Vec<JobRow>, Error> {
-        self.run(|connection| connection.prepare_cached(RUNNING)?.query_map((), job_row)?.collect())
+        self.run(|connection| {
+            connection.prepare_cached(RUNNING)?.query_map((), job_row)?.filter_map(pass_over).collect()
+        })
     }
 
     pub fn running_count(&self, principal: PrincipalId) -> Result<u64, Error> {
@@ -154,21 +163,40 @@ impl Reader<'_> {
     ///
     /// So a principal with a million queued jobs takes its share and no more, and priorities order a principal's own
     /// work first. Costs one index step per principal with ready jobs, however long the queue.
+    ///
+    /// Passes over up to [`limits::UNREADABLE_IN_QUEUE`] jobs that cannot be read.
     pub fn next_ready(&self, excluded: &[PrincipalId]) -> Result<Option<JobRow>, Error> {
+        let mut unreadable = Vec::new();
+        loop {
+            let Some(key) = self.first_ready(excluded, &unreadable)? else { return Ok(None) };
+            match self.run(|connection| connection.prepare_cached(BY_KEY)?.query_row([key], job_row).optional()) {
+                Err(Error::Unreadable(row)) if unreadable.len() < limits::UNREADABLE_IN_QUEUE => {
+                    row.log_once();
+                    unreadable.push(key);
+                }
+                row => return row,
+            }
+        }
+    }
+
+    fn first_ready(&self, excluded: &[PrincipalId], unreadable: &[i64]) -> Result<Option<i64>, Error> {
         let mut best: Option<(u64, i64, i64)> = None;
-        let mut after: Vec<u8> = Vec::new(); // before every principal
+        let mut after = (Vec::new(), i64::MIN, i64::MIN); // before every principal
         loop {
             let found = self.run(|connection| {
-                connection
-                    .prepare_cached(NEXT_PRINCIPAL)?
-                    .query_row([&after], |row| {
-                        let mut columns = Columns::of(row);
-                        Ok((columns.id::<PrincipalId>()?, columns.take()?, columns.take()?))
-                    })
-                    .optional()
+                let mut statement = connection.prepare_cached(NEXT_READY)?;
+                let place = statement.query_row((&after.0, after.1, after.2), |row| {
+                    let mut columns = Columns::of(row);
+                    Ok((columns.id::<PrincipalId>()?, columns.take()?, columns.take()?))
+                });
+                place.optional()
             })?;
-            let Some((principal, rank, key)) = found else { break };
-            after = principal.blob().to_vec();
+            let Some((principal, rank, key)) = found else { return Ok(best.map(|(_, _, key)| key)) };
+            if unreadable.contains(&key) {
+                after = (principal.blob().to_vec(), rank, key);
+                continue;
+            }
+            after = (principal.blob().to_vec(), i64::MAX, i64::MAX);
             if excluded.contains(&principal) {
                 continue;
             }
@@ -177,8 +205,6 @@ impl Reader<'_> {
                 best = Some(candidate);
             }
         }
-        let Some((_, _, key)) = best else { return Ok(None) };
-        self.run(|connection| connection.prepare_cached(BY_KEY)?.query_row([key], job_row).optional())
     }
 
     /// When the next delayed job becomes ready.
@@ -231,38 +257,56 @@ fn job_id(row: &Row<'_>) -> rusqlite::Result<JobId> {
     Columns::of(row).id()
 }
 
+fn job_head(row: &Row<'_>) -> rusqlite::Result<JobHead> {
+    reading("job", row, |row| {
+        let mut columns = Columns::of(row);
+        let _id: JobId = columns.id()?;
+        Ok(JobHead {
+            principal: columns.id()?,
+            state: columns.name()?,
+            attempt: columns.take()?,
+            worker_principal: columns.id_or_null()?,
+            producer_seq: columns.count()?,
+            head_seq: columns.count()?,
+            lease_epoch: columns.take::<Option<u32>>()?.map(Epoch),
+        })
+    })
+}
+
 fn job_row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
-    let mut columns = Columns::of(row);
-    Ok(JobRow {
-        id: columns.id()?,
-        principal: columns.id()?,
-        kind: columns.name()?,
-        state: columns.name()?,
-        reason: columns.name_or_null()?,
-        message: columns.take()?,
-        spec: columns.take()?,
-        result: columns.take()?,
-        usage: columns.take()?,
-        priority: columns.take()?,
-        rank: columns.take()?,
-        not_before: columns.time_or_null()?,
-        attempt: columns.take()?,
-        attempts_failed: columns.take()?,
-        worker: columns.id_or_null()?,
-        worker_principal: columns.id_or_null()?,
-        producer_seq: columns.count()?,
-        cancel_requested: columns.take()?,
-        retry_of: columns.id_or_null()?,
-        folders: columns.take()?,
-        running_ms: columns.count()?,
-        lease_epoch: columns.take::<Option<u32>>()?.map(Epoch),
-        head_seq: columns.count()?,
-        head_hash: columns.hash()?,
-        revision: columns.count()?,
-        created_at: columns.time()?,
-        updated_at: columns.time()?,
-        started_at: columns.time_or_null()?,
-        finished_at: columns.time_or_null()?,
+    reading("job", row, |row| {
+        let mut columns = Columns::of(row);
+        Ok(JobRow {
+            id: columns.id()?,
+            principal: columns.id()?,
+            kind: columns.name()?,
+            state: columns.name()?,
+            reason: columns.name_or_null()?,
+            message: columns.take()?,
+            spec: columns.take()?,
+            result: columns.take()?,
+            usage: columns.take()?,
+            priority: columns.take()?,
+            rank: columns.take()?,
+            not_before: columns.time_or_null()?,
+            attempt: columns.take()?,
+            attempts_failed: columns.take()?,
+            worker: columns.id_or_null()?,
+            worker_principal: columns.id_or_null()?,
+            producer_seq: columns.count()?,
+            cancel_requested: columns.take()?,
+            retry_of: columns.id_or_null()?,
+            folders: columns.take()?,
+            running_ms: columns.count()?,
+            lease_epoch: columns.take::<Option<u32>>()?.map(Epoch),
+            head_seq: columns.count()?,
+            head_hash: columns.hash()?,
+            revision: columns.count()?,
+            created_at: columns.time()?,
+            updated_at: columns.time()?,
+            started_at: columns.time_or_null()?,
+            finished_at: columns.time_or_null()?,
+        })
     })
 }
 

@@ -7,6 +7,7 @@ use crate::{
         column::{Columns, Id, integer},
         reader::page::Room,
     },
+    unreadable::reading,
 };
 use domain::{EventHash, ModelCallId, PrincipalId, Timestamp};
 use rusqlite::{OptionalExtension, Row};
@@ -18,12 +19,12 @@ pub(super) const SPEND_SINCE: &str = "SELECT account, begins_at, tokens, microus
      WHERE account_kind = ?1 AND period = ?2 AND begins_at >= ?3";
 pub(super) const SPEND_OF: &str = "SELECT account, begins_at, tokens, microusd, requests FROM spend \
      WHERE account_kind = ?1 AND period = ?2 AND begins_at = ?3 AND account = ?4";
-pub(super) const CALL: &str = "SELECT detail FROM model_calls WHERE id = ?1";
-pub(super) const CALLS: &str = "SELECT detail FROM model_calls WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
+pub(super) const CALL: &str = "SELECT id, detail FROM model_calls WHERE id = ?1";
+pub(super) const CALLS: &str = "SELECT id, detail FROM model_calls WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
 pub(super) const CALLS_OF_PRINCIPAL: &str =
-    "SELECT detail FROM model_calls WHERE principal = ?3 AND id < ?1 ORDER BY id DESC LIMIT ?2";
+    "SELECT id, detail FROM model_calls WHERE principal = ?3 AND id < ?1 ORDER BY id DESC LIMIT ?2";
 /// ?3: principal or NULL.
-pub(super) const CALLS_OF_JOB: &str = "SELECT detail FROM model_calls WHERE job = ?4 AND id < ?1 \
+pub(super) const CALLS_OF_JOB: &str = "SELECT id, detail FROM model_calls WHERE job = ?4 AND id < ?1 \
      AND (?3 IS NULL OR principal = ?3) ORDER BY id DESC LIMIT ?2";
 pub(super) const LEDGER_HEAD: &str = "SELECT seq, hash FROM egress_ledger ORDER BY seq DESC LIMIT 1";
 pub(super) const LEDGER: &str = "SELECT seq, at, call_id, principal, job, provider, model, body_sha256, body_bytes, \
@@ -59,7 +60,7 @@ impl Reader<'_> {
 
     /// The JSON of one model call.
     pub fn model_call(&self, id: ModelCallId) -> Result<Option<String>, Error> {
-        self.run(|connection| connection.prepare_cached(CALL)?.query_row([id.blob()], |row| row.get(0)).optional())
+        self.run(|connection| connection.prepare_cached(CALL)?.query_row([id.blob()], model_call).optional())
     }
 
     /// A page of model calls, newest first, each as JSON.
@@ -77,7 +78,7 @@ impl Reader<'_> {
                 (None, Some(principal)) => statement.query((before, rows, principal))?,
                 (None, None) => statement.query((before, rows))?,
             };
-            room.fill(found, |row| row.get(0), String::len)
+            room.fill(found, model_call, String::len)
         })
     }
 
@@ -116,6 +117,10 @@ impl Reader<'_> {
     }
 }
 
+fn model_call(row: &Row<'_>) -> rusqlite::Result<String> {
+    reading("model call", row, |row| row.get(1))
+}
+
 fn policy_row(row: &Row<'_>) -> rusqlite::Result<KeyPolicyRow> {
     let mut columns = Columns::of(row);
     Ok(KeyPolicyRow { principal: columns.id()?, policy: columns.take()?, updated_at: columns.time()? })
@@ -131,20 +136,22 @@ fn spend_row(row: &Row<'_>) -> rusqlite::Result<AccountSpend> {
 }
 
 fn ledger_row(row: &Row<'_>) -> rusqlite::Result<LedgerRow> {
-    let mut columns = Columns::of(row);
-    Ok(LedgerRow {
-        seq: columns.count()?,
-        at: columns.time()?,
-        call_id: columns.id()?,
-        principal: columns.id()?,
-        job: columns.id_or_null()?,
-        provider: columns.take()?,
-        model: columns.take()?,
-        body_sha256: columns.take()?,
-        body_bytes: columns.count()?,
-        redactions: columns.take()?,
-        reason: columns.take()?,
-        prev_hash: columns.hash()?,
-        hash: columns.hash()?,
+    reading("egress entry", row, |row| {
+        let mut columns = Columns::of(row);
+        Ok(LedgerRow {
+            seq: columns.count()?,
+            at: columns.time()?,
+            call_id: columns.id()?,
+            principal: columns.id()?,
+            job: columns.id_or_null()?,
+            provider: columns.take()?,
+            model: columns.take()?,
+            body_sha256: columns.take()?,
+            body_bytes: columns.count()?,
+            redactions: columns.take()?,
+            reason: columns.take()?,
+            prev_hash: columns.hash()?,
+            hash: columns.hash()?,
+        })
     })
 }

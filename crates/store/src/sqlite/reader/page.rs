@@ -1,6 +1,6 @@
 //! Reading a page of a list: as many rows as fit.
 
-use crate::{Page, limits, sqlite::column::integer};
+use crate::{Page, limits, sqlite::column::integer, unreadable::pass_over};
 use rusqlite::{Row, Rows};
 
 /// What a page may hold.
@@ -21,12 +21,12 @@ impl Room {
         Self { bytes, ..self }
     }
 
-    /// What a statement's LIMIT is: one more than fit tells whether others come after them.
+    /// What a statement's LIMIT is: one more than fit tells whether others come after them, and some may not be readable.
     pub(crate) fn limit(self) -> i64 {
-        integer(self.rows as u64 + 1)
+        integer((self.rows + 1 + limits::UNREADABLE_PER_PAGE) as u64)
     }
 
-    /// Reads rows until the page is full. `bytes` says how many of a row's could be many.
+    /// Reads rows until the page is full, and passes over those that cannot be read. `bytes` says how many of a row's could be many.
     pub(crate) fn fill<T>(
         self,
         mut found: Rows<'_>,
@@ -38,7 +38,8 @@ impl Room {
             if rows.len() == self.rows {
                 return Ok(Page { rows, more: true });
             }
-            let next = row(next)?;
+            let Some(next) = pass_over(row(next)) else { continue };
+            let next = next?;
             used += bytes(&next);
             if used > self.bytes && !rows.is_empty() {
                 return Ok(Page { rows, more: true });

@@ -29,7 +29,7 @@ const SEARCHES: &[&str] = &[
     jobs::PAGE_OF_ALL,
     jobs::PAGE_BY_STATE,
     jobs::PAGE_BY_PRINCIPAL,
-    jobs::NEXT_PRINCIPAL,
+    jobs::NEXT_READY,
     jobs::RUNNING_COUNT,
     jobs::NEXT_DELAYED,
     events::LOG,
@@ -133,7 +133,7 @@ fn no_search_is_planned_again_for_other_values() {
 #[test]
 fn the_queue_is_read_from_its_own_index() {
     let connection = database();
-    assert!(plan(&connection, jobs::NEXT_PRINCIPAL)[0].contains("jobs_ready"));
+    assert!(plan(&connection, jobs::NEXT_READY)[0].contains("jobs_ready"));
     assert!(plan(&connection, jobs::NEXT_DELAYED)[0].contains("jobs_delayed"));
     assert!(plan(&connection, jobs::FINISHED_BEFORE)[0].contains("jobs_finished"));
 }

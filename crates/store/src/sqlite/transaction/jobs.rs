@@ -117,17 +117,17 @@ impl Transaction<'_> {
         existing(rows, job)
     }
 
-    /// Whether a number that was stored before comes with the same events, as far back as that is known.
+    /// Whether a number that was stored before comes with the same events. What is too old to tell is none that anybody
+    /// waits for an answer to.
     pub fn check_repeated(&self, job: JobId, last: u64, batch: BatchId) -> Result<(), Error> {
         let recent: Option<String> = self
             .run(|connection| connection.prepare_cached(RECENT_BATCHES)?.query_row([job.blob()], |row| row.get(0)))?;
         let back = usize::try_from(last - batch.producer_seq).unwrap_or(usize::MAX);
         let digests = recent.as_deref().unwrap_or_default().as_bytes().chunks_exact(DIGEST_DIGITS);
         match digests.rev().nth(back) {
-            Some(digest) if digest != digest_of(batch).as_bytes() => {
-                Err(Error::ProducerConflict { producer_seq: batch.producer_seq })
-            }
-            _ => Ok(()),
+            Some(digest) if digest == digest_of(batch).as_bytes() => Ok(()),
+            Some(_) => Err(Error::ProducerConflict { producer_seq: batch.producer_seq }),
+            None => Err(Error::ProducerForgotten { producer_seq: batch.producer_seq }),
         }
     }
 

@@ -89,11 +89,18 @@ pub async fn a_batch_is_stored_once_and_only_as_it_was(database: &dyn Database) 
         let appended = send(batch(number, number as u8)).await.unwrap();
         assert_eq!((appended.head.seq, appended.repeated), (number + 2, false));
     }
-    for number in 1..=last {
+    let remembered = last - limits::REMEMBERED_BATCHES as u64 + 1..=last;
+    for number in 1..*remembered.start() {
+        for sha256 in [0, number as u8] {
+            let old = send(batch(number, sha256)).await.unwrap_err();
+            assert!(matches!(old, Error::ProducerForgotten { producer_seq } if producer_seq == number), "{old}");
+        }
+    }
+    for number in remembered.clone() {
         let repeat = send(batch(number, number as u8)).await.unwrap();
         assert_eq!((repeat.head.seq, repeat.repeated), (last + 2, true));
     }
-    for number in last - limits::REMEMBERED_BATCHES as u64 + 1..=last {
+    for number in remembered {
         let other = send(batch(number, 0)).await.unwrap_err();
         assert!(matches!(other, Error::ProducerConflict { producer_seq } if producer_seq == number), "{other}");
     }
