@@ -75,6 +75,7 @@ const TABLE: &[Row] = &[
     row("post", "/ollama/v1/chat/completions", MODEL_CALLS),
     row("post", "/ollama/v1/completions", MODEL_CALLS),
     row("post", "/ollama/v1/responses", MODEL_CALLS),
+    row("get", "/ollama/v1/responses", MODEL_CALLS),
     row("post", "/ollama/v1/embeddings", MODEL_CALLS),
     row("get", "/ollama/v1/models", MODEL_READS),
     row("get", "/ollama/v1/models/{id}", MODEL_READS),
