@@ -65,7 +65,7 @@ pub use answer::{Event, Frame};
 pub use books::Books;
 pub use call::{Call, Caller, OwnRequest};
 pub use conversation::Conversation;
-pub use error::{Awaited, Error, LimitKind};
+pub use error::{Awaited, Error, LimitKind, Said};
 pub use http::CONNECT_TIMEOUT;
 pub use lost::Field;
 pub use plan::Placement;

@@ -144,7 +144,7 @@ impl ChatRequest {
             let message = format!(
                 "{content} has no place in what this model is asked. Send it as text, or use a model whose server speaks the API this was written for"
             );
-            return Err(Error::Refused { provider: self.model.clone(), message });
+            return Err(Error::Refused { provider: self.model.clone(), message: message.into() });
         }
         if self.changed.is_some() || self.edits == Edits::default() {
             return Ok(Cow::Borrowed(asked));

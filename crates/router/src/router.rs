@@ -1,7 +1,7 @@
 //! The routes and providers of one program, and everything that calls share.
 
 use crate::{
-    Awaited, Call, Error, RouteConfig,
+    Awaited, Call, Error, RouteConfig, Said,
     accounts::{Price, Prices},
     admission::{Admission, QueueFull, Slot, Standing},
     books::Books,
@@ -313,7 +313,7 @@ impl Inner {
         let provider = || candidate.model.provider.clone();
         let full = |QueueFull| Error::RateLimited {
             provider: provider(),
-            message: error::QUEUE_FULL.to_owned(),
+            message: Said::ours(error::QUEUE_FULL),
             retry_after: Some(admission.outlook().eta),
         };
         let after = self.limits.queue;

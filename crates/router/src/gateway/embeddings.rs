@@ -132,7 +132,7 @@ impl Embedding {
                     self.booking.trace.answered(&candidate, begun, usage);
                     return Ok((embeddings, Committed { rates: self.booking.rates(), ..committed }));
                 }
-                Err(error) => error,
+                Err(error) => error.retold(),
             };
             let usage = (std::mem::take(&mut self.was_asked) && may_have_read(&error)).then(Usage::default);
             self.booking.trace.tried_in_vain(&candidate, &Mode::Fresh, begun, &error, usage);

@@ -96,7 +96,7 @@ impl Run {
             && !self.left.is_empty()
             && let Err(Error::Invalid { pointer, message }) = self.call.asked.conversation()
         {
-            return Err(Error::Refused { provider: provider(), message: format!("{pointer} {message}") });
+            return Err(Error::Refused { provider: provider(), message: format!("{pointer} {message}").into() });
         }
         let checkpoint = inner.departures(&self.call, candidate);
         let redacts = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.redacts());
@@ -146,7 +146,7 @@ impl Run {
                 }
                 // Nobody else tells the breaker: there is no attempt yet that could.
                 permit.report(&error, candidate.loaded);
-                return Err(error);
+                return Err(if passes_raw { error } else { error.retold() });
             }
         };
         Ok(Attempt {
@@ -196,7 +196,7 @@ impl Attempt {
         let due = deadline.map_or(self.due, |deadline| deadline.min(self.due));
         let frame = match timeout_at(due, self.stream.next()).await {
             Ok(Some(Ok(frame))) => frame,
-            Ok(Some(Err(error))) => return Heard::Failed(error),
+            Ok(Some(Err(error))) => return Heard::Failed(if self.passes_raw { error } else { error.retold() }),
             Ok(None) => {
                 return Heard::Failed(Error::Cut {
                     provider: self.candidate.model.provider.clone(),

@@ -11,6 +11,8 @@ mod buffered;
 #[cfg(test)]
 mod cost;
 #[cfg(test)]
+mod errors;
+#[cfg(test)]
 mod exchange;
 #[cfg(test)]
 mod failures;
@@ -38,5 +40,7 @@ mod stage;
 mod telemetry;
 #[cfg(test)]
 mod truncation;
+#[cfg(test)]
+mod trying_again;
 #[cfg(test)]
 mod waiting;

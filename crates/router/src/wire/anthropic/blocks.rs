@@ -119,14 +119,15 @@ fn document(object: &Object<'_>, found: &mut Conversation) -> Result<Vec<Part>, 
     };
     let with_context = |media_type: String, source: Document| {
         let about = context.clone().filter(|text| !text.is_empty()).map(Part::Text);
-        about.into_iter().chain([Part::Document { name: title.clone(), media_type, content: source }]).collect::<Vec<_>>()
+        about
+            .into_iter()
+            .chain([Part::Document { name: title.clone(), media_type, content: source }])
+            .collect::<Vec<_>>()
     };
     match source.need_text("type")?.as_str() {
         "text" => Ok(heading(vec![Part::Text(source.need_text("data")?)])),
         "content" => Ok(heading(each(source.need("content")?, &source.at("content"), found, shown)?)),
-        "base64" => {
-            Ok(with_context(source.need_text("media_type")?, Document::Base64(source.need_text("data")?)))
-        }
+        "base64" => Ok(with_context(source.need_text("media_type")?, Document::Base64(source.need_text("data")?))),
         "url" => Ok(with_context("application/pdf".to_owned(), Document::Url(source.need_text("url")?))),
         // A file that lies at the vendor.
         _ => foreign("document", &source, found),

@@ -93,7 +93,7 @@ fn tools<'a>(conversation: &'a Conversation, settings: &Settings<'_>) -> Result<
     let message = format!(
         "Ollama cannot be told that {choice} must be called. Leave the choice to the model, or use a model of another provider"
     );
-    Err(Error::Refused { provider: settings.provider.to_owned(), message })
+    Err(Error::Refused { provider: settings.provider.to_owned(), message: message.into() })
 }
 
 fn tool(tool: &Tool) -> Value {

@@ -62,7 +62,9 @@ pub(crate) fn read(stream: &str) -> Vec<Value> {
     splitter.push(Bytes::copy_from_slice(stream.as_bytes()));
     let events = std::iter::from_fn(|| splitter.next()).map(|event| event.unwrap().data);
     let events = events.filter(|data| !data.is_empty());
-    events.map(|data| if &data[..] == b"[DONE]" { "[DONE]".into() } else { serde_json::from_slice(&data).unwrap() }).collect()
+    events
+        .map(|data| if &data[..] == b"[DONE]" { "[DONE]".into() } else { serde_json::from_slice(&data).unwrap() })
+        .collect()
 }
 
 pub(crate) fn gathered(events: &[Event]) -> Whole {

@@ -206,10 +206,7 @@ fn documents_have_a_place_and_what_has_none_is_refused() {
         content: source,
     };
     for (source, expected) in [
-        (
-            Document::Base64("JVBE".into()),
-            json!({"type": "base64", "media_type": "application/pdf", "data": "JVBE"}),
-        ),
+        (Document::Base64("JVBE".into()), json!({"type": "base64", "media_type": "application/pdf", "data": "JVBE"})),
         (Document::Url("https://x".into()), json!({"type": "url", "url": "https://x"})),
         (Document::Text("t".into()), json!({"type": "text", "media_type": "text/plain", "data": "t"})),
     ] {

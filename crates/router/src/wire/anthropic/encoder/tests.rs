@@ -4,7 +4,14 @@ use proptest::prelude::*;
 use protocol::FinishReason;
 
 fn envelope() -> Envelope {
-    Envelope { id: "1".into(), model: "fast".into(), created_s: 0, wants_usage: true, estimated_input_tokens: 42, asked: None }
+    Envelope {
+        id: "1".into(),
+        model: "fast".into(),
+        created_s: 0,
+        wants_usage: true,
+        estimated_input_tokens: 42,
+        asked: None,
+    }
 }
 
 fn encoded(frames: Vec<Frame>) -> String {
