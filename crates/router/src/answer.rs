@@ -102,13 +102,15 @@ pub struct Finish {
     /// Which of the request's stop texts was met, where the provider tells.
     pub stop_sequence: Option<String>,
     pub usage: Usage,
+    /// The model says in words that it will not do what it was asked, and not in the form it was asked for.
+    pub is_refusal: bool,
     /// How long the provider loaded the model before it began, where it tells.
     pub load_ms: Option<u64>,
 }
 
 impl Finish {
     pub fn new(reason: FinishReason, usage: Usage) -> Self {
-        Self { reason, stop_sequence: None, usage, load_ms: None }
+        Self { reason, stop_sequence: None, usage, is_refusal: false, load_ms: None }
     }
 }
 

@@ -52,6 +52,7 @@ mod response_cache;
 mod route;
 mod router;
 mod run;
+mod seals;
 mod secret;
 mod splice;
 mod sse;

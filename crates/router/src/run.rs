@@ -30,7 +30,7 @@ use crate::{
     Awaited, Conversation, Error, Event, Frame,
     accounts::Refusal,
     admission::Standing,
-    answer::{Finish, Usage},
+    answer::{Block, Finish, Usage},
     call::Call,
     kept::KeptAnswer,
     plan::{Candidate, Plan},
@@ -302,7 +302,9 @@ impl Run {
             return Vec::new();
         }
         let peek = &self.call.asked.peek;
-        if !peek.has_tools && !peek.has_schema {
+        let calls = attempt.whole.blocks.iter().any(|block| matches!(block, Block::ToolCall { .. }));
+        // A vendor's own tools may stand where only the whole request tells.
+        if !peek.has_tools && !peek.has_schema && !calls {
             return quality::judge(&Conversation::default(), &attempt.whole);
         }
         // What cannot be read here was promised to nobody that could be held to it.

@@ -12,6 +12,7 @@ use crate::{
     providers::{ChatRequest, ChatStream, Patience},
     redaction::Restorer,
     router::Inner,
+    seals::{Sealing, Seals},
     targets::Permit,
 };
 use futures_util::StreamExt;
@@ -44,6 +45,9 @@ pub(crate) struct Attempt {
     slot: Option<Slot>,
     permit: Option<Permit>,
     restorer: Option<Restorer>,
+    /// Of what it thinks, where it speaks another API than the caller.
+    sealing: Option<Sealing>,
+    seals: Arc<Seals>,
     /// The provider speaks the caller's dialect and was sent the caller's own bytes: its bytes may go to the caller.
     passes_raw: bool,
     /// When the next sign of life is due, and what it would be.
@@ -89,7 +93,8 @@ impl Run {
         let trace = self.booking.trace.attempt_begins();
         let (slot, permit) = inner.enter(&self.call, candidate, self.deadline, &self.standing).await?;
         let edits = self.edits(candidate)?;
-        let changed = self.begun_answer(&mode, &edits)?;
+        let asked = inner.seals.told_to(&candidate.model.provider, &self.call.asked);
+        let changed = self.begun_answer(&asked, &mode, &edits)?;
         // Not everything can be said elsewhere; who speaks the caller's dialect is told it as it is.
         let is_translated = changed.is_some() || !candidate.provider.speaks(self.call.asked.dialect);
         if is_translated
@@ -121,7 +126,7 @@ impl Run {
         });
         let request = ChatRequest {
             model: candidate.model.name.clone(),
-            asked: self.call.asked.clone(),
+            asked,
             changed,
             edits,
             stream,
@@ -167,6 +172,8 @@ impl Run {
             permit: Some(permit),
             restorer: checkpoint.and_then(|checkpoint| checkpoint.restorer()),
             passes_raw,
+            sealing: (!candidate.provider.speaks(dialect)).then(Sealing::default),
+            seals: inner.seals.clone(),
             due,
             awaited: Awaited::FirstToken,
             first_token_timeout,
@@ -224,6 +231,9 @@ impl Attempt {
             frame.raw = None;
         }
         frame.events = departure::restored(&mut self.restorer, std::mem::take(&mut frame.events));
+        if let Some(sealing) = &mut self.sealing {
+            frame.events = sealing.sealed(frame.events, &self.candidate.model.provider);
+        }
         for event in &frame.events {
             self.speaks |= event.is_content();
             self.heard_bytes += size(event);
@@ -247,6 +257,9 @@ impl Attempt {
                 limit_bytes: self.answer_bytes,
             })?;
             self.whole.add(event);
+        }
+        if self.whole.finish.is_some() {
+            self.seals.note(&self.whole, &self.candidate.model.provider);
         }
         Ok(frame)
     }

@@ -11,6 +11,8 @@ mod buffered;
 #[cfg(test)]
 mod cost;
 #[cfg(test)]
+mod either_way;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod exchange;
@@ -20,6 +22,8 @@ mod failures;
 mod faults;
 #[cfg(test)]
 mod health;
+#[cfg(test)]
+mod judged;
 #[cfg(test)]
 mod leaving;
 #[cfg(test)]
@@ -34,6 +38,8 @@ mod policy;
 mod refusals;
 #[cfg(test)]
 mod rules;
+#[cfg(test)]
+mod seals;
 #[cfg(test)]
 mod stage;
 #[cfg(test)]

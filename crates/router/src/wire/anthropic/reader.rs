@@ -12,7 +12,6 @@ use super::{
     Mark,
     mark::BlockKind,
     provider::failures,
-    renamed::renamed,
     retold,
     shapes::{self, Counts},
 };
@@ -24,6 +23,7 @@ use crate::{
     wire::{
         lenient::{Halves, Members, Object},
         openai::provider::Origin,
+        renamed::renamed,
         stream::{Reader, Step, Trouble},
     },
 };

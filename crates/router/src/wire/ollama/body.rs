@@ -14,8 +14,9 @@ use serde_json::{Map, Value, json};
 const LARGEST_SEED: u64 = (1 << 53) - 1;
 
 /// What Ollama cannot be told.
-pub(crate) fn not_carried(conversation: &Conversation) -> Vec<Field> {
+pub(crate) fn not_carried(conversation: &Conversation, details: Option<&Details>) -> Vec<Field> {
     let mut lost = vec![Field::ParallelToolCalls];
+    lost.extend(details.is_some_and(|details| !details.thinking).then_some(Field::Thinking));
     lost.retain(|field| field.is_said(conversation));
     lost
 }

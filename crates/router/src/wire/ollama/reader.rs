@@ -22,6 +22,7 @@ use crate::{
     wire::{
         lenient::{self, Halves, Members, Object},
         lines::Lines,
+        renamed,
     },
 };
 use bytes::{BufMut, Bytes, BytesMut};
@@ -45,10 +46,12 @@ pub(crate) enum Raw {
     WithoutLogprobs,
 }
 
-pub(crate) fn decode(endpoint: Arc<Endpoint>, model: &str, body: ByteStream, raw: Raw) -> ChatStream {
+/// What passes says `name` for the model.
+pub(crate) fn decode(endpoint: Arc<Endpoint>, model: &str, body: ByteStream, raw: Raw, name: &str) -> ChatStream {
     let decoder = Decoder {
         endpoint,
         model: model.to_owned(),
+        name: name.to_owned(),
         lines: Lines::new(body),
         raw,
         started: false,
@@ -65,6 +68,8 @@ pub(crate) fn decode(endpoint: Arc<Endpoint>, model: &str, body: ByteStream, raw
 struct Decoder {
     endpoint: Arc<Endpoint>,
     model: String,
+    /// As the caller asked for the model.
+    name: String,
     lines: Lines,
     raw: Raw,
     started: bool,
@@ -258,10 +263,17 @@ impl Decoder {
             let at = events.iter().take_while(|event| matches!(event, Event::Started { .. })).count();
             events.insert(at, unread_lines());
         }
+        let named = || {
+            let object = Object::of(line);
+            object.map_or_else(
+                |_| line.clone(),
+                |object| renamed::under(line.clone(), &object.fields(), Some(&self.name)),
+            )
+        };
         let raw = match self.raw {
-            Raw::AsTheyAre => Some(with_end(line)),
+            Raw::AsTheyAre => Some(with_end(&named())),
             // What was only asked for as a sign of life is nothing to the reader.
-            Raw::WithoutLogprobs if says_something => Some(without_logprobs(&with_end(line))),
+            Raw::WithoutLogprobs if says_something => Some(without_logprobs(&with_end(&named()))),
             Raw::WithoutLogprobs | Raw::Withheld => None,
         };
         let raw = match raw {

@@ -9,7 +9,8 @@
 
 use super::{embeddings, original};
 use crate::providers::{
-    ByteStream, ChatRequest, ChatStream, EmbedRequest, Embeddings, Forward, Patience, Provider, answered_at_once,
+    ByteStream, ChatRequest, ChatStream, EmbedRequest, Embeddings, Forward, PassedEmbeddings, Patience, Provider,
+    answered_at_once,
 };
 use crate::wire::{
     openai_chat::{body as chat_request, reader as chat},
@@ -170,6 +171,7 @@ pub(crate) struct Origin {
 
 /// What a conversation's body depends on besides the conversation.
 pub(crate) struct Dressing<'a> {
+    pub(crate) provider: &'a str,
     pub(crate) model: &'a str,
     pub(crate) location: Location,
     pub(crate) output_limit: OutputLimit,
@@ -292,6 +294,7 @@ impl OpenAi {
             system::at_the_beginning(&conversation)
         };
         let dressing = Dressing {
+            provider: &self.options.name,
             model: &request.model,
             location: self.options.location,
             output_limit: self.options.output_limit,
@@ -307,11 +310,32 @@ impl OpenAi {
 }
 
 impl OpenAi {
+    async fn embedded(&self, body: Bytes, request: &EmbedRequest) -> Result<Bytes, Error> {
+        let sent = Request {
+            method: Method::POST,
+            path: "/embeddings",
+            headers: json_headers("application/json"),
+            body,
+            model: &request.model,
+            checkpoint: request.checkpoint.as_ref(),
+            location: self.options.location,
+            patience: request.patience,
+            trace: request.trace.as_ref(),
+        };
+        self.endpoint.whole(sent).await
+    }
+
     /// A stream, or the whole answer in one body: some servers give that whatever they are asked for.
-    async fn chat_stream(&self, sent: Request<'_>, origin: Origin, bytesway: Bytesway) -> Result<ChatStream, Error> {
+    async fn chat_stream(
+        &self,
+        sent: Request<'_>,
+        origin: Origin,
+        bytesway: Bytesway,
+        name: &str,
+    ) -> Result<ChatStream, Error> {
         let (is_json, mut bytes) = self.endpoint.stream_or_json(sent, "text/event-stream").await?;
         if !is_json {
-            return Ok(stream::decode(origin.clone(), ChatReader::new(origin, bytesway), bytes));
+            return Ok(stream::decode(origin.clone(), ChatReader::new(origin, bytesway).under(name), bytes));
         }
         let mut body = BytesMut::new();
         while let Some(more) = bytes.try_next().await? {
@@ -319,16 +343,24 @@ impl OpenAi {
             if is_stream(&body) {
                 // Only its head says JSON.
                 let first = futures_util::stream::iter([Ok(body.freeze())]);
-                return Ok(stream::decode(origin.clone(), ChatReader::new(origin, bytesway), first.chain(bytes)));
+                return Ok(stream::decode(
+                    origin.clone(),
+                    ChatReader::new(origin, bytesway).under(name),
+                    first.chain(bytes),
+                ));
             }
             if body.len() > BODY_BYTES {
                 let (provider, limit_bytes) = (self.options.name.clone(), BODY_BYTES);
                 return Err(Error::TooLarge { provider, what: "a body", limit_bytes });
             }
         }
-        // The caller is told in a stream's words.
-        let frame = ChatReader::new(origin, Bytesway { raw: false, ..bytesway }).body(&body.freeze())?;
-        Ok(answered_at_once(None, frame.events))
+        let body = body.freeze();
+        let reader = ChatReader::new(origin.clone(), bytesway).under(name);
+        match chat::retold::in_chunks(&body) {
+            Some(events) => Ok(stream::decode(origin, reader, futures_util::stream::iter([Ok(events)]))),
+            // Whatever it is, it says why.
+            None => reader.body(&body).map(|frame| answered_at_once(None, frame.events)),
+        }
     }
 }
 
@@ -376,8 +408,9 @@ impl Provider for OpenAi {
         // Bytes are of use where the caller speaks the same; what came back redacted is put right in events alone.
         let redacts = request.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.redacts());
         let raw = dialect == request.asked.dialect && !redacts;
-        let keeps_seals = dialect == request.asked.dialect && redacts;
+        let keeps_seals = dialect == request.asked.dialect;
         let peek = &request.asked.peek;
+        let name = &peek.model;
         let bytesway =
             Bytesway { raw, wants_usage: peek.wants_usage, choices: if original { peek.choices.max(1) } else { 1 } };
         let origin = Origin {
@@ -399,23 +432,25 @@ impl Provider for OpenAi {
         let responses = dialect == Dialect::OpenAiResponses;
         if !stream {
             let body = self.endpoint.whole(sent).await?;
+            let in_one = if !responses && is_stream(&body) { chat::retold::in_one(&body) } else { None };
+            let body = in_one.unwrap_or(body);
             if !responses && is_stream(&body) {
                 let bytes = futures_util::stream::iter([Ok(body)]);
                 let reader = ChatReader::new(origin.clone(), Bytesway { raw: false, ..bytesway });
                 return Ok(stream::decode(origin, reader, bytes));
             }
             let frame = if responses {
-                ResponsesReader::new(origin, raw).keeping_seals(keeps_seals).body(&body)?
+                ResponsesReader::new(origin, raw).keeping_seals(keeps_seals).under(name).body(&body)?
             } else {
-                ChatReader::new(origin, bytesway).body(&body)?
+                ChatReader::new(origin, bytesway).under(name).body(&body)?
             };
             return Ok(answered_at_once(frame.raw, frame.events));
         }
         if !responses {
-            return self.chat_stream(sent, origin, bytesway).await;
+            return self.chat_stream(sent, origin, bytesway, name).await;
         }
         let (_, bytes) = self.endpoint.stream_or_json(sent, "text/event-stream").await?;
-        let reader = ResponsesReader::new(origin.clone(), raw).keeping_seals(keeps_seals);
+        let reader = ResponsesReader::new(origin.clone(), raw).keeping_seals(keeps_seals).under(name);
         Ok(openai_responses::either::decode(origin, reader, bytes))
     }
 
@@ -433,29 +468,34 @@ impl Provider for OpenAi {
 
     fn not_carried(&self, _: &str, conversation: &Conversation) -> Vec<Field> {
         let unknown = match self.options.api {
-            Api::ChatCompletions => chat_request::unknown(self.options.location),
-            Api::Responses => responses_request::UNKNOWN,
+            Api::ChatCompletions => chat_request::unknown(self.options.location, conversation),
+            Api::Responses => responses_request::unknown(conversation),
         };
-        unknown.iter().copied().filter(|field| field.is_said(conversation)).collect()
+        unknown.into_iter().filter(|field| field.is_said(conversation)).collect()
     }
 
     async fn embed(&self, request: EmbedRequest) -> Result<Embeddings, Error> {
         if request.input.is_empty() {
             return Ok(Embeddings { vectors: Vec::new(), input_tokens: 0 });
         }
-        let sent = Request {
-            method: Method::POST,
-            path: "/embeddings",
-            headers: json_headers("application/json"),
-            body: Bytes::from(embeddings::body(&request).to_string()),
-            model: &request.model,
-            checkpoint: request.checkpoint.as_ref(),
-            location: self.options.location,
-            patience: request.patience,
-            trace: request.trace.as_ref(),
-        };
-        let body = self.endpoint.whole(sent).await?;
+        let body = self.embedded(embeddings::body(&request).to_string().into(), &request).await?;
         embeddings::read(&body, request.input.len()).map_err(|message| self.endpoint.malformed(&message))
+    }
+
+    async fn embed_as_asked(
+        &self,
+        dialect: Dialect,
+        body: &Bytes,
+        request: &EmbedRequest,
+    ) -> Option<Result<PassedEmbeddings, Error>> {
+        if dialect != Dialect::OpenAiChat {
+            return None;
+        }
+        let passed = async {
+            let answer = self.embedded(embeddings::original(body, &request.model)?, request).await?;
+            embeddings::passed(answer).map_err(|message| self.endpoint.malformed(&message))
+        };
+        Some(passed.await)
     }
 
     async fn forward(&self, request: Forward) -> Result<http::Response<ByteStream>, Error> {
