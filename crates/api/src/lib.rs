@@ -41,6 +41,7 @@ mod problem;
 mod rate;
 mod routes;
 mod server;
+mod unpack;
 mod upload;
 mod vendor;
 
