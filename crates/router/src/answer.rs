@@ -82,6 +82,20 @@ pub enum Event {
 }
 
 impl Event {
+    /// Of the words in it, and of what a tool is called.
+    pub(crate) fn text_bytes(&self) -> usize {
+        match self {
+            Self::Text(text)
+            | Self::Thinking(text)
+            | Self::ThinkingSignature(text)
+            | Self::RedactedThinking(text)
+            | Self::Opaque(text) => text.len(),
+            Self::ToolCall { id, name, .. } => id.len() + name.len(),
+            Self::ToolArguments { fragment, .. } => fragment.len(),
+            Self::Started { .. } | Self::Finished(_) => 0,
+        }
+    }
+
     /// Whether a caller who got this has got something of the answer: from here on a second model cannot simply begin.
     pub fn is_content(&self) -> bool {
         match self {

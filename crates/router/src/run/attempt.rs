@@ -236,7 +236,7 @@ impl Attempt {
         }
         for event in &frame.events {
             self.speaks |= event.is_content();
-            self.heard_bytes += size(event);
+            self.heard_bytes += event.text_bytes();
             if let Event::Started { usage, .. } = event {
                 self.told = *usage;
             }
@@ -250,7 +250,7 @@ impl Attempt {
             self.due = (Instant::now() + self.inter_token_timeout).min(self.whole_due);
         }
         for event in &frame.events {
-            let bytes = size(event);
+            let bytes = event.text_bytes();
             self.answer_bytes_left = self.answer_bytes_left.checked_sub(bytes).ok_or_else(|| Error::TooLarge {
                 provider: self.candidate.model.provider.clone(),
                 what: "an answer",
@@ -319,18 +319,5 @@ impl Attempt {
         self.is_booked = true;
         self.stream = Box::pin(futures_util::stream::empty());
         *self
-    }
-}
-
-fn size(event: &Event) -> usize {
-    match event {
-        Event::Text(text)
-        | Event::Thinking(text)
-        | Event::ThinkingSignature(text)
-        | Event::RedactedThinking(text)
-        | Event::Opaque(text) => text.len(),
-        Event::ToolArguments { fragment, .. } => fragment.len(),
-        Event::ToolCall { id, name, .. } => id.len() + name.len(),
-        Event::Started { .. } | Event::Finished(_) => 0,
     }
 }

@@ -3,6 +3,7 @@
 mod messages;
 
 use super::provider::{Details, Settings};
+use crate::wire::openai_chat::body::plain_number;
 use crate::{
     Error, Field,
     conversation::{Conversation, Format, Thinking, Tool, ToolChoice},
@@ -79,10 +80,6 @@ fn options(conversation: &Conversation, context_tokens: u64) -> Map<String, Valu
 }
 
 /// A temperature of 0.2 goes out as 0.2, and not as the nearest 32-bit number written with 64 bits.
-fn plain_number(number: f32) -> Value {
-    number.to_string().parse::<f64>().map_or(Value::Null, Value::from)
-}
-
 fn tools<'a>(conversation: &'a Conversation, settings: &Settings<'_>) -> Result<&'a [Tool], Error> {
     let choice = match &conversation.tool_choice {
         ToolChoice::None => return Ok(&[]),

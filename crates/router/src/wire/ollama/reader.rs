@@ -22,6 +22,7 @@ use crate::{
     wire::{
         lenient::{self, Halves, Members, Object},
         lines::Lines,
+        openai_chat::tool_calls::new_call_id,
         renamed,
     },
 };
@@ -373,10 +374,6 @@ fn unread_lines() -> Event {
 }
 
 /// Ids must be unique within a job, because decisions of people are bound to them; 64 random bits are.
-fn new_call_id() -> String {
-    format!("call_{:016x}", rand::random::<u64>())
-}
-
 /// The last line may come without its end.
 fn with_end(line: &Bytes) -> Bytes {
     if line.ends_with(b"\n") {
