@@ -77,7 +77,8 @@ impl Seals {
     }
 
     fn renamed(&self, provider: &str, asked: &Asked) -> Option<Bytes> {
-        if self.makers.is_empty() {
+        let has_seals = matches!(asked.dialect, Dialect::OpenAiResponses | Dialect::Anthropic);
+        if !has_seals || self.makers.is_empty() {
             return None;
         }
         let fields = Fields::of(&asked.body).ok()?;
