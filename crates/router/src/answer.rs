@@ -82,6 +82,20 @@ pub enum Event {
 }
 
 impl Event {
+    /// Of the words in it, and of what a tool is called.
+    pub(crate) fn text_bytes(&self) -> usize {
+        match self {
+            Self::Text(text)
+            | Self::Thinking(text)
+            | Self::ThinkingSignature(text)
+            | Self::RedactedThinking(text)
+            | Self::Opaque(text) => text.len(),
+            Self::ToolCall { id, name, .. } => id.len() + name.len(),
+            Self::ToolArguments { fragment, .. } => fragment.len(),
+            Self::Started { .. } | Self::Finished(_) => 0,
+        }
+    }
+
     /// Whether a caller who got this has got something of the answer: from here on a second model cannot simply begin.
     pub fn is_content(&self) -> bool {
         match self {
@@ -102,13 +116,15 @@ pub struct Finish {
     /// Which of the request's stop texts was met, where the provider tells.
     pub stop_sequence: Option<String>,
     pub usage: Usage,
+    /// The model says in words that it will not do what it was asked, and not in the form it was asked for.
+    pub is_refusal: bool,
     /// How long the provider loaded the model before it began, where it tells.
     pub load_ms: Option<u64>,
 }
 
 impl Finish {
     pub fn new(reason: FinishReason, usage: Usage) -> Self {
-        Self { reason, stop_sequence: None, usage, load_ms: None }
+        Self { reason, stop_sequence: None, usage, is_refusal: false, load_ms: None }
     }
 }
 

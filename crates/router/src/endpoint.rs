@@ -14,7 +14,7 @@ mod forwarding;
 mod retry_after;
 
 use crate::{
-    Awaited, Error, Secret,
+    Awaited, Error, Said, Secret,
     egress::Checkpoint,
     error,
     http::failure::{self, short},
@@ -286,7 +286,7 @@ impl Endpoint {
         let provider = self.provider.clone();
         match self.credentials.rest_of(model) {
             Rest::Limited(wait) => {
-                Error::RateLimited { provider, message: error::RESTS.to_owned(), retry_after: Some(wait) }
+                Error::RateLimited { provider, message: Said::ours(error::RESTS), retry_after: Some(wait) }
             }
             Rest::Refused(wait, status) => Error::LeftAlone {
                 provider,
@@ -364,7 +364,9 @@ impl Endpoint {
 
     /// The same error without a key, should the server have quoted it.
     pub(crate) fn scrubbed(&self, mut error: Error) -> Error {
-        if let Some(message) = error.message_mut() {
+        if let Some(said) = error.said_mut() {
+            said.scrub(|text| self.scrub(text));
+        } else if let Some(message) = error.message_mut() {
             *message = self.scrub(message);
         }
         error

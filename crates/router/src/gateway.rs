@@ -178,10 +178,19 @@ async fn gathered(
     Err(Error::Cancelled)
 }
 
-/// An error as the vendor would say it.
+/// An error as the vendor would say it, or as it said it: to a caller of the API that it came in.
 fn failure(dialect: Dialect, error: &Error, id: ModelCallId) -> Response<Body> {
-    let (status, body) = dialect.error(error, &id.to_string());
-    let mut response = json(status, &body);
+    let mut response = match error.verbatim() {
+        Some((Some(status), body)) => {
+            let mut response = whole(Bytes::from(body.to_owned()));
+            *response.status_mut() = status;
+            response
+        }
+        _ => {
+            let (status, body) = dialect.error(error, &id.to_string());
+            json(status, &body)
+        }
+    };
     head::tell(response.headers_mut(), None, id);
     head::retry(response.headers_mut(), error);
     response

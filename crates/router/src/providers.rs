@@ -60,6 +60,18 @@ pub trait Provider: Send + Sync + 'static {
         Err(Error::Unsupported { provider: self.name().to_owned(), what: "embeddings" })
     }
 
+    /// The caller's own request and the server's own answer, where it speaks the dialect: tokens, vectors packed in another way
+    /// and fields that are newer than this code pass. `None` where it does not. Texts of `request` are of no use here.
+    async fn embed_as_asked(
+        &self,
+        dialect: Dialect,
+        body: &Bytes,
+        request: &EmbedRequest,
+    ) -> Option<Result<PassedEmbeddings, Error>> {
+        let _ = (dialect, body, request);
+        None
+    }
+
     /// How many tokens the prompt of `request` has, counted by the provider itself; `None` where it cannot without answering.
     async fn count_tokens(&self, _request: &ChatRequest) -> Result<Option<u64>, Error> {
         Ok(None)
@@ -144,7 +156,7 @@ impl ChatRequest {
             let message = format!(
                 "{content} has no place in what this model is asked. Send it as text, or use a model whose server speaks the API this was written for"
             );
-            return Err(Error::Refused { provider: self.model.clone(), message });
+            return Err(Error::Refused { provider: self.model.clone(), message: message.into() });
         }
         if self.changed.is_some() || self.edits == Edits::default() {
             return Ok(Cow::Borrowed(asked));
@@ -188,6 +200,13 @@ pub struct EmbedRequest {
     pub patience: Patience,
     /// As in [`ChatRequest`].
     pub trace: Option<TraceContext>,
+}
+
+/// The body of an answer, which passes as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PassedEmbeddings {
+    pub body: Bytes,
+    pub input_tokens: u64,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -228,14 +228,8 @@ fn bytes_of(answer: &Answer) -> u64 {
             Event::Started { id, model, .. } => {
                 id.as_ref().map_or(0, String::len) + model.as_ref().map_or(0, String::len)
             }
-            Event::Text(text)
-            | Event::Thinking(text)
-            | Event::ThinkingSignature(text)
-            | Event::RedactedThinking(text)
-            | Event::Opaque(text) => text.len(),
-            Event::ToolCall { id, name, .. } => id.len() + name.len(),
-            Event::ToolArguments { fragment, .. } => fragment.len(),
             Event::Finished(finish) => finish.stop_sequence.as_ref().map_or(0, String::len),
+            event => event.text_bytes(),
         })
         .sum();
     let texts = texts + answer.body.as_ref().map_or(0, Bytes::len);

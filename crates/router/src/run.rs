@@ -30,7 +30,7 @@ use crate::{
     Awaited, Conversation, Error, Event, Frame,
     accounts::Refusal,
     admission::Standing,
-    answer::{Finish, Usage},
+    answer::{Block, Finish, Usage},
     call::Call,
     kept::KeptAnswer,
     plan::{Candidate, Plan},
@@ -74,6 +74,8 @@ pub(crate) struct Run {
     first_error: Option<Error>,
     /// What the caller can mend comes first, whatever went wrong afterwards.
     callers_fault: Option<Error>,
+    /// When the first of the targets that were asked in vain may answer, if any may.
+    may_pass_at: Option<Instant>,
     /// The largest window a prompt did not fit in: what is not larger is not asked.
     overflowed_tokens: Option<u64>,
     /// The first answer that had a flaw, in case nobody does better.
@@ -129,6 +131,7 @@ impl Run {
             is_reserved: false,
             first_error: None,
             callers_fault: None,
+            may_pass_at: None,
             overflowed_tokens: None,
             flawed: None,
             rescues: 0,
@@ -183,6 +186,10 @@ impl Run {
     /// What is told when nobody answers: what the target said that the route prefers, unless only another one may answer when
     /// it is asked again.
     fn note(&mut self, error: Error) {
+        if error.may_pass() {
+            let at = Instant::now() + error.retry_after().unwrap_or_default();
+            self.may_pass_at = Some(self.may_pass_at.map_or(at, |known| known.min(at)));
+        }
         if self.first_error.as_ref().is_none_or(|first| !first.may_pass() && error.may_pass()) {
             self.first_error = Some(error);
         }
@@ -295,7 +302,9 @@ impl Run {
             return Vec::new();
         }
         let peek = &self.call.asked.peek;
-        if !peek.has_tools && !peek.has_schema {
+        let calls = attempt.whole.blocks.iter().any(|block| matches!(block, Block::ToolCall { .. }));
+        // A vendor's own tools may stand where only the whole request tells.
+        if !peek.has_tools && !peek.has_schema && !calls {
             return quality::judge(&Conversation::default(), &attempt.whole);
         }
         // What cannot be read here was promised to nobody that could be held to it.
@@ -413,11 +422,19 @@ impl Run {
             self.held = frames;
             return self.commit(true, &flaws);
         }
-        let error = self.callers_fault.take().or(self.first_error.take()).unwrap_or_else(|| {
-            Error::NoModel(format!("route `{}` has no target that may be asked now", self.call.route))
+        let (route, last) = (&self.call.route, self.booking.trace.last_failure());
+        let mut error = self.callers_fault.take().or(self.first_error.take()).unwrap_or_else(|| {
+            let last = last.as_deref().map_or_else(String::new, |last| format!(": {last}"));
+            Error::NoModel(format!("route `{route}` has no target that may be asked now{last}"))
         });
+        if let Some(at) = self.may_pass_at {
+            error = error.may_pass_elsewhere(at.saturating_duration_since(Instant::now()));
+        }
         let tried = self.booking.trace.fallbacks();
-        Some(self.fail(if tried > 1 { error.after(tried, &self.call.route) } else { error }))
+        if let Some(last) = last.filter(|_| tried > 1) {
+            error = error.after(tried, route, &last);
+        }
+        Some(self.fail(error))
     }
 
     fn fail(&mut self, error: Error) -> Step {

@@ -8,12 +8,14 @@
 //! runs models and speaks it.
 
 pub(crate) mod anthropic;
-mod lenient;
+mod effort;
+pub(crate) mod lenient;
 mod lines;
 pub(crate) mod ollama;
 pub(crate) mod openai;
 pub(crate) mod openai_chat;
 pub(crate) mod openai_completions;
 pub(crate) mod openai_responses;
+pub(crate) mod renamed;
 mod stream;
 mod system;

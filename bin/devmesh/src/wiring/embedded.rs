@@ -18,7 +18,7 @@ use embedding::Embeddings;
 use futures_util::stream;
 use protocol::{FinishReason, Location, Model};
 use router::{
-    Conversation, Error, Event, Frame, Provider,
+    Conversation, Error, Event, Frame, Provider, Said,
     answer::{Finish as Finished, Usage},
     conversation::{Document, Format, Message, Part},
     providers::{ChatRequest, ChatStream, EmbedRequest, Loaded},
@@ -302,7 +302,7 @@ fn translated(error: embedded_model::Error, model: &str) -> Error {
     let message = error.to_string();
     match error {
         E::ContextExceeded { .. } => {
-            Error::ContextLengthExceeded { provider: PROVIDER.into(), model: model.into(), message }
+            Error::ContextLengthExceeded { provider: PROVIDER.into(), model: model.into(), message: message.into() }
         }
         E::Template { .. } | E::Schema { .. } | E::InvalidOption { .. } => refused(&message),
         E::Inference(_) => failed(message),
@@ -310,7 +310,7 @@ fn translated(error: embedded_model::Error, model: &str) -> Error {
     }
 }
 
-fn unavailable(message: impl Into<String>) -> Error {
+fn unavailable(message: impl Into<Said>) -> Error {
     Error::Unavailable { provider: PROVIDER.into(), message: message.into(), missing: false }
 }
 
@@ -319,7 +319,7 @@ fn refused(message: &str) -> Error {
 }
 
 fn failed(message: String) -> Error {
-    Error::Failed { provider: PROVIDER.into(), message }
+    Error::Failed { provider: PROVIDER.into(), message: message.into() }
 }
 
 #[cfg(test)]

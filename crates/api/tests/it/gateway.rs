@@ -153,6 +153,43 @@ async fn a_client_of_ollama_finds_one_at_the_root_and_a_browser_the_documentatio
     }
 }
 
+fn zipped(body: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut encoder, body).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn packed_questions_are_read_within_the_limit_on_what_comes_out() {
+    let mut options = options();
+    options.limits.model_call_bytes = 100_000;
+    let app = TestApp::with(options).await;
+    let asked = question(false).to_string();
+    let bomb = format!("{{\"model\":\"{MODEL}\",\"x\":\"{}\"}}", " ".repeat(10_000_000));
+    for path in ["/v1/chat/completions", "/v1/messages", "/ollama/api/chat", "/ollama/v1/chat/completions"] {
+        let post = |encoding: &str, body: Vec<u8>| {
+            app.request(Method::POST, path, Scope::Model).header("content-encoding", encoding).body(body)
+        };
+        for (encoding, body) in [("gzip", zipped(asked.as_bytes())), ("identity", asked.clone().into_bytes())] {
+            let request = tokio::spawn(post(encoding, body).send());
+            let call = app.calls.next().await;
+            call.say("Hello.").await;
+            call.done().await;
+            assert_eq!(request.await.unwrap().unwrap().status(), 200, "{encoding} to {path}");
+        }
+        for (encoding, body, expected, word) in [
+            ("gzip", zipped(bomb.as_bytes()), 413, "100000"),
+            ("gzip", asked.clone().into_bytes(), 400, "gzip"),
+            ("br", asked.clone().into_bytes(), 415, "`br`"),
+            ("gzip, gzip", zipped(&zipped(asked.as_bytes())), 415, "gzip"),
+        ] {
+            let (status, body) = refusal(post(encoding, body)).await;
+            assert_eq!(status, expected, "{encoding} to {path}: {body}");
+            assert!(has_the_vendors_shape(path, &body) && body.to_string().contains(word), "{path}: {body}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn refusals_have_the_vendors_shape_on_every_path() {
     let mut options = options();

@@ -46,7 +46,7 @@ impl Router {
             let checkpoint = self.inner.departures(&call, candidate);
             let request = ChatRequest {
                 model: candidate.model.name.clone(),
-                asked: call.asked.clone(),
+                asked: self.inner.seals.told_to(&candidate.model.provider, &call.asked),
                 changed: None,
                 edits: Edits::default(),
                 stream: false,

@@ -3,7 +3,7 @@
 //! No two servers agree on statuses or wording. The status decides, except for two things that are told apart by words
 //! alone: a prompt that does not fit, and a content filter.
 
-use crate::Error;
+use crate::{Error, Said};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -54,6 +54,9 @@ const NOT_THE_KEY: &[&str] =
 /// Lower-case words of a 402 that a smaller request does not get.
 const OF_ONE_REQUEST: &[&str] = &["fewer max_tokens", "can only afford", "requires more credits"];
 
+/// The code of a 429 of an account that has nothing left. Its message alone is also that of a limit per minute.
+const NO_MONEY: &[&str] = &["insufficient_quota"];
+
 /// A status that is not success, and the body that came with it.
 pub(crate) fn status(provider: &str, model: &str, status: u16, body: &[u8], retry_after: Option<Duration>) -> Error {
     let text = String::from_utf8_lossy(body);
@@ -61,11 +64,10 @@ pub(crate) fn status(provider: &str, model: &str, status: u16, body: &[u8], retr
         Ok(body) => said(&body),
         Err(_) => (text.trim().to_owned(), String::new()),
     };
-    // The status comes first: it is what may be recorded.
     let message = if message.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {message}") };
     // Codes and reasons may stand beside the message.
     let words = format!("{message} {code}{}", if status == 403 { &text } else { "" }).to_lowercase();
-    let (provider, message) = (provider.to_owned(), short(&message));
+    let (provider, message) = (provider.to_owned(), Said::from(short(&message)).came(status, body, retry_after));
     if let Some(error) = by_words(&provider, model, &message, &words) {
         return error;
     }
@@ -73,6 +75,8 @@ pub(crate) fn status(provider: &str, model: &str, status: u16, body: &[u8], retr
     match status {
         401 if is_among(NOT_THE_KEY) => Error::Forbidden { provider, message },
         402 if is_among(OF_ONE_REQUEST) => Error::Forbidden { provider, message },
+        // Money, and not pace: no pause mends it.
+        429 if is_among(NO_MONEY) => Error::Denied { provider, message },
         401 | 402 => Error::Denied { provider, message },
         403 => Error::Forbidden { provider, message },
         429 => Error::RateLimited { provider, message, retry_after },
@@ -82,8 +86,8 @@ pub(crate) fn status(provider: &str, model: &str, status: u16, body: &[u8], retr
         // Also what a server cannot make of this one request: templates are applied by code that fails with it.
         500..=599 => Error::Failed { provider, message },
         300..=399 => {
-            let message = format!("{message}. It redirects, which is not followed: configure the final base URL.");
-            Error::Refused { provider, message }
+            let why = format!("{message}. It redirects, which is not followed: configure the final base URL.");
+            Error::Refused { provider, message: Said::from(why).came(status, b"", None) }
         }
         _ => Error::Refused { provider, message },
     }
@@ -92,14 +96,14 @@ pub(crate) fn status(provider: &str, model: &str, status: u16, body: &[u8], retr
 /// An error object inside a stream that began with success.
 pub(crate) fn in_band(provider: &str, model: &str, error: &Value) -> Error {
     let (message, code) = said(error);
-    let (provider, message) = (provider.to_owned(), short(&message));
+    let (provider, message) = (provider.to_owned(), Said::from(short(&message)).came_in_band(error));
     let words = format!("{message} {code}").to_lowercase();
     by_words(&provider, model, &message, &words).unwrap_or(Error::Failed { provider, message })
 }
 
 /// `words` are in lower case.
-fn by_words(provider: &str, model: &str, message: &str, words: &str) -> Option<Error> {
-    let (provider, message) = (provider.to_owned(), message.to_owned());
+fn by_words(provider: &str, model: &str, message: &Said, words: &str) -> Option<Error> {
+    let (provider, message) = (provider.to_owned(), message.clone());
     if OVERFLOW.iter().any(|part| words.contains(part)) {
         return Some(Error::ContextLengthExceeded { provider, model: model.to_owned(), message });
     }
@@ -194,6 +198,7 @@ mod tests {
             (403, r#"{"error":{"message":"Your account may not use this model"}}"#, "forbidden"),
             (403, moderated, "filtered"),
             (429, "slow down", "rate limited"),
+            (429, r#"{"error":{"message":"No credit.","code":"insufficient_quota"}}"#, "denied"),
             (529, "", "overloaded"),
             (404, r#"{"error":"model 'x' not found"}"#, "missing"),
             (404, &long, "missing"),

@@ -1,7 +1,7 @@
 //! What the router itself changes in a request.
 
 use super::{Run, rescue::Mode};
-use crate::{Conversation, Error, conversation::Message, plan::Candidate, providers::Edits};
+use crate::{Conversation, Error, conversation::Message, dialect::Asked, plan::Candidate, providers::Edits};
 use protocol::Role;
 use std::sync::Arc;
 
@@ -22,11 +22,16 @@ impl Run {
     }
 
     /// Another conversation in place of the caller's: one that ends with the answer so far. `None` for a fresh answer.
-    pub(super) fn begun_answer(&self, mode: &Mode, edits: &Edits) -> Result<Option<Arc<Conversation>>, Error> {
+    pub(super) fn begun_answer(
+        &self,
+        asked: &Asked,
+        mode: &Mode,
+        edits: &Edits,
+    ) -> Result<Option<Arc<Conversation>>, Error> {
         if !matches!(mode, Mode::Prefill(_)) {
             return Ok(None);
         }
-        let mut conversation = self.call.asked.conversation()?.clone();
+        let mut conversation = asked.conversation()?.clone();
         edits.apply(&mut conversation);
         // The caller's limit is on the whole answer, of which this target writes the rest. No server takes 0.
         let rest = |limit: u32| limit.saturating_sub(self.sent.tokens()).max(1);

@@ -11,7 +11,6 @@ mod mark;
 mod one_body;
 pub mod provider;
 mod reader;
-mod renamed;
 mod request;
 mod retold;
 mod sealed;

@@ -5,6 +5,7 @@ pub(crate) mod content;
 mod embeddings;
 pub(crate) mod error;
 pub(crate) mod models;
+pub(crate) mod options;
 mod original;
 pub(crate) mod passage;
 pub(crate) mod place;

@@ -7,6 +7,7 @@ mod encoder;
 mod items;
 pub(crate) mod original;
 pub(crate) mod reader;
+mod retold;
 mod seen;
 pub(crate) mod tools;
 
@@ -29,7 +30,7 @@ pub use seen::Seen;
 /// else.
 pub(crate) const FOREIGN_SEAL: &str = "sealed-elsewhere.";
 /// Begins what a provider of this dialect sealed, between its reader and the encoder of the same dialect.
-const OWN_SEAL: &str = "sealed-here.";
+pub(crate) const OWN_SEAL: &str = "sealed-here.";
 
 pub(crate) fn peek(body: &Bytes) -> Result<Peek, Error> {
     let fields = Fields::of(body)?;

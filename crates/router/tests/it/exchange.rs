@@ -281,11 +281,98 @@ async fn where_caller_and_provider_speak_the_same_every_byte_passes_both_ways() 
             let url = format!("http://{}{}", twin.address(), sent.path);
             let said = reqwest::Client::new().post(url).body(sent.bytes.clone()).send().await.unwrap();
             let mut said = said.text().await.unwrap();
-            if dialect == Dialect::Anthropic {
-                // Its clients keep what a model thought only under the name they asked for.
-                said = said.replacen(&format!("\"model\":\"{MODEL}\""), &format!("\"model\":\"{CHAIN}\""), 1);
-            }
+            // Clients know the model by the name they asked for.
+            said = said.replace(&format!("\"model\":\"{MODEL}\""), &format!("\"model\":\"{CHAIN}\""));
             assert_eq!(without_comments(&answer.body), said, "{dialect:?}, stream {stream}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn how_much_to_think_is_told_in_words_that_the_server_takes_or_named_as_lost() {
+    for (asked, told, lost) in [
+        ("minimal", Some("low"), false),
+        ("low", Some("low"), false),
+        ("medium", Some("medium"), false),
+        ("high", Some("high"), false),
+        ("xhigh", Some("high"), false),
+        ("max", Some("high"), false),
+        ("utmost", None, true),
+    ] {
+        let responses = || {
+            let mut body = question(Dialect::OpenAiResponses, true);
+            body["reasoning"] = json!({"effort": asked});
+            body
+        };
+        let chat = || {
+            let mut body = question(Dialect::OpenAiChat, true);
+            body["reasoning_effort"] = json!(asked);
+            body
+        };
+        for (dialect, body, wire, place, field) in [
+            (Dialect::OpenAiResponses, responses(), Wire::OpenAiChat, "/reasoning_effort", "/reasoning"),
+            (Dialect::OpenAiChat, chat(), Wire::OpenAiResponses, "/reasoning/effort", "/reasoning_effort"),
+        ] {
+            let model = FaultyModel::start(wire).await.then(Reply::text(SAID));
+            let answer = Stage::over(&[&model]).await.ask(dialect, &body, &[]).await;
+            let sent = model.received()[0].body.clone();
+            assert_eq!(sent.pointer(place).and_then(Value::as_str), told, "{asked} to {wire:?}: {sent}");
+            assert_eq!(answer.header("x-devmesh-lost-fields"), lost.then_some(field), "{asked} to {wire:?}");
+        }
+        // This one thinks as its template does, and is told in its own field.
+        let model = FaultyModel::start(own_wire(Dialect::OpenAiChat)).await.then(Reply::text(SAID));
+        Stage::over(&[&model]).await.ask(Dialect::OpenAiChat, &chat(), &[]).await;
+        assert_eq!(model.received()[0].body["reasoning_effort"], asked, "a vendor's own word passes to the vendor");
+    }
+}
+
+#[tokio::test]
+async fn a_route_may_be_called_like_a_model_and_answers_say_that_name() {
+    for name in ["gpt-5.5", "claude-sonnet-4-5", "qwen3:8b"] {
+        for dialect in CALLERS {
+            for stream in [true, false] {
+                let model = FaultyModel::start(own_wire(dialect)).await.then(Reply::text(SAID));
+                let stage = Stage::with(&[&model], |options| options.routes[0].name = name.to_owned()).await;
+                let mut body = counted(dialect, stream);
+                body["model"] = json!(name);
+                let answer = stage.ask(dialect, &body, &[]).await;
+                assert_eq!((answer.status, answer.said().as_str()), (200, SAID), "{name} {dialect:?}: {answer:?}");
+                assert!(answer.body.contains(&format!("\"model\":\"{name}\"")), "{name} {dialect:?}: {answer:?}");
+                assert!(!answer.body.contains(MODEL), "{name} {dialect:?}: {answer:?}");
+                assert_eq!(answer.header("x-devmesh-model"), Some(MODEL), "who it was stands in the head");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn tools_that_are_not_allowed_are_told_to_nobody_who_cannot_be_told_so() {
+    let tool = |name: &str| json!({"type": "function", "function": {"name": name, "parameters": {"type": "object"}}});
+    let flat = |name: &str| json!({"type": "function", "name": name, "parameters": {"type": "object"}});
+    let mut chat = question(Dialect::OpenAiChat, true);
+    chat["tools"] = json!([tool("search"), tool("erase")]);
+    chat["tool_choice"] = json!({"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [
+        {"type": "function", "function": {"name": "search"}}, {"type": "web_search"}]}});
+    let mut responses = question(Dialect::OpenAiResponses, true);
+    responses["tools"] = json!([flat("search"), flat("erase")]);
+    responses["tool_choice"] = json!({"type": "allowed_tools", "mode": "required", "tools": [
+        {"type": "function", "name": "search"}, {"type": "function", "name": "unheard"}]});
+    for (dialect, body, lost) in [
+        (Dialect::OpenAiChat, chat, "/tool_choice/allowed_tools/tools/1"),
+        (Dialect::OpenAiResponses, responses, "/tool_choice/tools/1"),
+    ] {
+        for wire in [Wire::OpenAiChat, Wire::OpenAiResponses, Wire::Anthropic] {
+            let model = FaultyModel::start(wire).await.then(Reply::call("search", json!({})));
+            let answer = Stage::over(&[&model]).await.ask(dialect, &body, &[]).await;
+            let sent = model.received()[0].body.clone();
+            let what = format!("{dialect:?} over {wire:?}: {answer:?} {sent}");
+            if own_wire(dialect) == wire {
+                assert_eq!((&sent["tool_choice"], &sent["tools"]), (&body["tool_choice"], &body["tools"]), "{what}");
+                continue;
+            }
+            assert_eq!(answer.header("x-devmesh-lost-fields"), Some(lost), "{what}");
+            assert!(sent["tools"].to_string().contains("search") && !sent.to_string().contains("erase"), "{what}");
+            assert!(sent["tool_choice"].to_string().contains(if wire == Wire::Anthropic { "any" } else { "required" }));
         }
     }
 }

@@ -161,7 +161,13 @@ impl Shared {
         let window = model.context_tokens.unwrap_or(8192);
         match &reply.head {
             Head::Success => {}
-            Head::Refusal(refusal) => return self.refuse(refusal, name, window, socket, watch),
+            Head::Refusal(refusal) => {
+                let mut refused = self.refuse(refusal, name, window, socket, watch);
+                if let Some((name, value)) = reply.retry_after.and_then(RetryAfter::header) {
+                    refused.headers_mut().insert(name, value);
+                }
+                return refused;
+            }
             Head::Never => {
                 // Given up when the client goes, and the watch with it.
                 let _watch = watch;
@@ -177,7 +183,9 @@ impl Shared {
         let reply = reply.about(&asked.body, streams);
         let answer =
             Answer { reply: &reply, request: &asked.body, path: asked.path, model: name, number: asked.number };
-        let plan = if streams {
+        let plan = if let Some(body) = &reply.verbatim {
+            Plan::body(body.clone())
+        } else if streams {
             Plan::streamed(self.wire, &answer)
         } else if let Ending::Error(_, message) = &reply.ending {
             return self.refuse(&Refusal::Failed(message.clone()), name, window, socket, watch);
@@ -199,11 +207,11 @@ impl Shared {
         if !streams || self.wire == Wire::Ollama {
             sleep(std::mem::take(&mut pace.first)).await;
         }
-        let media_type = match (reply.wrong_content_type, streams) {
+        let media_type = reply.media_type.unwrap_or(match (reply.wrong_content_type, streams) {
             (true, _) => "text/html; charset=utf-8",
             (_, true) => self.wire.stream_media_type(),
             (_, false) => "application/json",
-        };
+        });
         let length = plan.length;
         let body = sending::body(plan, pace, socket, watch, on_first);
         response(StatusCode::OK, HeaderValue::from_static(media_type), length, body)

@@ -9,7 +9,7 @@ mod thinking;
 use super::provider::capabilities::{Capabilities, ThinkingStyle};
 use crate::{
     Conversation, Field,
-    conversation::{Format, Tool, ToolChoice},
+    conversation::{Format, Thinking, Tool, ToolChoice},
 };
 pub(crate) use messages::unfit;
 use messages::{Content, Said};
@@ -102,6 +102,10 @@ pub(crate) fn not_carried(conversation: &Conversation, limits: &Limits) -> Vec<F
     lost.extend(told.temperature.is_none().then_some(Field::Temperature));
     lost.extend(told.top_p.is_none().then_some(Field::TopP));
     lost.extend(told.top_k.is_none().then_some(Field::TopK));
+    // A budget stands for every word there is.
+    let is_said = thinks && (chosen.effort.is_some() || !matches!(conversation.thinking, Thinking::Effort(_)));
+    let is_budget = matches!(chosen.config, Some(Config::Enabled { .. }));
+    lost.extend((!is_said && !is_budget).then_some(Field::Thinking));
     lost.retain(|field| field.is_said(conversation));
     lost
 }

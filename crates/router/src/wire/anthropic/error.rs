@@ -9,7 +9,8 @@ const OVERLOADED: u16 = 529;
 
 pub(crate) fn error(error: &Error, request_id: &str) -> (StatusCode, Value) {
     let status = status(error);
-    (status, body(status, &message(error), request_id))
+    let theirs = error.verbatim_in_band().map(|theirs| json!({ "type": "error", "error": theirs["error"] }));
+    (status, theirs.unwrap_or_else(|| body(status, &message(error), request_id)))
 }
 
 /// The body that goes with a status, also for errors that arise before a request is a model call.
@@ -30,10 +31,11 @@ pub(crate) fn body(status: StatusCode, message: &str, request_id: &str) -> Value
 }
 
 fn status(error: &Error) -> StatusCode {
+    // What a vendor's clients do about a request depends on which of these it was.
+    if let Some(status) = error.refused_with() {
+        return status;
+    }
     match error {
-        // What a vendor's clients do about a request depends on which of these it was.
-        Error::Refused { message, .. } if told(message).is_some() => told(message).unwrap_or(StatusCode::BAD_REQUEST),
-        Error::Unavailable { missing: true, .. } => StatusCode::NOT_FOUND,
         Error::Invalid { .. }
         | Error::Unsupported { .. }
         | Error::Refused { .. }
@@ -61,12 +63,6 @@ fn status(error: &Error) -> StatusCode {
     }
 }
 
-/// The status a server refused with, where it says more than that the request is wrong.
-fn told(message: &str) -> Option<StatusCode> {
-    let status = message.strip_prefix("HTTP ")?.get(..3)?.parse().ok()?;
-    [405, 409, 413, 415, 422].contains(&status).then(|| StatusCode::from_u16(status).ok()).flatten()
-}
-
 fn message(error: &Error) -> String {
     match error {
         // Clients look for these words to decide that they must shorten the conversation.
@@ -86,23 +82,28 @@ mod tests {
         let (provider, message) = (String::from("p"), String::from("m"));
         let p = || provider.clone();
         let m = || message.clone();
+        let came = |status| crate::Said::from(message.clone()).came(status, b"", None);
         for (error, status, kind) in [
             (Error::Invalid { pointer: m(), message: m() }, 400, "invalid_request_error"),
-            (Error::Refused { provider: p(), message: m() }, 400, "invalid_request_error"),
-            (Error::Refused { provider: p(), message: "HTTP 400: m".into() }, 400, "invalid_request_error"),
-            (Error::Refused { provider: p(), message: "HTTP 413: m".into() }, 413, "request_too_large"),
-            (Error::Refused { provider: p(), message: "HTTP 422: m".into() }, 422, "invalid_request_error"),
-            (Error::Unavailable { provider: p(), message: m(), missing: true }, 404, "not_found_error"),
-            (Error::ContextLengthExceeded { provider: p(), model: m(), message: m() }, 400, "invalid_request_error"),
+            (Error::Refused { provider: p(), message: m().into() }, 400, "invalid_request_error"),
+            (Error::Refused { provider: p(), message: came(400) }, 400, "invalid_request_error"),
+            (Error::Refused { provider: p(), message: came(413) }, 413, "request_too_large"),
+            (Error::Refused { provider: p(), message: came(422) }, 422, "invalid_request_error"),
+            (Error::Unavailable { provider: p(), message: m().into(), missing: true }, 404, "not_found_error"),
+            (
+                Error::ContextLengthExceeded { provider: p(), model: m(), message: m().into() },
+                400,
+                "invalid_request_error",
+            ),
             (Error::UnknownRoute { name: m(), known: m() }, 404, "not_found_error"),
             (Error::EgressRefused { route: m() }, 403, "permission_error"),
-            (Error::RateLimited { provider: p(), message: m(), retry_after: None }, 429, "rate_limit_error"),
-            (Error::Overloaded { provider: p(), message: m(), retry_after: None }, 529, "overloaded_error"),
-            (Error::Unavailable { provider: p(), message: m(), missing: false }, 529, "overloaded_error"),
-            (Error::Forbidden { provider: p(), message: m() }, 502, "api_error"),
+            (Error::RateLimited { provider: p(), message: m().into(), retry_after: None }, 429, "rate_limit_error"),
+            (Error::Overloaded { provider: p(), message: m().into(), retry_after: None }, 529, "overloaded_error"),
+            (Error::Unavailable { provider: p(), message: m().into(), missing: false }, 529, "overloaded_error"),
+            (Error::Forbidden { provider: p(), message: m().into() }, 502, "api_error"),
             (Error::NoModel(m()), 529, "overloaded_error"),
             (Error::Unrecorded(m()), 529, "overloaded_error"),
-            (Error::Denied { provider: p(), message: m() }, 502, "api_error"),
+            (Error::Denied { provider: p(), message: m().into() }, 502, "api_error"),
             (Error::Cut { provider: p(), message: m() }, 502, "api_error"),
             (
                 Error::TimedOut { provider: p(), awaited: Awaited::FirstToken, after: Duration::from_secs(1) },
@@ -115,7 +116,7 @@ mod tests {
             assert_eq!((got.as_u16(), body["error"]["type"].as_str()), (status, Some(kind)), "{error}");
             assert_eq!((body["type"].as_str(), body["request_id"].as_str()), (Some("error"), Some("req_1")));
         }
-        let overflow = Error::ContextLengthExceeded { provider: p(), model: m(), message: m() };
+        let overflow = Error::ContextLengthExceeded { provider: p(), model: m(), message: m().into() };
         assert!(super::error(&overflow, "").1["error"]["message"].as_str().unwrap().starts_with("prompt is too long"));
         assert_eq!(body(StatusCode::PAYLOAD_TOO_LARGE, "m", "r")["error"]["type"], "request_too_large");
     }

@@ -185,7 +185,7 @@ impl Anthropic {
         }
         let conversation = request.conversation()?;
         if let Some(message) = body::unfit(&conversation) {
-            return Err(Error::Refused { provider: self.options.name.clone(), message });
+            return Err(Error::Refused { provider: self.options.name.clone(), message: message.into() });
         }
         let built = body::build(&request.model, &conversation, &self.limits(&request.model))
             .map_err(|error| Error::invalid("", error.to_string()))?;

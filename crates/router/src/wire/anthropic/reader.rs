@@ -12,7 +12,6 @@ use super::{
     Mark,
     mark::BlockKind,
     provider::failures,
-    renamed::renamed,
     retold,
     shapes::{self, Counts},
 };
@@ -24,6 +23,7 @@ use crate::{
     wire::{
         lenient::{Halves, Members, Object},
         openai::provider::Origin,
+        renamed::renamed,
         stream::{Reader, Step, Trouble},
     },
 };
@@ -434,15 +434,8 @@ fn opaque(what: &str) -> Event {
 
 /// What an event counts for; one of which nothing is understood counts whole.
 fn size(event: &Event, data: &[u8]) -> usize {
-    match event {
-        Event::Text(text) | Event::Thinking(text) | Event::ThinkingSignature(text) | Event::RedactedThinking(text) => {
-            text.len()
-        }
-        Event::Opaque(_) => data.len(),
-        Event::ToolCall { id, name, .. } => id.len() + name.len(),
-        Event::ToolArguments { fragment, .. } => fragment.len(),
-        Event::Started { .. } | Event::Finished(_) => 0,
-    }
+    // What has no words here is as large as it came.
+    if matches!(event, Event::Opaque(_)) { data.len() } else { event.text_bytes() }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use crate::{
     json_object::Fields,
+    seals::NAMED,
     wire::lenient::{Members, text},
 };
 use serde_json::value::RawValue;
@@ -12,7 +13,7 @@ const FOREIGN: &str = "gAAAA";
 
 /// Whether the vendor may have made it.
 pub(crate) fn is_own(seal: &str) -> bool {
-    !seal.is_empty() && !seal.starts_with(FOREIGN)
+    !seal.is_empty() && !seal.starts_with(FOREIGN) && !seal.starts_with(NAMED)
 }
 
 /// The fields of a caller's request that must be other than they are: `messages` without such thoughts. Where thoughts went

@@ -3,6 +3,7 @@
 mod messages;
 
 use super::provider::{Details, Settings};
+use crate::wire::openai_chat::body::plain_number;
 use crate::{
     Error, Field,
     conversation::{Conversation, Format, Thinking, Tool, ToolChoice},
@@ -14,8 +15,9 @@ use serde_json::{Map, Value, json};
 const LARGEST_SEED: u64 = (1 << 53) - 1;
 
 /// What Ollama cannot be told.
-pub(crate) fn not_carried(conversation: &Conversation) -> Vec<Field> {
+pub(crate) fn not_carried(conversation: &Conversation, details: Option<&Details>) -> Vec<Field> {
     let mut lost = vec![Field::ParallelToolCalls];
+    lost.extend(details.is_some_and(|details| !details.thinking).then_some(Field::Thinking));
     lost.retain(|field| field.is_said(conversation));
     lost
 }
@@ -78,10 +80,6 @@ fn options(conversation: &Conversation, context_tokens: u64) -> Map<String, Valu
 }
 
 /// A temperature of 0.2 goes out as 0.2, and not as the nearest 32-bit number written with 64 bits.
-fn plain_number(number: f32) -> Value {
-    number.to_string().parse::<f64>().map_or(Value::Null, Value::from)
-}
-
 fn tools<'a>(conversation: &'a Conversation, settings: &Settings<'_>) -> Result<&'a [Tool], Error> {
     let choice = match &conversation.tool_choice {
         ToolChoice::None => return Ok(&[]),
@@ -93,7 +91,7 @@ fn tools<'a>(conversation: &'a Conversation, settings: &Settings<'_>) -> Result<
     let message = format!(
         "Ollama cannot be told that {choice} must be called. Leave the choice to the model, or use a model of another provider"
     );
-    Err(Error::Refused { provider: settings.provider.to_owned(), message })
+    Err(Error::Refused { provider: settings.provider.to_owned(), message: message.into() })
 }
 
 fn tool(tool: &Tool) -> Value {

@@ -5,10 +5,13 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 pub(crate) fn error(error: &Error) -> (StatusCode, Value) {
-    (status(error), body(error))
+    (error.refused_with().unwrap_or(status(error)), body(error))
 }
 
 pub(crate) fn body(error: &Error) -> Value {
+    if let Some(theirs) = error.verbatim_in_band() {
+        return theirs;
+    }
     let message = match error {
         // Clients look for these words to offer a download.
         Error::UnknownRoute { name, known } => format!("model '{name}' not found. Known here: {known}"),

@@ -64,6 +64,21 @@ pub(crate) fn merged(
     Ok(Original { body: fields.with(&changes), logprobs, only_loads })
 }
 
+/// The same of a request for vectors.
+pub(crate) fn embedding(body: &[u8], model: &str, settings: &Settings<'_>) -> Result<Bytes, Error> {
+    let fields = Fields::of(body)?;
+    let mut options: Map<String, Value> = fields.read("options").unwrap_or_default();
+    options.retain(|name, _| !OF_THE_RUNNER.contains(&name.as_str()));
+    options.insert("num_ctx".to_owned(), settings.context_tokens.into());
+    let changes = [
+        ("model", Value::from(model).to_string()),
+        ("truncate", "false".to_owned()),
+        ("keep_alive", Value::from(settings.keep_alive()).to_string()),
+        ("options", Value::Object(options).to_string()),
+    ];
+    Ok(fields.with(&changes.each_ref().map(|(name, json)| (*name, json.as_str()))))
+}
+
 /// A line of an answer without the log probabilities that its reader did not ask for; everything else byte for byte.
 pub(crate) fn without_logprobs(line: &Bytes) -> Bytes {
     const NAME: &[u8] = b"\"logprobs\"";

@@ -27,7 +27,10 @@ use crate::{
     egress::Checkpoint,
     endpoint::{Endpoint, Request, Scheme, json_headers},
     http::CONNECT_TIMEOUT,
-    providers::{ChatRequest, ChatStream, EmbedRequest, Embeddings, Loaded, Patience, Provider, PullStream},
+    providers::{
+        ChatRequest, ChatStream, EmbedRequest, Embeddings, Loaded, PassedEmbeddings, Patience, Provider, PullStream,
+    },
+    wire::lenient::Object,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -255,6 +258,21 @@ impl Ollama {
         })
     }
 
+    async fn embedded(&self, body: Bytes, request: &EmbedRequest, location: Location) -> Result<Bytes, Error> {
+        let sent = Request {
+            method: Method::POST,
+            path: "/api/embed",
+            headers: json_headers("application/json"),
+            body,
+            model: &request.model,
+            checkpoint: request.checkpoint.as_ref(),
+            location,
+            patience: request.patience,
+            trace: request.trace.as_ref(),
+        };
+        self.endpoint.whole(sent).await
+    }
+
     /// What is sent for a chat, and where to.
     fn body(&self, request: &ChatRequest, details: &Details) -> Result<(&'static str, Original, bool), Error> {
         let settings = self.settings(&request.model, details);
@@ -334,7 +352,7 @@ impl Provider for Ollama {
         } else {
             self.endpoint.stream(sent, NDJSON).await?
         };
-        Ok(stream::decode(self.endpoint.clone(), &request.model, body, raw))
+        Ok(stream::decode(self.endpoint.clone(), &request.model, body, raw, &request.asked.peek.model))
     }
 
     fn speaks(&self, dialect: Dialect) -> bool {
@@ -347,8 +365,9 @@ impl Provider for Ollama {
         self.options.prefill.unwrap_or_else(known)
     }
 
-    fn not_carried(&self, _: &str, conversation: &Conversation) -> Vec<Field> {
-        request::not_carried(conversation)
+    fn not_carried(&self, model: &str, conversation: &Conversation) -> Vec<Field> {
+        let known = self.remembered(&tagged(model));
+        request::not_carried(conversation, known.as_ref().map(|(_, details)| details))
     }
 
     async fn loaded(&self) -> Option<Vec<Loaded>> {
@@ -377,18 +396,7 @@ impl Provider for Ollama {
         if let Some(dimensions) = request.dimensions {
             body["dimensions"] = json!(dimensions);
         }
-        let sent = Request {
-            method: Method::POST,
-            path: "/api/embed",
-            headers: json_headers("application/json"),
-            body: Bytes::from(body.to_string()),
-            model: &request.model,
-            checkpoint: request.checkpoint.as_ref(),
-            location,
-            patience: request.patience,
-            trace: request.trace.as_ref(),
-        };
-        let answer = self.endpoint.whole(sent).await?;
+        let answer = self.embedded(body.to_string().into(), &request, location).await?;
         let answer: Answer = serde_json::from_slice(&answer)
             .map_err(|error| self.endpoint.malformed(&format!("{error} in its embeddings")))?;
         let (asked, got) = (request.input.len(), answer.embeddings.len());
@@ -400,6 +408,33 @@ impl Provider for Ollama {
             return Err(self.endpoint.malformed("embeddings of no or of different lengths"));
         }
         Ok(Embeddings { vectors: answer.embeddings, input_tokens: answer.prompt_eval_count.unwrap_or(0) })
+    }
+
+    async fn embed_as_asked(
+        &self,
+        dialect: Dialect,
+        body: &Bytes,
+        request: &EmbedRequest,
+    ) -> Option<Result<PassedEmbeddings, Error>> {
+        // Without texts nothing is asked of anybody.
+        if dialect != Dialect::OllamaChat || request.input.is_empty() {
+            return None;
+        }
+        let passed = async {
+            let (details, location) = self.cleared(&request.model, request.checkpoint.as_ref()).await?;
+            let body = original::embedding(body, &request.model, &self.settings(&request.model, &details))?;
+            let answer = self.embedded(body, request, location).await?;
+            let input_tokens = {
+                let object = Object::of(&answer).map_err(|message| self.endpoint.malformed(&message))?;
+                let fields = object.fields();
+                if fields.list("embeddings").is_empty() {
+                    return Err(self.endpoint.malformed("no `embeddings` in its vectors"));
+                }
+                fields.count("prompt_eval_count").unwrap_or(0)
+            };
+            Ok(PassedEmbeddings { body: answer, input_tokens })
+        };
+        Some(passed.await)
     }
 
     async fn pull(&self, model: &str) -> Result<PullStream, Error> {
@@ -441,5 +476,5 @@ pub(crate) fn decoder(body: ByteStream) -> ChatStream {
     let timeout = Duration::from_secs(1);
     let endpoint = Endpoint::new("ollama", "http://127.0.0.1:9", Location::Local, timeout, Scheme::Bearer, Vec::new());
     let endpoint = endpoint.unwrap_or_else(|error| unreachable!("an address without a key is an endpoint: {error}"));
-    stream::decode(std::sync::Arc::new(endpoint), "m", body, Raw::AsTheyAre)
+    stream::decode(std::sync::Arc::new(endpoint), "m", body, Raw::AsTheyAre, "m")
 }

@@ -22,6 +22,8 @@ use crate::{
     wire::{
         lenient::{self, Halves, Members, Object},
         lines::Lines,
+        openai_chat::tool_calls::new_call_id,
+        renamed,
     },
 };
 use bytes::{BufMut, Bytes, BytesMut};
@@ -45,10 +47,12 @@ pub(crate) enum Raw {
     WithoutLogprobs,
 }
 
-pub(crate) fn decode(endpoint: Arc<Endpoint>, model: &str, body: ByteStream, raw: Raw) -> ChatStream {
+/// What passes says `name` for the model.
+pub(crate) fn decode(endpoint: Arc<Endpoint>, model: &str, body: ByteStream, raw: Raw, name: &str) -> ChatStream {
     let decoder = Decoder {
         endpoint,
         model: model.to_owned(),
+        name: name.to_owned(),
         lines: Lines::new(body),
         raw,
         started: false,
@@ -65,6 +69,8 @@ pub(crate) fn decode(endpoint: Arc<Endpoint>, model: &str, body: ByteStream, raw
 struct Decoder {
     endpoint: Arc<Endpoint>,
     model: String,
+    /// As the caller asked for the model.
+    name: String,
     lines: Lines,
     raw: Raw,
     started: bool,
@@ -258,10 +264,17 @@ impl Decoder {
             let at = events.iter().take_while(|event| matches!(event, Event::Started { .. })).count();
             events.insert(at, unread_lines());
         }
+        let named = || {
+            let object = Object::of(line);
+            object.map_or_else(
+                |_| line.clone(),
+                |object| renamed::under(line.clone(), &object.fields(), Some(&self.name)),
+            )
+        };
         let raw = match self.raw {
-            Raw::AsTheyAre => Some(with_end(line)),
+            Raw::AsTheyAre => Some(with_end(&named())),
             // What was only asked for as a sign of life is nothing to the reader.
-            Raw::WithoutLogprobs if says_something => Some(without_logprobs(&with_end(line))),
+            Raw::WithoutLogprobs if says_something => Some(without_logprobs(&with_end(&named()))),
             Raw::WithoutLogprobs | Raw::Withheld => None,
         };
         let raw = match raw {
@@ -361,10 +374,6 @@ fn unread_lines() -> Event {
 }
 
 /// Ids must be unique within a job, because decisions of people are bound to them; 64 random bits are.
-fn new_call_id() -> String {
-    format!("call_{:016x}", rand::random::<u64>())
-}
-
 /// The last line may come without its end.
 fn with_end(line: &Bytes) -> Bytes {
     if line.ends_with(b"\n") {

@@ -19,12 +19,16 @@ pub(crate) enum Encoding {
     Base64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Request {
     pub(crate) model: String,
-    pub(crate) input: Vec<String>,
+    /// What another API may be asked to embed; else why it may not be asked.
+    pub(crate) texts: Result<Vec<String>, Error>,
+    /// Of everything that is to be embedded.
+    pub(crate) input_bytes: usize,
     pub(crate) dimensions: Option<u32>,
-    pub(crate) encoding: Encoding,
+    /// `None` for one that only the vendor knows.
+    pub(crate) encoding: Option<Encoding>,
     /// Fields that have no place here, by JSON pointer.
     pub(crate) lost: Vec<String>,
 }
@@ -38,7 +42,13 @@ pub(crate) fn parse(body: &[u8]) -> Result<Request, Error> {
     if model.trim().is_empty() {
         return Err(at.field("model").invalid("is empty. Name a route or a model; GET /v1/models lists them"));
     }
-    let input = input(at.required(&mut fields, "input")?, &at.field("input"))?;
+    let input = at.required(&mut fields, "input")?;
+    let input_bytes = bytes_of(&input);
+    let texts = texts(input, &at.field("input"));
+    // Tokens are the vendor's own business; what is neither text nor token is nobody's.
+    if let Err(error @ Error::Invalid { .. }) = &texts {
+        return Err(error.clone());
+    }
     let dimensions = match fields.remove("dimensions") {
         None | Some(Value::Null) => None,
         Some(value) => match at.field("dimensions").count(&value)? {
@@ -47,18 +57,27 @@ pub(crate) fn parse(body: &[u8]) -> Result<Request, Error> {
         },
     };
     let encoding = match at.optional_string(&mut fields, "encoding_format")?.as_deref() {
-        None | Some("float") => Encoding::Float,
-        Some("base64") => Encoding::Base64,
-        Some(other) => {
-            return Err(at.field("encoding_format").invalid(format!("is `{other}`. Known here: float, base64")));
-        }
+        None | Some("float") => Some(Encoding::Float),
+        Some("base64") => Some(Encoding::Base64),
+        Some(_) => None,
     };
     let mut lost = Vec::new();
     at.leftovers(&fields, &mut lost);
-    Ok(Request { model, input, dimensions, encoding, lost })
+    Ok(Request { model, texts, input_bytes, dimensions, encoding, lost })
 }
 
-fn input(value: Value, at: &Place<'_>) -> Result<Vec<String>, Error> {
+/// A token counts for the four letters that it stands for.
+fn bytes_of(input: &Value) -> usize {
+    match input {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(bytes_of).sum(),
+        _ => 4,
+    }
+}
+
+/// # Errors
+/// [`Error::Refused`] for tokens, [`Error::Invalid`] for what cannot be embedded anywhere.
+fn texts(value: Value, at: &Place<'_>) -> Result<Vec<String>, Error> {
     let items = match value {
         Value::String(text) => vec![Value::String(text)],
         other => at.array(other)?,
@@ -78,7 +97,8 @@ fn input(value: Value, at: &Place<'_>) -> Result<Vec<String>, Error> {
             Value::String(text) if text.is_empty() => return Err(at.index(index).invalid("is empty")),
             Value::String(text) => texts.push(text),
             Value::Number(_) | Value::Array(_) => {
-                return Err(at.invalid("holds tokens, which mean nothing to another model. Send the text"));
+                let message = "`/input` holds tokens, which mean nothing to another model. Send the text";
+                return Err(Error::Refused { provider: "this model".to_owned(), message: message.into() });
             }
             _ => return Err(at.index(index).invalid("must be a text")),
         }
@@ -113,12 +133,12 @@ mod tests {
     #[test]
     fn one_text_or_several() {
         let one = parse(br#"{"model":"m","input":"a"}"#).unwrap();
-        assert_eq!((one.input, one.encoding, one.dimensions), (vec!["a".to_owned()], Encoding::Float, None));
+        assert_eq!((one.texts, one.encoding, one.dimensions), (Ok(vec!["a".to_owned()]), Some(Encoding::Float), None));
         let several =
             parse(br#"{"model":"m","input":["a","b"],"encoding_format":"base64","dimensions":8,"user":"u","x":1}"#)
                 .unwrap();
-        assert_eq!(several.input, ["a", "b"]);
-        assert_eq!((several.encoding, several.dimensions), (Encoding::Base64, Some(8)));
+        assert_eq!(several.texts, Ok(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!((several.encoding, several.dimensions), (Some(Encoding::Base64), Some(8)));
         let mut lost = several.lost;
         lost.sort();
         assert_eq!(lost, ["/user", "/x"]);
@@ -128,20 +148,28 @@ mod tests {
     fn what_cannot_be_embedded_is_refused_with_its_place() {
         let many = json!({"model": "m", "input": vec!["a"; 2049]}).to_string();
         for (body, pointer) in [
-            (r#"{"model":"m","input":[1,2,3]}"#, "/input"),
-            (r#"{"model":"m","input":[[1,2],[3]]}"#, "/input"),
             (r#"{"model":"m","input":[]}"#, "/input"),
             (r#"{"model":"m","input":["a",""]}"#, "/input/1"),
             (r#"{"model":"m","input":["a",null]}"#, "/input/1"),
             (r#"{"model":"m"}"#, "/input"),
             (r#"{"model":" ","input":"a"}"#, "/model"),
-            (r#"{"model":"m","input":"a","encoding_format":"int8"}"#, "/encoding_format"),
             (r#"{"model":"m","input":"a","dimensions":0}"#, "/dimensions"),
             (&many, "/input"),
         ] {
             let Err(Error::Invalid { pointer: at, .. }) = parse(body.as_bytes()) else { panic!("{body} was taken") };
             assert_eq!(at, pointer, "{}", &body[..body.len().min(80)]);
         }
+    }
+
+    #[test]
+    fn what_only_the_vendor_understands_is_for_the_vendor_alone() {
+        for (body, bytes) in [(r#"{"model":"m","input":[1,2,3]}"#, 12), (r#"{"model":"m","input":[[1,2],[3]]}"#, 12)] {
+            let request = parse(body.as_bytes()).unwrap();
+            assert!(matches!(request.texts, Err(Error::Refused { .. })), "{body}");
+            assert_eq!(request.input_bytes, bytes, "{body}");
+        }
+        let packed = parse(br#"{"model":"m","input":"a","encoding_format":"int8"}"#).unwrap();
+        assert_eq!(packed.encoding, None);
     }
 
     #[test]

@@ -1,6 +1,12 @@
 //! `POST /embeddings`: texts in, vectors out, in the order of the texts whatever the order of the answer.
 
-use crate::providers::{EmbedRequest, Embeddings};
+use crate::{
+    Error,
+    json_object::Fields,
+    providers::{EmbedRequest, Embeddings, PassedEmbeddings},
+    wire::lenient::Object,
+};
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -10,6 +16,28 @@ pub(crate) fn body(request: &EmbedRequest) -> Value {
         body["dimensions"] = json!(dimensions);
     }
     body
+}
+
+/// The caller's body for this model.
+///
+/// # Errors
+/// [`Error::Invalid`] when it is no JSON object.
+pub(crate) fn original(body: &[u8], model: &str) -> Result<Bytes, Error> {
+    Ok(Fields::of(body)?.with(&[("model", &Value::from(model).to_string())]))
+}
+
+/// An answer that passes as it is, and what it says of its tokens; else what is wrong.
+pub(crate) fn passed(body: Bytes) -> Result<PassedEmbeddings, String> {
+    let input_tokens = {
+        let object = Object::of(&body)?;
+        let fields = object.fields();
+        if fields.list("data").is_empty() {
+            return Err("no `data` in its vectors".to_owned());
+        }
+        let usage = fields.object("usage");
+        usage.count("prompt_tokens").or_else(|| usage.count("total_tokens")).unwrap_or(0)
+    };
+    Ok(PassedEmbeddings { body, input_tokens })
 }
 
 #[derive(Deserialize)]

@@ -6,11 +6,14 @@ use serde_json::{Value, json};
 
 /// The status and body for an error that comes instead of an answer.
 pub(crate) fn error(error: &Error, _request_id: &str) -> (StatusCode, Value) {
-    (class(error).0, body(error))
+    (error.refused_with().unwrap_or(class(error).0), body(error))
 }
 
 /// The same body in the middle of a stream, where there is no status any more.
 pub(crate) fn body(error: &Error) -> Value {
+    if let Some(theirs) = error.verbatim_in_band() {
+        return theirs;
+    }
     let (_, kind, code) = class(error);
     let param = match error {
         Error::Invalid { pointer, .. } if !pointer.is_empty() => Some(param(pointer)),
@@ -30,7 +33,9 @@ pub(crate) fn class(error: &Error) -> (StatusCode, &'static str, Option<&'static
         Error::Unsupported { .. } => (StatusCode::BAD_REQUEST, INVALID, Some("unsupported")),
         Error::ContextLengthExceeded { .. } => (StatusCode::BAD_REQUEST, INVALID, Some("context_length_exceeded")),
         Error::Filtered { .. } => (StatusCode::BAD_REQUEST, INVALID, Some("content_filter")),
-        Error::UnknownRoute { .. } => (StatusCode::NOT_FOUND, INVALID, Some("model_not_found")),
+        Error::UnknownRoute { .. } | Error::Unavailable { missing: true, .. } => {
+            (StatusCode::NOT_FOUND, INVALID, Some("model_not_found"))
+        }
         Error::NotAllowed { .. } => (StatusCode::FORBIDDEN, "permission_error", Some("not_allowed")),
         Error::OverLimit { kind: LimitKind::Rate, .. } => {
             (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("rate_limit_exceeded"))
@@ -93,32 +98,32 @@ mod tests {
             (Error::Invalid { pointer: "/messages/0/content".into(), message: message() }, 400, None),
             (Error::UnknownRoute { name: "x".into(), known: "y".into() }, 404, Some("model_not_found")),
             (
-                Error::ContextLengthExceeded { provider: provider(), model: "m".into(), message: message() },
+                Error::ContextLengthExceeded { provider: provider(), model: "m".into(), message: message().into() },
                 400,
                 Some("context_length_exceeded"),
             ),
             (Error::EgressRefused { route: "r".into() }, 403, Some("egress_refused")),
             (
-                Error::RateLimited { provider: provider(), message: message(), retry_after: None },
+                Error::RateLimited { provider: provider(), message: message().into(), retry_after: None },
                 429,
                 Some("rate_limit_exceeded"),
             ),
             (
-                Error::Overloaded { provider: provider(), message: message(), retry_after: None },
+                Error::Overloaded { provider: provider(), message: message().into(), retry_after: None },
                 503,
                 Some("overloaded"),
             ),
-            (Error::Denied { provider: provider(), message: message() }, 503, Some("model_unavailable")),
-            (Error::Forbidden { provider: provider(), message: message() }, 503, Some("model_unavailable")),
+            (Error::Denied { provider: provider(), message: message().into() }, 503, Some("model_unavailable")),
+            (Error::Forbidden { provider: provider(), message: message().into() }, 503, Some("model_unavailable")),
             (
-                Error::Unavailable { provider: provider(), message: message(), missing: false },
+                Error::Unavailable { provider: provider(), message: message().into(), missing: false },
                 503,
                 Some("model_unavailable"),
             ),
             (Error::NoModel(message()), 503, Some("model_unavailable")),
             (Error::Unrecorded(message()), 503, Some("unavailable")),
-            (Error::Filtered { provider: provider(), message: message() }, 400, Some("content_filter")),
-            (Error::Refused { provider: provider(), message: message() }, 400, None),
+            (Error::Filtered { provider: provider(), message: message().into() }, 400, Some("content_filter")),
+            (Error::Refused { provider: provider(), message: message().into() }, 400, None),
             (
                 Error::TimedOut { provider: provider(), awaited: Awaited::FirstToken, after: Duration::from_secs(1) },
                 504,

@@ -7,9 +7,11 @@
 //! Written after OpenAI's published API reference. Servers differ at the edges; what is tolerated, and what is not, stands
 //! beside the code that does it.
 
+pub use super::options::{Api, ModelOptions, Options, OutputLimit, Prefill};
 use super::{embeddings, original};
 use crate::providers::{
-    ByteStream, ChatRequest, ChatStream, EmbedRequest, Embeddings, Forward, Patience, Provider, answered_at_once,
+    ByteStream, ChatRequest, ChatStream, EmbedRequest, Embeddings, Forward, PassedEmbeddings, Patience, Provider,
+    answered_at_once,
 };
 use crate::wire::{
     openai_chat::{body as chat_request, reader as chat},
@@ -17,10 +19,9 @@ use crate::wire::{
     stream, system,
 };
 use crate::{
-    Conversation, Error, Field, Secret,
+    Conversation, Error, Field,
     dialect::Dialect,
     endpoint::{BODY_BYTES, Endpoint, Request, Scheme, json_headers, passing},
-    http::CONNECT_TIMEOUT,
 };
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -42,116 +43,6 @@ use std::{
 /// A listing is small and made from memory; a server that takes longer is not asked for answers either.
 const LISTING_PATIENCE: Patience = Patience { headers: Duration::from_secs(10) };
 
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// How routes call it.
-    pub name: String,
-    /// With the version: `https://api.openai.com/v1`, `http://127.0.0.1:8000/v1`.
-    pub base_url: String,
-    pub location: Location,
-    /// Used in turn. None for servers that want no key.
-    pub api_keys: Vec<Secret>,
-    /// What conversations are written for. Requests that came in the other dialect are translated.
-    pub api: Api,
-    /// `/models` tells names and nothing else, so what is known of models stands here. Models that are named here and not
-    /// listed by the server are offered all the same.
-    pub models: Vec<ModelOptions>,
-    pub output_limit: OutputLimit,
-    pub connect_timeout: Duration,
-    /// Of models that say nothing else.
-    pub prefill: Prefill,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Api {
-    /// `/chat/completions`: what every compatible server knows.
-    #[default]
-    ChatCompletions,
-    /// `/responses`
-    Responses,
-}
-
-/// What a person knows of a model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ModelOptions {
-    pub name: String,
-    pub context_tokens: Option<u64>,
-    pub native_tools: bool,
-    pub structured_output: bool,
-    pub vision: bool,
-    /// It makes vectors and does not chat. `None`: its name tells, by holding `embed`.
-    pub embeds: Option<bool>,
-    /// `None`: as its server.
-    pub prefill: Option<Prefill>,
-}
-
-impl ModelOptions {
-    /// A chatting model with tools and structured output.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            context_tokens: None,
-            native_tools: true,
-            structured_output: true,
-            vision: false,
-            embeds: None,
-            prefill: None,
-        }
-    }
-
-    /// Whether it makes vectors and does not chat.
-    pub fn embeds(&self) -> bool {
-        self.embeds.unwrap_or_else(|| self.name.to_lowercase().contains("embed"))
-    }
-}
-
-/// How the server calls the limit on output tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OutputLimit {
-    /// `max_tokens`: what every compatible server knows.
-    #[default]
-    MaxTokens,
-    /// `max_completion_tokens`: what OpenAI's reasoning models insist on.
-    MaxCompletionTokens,
-}
-
-/// How the server is told to go on with an assistant's last message instead of answering it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Prefill {
-    /// It cannot.
-    #[default]
-    None,
-    /// It does so without being told: llama.cpp, OpenRouter for models that can.
-    LastMessage,
-    /// `prefix: true` in that message: DeepSeek, Mistral.
-    PrefixField,
-    /// `continue_final_message` and no `add_generation_prompt`: vLLM, SGLang.
-    VllmFlags,
-}
-
-impl Options {
-    /// A server with tools and structured output at its defaults.
-    pub fn new(name: impl Into<String>, base_url: impl Into<String>, location: Location) -> Self {
-        let base_url = base_url.into();
-        let output_limit = if base_url.starts_with("https://api.openai.com/") {
-            OutputLimit::MaxCompletionTokens
-        } else {
-            OutputLimit::MaxTokens
-        };
-        Self {
-            name: name.into(),
-            base_url,
-            location,
-            api_keys: Vec::new(),
-            api: Api::default(),
-            models: Vec::new(),
-            output_limit,
-            connect_timeout: CONNECT_TIMEOUT,
-            prefill: Prefill::None,
-        }
-    }
-}
-
 /// One server.
 pub struct OpenAi {
     options: Options,
@@ -170,6 +61,7 @@ pub(crate) struct Origin {
 
 /// What a conversation's body depends on besides the conversation.
 pub(crate) struct Dressing<'a> {
+    pub(crate) provider: &'a str,
     pub(crate) model: &'a str,
     pub(crate) location: Location,
     pub(crate) output_limit: OutputLimit,
@@ -292,6 +184,7 @@ impl OpenAi {
             system::at_the_beginning(&conversation)
         };
         let dressing = Dressing {
+            provider: &self.options.name,
             model: &request.model,
             location: self.options.location,
             output_limit: self.options.output_limit,
@@ -307,11 +200,32 @@ impl OpenAi {
 }
 
 impl OpenAi {
+    async fn embedded(&self, body: Bytes, request: &EmbedRequest) -> Result<Bytes, Error> {
+        let sent = Request {
+            method: Method::POST,
+            path: "/embeddings",
+            headers: json_headers("application/json"),
+            body,
+            model: &request.model,
+            checkpoint: request.checkpoint.as_ref(),
+            location: self.options.location,
+            patience: request.patience,
+            trace: request.trace.as_ref(),
+        };
+        self.endpoint.whole(sent).await
+    }
+
     /// A stream, or the whole answer in one body: some servers give that whatever they are asked for.
-    async fn chat_stream(&self, sent: Request<'_>, origin: Origin, bytesway: Bytesway) -> Result<ChatStream, Error> {
+    async fn chat_stream(
+        &self,
+        sent: Request<'_>,
+        origin: Origin,
+        bytesway: Bytesway,
+        name: &str,
+    ) -> Result<ChatStream, Error> {
         let (is_json, mut bytes) = self.endpoint.stream_or_json(sent, "text/event-stream").await?;
         if !is_json {
-            return Ok(stream::decode(origin.clone(), ChatReader::new(origin, bytesway), bytes));
+            return Ok(stream::decode(origin.clone(), ChatReader::new(origin, bytesway).under(name), bytes));
         }
         let mut body = BytesMut::new();
         while let Some(more) = bytes.try_next().await? {
@@ -319,16 +233,24 @@ impl OpenAi {
             if is_stream(&body) {
                 // Only its head says JSON.
                 let first = futures_util::stream::iter([Ok(body.freeze())]);
-                return Ok(stream::decode(origin.clone(), ChatReader::new(origin, bytesway), first.chain(bytes)));
+                return Ok(stream::decode(
+                    origin.clone(),
+                    ChatReader::new(origin, bytesway).under(name),
+                    first.chain(bytes),
+                ));
             }
             if body.len() > BODY_BYTES {
                 let (provider, limit_bytes) = (self.options.name.clone(), BODY_BYTES);
                 return Err(Error::TooLarge { provider, what: "a body", limit_bytes });
             }
         }
-        // The caller is told in a stream's words.
-        let frame = ChatReader::new(origin, Bytesway { raw: false, ..bytesway }).body(&body.freeze())?;
-        Ok(answered_at_once(None, frame.events))
+        let body = body.freeze();
+        let reader = ChatReader::new(origin.clone(), bytesway).under(name);
+        match chat::retold::in_chunks(&body) {
+            Some(events) => Ok(stream::decode(origin, reader, futures_util::stream::iter([Ok(events)]))),
+            // Whatever it is, it says why.
+            None => reader.body(&body).map(|frame| answered_at_once(None, frame.events)),
+        }
     }
 }
 
@@ -376,8 +298,9 @@ impl Provider for OpenAi {
         // Bytes are of use where the caller speaks the same; what came back redacted is put right in events alone.
         let redacts = request.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.redacts());
         let raw = dialect == request.asked.dialect && !redacts;
-        let keeps_seals = dialect == request.asked.dialect && redacts;
+        let keeps_seals = dialect == request.asked.dialect;
         let peek = &request.asked.peek;
+        let name = &peek.model;
         let bytesway =
             Bytesway { raw, wants_usage: peek.wants_usage, choices: if original { peek.choices.max(1) } else { 1 } };
         let origin = Origin {
@@ -399,23 +322,25 @@ impl Provider for OpenAi {
         let responses = dialect == Dialect::OpenAiResponses;
         if !stream {
             let body = self.endpoint.whole(sent).await?;
+            let in_one = if !responses && is_stream(&body) { chat::retold::in_one(&body) } else { None };
+            let body = in_one.unwrap_or(body);
             if !responses && is_stream(&body) {
                 let bytes = futures_util::stream::iter([Ok(body)]);
                 let reader = ChatReader::new(origin.clone(), Bytesway { raw: false, ..bytesway });
                 return Ok(stream::decode(origin, reader, bytes));
             }
             let frame = if responses {
-                ResponsesReader::new(origin, raw).keeping_seals(keeps_seals).body(&body)?
+                ResponsesReader::new(origin, raw).keeping_seals(keeps_seals).under(name).body(&body)?
             } else {
-                ChatReader::new(origin, bytesway).body(&body)?
+                ChatReader::new(origin, bytesway).under(name).body(&body)?
             };
             return Ok(answered_at_once(frame.raw, frame.events));
         }
         if !responses {
-            return self.chat_stream(sent, origin, bytesway).await;
+            return self.chat_stream(sent, origin, bytesway, name).await;
         }
         let (_, bytes) = self.endpoint.stream_or_json(sent, "text/event-stream").await?;
-        let reader = ResponsesReader::new(origin.clone(), raw).keeping_seals(keeps_seals);
+        let reader = ResponsesReader::new(origin.clone(), raw).keeping_seals(keeps_seals).under(name);
         Ok(openai_responses::either::decode(origin, reader, bytes))
     }
 
@@ -433,29 +358,34 @@ impl Provider for OpenAi {
 
     fn not_carried(&self, _: &str, conversation: &Conversation) -> Vec<Field> {
         let unknown = match self.options.api {
-            Api::ChatCompletions => chat_request::unknown(self.options.location),
-            Api::Responses => responses_request::UNKNOWN,
+            Api::ChatCompletions => chat_request::unknown(self.options.location, conversation),
+            Api::Responses => responses_request::unknown(conversation),
         };
-        unknown.iter().copied().filter(|field| field.is_said(conversation)).collect()
+        unknown.into_iter().filter(|field| field.is_said(conversation)).collect()
     }
 
     async fn embed(&self, request: EmbedRequest) -> Result<Embeddings, Error> {
         if request.input.is_empty() {
             return Ok(Embeddings { vectors: Vec::new(), input_tokens: 0 });
         }
-        let sent = Request {
-            method: Method::POST,
-            path: "/embeddings",
-            headers: json_headers("application/json"),
-            body: Bytes::from(embeddings::body(&request).to_string()),
-            model: &request.model,
-            checkpoint: request.checkpoint.as_ref(),
-            location: self.options.location,
-            patience: request.patience,
-            trace: request.trace.as_ref(),
-        };
-        let body = self.endpoint.whole(sent).await?;
+        let body = self.embedded(embeddings::body(&request).to_string().into(), &request).await?;
         embeddings::read(&body, request.input.len()).map_err(|message| self.endpoint.malformed(&message))
+    }
+
+    async fn embed_as_asked(
+        &self,
+        dialect: Dialect,
+        body: &Bytes,
+        request: &EmbedRequest,
+    ) -> Option<Result<PassedEmbeddings, Error>> {
+        if dialect != Dialect::OpenAiChat {
+            return None;
+        }
+        let passed = async {
+            let answer = self.embedded(embeddings::original(body, &request.model)?, request).await?;
+            embeddings::passed(answer).map_err(|message| self.endpoint.malformed(&message))
+        };
+        Some(passed.await)
     }
 
     async fn forward(&self, request: Forward) -> Result<http::Response<ByteStream>, Error> {

@@ -4,6 +4,7 @@ use super::place::{self, Place};
 use crate::{
     Error,
     dialect::{IMAGE_PROMPT_BYTES, Peek},
+    http::failure::cut,
     json_object::Fields,
 };
 use serde::Deserialize;
@@ -137,11 +138,8 @@ fn image_bytes(text: &str) -> usize {
 }
 
 fn short(text: &str) -> String {
-    const SHOWN_CHARS: usize = 40;
-    match text.char_indices().nth(SHOWN_CHARS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    const SHOWN_CHARACTERS: usize = 40;
+    cut(text.to_owned(), SHOWN_CHARACTERS)
 }
 
 #[cfg(test)]

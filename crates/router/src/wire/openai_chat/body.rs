@@ -1,19 +1,29 @@
 //! The body of `POST /chat/completions`, from a conversation.
 
-use crate::wire::openai::provider::{Dressing, OutputLimit, Prefill};
+use crate::wire::{
+    effort,
+    openai::provider::{Dressing, OutputLimit, Prefill},
+};
 use crate::{
     Conversation, Field,
     conversation::{Document, Format, Image, Message, Part, Thinking, ToolChoice},
+    seals,
 };
 use protocol::{Location, Role};
 use serde_json::{Value, json};
 
 /// What a server there has no field for: OpenAI refuses what it does not know, and servers at home know more.
-pub(crate) fn unknown(location: Location) -> &'static [Field] {
-    match location {
-        Location::Cloud => &[Field::TopK],
-        Location::Local => &[],
-    }
+pub(crate) fn unknown(location: Location, conversation: &Conversation) -> Vec<Field> {
+    let is_cloud = location == Location::Cloud;
+    let thinking = match &conversation.thinking {
+        Thinking::Effort(effort) => effort::nearest(effort, effort::COMMON).is_none(),
+        Thinking::BudgetTokens(_) => true,
+        _ => is_cloud,
+    };
+    [(Field::TopK, is_cloud), (Field::Thinking, thinking)]
+        .into_iter()
+        .filter_map(|(field, is_unknown)| is_unknown.then_some(field))
+        .collect()
 }
 
 pub(crate) fn body(conversation: &Conversation, dressing: &Dressing<'_>) -> Value {
@@ -58,7 +68,11 @@ pub(crate) fn body(conversation: &Conversation, dressing: &Dressing<'_>) -> Valu
         }
     }
     match &conversation.thinking {
-        Thinking::Effort(effort) => body["reasoning_effort"] = json!(effort),
+        Thinking::Effort(effort) => {
+            if let Some(effort) = effort::nearest(effort, effort::COMMON) {
+                body["reasoning_effort"] = json!(effort);
+            }
+        }
         // The template's own switch, which vLLM, llama.cpp and SGLang pass on. A server in the cloud refuses it, and a
         // model there that cannot think refuses an effort.
         Thinking::Off if local => body["chat_template_kwargs"] = json!({"enable_thinking": false}),
@@ -185,13 +199,17 @@ fn assistant(message: &Message, dressing: &Dressing<'_>) -> Value {
             wire["content"] = Value::Null;
         }
     }
+    // Models that think between tool calls want it back. A cloud gets nothing that it did not think itself.
+    let local = dressing.location == Location::Local;
+    let is_theirs = |seal: &Option<String>| {
+        seal.as_deref().and_then(|seal| seal.strip_prefix(seals::NAMED)) == Some(dressing.provider)
+    };
     let thoughts = message.parts.iter().filter_map(|part| match part {
-        Part::Thinking { text, .. } => Some(text.as_str()),
+        Part::Thinking { text, signature } if local || is_theirs(signature) => Some(text.as_str()),
         _ => None,
     });
     let thoughts: String = thoughts.collect();
-    // Templates of models that think between tool calls want it back. It is never sent to a cloud, which did not think it.
-    if !thoughts.is_empty() && dressing.location == Location::Local {
+    if !thoughts.is_empty() {
         wire["reasoning_content"] = json!(thoughts);
     }
     wire

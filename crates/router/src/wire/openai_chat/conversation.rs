@@ -19,6 +19,7 @@ pub(crate) fn conversation(body: &Bytes) -> Result<Conversation, Error> {
     let mut has_messages = false;
     // The older name gives way to the newer one, whichever comes first.
     let mut max_tokens = None;
+    let mut allowed = None;
     for (name, value) in place::body(body)? {
         let at = root.field(&name);
         if value.is_null() {
@@ -37,7 +38,7 @@ pub(crate) fn conversation(body: &Bytes) -> Result<Conversation, Error> {
                     to.tools.push(content::tool(at.object(function)?, &at, &mut to.lost)?);
                 }
             }
-            "tool_choice" | "function_call" => to.tool_choice = tool_choice(value, &at, &mut to.lost)?,
+            "tool_choice" | "function_call" => to.tool_choice = tool_choice(value, &at, &mut allowed, &mut to.lost)?,
             "response_format" => {
                 let mut fields = at.object(value)?;
                 let kind = at.field("type").string(at.required(&mut fields, "type")?)?;
@@ -54,6 +55,13 @@ pub(crate) fn conversation(body: &Bytes) -> Result<Conversation, Error> {
         }
     }
     to.max_output_tokens = to.max_output_tokens.or(max_tokens);
+    if let Some(allowed) = allowed.filter(|_| !to.tools.is_empty()) {
+        to.tools.retain(|tool| allowed.contains(&tool.name));
+        if to.tools.is_empty() {
+            let at = root.field("tool_choice");
+            return Err(at.invalid("allows no tool that the chosen model can be told of. Allow one of `tools`"));
+        }
+    }
     if !has_messages {
         return Err(root.field("messages").invalid("is missing"));
     }
@@ -79,7 +87,13 @@ fn tools(value: Value, at: &Place<'_>, lost: &mut Vec<String>) -> Result<Vec<Too
     Ok(tools)
 }
 
-fn tool_choice(value: Value, at: &Place<'_>, lost: &mut Vec<String>) -> Result<ToolChoice, Error> {
+/// The only tools that may be called go to `allowed`: others are not even told of.
+fn tool_choice(
+    value: Value,
+    at: &Place<'_>,
+    allowed: &mut Option<Vec<String>>,
+    lost: &mut Vec<String>,
+) -> Result<ToolChoice, Error> {
     let mut fields = match value {
         Value::String(mode) => return sampling::mode_of(&mode, at),
         other => at.object(other)?,
@@ -96,11 +110,25 @@ fn tool_choice(value: Value, at: &Place<'_>, lost: &mut Vec<String>) -> Result<T
             Ok(ToolChoice::Named(at.field("name").string(at.required(&mut fields, "name")?)?))
         }
         Some("allowed_tools") => {
-            // Which tools are allowed cannot be said elsewhere; whether one must be called can.
             let inner = at.field("allowed_tools");
-            lost.push(inner.to_string());
-            let mut allowed = inner.object(at.required(&mut fields, "allowed_tools")?)?;
-            let mode = inner.optional_string(&mut allowed, "mode")?;
+            let mut choice = inner.object(at.required(&mut fields, "allowed_tools")?)?;
+            let mode = inner.optional_string(&mut choice, "mode")?;
+            let list = inner.field("tools");
+            let mut names = Vec::new();
+            for (index, tool) in list.array(inner.required(&mut choice, "tools")?)?.into_iter().enumerate() {
+                let at = list.index(index);
+                let mut tool = at.object(tool)?;
+                match tool.remove("function") {
+                    Some(function) => {
+                        let at = at.field("function");
+                        let mut function = at.object(function)?;
+                        names.push(at.field("name").string(at.required(&mut function, "name")?)?);
+                    }
+                    // One that only its vendor runs.
+                    None => lost.push(at.to_string()),
+                }
+            }
+            *allowed = Some(names);
             sampling::mode_of(mode.as_deref().unwrap_or("auto"), &inner.field("mode"))
         }
         // Clients of several vendors write a mode as an object.

@@ -8,11 +8,13 @@
 
 mod counts;
 mod parts;
+pub(crate) mod retold;
 
 use super::tool_calls::{Calls, Piece, Place};
 use crate::wire::{
     lenient::{Halves, Members, Object, says_nothing, text},
     openai::provider::Origin,
+    renamed,
     stream::{END_WAIT, Reader, Step, Trouble},
 };
 use crate::{
@@ -46,12 +48,15 @@ pub(crate) struct Bytesway {
 pub(crate) struct ChatReader {
     origin: Origin,
     bytesway: Bytesway,
+    /// Of the model, in bytes that pass: as the caller asked for it.
+    name: Option<String>,
     started: bool,
     /// The index of the answer that is understood.
     first: Option<u64>,
     text: Halves,
     thought: Halves,
     has_text: bool,
+    refuses: bool,
     has_thought: bool,
     calls: Calls,
     /// Calls that are no function's.
@@ -84,11 +89,13 @@ impl ChatReader {
         Self {
             origin,
             bytesway,
+            name: None,
             started: false,
             first: (bytesway.choices > 1).then_some(0),
             text: Halves::default(),
             thought: Halves::default(),
             has_text: false,
+            refuses: false,
             has_thought: false,
             calls: Calls::default(),
             has_other_calls: false,
@@ -99,6 +106,11 @@ impl ChatReader {
             counted: false,
             bytes: 0,
         }
+    }
+
+    /// What passes says this name.
+    pub(crate) fn under(self, name: &str) -> Self {
+        Self { name: Some(name.to_owned()), ..self }
     }
 
     /// An answer in one body.
@@ -118,7 +130,8 @@ impl ChatReader {
             return Err(Error::Cut { provider: self.origin.endpoint.provider.clone(), message });
         };
         events.extend(last.events);
-        Ok(Frame::new(self.bytesway.raw.then(|| body.clone()), events))
+        let raw = || renamed::under(body.clone(), &object.fields(), self.name.as_deref());
+        Ok(Frame::new(self.bytesway.raw.then(raw), events))
     }
 
     fn chunk(&mut self, chunk: &Members<'_>, events: &mut Vec<Event>) -> Result<Said, Trouble> {
@@ -204,6 +217,7 @@ impl ChatReader {
                 self.parts(content, events)?;
             }
             if let Some(refusal) = delta.get("refusal") {
+                self.refuses |= !says_nothing(refusal);
                 self.say(refusal, events);
             }
         }
@@ -302,7 +316,8 @@ impl Reader for ChatReader {
         let said = self.chunk(&chunk, &mut events)?;
         self.counted |= said.only_usage && was_whole;
         let passes = self.bytesway.raw && (!said.only_usage || self.bytesway.wants_usage);
-        let raw = passes.then(|| with_empty_arguments(&chunk, event.raw, &said));
+        let name = self.name.as_deref();
+        let raw = passes.then(|| with_empty_arguments(&chunk, renamed::under(event.raw, &chunk, name), &said, name));
         let mark = Some(Mark::Chunk { finished: said.finished, counted: said.counted });
         Ok(Step::Frame(Frame { raw, events, mark }))
     }
@@ -336,7 +351,8 @@ impl Reader for ChatReader {
             let provider = &self.origin.endpoint.provider;
             tracing::warn!(provider, "answers come without token counts: they are recorded as 0");
         }
-        events.push(Event::Finished(Finish::new(reason, self.usage.unwrap_or_default())));
+        let finish = Finish::new(reason, self.usage.unwrap_or_default());
+        events.push(Event::Finished(Finish { is_refusal: self.refuses, ..finish }));
         Some(Frame::new(None, events))
     }
 
@@ -367,7 +383,7 @@ fn reason(value: &RawValue) -> Option<String> {
 }
 
 /// The chunk's bytes, and one more where calls have no arguments: clients read none as broken JSON.
-fn with_empty_arguments(chunk: &Members<'_>, raw: Bytes, said: &Said) -> Bytes {
+fn with_empty_arguments(chunk: &Members<'_>, raw: Bytes, said: &Said, asked: Option<&str>) -> Bytes {
     if said.unargued.is_empty() {
         return raw;
     }
@@ -381,7 +397,9 @@ fn with_empty_arguments(chunk: &Members<'_>, raw: Bytes, said: &Said) -> Bytes {
         };
         own.push_str("data: {");
         for name in ["id", "object", "created", "model"] {
-            if let Some(value) = chunk.get(name) {
+            if let ("model", Some(asked)) = (name, asked) {
+                own.push_str(&format!("\"model\":{},", Value::from(asked)));
+            } else if let Some(value) = chunk.get(name) {
                 own.push_str(&format!("\"{name}\":{},", value.get().replace(['\r', '\n'], " ")));
             }
         }

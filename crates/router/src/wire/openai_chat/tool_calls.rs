@@ -264,7 +264,8 @@ impl Call {
 
 /// An id for a tool call that came without one. Ids must be unique within a job, because decisions of people are bound to
 /// them; 64 random bits are.
-fn new_call_id() -> String {
+/// For calls that come without one, on any wire.
+pub(crate) fn new_call_id() -> String {
     format!("call_{:016x}", rand::random::<u64>())
 }
 

@@ -1,6 +1,7 @@
 //! The body of `POST /responses`, from a conversation: the server keeps nothing of it.
 
 use crate::wire::{
+    effort,
     openai::provider::Dressing,
     openai_chat::body::{image_url, images, is_strict, plain_number, result_text, texts},
 };
@@ -12,8 +13,12 @@ use protocol::{Location, Role};
 use serde_json::{Value, json};
 
 /// What this API has no field for.
-pub(crate) const UNKNOWN: &[Field] =
-    &[Field::TopK, Field::FrequencyPenalty, Field::PresencePenalty, Field::Seed, Field::Stop];
+pub(crate) fn unknown(conversation: &Conversation) -> Vec<Field> {
+    let mut unknown = vec![Field::TopK, Field::FrequencyPenalty, Field::PresencePenalty, Field::Seed, Field::Stop];
+    let is_told = matches!(&conversation.thinking, Thinking::Effort(effort) if known_effort(effort).is_some());
+    unknown.extend((!is_told).then_some(Field::Thinking));
+    unknown
+}
 
 pub(crate) fn body(conversation: &Conversation, dressing: &Dressing<'_>) -> Value {
     let leading = conversation.messages.iter().take_while(|message| message.role == Role::System).count();
@@ -62,19 +67,17 @@ pub(crate) fn body(conversation: &Conversation, dressing: &Dressing<'_>) -> Valu
             body[name] = value;
         }
     }
-    if let Thinking::Effort(effort) = &conversation.thinking {
-        body["reasoning"] = json!({"effort": known_effort(effort), "summary": "auto"});
+    if let Thinking::Effort(effort) = &conversation.thinking
+        && let Some(effort) = known_effort(effort)
+    {
+        body["reasoning"] = json!({"effort": effort, "summary": "auto"});
     }
     body
 }
 
-/// The words for it that every server of this API knows: what is more than the most is the most.
-fn known_effort(effort: &str) -> &str {
-    match effort {
-        "minimal" | "low" | "medium" | "high" => effort,
-        // `xhigh`, `max`, and what comes next.
-        _ => "high",
-    }
+/// The words for it that every server of this API knows.
+fn known_effort(effort: &str) -> Option<&'static str> {
+    effort::nearest(effort, effort::COMMON)
 }
 
 fn input(messages: &[Message]) -> Vec<Value> {
@@ -145,12 +148,13 @@ mod tests {
     #[test]
     fn how_much_to_think_is_said_in_words_every_server_knows() {
         let dressing = Dressing {
+            provider: "p",
             model: "gpt",
             location: Location::Cloud,
             output_limit: OutputLimit::MaxTokens,
             prefill: Prefill::None,
         };
-        for (asked, told) in [("minimal", "minimal"), ("high", "high"), ("xhigh", "high"), ("max", "high")] {
+        for (asked, told) in [("minimal", "low"), ("high", "high"), ("xhigh", "high"), ("max", "high")] {
             let thinking = Thinking::Effort(asked.to_owned());
             let conversation = Conversation { thinking, ..Conversation::default() };
             assert_eq!(body(&conversation, &dressing)["reasoning"]["effort"], told, "{asked}");
@@ -183,6 +187,7 @@ mod tests {
             ..Conversation::default()
         };
         let dressing = Dressing {
+            provider: "p",
             model: "gpt",
             location: Location::Cloud,
             output_limit: OutputLimit::MaxTokens,

@@ -1,6 +1,6 @@
 //! A stream of events, or the whole answer in one body: some servers send either, whatever was asked for.
 
-use super::reader::ResponsesReader;
+use super::{reader::ResponsesReader, retold};
 use crate::{
     Error, Frame,
     endpoint::BODY_BYTES,
@@ -23,8 +23,14 @@ pub(crate) fn decode(origin: Origin, reader: ResponsesReader, bytes: ByteStream)
             }
         }
         if begun.trim_ascii_start().starts_with(b"{") {
-            let body = rest(&origin, begun, bytes).await;
-            return once(body.and_then(|body| reader.body(&body)));
+            let body = match rest(&origin, begun, bytes).await {
+                Ok(body) => body,
+                Err(error) => return once(Err(error)),
+            };
+            return match retold::events(&body) {
+                Some(events) => stream::decode(origin, reader, streams::iter([Ok(events)])),
+                None => once(reader.body(&body)),
+            };
         }
         let begun = streams::iter([Ok(begun.freeze())]);
         stream::decode(origin, reader, begun.chain(bytes))

@@ -22,7 +22,6 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::collections::VecDeque;
 
 pub(crate) struct ResponsesEncoder {
     envelope: Envelope,
@@ -42,8 +41,6 @@ pub(crate) struct ResponsesEncoder {
     current: Option<Item>,
     /// Every call so far. Providers may write several at once, so each stays open until its arguments are whole.
     calls: Vec<Call>,
-    /// Items of a whole body that there are no words for here, in their order.
-    foreign: VecDeque<Bytes>,
 }
 
 /// An item that is over.
@@ -106,7 +103,6 @@ impl ResponsesEncoder {
             done: Vec::new(),
             current: None,
             calls: Vec::new(),
-            foreign: VecDeque::new(),
         }
     }
 
@@ -133,8 +129,12 @@ impl ResponsesEncoder {
             Event::ToolCall { index, id, name } => self.call(*index, id, name, out),
             Event::ToolArguments { index, fragment } if !fragment.is_empty() => self.arguments(*index, fragment, out),
             Event::Finished(finish) => self.finish(finish, out),
-            Event::Opaque(_) => self.foreign(out),
-            Event::Text(_) | Event::Thinking(_) | Event::ToolArguments { .. } | Event::Started { .. } => {}
+            // It passes in the vendor's own bytes, or not at all.
+            Event::Opaque(_)
+            | Event::Text(_)
+            | Event::Thinking(_)
+            | Event::ToolArguments { .. }
+            | Event::Started { .. } => {}
         }
     }
 
@@ -202,8 +202,7 @@ impl ResponsesEncoder {
         let is_opaque = events.iter().any(|event| matches!(event, Event::Opaque(_)));
         match mark {
             Some(Mark::Responses(seen)) => {
-                if let What::Body(foreign) = seen.what {
-                    self.foreign = foreign.into();
+                if seen.what == What::Body {
                     return false;
                 }
                 self.see(*seen, events);
@@ -222,19 +221,6 @@ impl ResponsesEncoder {
     /// As the caller declared the tool.
     fn called(&self, name: &str) -> Called {
         items::called(&self.envelope, name)
-    }
-
-    /// An item of a whole body, in the provider's own words.
-    fn foreign(&mut self, out: &mut BytesMut) {
-        let Some(json) = self.foreign.pop_front() else { return };
-        let Ok(item) = serde_json::from_slice::<Value>(&json) else { return };
-        self.begin(out);
-        self.close_current(Status::Completed, out);
-        let output_index = self.take_place();
-        for kind in ["response.output_item.added", "response.output_item.done"] {
-            send(&mut self.sequence, kind, json!({"output_index": output_index, "item": &item}), out);
-        }
-        self.done.push((output_index, Done::Ours(item)));
     }
 
     /// Announces the response, once.

@@ -132,7 +132,7 @@ pub(crate) fn response(id: &str, envelope: &Envelope, output: Vec<Value>, end: &
         _ => Value::Null,
     };
     let error = match end {
-        End::Failed(error) => json!({"code": failure_code(error), "message": error.to_string()}),
+        End::Failed(error) => failure(error),
         _ => Value::Null,
     };
     let usage = match end {
@@ -165,6 +165,14 @@ pub(crate) fn response(id: &str, envelope: &Envelope, output: Vec<Value>, end: &
         "usage": usage,
         "user": null,
     })
+}
+
+/// The vendor's own error where it said one.
+fn failure(error: &Error) -> Value {
+    let theirs = error.verbatim_in_band().unwrap_or_default();
+    let said = |name: &str| theirs["error"][name].as_str();
+    let message = said("message").map_or_else(|| error.to_string(), str::to_owned);
+    json!({"code": said("code").unwrap_or_else(|| failure_code(error)), "message": message})
 }
 
 fn usage(usage: &Usage) -> Value {

@@ -15,6 +15,7 @@ use crate::wire::{
     lenient::{Members, Object},
     openai::provider::Origin,
     openai_chat::reader::text_bytes,
+    renamed,
     stream::{END_WAIT, Reader, Step, Trouble},
 };
 use crate::{
@@ -38,16 +39,17 @@ pub(crate) struct ResponsesReader {
     raw: bool,
     /// The caller speaks this dialect too and gets events only: what OpenAI sealed is of use to it.
     keeps_seals: bool,
+    /// Of the model, in bytes that pass: as the caller asked for it.
+    name: Option<String>,
     started: bool,
     items: Items,
     calls: usize,
+    refuses: bool,
     /// Events without an item that were told to be opaque, by their kind.
     others: BTreeSet<String>,
     finish: Option<Finish>,
     /// The answer as the last event repeats it, where that is all of it.
     response: Option<Bytes>,
-    /// Of a body: items that are told in no other words.
-    opaque: Vec<Bytes>,
     bytes: usize,
 }
 
@@ -57,13 +59,14 @@ impl ResponsesReader {
             origin,
             raw,
             keeps_seals: false,
+            name: None,
             started: false,
             items: Items::default(),
             calls: 0,
+            refuses: false,
             others: BTreeSet::new(),
             finish: None,
             response: None,
-            opaque: Vec::new(),
             bytes: 0,
         }
     }
@@ -71,6 +74,11 @@ impl ResponsesReader {
     /// For a caller of the same dialect whose bytes do not pass.
     pub(crate) fn keeping_seals(self, keeps_seals: bool) -> Self {
         Self { keeps_seals, ..self }
+    }
+
+    /// What passes says this name.
+    pub(crate) fn under(self, name: &str) -> Self {
+        Self { name: Some(name.to_owned()), ..self }
     }
 
     /// A whole answer in one body. Servers that stream whatever was asked for send events all the same.
@@ -88,10 +96,9 @@ impl ResponsesReader {
         let mut events = Vec::new();
         self.start(&fields, &mut events);
         let status = fields.text("status");
-        self.end(status.as_deref(), &fields, body, &mut events)
-            .map_err(|error| self.origin.endpoint.scrubbed(error))?;
-        let what = What::Body(std::mem::take(&mut self.opaque));
-        Ok(self.frame(body.clone(), events, Seen { sequence: None, output_index: None, what }))
+        self.end(status.as_deref(), &fields, &mut events).map_err(|error| self.origin.endpoint.scrubbed(error))?;
+        let raw = renamed::under(body.clone(), &fields, self.name.as_deref());
+        Ok(self.frame(raw, events, Seen { sequence: None, output_index: None, what: What::Body }))
     }
 
     /// The events of a body that was to be one JSON object. What the last one repeats is that object.
@@ -142,14 +149,8 @@ impl ResponsesReader {
         }
     }
 
-    /// Of the last event or the one body, which is in `data`.
-    fn end(
-        &mut self,
-        status: Option<&str>,
-        response: &Members<'_>,
-        data: &Bytes,
-        events: &mut Vec<Event>,
-    ) -> Result<(), Error> {
+    /// Of the last event or the one body.
+    fn end(&mut self, status: Option<&str>, response: &Members<'_>, events: &mut Vec<Event>) -> Result<(), Error> {
         if let Some(error) = response.get("error") {
             return Err(self.failed(error));
         }
@@ -167,11 +168,7 @@ impl ResponsesReader {
         for (at, item) in response.list("output").into_iter().enumerate() {
             let members = Members::of(Some(item));
             let place = place_of(Some(at as u64), &members);
-            let before = events.len();
             self.whole_item(place, &members, events);
-            if events[before..].iter().any(|event| matches!(event, Event::Opaque(_))) {
-                self.opaque.push(slice_of(data, item.get()));
-            }
         }
         self.counted(events)?;
         let reason = match reason {
@@ -183,7 +180,7 @@ impl ResponsesReader {
             let provider = &self.origin.endpoint.provider;
             tracing::warn!(provider, "answers come without token counts: they are recorded as 0");
         }
-        let finish = Finish::new(reason, counts(&usage));
+        let finish = Finish { is_refusal: self.refuses, ..Finish::new(reason, counts(&usage)) };
         events.push(Event::Finished(finish.clone()));
         self.finish = Some(finish);
         Ok(())
@@ -213,6 +210,7 @@ impl ResponsesReader {
                 What::Begun(response.id("id"))
             }
             "response.output_text.delta" | "response.refusal.delta" => {
+                self.refuses |= kind == "response.refusal.delta";
                 let at = self.about(Kind::Message, place());
                 if let Some(delta) = strict_text(fields, "delta")? {
                     let text = self.items.get(at).more(Channel::Content, index(), delta);
@@ -378,7 +376,8 @@ impl Reader for ResponsesReader {
             let what = self.event(&kind, &fields, &event.data, &mut events)?;
             self.counted(&events).map_err(Trouble::Failed)?;
             let seen = Seen { sequence, output_index, what };
-            return Ok(Step::Frame(self.frame(event.raw, events, seen)));
+            let raw = renamed::under(event.raw, &fields.object("response"), self.name.as_deref());
+            return Ok(Step::Frame(self.frame(raw, events, seen)));
         };
         let response = fields.object("response");
         if !response.is_object() {
@@ -386,13 +385,15 @@ impl Reader for ResponsesReader {
         }
         self.start(&response, &mut events);
         // The event decides; the status in it is there twice.
-        self.end(Some(status), &response, &event.data, &mut events).map_err(Trouble::Failed)?;
+        self.end(Some(status), &response, &mut events).map_err(Trouble::Failed)?;
         // Some servers repeat nothing, or less than all.
         if response.list("output").len() >= self.items.len() {
-            self.response = fields.get("response").map(|response| slice_of(&event.data, response.get()));
+            let whole = fields.get("response").map(|whole| slice_of(&event.data, whole.get()));
+            self.response = whole.map(|whole| renamed::under(whole, &response, self.name.as_deref()));
         }
         let seen = Seen { sequence, output_index, what: What::End };
-        Ok(Step::End(Some(self.frame(event.raw, events, seen))))
+        let raw = renamed::under(event.raw, &response, self.name.as_deref());
+        Ok(Step::End(Some(self.frame(raw, events, seen))))
     }
 
     fn whole(&self) -> Option<Duration> {

@@ -27,8 +27,8 @@ pub(crate) enum What {
     /// An item is over; its JSON.
     ItemDone(Bytes),
     End,
-    /// The whole answer in one body, which is no event of a stream. The JSON of its items that are told in no other words.
-    Body(Vec<Bytes>),
+    /// The whole answer in one body, which is no event of a stream.
+    Body,
     Other,
 }
 

@@ -7,6 +7,7 @@ use super::super::{
 use crate::{
     Conversation,
     conversation::{Message, Part, Thinking, ToolChoice},
+    wire::effort,
 };
 use protocol::Role;
 use serde::Serialize;
@@ -31,7 +32,7 @@ impl Config {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Chosen {
     pub(crate) config: Option<Config>,
-    pub(crate) effort: Option<String>,
+    pub(crate) effort: Option<&'static str>,
 }
 
 /// A limit that the caller did not set is raised by the budget, which counts as part of it.
@@ -66,8 +67,7 @@ pub(crate) fn choose(conversation: &Conversation, capabilities: Capabilities, ma
         }
         ThinkingStyle::Adaptive => {
             let effort = match &conversation.thinking {
-                Thinking::Effort(effort) if effort == "minimal" => Some("low".to_owned()),
-                Thinking::Effort(effort) => Some(effort.clone()),
+                Thinking::Effort(effort) => effort::nearest(effort, capabilities.efforts),
                 _ => None,
             };
             Chosen { config: Some(Config::Adaptive), effort }

@@ -6,6 +6,8 @@ pub(crate) struct Capabilities {
     /// Goes on with an answer that the conversation ends with.
     pub(crate) prefill: bool,
     pub(crate) thinking: ThinkingStyle,
+    /// How much it thinks can be said in these words, where it thinks as much as it finds right.
+    pub(crate) efforts: &'static [&'static str],
     /// Accepts being told not to think; some always do.
     pub(crate) thinking_off: bool,
     /// Temperature and its like are accepted.
@@ -28,19 +30,20 @@ pub enum ThinkingStyle {
 const NEWEST: Capabilities = Capabilities {
     prefill: false,
     thinking: ThinkingStyle::Adaptive,
+    efforts: &["low", "medium", "high", "xhigh", "max"],
     thinking_off: true,
     sampling: false,
     schema: true,
 };
 /// Of another vendor, behind the same API: the parts of it that everybody has.
 const OTHER: Capabilities =
-    Capabilities { prefill: false, thinking: ThinkingStyle::Budget, thinking_off: true, sampling: true, schema: false };
+    Capabilities { thinking: ThinkingStyle::Budget, efforts: &[], sampling: true, schema: false, ..NEWEST };
 
 pub(crate) fn of(model: &str) -> Capabilities {
     // Some put a vendor or a region before it.
     let Some(at) = model.find("claude-") else { return OTHER };
     let name = &model[at..];
-    let old = |thinking| Capabilities { prefill: true, thinking, thinking_off: true, sampling: true, schema: false };
+    let old = |thinking| Capabilities { prefill: true, thinking, ..OTHER };
     if name.starts_with("claude-2") || name.starts_with("claude-instant") {
         return old(ThinkingStyle::Never);
     }
@@ -55,7 +58,7 @@ pub(crate) fn of(model: &str) -> Capabilities {
     match family.map(minor) {
         Some(Some(0)) => old(ThinkingStyle::Budget),
         Some(Some(1..=5)) => Capabilities { schema: true, ..old(ThinkingStyle::Budget) },
-        Some(Some(6)) => Capabilities { sampling: true, ..NEWEST },
+        Some(Some(6)) => Capabilities { sampling: true, efforts: &["low", "medium", "high", "max"], ..NEWEST },
         _ => NEWEST,
     }
 }

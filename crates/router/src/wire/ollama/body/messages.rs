@@ -80,7 +80,7 @@ pub(crate) fn can_look(model: &str, details: &Details, settings: &Settings<'_>) 
         return Ok(());
     }
     let message = format!("`{model}` cannot look at images. Take a model with the capability `vision`");
-    Err(Error::Refused { provider: settings.provider.to_owned(), message })
+    Err(Error::Refused { provider: settings.provider.to_owned(), message: message.into() })
 }
 
 /// Who is to read it.
@@ -92,7 +92,7 @@ struct Target<'a> {
 
 impl Target<'_> {
     fn refused(&self, message: String) -> Error {
-        Error::Refused { provider: self.settings.provider.to_owned(), message }
+        Error::Refused { provider: self.settings.provider.to_owned(), message: message.into() }
     }
 
     /// All system messages as one, and what they show.

@@ -161,7 +161,7 @@ fn a_choice_of_tools_is_held_to_or_refused() {
     ] {
         let offered = [shell(), other.clone()].into_iter().take(tools).collect();
         let conversation = Conversation { tools: offered, tool_choice: tool_choice.clone(), ..Conversation::default() };
-        assert_eq!(not_carried(&conversation), []);
+        assert_eq!(not_carried(&conversation, None), []);
         match (body(&conversation, "qwen3:8b", &able(), &settings()), expected) {
             (Ok(body), Ok(expected)) => {
                 let names = body["tools"].as_array().into_iter().flatten();

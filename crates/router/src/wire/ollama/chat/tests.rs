@@ -347,10 +347,14 @@ fn errors_have_the_status_a_client_acts_on() {
     let provider = || "ollama".to_owned();
     let message = || "why".to_owned();
     let status = |failure: Error| error(&failure, "id").0.as_u16();
-    assert_eq!(status(Error::Denied { provider: provider(), message: message() }), 502, "not the caller's own key");
+    assert_eq!(
+        status(Error::Denied { provider: provider(), message: message().into() }),
+        502,
+        "not the caller's own key"
+    );
     assert_eq!(status(Error::EgressRefused { route: "fast".to_owned() }), 403);
-    assert_eq!(status(Error::RateLimited { provider: provider(), message: message(), retry_after: None }), 429);
-    assert_eq!(status(Error::Unavailable { provider: provider(), message: message(), missing: false }), 503);
+    assert_eq!(status(Error::RateLimited { provider: provider(), message: message().into(), retry_after: None }), 429);
+    assert_eq!(status(Error::Unavailable { provider: provider(), message: message().into(), missing: false }), 503);
     let unknown = Error::UnknownRoute { name: "x".to_owned(), known: "fast".to_owned() };
     assert_eq!(
         error(&unknown, "id"),

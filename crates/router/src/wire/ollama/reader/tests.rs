@@ -32,7 +32,7 @@ fn run(body: &[u8], cuts: &[usize], raw: Raw) -> (Vec<Frame>, Option<Error>) {
         Scheme::Bearer,
         vec![crate::Secret::new("the-key-of-it")],
     );
-    let mut decoded = decode(Arc::new(endpoint.unwrap()), "m", split(body, cuts), raw);
+    let mut decoded = decode(Arc::new(endpoint.unwrap()), "m", split(body, cuts), raw, "smollm2:135m");
     let mut frames = Vec::new();
     while let Some(frame) = decoded.next().now_or_never().expect("nothing to wait for") {
         match frame {

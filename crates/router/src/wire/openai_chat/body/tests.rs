@@ -2,7 +2,7 @@ use super::*;
 use crate::conversation::Tool;
 
 fn dressing(location: Location) -> Dressing<'static> {
-    Dressing { model: "gpt", location, output_limit: OutputLimit::MaxTokens, prefill: Prefill::None }
+    Dressing { provider: "p", model: "gpt", location, output_limit: OutputLimit::MaxTokens, prefill: Prefill::None }
 }
 
 fn asking(messages: Vec<Message>) -> Conversation {

@@ -81,6 +81,7 @@ impl ChatReader {
         }
         let kind = part.text("type").unwrap_or_default();
         let text = part.get("text").or_else(|| part.get("refusal")).filter(|text| text.get().starts_with('"'));
+        self.refuses |= kind == "refusal" && text.is_some();
         match (kind.as_str(), text) {
             ("text" | "output_text" | "refusal" | "", Some(text)) => self.say(text, events),
             ("text" | "output_text" | "refusal", None) if part.get("text").is_none() => {}

@@ -428,7 +428,7 @@ fn an_answer_in_one_body() {
 #[test]
 fn a_body_that_is_no_answer_is_an_error() {
     assert!(
-        matches!(body(r#"{"error":{"message":"no key sk-1"}}"#), Err(Error::Failed { message, .. }) if message == "no key [key]")
+        matches!(body(r#"{"error":{"message":"no key sk-1"}}"#), Err(Error::Failed { message, .. }) if &*message == "no key [key]")
     );
     assert!(matches!(
         body(r#"{"choices":[{"message":{"content":"x"},"finish_reason":null}]}"#),

@@ -45,7 +45,7 @@ impl ResponsesEncoder {
                 }
             }
             What::End => self.ended = true,
-            What::Body(_) | What::Other => {}
+            What::Body | What::Other => {}
         }
     }
 

@@ -65,6 +65,7 @@ impl ResponsesReader {
 
     pub(super) fn whole_part(&mut self, at: usize, index: u64, part: &Members<'_>, events: &mut Vec<Event>) {
         let kind = part.text("type").unwrap_or_default();
+        self.refuses |= kind == "refusal";
         let text = match kind.as_str() {
             "refusal" => part.text("refusal"),
             "output_text" | "text" | "" => part.text("text"),

@@ -1,8 +1,17 @@
 //! The name of the model in an answer's bytes: the one the caller asked for. Clients take thoughts of another model than
 //! theirs out of the conversation, and what a route leads to is none of their business. Every other byte stays.
 
+use crate::wire::lenient::Members;
 use bytes::{Bytes, BytesMut};
 use serde_json::{Value, value::RawValue};
+
+/// `raw` with `name` for the model of `fields`, which were read from it.
+pub(crate) fn under(raw: Bytes, fields: &Members<'_>, name: Option<&str>) -> Bytes {
+    match (fields.get("model").filter(|told| told.get().starts_with('"')), name) {
+        (Some(told), Some(name)) => renamed(raw, told, name),
+        _ => raw,
+    }
+}
 
 /// `raw` with `name` in place of `told`, which is the value of a `model` in it.
 pub(crate) fn renamed(raw: Bytes, told: &RawValue, name: &str) -> Bytes {
