@@ -17,6 +17,7 @@ pub mod doctor;
 pub mod egress;
 mod follow;
 pub mod jobs;
+pub mod launch;
 pub mod logs;
 pub mod models;
 mod pages;
