@@ -66,8 +66,16 @@ impl Tool {
 /// What tests have to do without, each with the reason.
 #[must_use]
 pub fn for_tests() -> Vec<String> {
-    let tools = [&ollama::OLLAMA, &python::SDKS, &python::SCHEMATHESIS];
+    let tools = [&ollama::OLLAMA, &python::SDKS, &python::SCHEMATHESIS, &node::CODING_TOOLS, &python::AIDER];
     tools.iter().filter_map(|tool| Some(format!("{}: {:#}", tool.name, tool.get().err()?))).collect()
+}
+
+/// What people write code with, all of it.
+pub fn coding_tools() -> Result<()> {
+    for tool in [&node::CODING_TOOLS, &python::AIDER] {
+        println!("{}", tool.get()?.display());
+    }
+    Ok(())
 }
 
 /// The peers that the gateway is measured against. The benchmark names those it has to do without.
