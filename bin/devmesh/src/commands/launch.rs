@@ -18,8 +18,9 @@ use crate::{
     output::{Exit, Failure, Output, Result, shell_quoted},
 };
 use change::{Change, PRIVATE};
+use client::Client;
+use domain::{Clock, SystemClock};
 use kept::Kept;
-use protocol::{Egress, Models};
 use router::DEFAULT_ROUTE;
 use serde_json::json;
 use std::io::{IsTerminal, Write};
@@ -28,6 +29,8 @@ use wanted::Target;
 
 /// The route that coding tools are pointed at where there is one.
 const USUAL_ROUTE: &str = "code";
+/// How tokens of administrators begin.
+const OPENS_EVERYTHING: &str = "dm_admin_";
 /// Where tools find the token: the variable that `devmesh` itself reads.
 const TOKEN_VARIABLE: &str = "DEVMESH_TOKEN";
 
@@ -64,14 +67,9 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         return revert(&arguments, &kept, output);
     }
     let Access { url, token } = context.access()?;
-    let models = context.client()?.models(Egress::LocalOnly).await?;
-    let model = arguments.model.clone().unwrap_or_else(|| usual_model(&models));
-    let target = Target {
-        url: url.trim_end_matches('/'),
-        context_tokens: context_tokens(&models, &model, output),
-        model: &model,
-        token: &token,
-    };
+    let (model, context_tokens) = model(arguments.model.as_deref(), &context.client()?, output).await?;
+    let now = SystemClock.now().to_string();
+    let target = Target { url: url.trim_end_matches('/'), context_tokens, model: &model, token: &token, now: &now };
     let before = Change::read(&file)?;
     let after = wanted::edited(tool, before.as_deref().unwrap_or_default(), &target).map_err(|why| {
         let shown = file.display();
@@ -89,6 +87,12 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     }
     if arguments.print {
         return Ok(Exit::Done);
+    }
+    if token.starts_with(OPENS_EVERYTHING) {
+        let name = tool.name();
+        output.say(format_args!(
+            "{name} gets a token that opens everything here; one for models alone is made by devmesh token create --scope model {name}, and given with --token-file"
+        ));
     }
     tool.start(&arguments.arguments, &token, context)
 }
@@ -160,20 +164,18 @@ fn ask(arguments: &Arguments, file: &str) -> Result<()> {
     Err(Failure::new(Exit::Stopped, format!("{file} was left as it is")))
 }
 
-fn usual_model(models: &Models) -> String {
-    let has_one = models.routes.iter().any(|route| route.name == USUAL_ROUTE);
-    if has_one { USUAL_ROUTE } else { DEFAULT_ROUTE }.to_owned()
-}
-
-/// What the model holds, as far as the mesh tells without asking a cloud: the smallest of a route's targets, because any of
-/// them may answer.
-fn context_tokens(models: &Models, name: &str, output: &Output) -> Option<u64> {
-    if let Some(route) = models.routes.iter().find(|route| route.name == name) {
-        return route.targets.iter().filter_map(|model| model.context_tokens).min();
+/// The name that the tool asks for, and what that holds.
+async fn model(asked: Option<&str>, client: &Client, output: &Output) -> Result<(String, Option<u64>)> {
+    let names = asked.map_or_else(|| vec![USUAL_ROUTE, DEFAULT_ROUTE], |name| vec![name]);
+    for &name in &names {
+        match client.context_tokens(name).await {
+            Ok(tokens) => return Ok((name.to_owned(), tokens)),
+            // There is none, or none that could answer now.
+            Err(client::Error::Refused { status: 400 | 404 | 503, .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    let found = models.models.iter().find(|model| model.id == name || model.name == name);
-    if found.is_none() && name != DEFAULT_ROUTE {
-        output.warn(&format!("the mesh lists no model `{name}` (devmesh models list shows those it has)"));
-    }
-    found.and_then(|model| model.context_tokens)
+    let name = names.last().copied().unwrap_or(DEFAULT_ROUTE);
+    output.warn(&format!("the mesh has no model for `{name}` now (devmesh models list shows those it has)"));
+    Ok((name.to_owned(), None))
 }

@@ -17,6 +17,8 @@ pub struct Target<'a> {
     /// `None`: not known.
     pub context_tokens: Option<u64>,
     pub token: &'a str,
+    /// RFC 3339.
+    pub now: &'a str,
 }
 
 /// A tool's settings with ours in them and everything else as it was.
@@ -29,7 +31,7 @@ pub fn edited(tool: Tool, before: &str, target: &Target<'_>) -> Result<String, S
         Tool::Claude => json::merged(before, &claude(target)),
         Tool::Opencode => json::merged(before, &opencode(target)),
         Tool::Aider => aider(before, target),
-        Tool::Cline => json::merged(before, &cline(target)),
+        Tool::Cline => cline(before, target),
         Tool::Continue => continue_(before, target),
         Tool::Qwen => qwen(before, target),
     }
@@ -96,16 +98,19 @@ fn aider(before: &str, target: &Target<'_>) -> Result<String, String> {
     )
 }
 
-fn cline(target: &Target<'_>) -> Value {
+fn cline(before: &str, target: &Target<'_>) -> Result<String, String> {
     const PROVIDER: &str = "openai-compatible";
+    // Without it the tool drops the whole file.
+    let held = json::text_at(before, &["providers", PROVIDER, "updatedAt"])?;
+    let updated_at = held.unwrap_or_else(|| target.now.to_owned());
     let settings = json!({
         "provider": PROVIDER, "apiKey": target.token, "model": target.model, "baseUrl": format!("{}/v1", target.url),
     });
-    json!({
-        "version": 1,
-        "lastUsedProvider": PROVIDER,
-        "providers": {PROVIDER: {"settings": settings, "tokenSource": "manual"}},
-    })
+    let provider = json!({"settings": settings, "updatedAt": updated_at, "tokenSource": "manual"});
+    json::merged(
+        before,
+        &json!({"version": 1, "lastUsedProvider": PROVIDER, "modes": {}, "providers": {PROVIDER: provider}}),
+    )
 }
 
 fn continue_(before: &str, target: &Target<'_>) -> Result<String, String> {

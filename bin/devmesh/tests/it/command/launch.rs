@@ -98,6 +98,22 @@ async fn the_tool_is_started_with_the_token_or_named_where_it_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_for_models_alone_is_enough_and_the_model_is_the_one_that_is_there() {
+    let mesh = Mesh::start([Turn::text("unused")]).await;
+    let made = mesh.run(&["token", "create", "--scope", "model", "tools"]).await.good();
+    let file = mesh.home.path("tools.token");
+    fs::write(&file, made.stdout.trim()).unwrap();
+    let with = ["--print", "--token-file", file.to_str().unwrap()];
+    let shown = mesh.run(&[&["launch", "codex"], &with[..]].concat()).await.good();
+    // There is no route `code`; the model that the default leads to holds so much.
+    assert!(shown.stdout.contains("+model = \"default\"\n"), "{shown:#?}");
+    assert!(shown.stdout.contains("+model_context_window = 8192\n"), "{shown:#?}");
+    let unknown = mesh.run(&[&["launch", "codex", "--model", "nothing"], &with[..]].concat()).await.good();
+    assert!(unknown.stderr.contains("`nothing`") && unknown.stdout.contains("+model = \"nothing\"\n"), "{unknown:#?}");
+    mesh.stop().await.1.good();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn settings_that_cannot_be_read_are_left_alone() {
     let mesh = Mesh::start([Turn::text("unused")]).await;
     let file = mesh.home.path(".claude/settings.json");

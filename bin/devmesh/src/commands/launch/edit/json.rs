@@ -38,6 +38,13 @@ pub fn with_entry(before: &str, path: &[&str], key: &str, entry: &Value) -> Resu
     Ok(written(&root))
 }
 
+/// The text at `path`, `None` where there is none.
+pub fn text_at(before: &str, path: &[&str]) -> Result<Option<String>, String> {
+    let whole = parsed(before)?.to_serde_value().unwrap_or_default();
+    let found = path.iter().try_fold(&whole, |value, name| value.get(name));
+    Ok(found.and_then(Value::as_str).map(str::to_owned))
+}
+
 fn parsed(text: &str) -> Result<CstRootNode, String> {
     CstRootNode::parse(text, &ParseOptions::default()).map_err(|error| format!("it is no JSON: {error}"))
 }

@@ -2,8 +2,13 @@
 
 use super::*;
 
-const TARGET: Target<'_> =
-    Target { url: "http://127.0.0.1:8080", model: "code", context_tokens: Some(32_768), token: "dm_secret" };
+const TARGET: Target<'_> = Target {
+    url: "http://127.0.0.1:8080",
+    model: "code",
+    context_tokens: Some(32_768),
+    token: "dm_secret",
+    now: "2026-01-02T03:04:05.000Z",
+};
 
 /// Edited once, and the same when edited again; in a snapshot beside what it was.
 #[track_caller]
