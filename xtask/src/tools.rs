@@ -78,11 +78,16 @@ pub fn coding_tools() -> Result<()> {
     Ok(())
 }
 
-/// The peers that the gateway is measured against. The benchmark names those it has to do without.
-pub fn for_the_gateway() {
+/// What a hop is measured with.
+pub fn for_the_hop() {
     if let Err(error) = debian::ensure_files(&[("/usr/sbin/nginx", "nginx-light"), ("/usr/bin/wrk", "wrk")]) {
         eprintln!("{error:#}");
     }
+}
+
+/// The peers that the gateway is measured against. The benchmark names those it has to do without.
+pub fn for_the_gateway() {
+    for_the_hop();
     eprintln!("LiteLLM's proxy: installed once, about a minute");
     if let Err(error) = python::LITELLM.get() {
         eprintln!("LiteLLM is not here: {error:#}");
