@@ -26,6 +26,10 @@ fn configure(stage: &Stage) {
 fn command(stage: &Stage, wire: Wire) -> Command {
     let program = program("opencode-", "bin/opencode").unwrap();
     let mut command = client(stage, &program, wire);
+    // Its database does not stand several of it starting at once.
+    for name in ["XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"] {
+        command.env(name, stage.home.path("opencode").join(route(wire)));
+    }
     command.args(["run", "--auto", "--model", &format!("devmesh/{}", route(wire)), "Make a file."]);
     command
 }
