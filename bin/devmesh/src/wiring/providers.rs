@@ -25,7 +25,7 @@ pub fn router(settings: &Settings, books: Books, telemetry: Option<Telemetry>) -
     if let Some(settings) = &settings.ollama {
         let options = ollama::Options {
             base_url: settings.base_url.clone(),
-            context_tokens: settings.context_tokens,
+            context: settings.context,
             location: location(settings.is_local),
             connect_timeout: connect_timeout(all, "ollama"),
             ..ollama::Options::default()
@@ -120,7 +120,7 @@ fn provider(settings: &ProviderSettings, connect_timeout: Duration) -> Result<Ar
                 base_url: settings.base_url.clone(),
                 location,
                 api_keys: keys,
-                context_tokens: settings.context_tokens.unwrap_or(usual.context_tokens),
+                context: settings.context.unwrap_or(usual.context),
                 prefill: settings.continues_answers,
                 connect_timeout,
                 ..usual
@@ -151,7 +151,7 @@ mod tests {
                     is_local: true,
                     concurrency: 1,
                     continues_answers: Some(continues),
-                    context_tokens: None,
+                    context: None,
                 };
                 let provider = provider(&settings, CONNECT_TIMEOUT).unwrap();
                 assert_eq!(provider.continues_prefill(model), continues, "{dialect:?} {model}");

@@ -13,6 +13,7 @@
 //!
 //! Written after Ollama's API documentation (`docs/api.md` in its repository) and the streams of a real one.
 
+mod context;
 mod details;
 mod pull;
 
@@ -34,6 +35,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
+pub use context::Context;
 pub use details::Details;
 use details::{Running, Show, Tags, named_as_cloud, tagged};
 use futures_util::StreamExt;
@@ -75,9 +77,8 @@ pub struct Options {
     pub location: Location,
     /// For an Ollama behind something that asks for a key; used in turn.
     pub api_keys: Vec<Secret>,
-    /// `num_ctx` for models that have at least as much. More costs memory for every loaded model (about 2 GiB at 16,384
-    /// tokens for a model of 7 billion parameters), less leaves no room for an agent's turns.
-    pub context_tokens: u64,
+    /// `num_ctx` for models that were made for at least as much.
+    pub context: Context,
     /// `num_ctx` of single models, by name.
     pub context_tokens_of: BTreeMap<String, u64>,
     /// How long a model stays loaded after an answer: longer than a tool call takes.
@@ -94,7 +95,7 @@ impl Default for Options {
             base_url: "http://127.0.0.1:11434".to_owned(),
             location: Location::Local,
             api_keys: Vec::new(),
-            context_tokens: 16_384,
+            context: Context::default(),
             context_tokens_of: BTreeMap::new(),
             keep_alive: Duration::from_secs(30 * 60),
             connect_timeout: CONNECT_TIMEOUT,
@@ -175,7 +176,7 @@ impl Ollama {
     /// The one `num_ctx` of a model: what is configured for it, or the general setting, never more than it was made for.
     fn settings(&self, model: &str, details: &Details) -> Settings<'_> {
         let of_it = self.options.context_tokens_of.get(&tagged(model)).copied();
-        let configured = of_it.unwrap_or(self.options.context_tokens);
+        let configured = of_it.unwrap_or_else(|| self.options.context.tokens(details));
         let context_tokens = details.context_tokens.map_or(configured, |trained| configured.min(trained));
         Settings { provider: &self.options.name, context_tokens, keep_alive: self.options.keep_alive }
     }

@@ -73,6 +73,9 @@ const OPEN_RENDERERS: &[&str] = &["qwen3-coder", "qwen3-vl-instruct"];
 pub struct Details {
     /// What the model was made for.
     pub context_tokens: Option<u64>,
+    /// What the cache takes for each token of the context, in bytes; at most, because some models share parts of it. `None`:
+    /// the server does not tell enough.
+    pub cache_bytes_per_token: Option<u64>,
     pub chats: bool,
     pub embeds: bool,
     /// `None`: the server does not tell.
@@ -91,6 +94,7 @@ impl Default for Details {
     fn default() -> Self {
         Self {
             context_tokens: None,
+            cache_bytes_per_token: None,
             chats: true,
             embeds: false,
             vision: None,
@@ -119,6 +123,7 @@ impl From<Show> for Details {
         };
         Self {
             context_tokens: named.or_else(any).and_then(Value::as_u64).filter(|&tokens| tokens > 0),
+            cache_bytes_per_token: cache_bytes_per_token(&info, architecture),
             chats,
             embeds: can("embedding").unwrap_or(false),
             vision: can("vision"),
@@ -130,6 +135,24 @@ impl From<Show> for Details {
             remote: show.remote_host.is_some_and(|host| !host.is_empty()),
         }
     }
+}
+
+/// Keys and values of every layer, as the model's file describes it, in 16 bits each.
+fn cache_bytes_per_token(info: &Map<String, Value>, architecture: &str) -> Option<u64> {
+    const BYTES: u64 = 2;
+    let told = |name: &str| info.get(&format!("{architecture}.{name}"));
+    let number = |name: &str| told(name).and_then(Value::as_u64).filter(|&number| number > 0);
+    let (layers, heads) = (number("block_count")?, number("attention.head_count"));
+    // Some models have a number for each layer.
+    let kept_heads = match told("attention.head_count_kv") {
+        Some(Value::Array(of_layers)) => of_layers.iter().map(Value::as_u64).sum::<Option<u64>>()?,
+        Some(one) => layers.checked_mul(one.as_u64()?)?,
+        None => layers.checked_mul(heads?)?,
+    };
+    let usual = || number("embedding_length")?.checked_div(heads?);
+    let key = number("attention.key_length").or_else(usual)?;
+    let value = number("attention.value_length").or_else(usual)?;
+    kept_heads.checked_mul(key.checked_add(value)?)?.checked_mul(BYTES).filter(|&bytes| bytes > 0)
 }
 
 /// Whether a template ends an assistant's last message without closing it. A template for one prompt and one response is cut
@@ -182,6 +205,34 @@ mod tests {
         };
         assert_eq!(shown, expected);
         assert!(details(json!({"model_info": {"general.architecture": "gptoss"}})).thinks_by_level);
+    }
+
+    #[test]
+    fn what_a_token_takes_in_the_cache_is_worked_out_from_the_models_shape() {
+        let takes = |info: Value| details(json!({"model_info": info})).cache_bytes_per_token;
+        let eight_billion = json!({
+            "general.architecture": "llama", "llama.block_count": 32, "llama.embedding_length": 4096,
+            "llama.attention.head_count": 32, "llama.attention.head_count_kv": 8,
+        });
+        assert_eq!(takes(eight_billion), Some(128 << 10));
+        let with_lengths = json!({
+            "general.architecture": "qwen3moe", "qwen3moe.block_count": 48, "qwen3moe.embedding_length": 2048,
+            "qwen3moe.attention.head_count": 32, "qwen3moe.attention.head_count_kv": 4,
+            "qwen3moe.attention.key_length": 128, "qwen3moe.attention.value_length": 128,
+        });
+        assert_eq!(takes(with_lengths), Some(96 << 10));
+        let by_layer = json!({
+            "general.architecture": "x", "x.block_count": 3, "x.attention.head_count_kv": [1, 0, 2],
+            "x.attention.key_length": 64, "x.attention.value_length": 64,
+        });
+        assert_eq!(takes(by_layer), Some(3 * 128 * 2));
+        for nothing in [
+            json!({"general.architecture": "x"}),
+            json!({"general.architecture": "x", "x.block_count": 3, "x.attention.head_count_kv": null}),
+            json!({"general.architecture": "x", "x.block_count": "3", "x.attention.head_count": 4}),
+        ] {
+            assert_eq!(takes(nothing.clone()), None, "{nothing}");
+        }
     }
 
     #[test]
