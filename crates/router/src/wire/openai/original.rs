@@ -6,6 +6,7 @@ use crate::{
     dialect::Dialect,
     json_object::Fields,
     providers::{ChatRequest, Edits},
+    wire::effort,
 };
 use bytes::Bytes;
 use serde_json::{Value, value::RawValue};
@@ -61,6 +62,18 @@ pub(crate) fn without_developers(body: Bytes) -> Bytes {
     renamed().unwrap_or(body)
 }
 
+/// The same request with the nearest of the levels every server takes where it asks for another one.
+pub(crate) fn with_common_effort(body: Bytes) -> Bytes {
+    const NAME: &str = "reasoning_effort";
+    let mapped = || {
+        let fields = Fields::of(&body).ok()?;
+        let asked = fields.read::<String>(NAME)?;
+        let nearest = effort::nearest(&asked, effort::COMMON).filter(|nearest| *nearest != asked)?;
+        Some(fields.with(&[(NAME, &format!("\"{nearest}\""))]))
+    };
+    mapped().unwrap_or(body)
+}
+
 /// The limit under the name the caller has for it.
 fn limit_name(fields: &Fields<'_>, dialect: Dialect, output_limit: OutputLimit) -> &'static str {
     const NAMES: [&str; 2] = ["max_completion_tokens", "max_tokens"];
@@ -107,6 +120,20 @@ mod tests {
         };
         let body = body(&request, request.original(Dialect::OpenAiChat).unwrap(), OutputLimit::MaxTokens).unwrap();
         String::from_utf8(body.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_level_that_few_servers_take_becomes_the_nearest_one() {
+        for (asked, sent) in [
+            (r#"{"reasoning_effort" : "xhigh", "n":1.0}"#, r#"{"reasoning_effort" : "high", "n":1.0}"#),
+            (r#"{"reasoning_effort":"minimal"}"#, r#"{"reasoning_effort":"low"}"#),
+            (r#"{"reasoning_effort":"medium"}"#, r#"{"reasoning_effort":"medium"}"#),
+            (r#"{"reasoning_effort":"none"}"#, r#"{"reasoning_effort":"none"}"#),
+            (r#"{"reasoning_effort":null}"#, r#"{"reasoning_effort":null}"#),
+            (r#"{"model":"a"}"#, r#"{"model":"a"}"#),
+        ] {
+            assert_eq!(with_common_effort(Bytes::from(asked)), sent, "{asked}");
+        }
     }
 
     #[test]

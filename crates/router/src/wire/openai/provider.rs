@@ -168,6 +168,10 @@ impl OpenAi {
             if dialect == Dialect::OpenAiChat && !self.knows_developers() {
                 body = original::without_developers(body);
             }
+            // Servers at home refuse a word they do not know; those of vendors have their own, and say which.
+            if dialect == Dialect::OpenAiChat && self.options.location == Location::Local {
+                body = original::with_common_effort(body);
+            }
             let mut headers = json_headers(if request.stream { "text/event-stream" } else { "application/json" });
             let mut theirs = passing(&request.asked.headers);
             // How the body is written and read is ours to say: an answer that was compressed could not be read.
