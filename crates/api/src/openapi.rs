@@ -241,7 +241,7 @@ mod tests {
                 assert!(!path.contains('*'), "{name} is a path of this format");
                 assert!(operation["summary"].is_string(), "{name} has no summary");
                 assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{name} repeats an id");
-                let anonymous = ["/", "/healthz", "/readyz", "/api/v1/ws"].contains(&path.as_str());
+                let anonymous = ["/", "/ollama/", "/healthz", "/readyz", "/api/v1/ws"].contains(&path.as_str());
                 let scopes = operation["security"][0]["bearer"].as_array();
                 assert_eq!(scopes.is_some_and(|scopes| !scopes.is_empty()), !anonymous, "{name} names its scopes");
             }

@@ -24,6 +24,7 @@ type Route = UtoipaMethodRouter<Arc<App>>;
 pub fn anonymous() -> Group {
     OpenApiRouter::new()
         .routes(routes!(handlers::health::root::root))
+        .routes(moved(routes!(handlers::health::root::root), "_of_ollama", |_| "/ollama/".to_owned()))
         .routes(routes!(handlers::health::live::live))
         .routes(routes!(handlers::health::ready::ready))
         .routes(routes!(handlers::websocket::open::open))

@@ -32,7 +32,7 @@ impl Vendor {
             Some(Self::Anthropic)
         } else if path.starts_with("/v1/") || path.starts_with("/providers/") {
             Some(Self::OpenAi)
-        } else if path.starts_with("/ollama/") || OF_OLLAMA.contains(&path) {
+        } else if path.strip_prefix("/ollama/").is_some_and(|rest| !rest.is_empty()) || OF_OLLAMA.contains(&path) {
             Some(Self::Ollama)
         } else {
             None
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(Vendor::of("/ollama/api/chat"), Some(Vendor::Ollama));
         assert_eq!(Vendor::of("/ollama/v1/chat/completions"), Some(Vendor::OpenAi));
         assert_eq!(Vendor::of("/api/chat"), Some(Vendor::Ollama));
-        for ours in ["/", "/api/v1/jobs", "/api/docs/", "/api/chat/more", "/api/openapi.json"] {
+        for ours in ["/", "/ollama/", "/api/v1/jobs", "/api/docs/", "/api/chat/more", "/api/openapi.json"] {
             assert_eq!(Vendor::of(ours), None, "{ours}");
         }
     }

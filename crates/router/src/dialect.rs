@@ -45,7 +45,7 @@ pub struct Peek {
     pub has_tools: bool,
     pub has_schema: bool,
     pub has_images: bool,
-    /// Answers asked for at once (OpenAI's `n`); 1 where nothing is said. More than one is never translated.
+    /// Answers made at once (OpenAI's `n` and `best_of`); 1 where nothing is said. More than one is never translated.
     pub choices: u32,
     /// Of everything the model will read, roughly: what time limits scale with.
     pub prompt_bytes: usize,

@@ -27,7 +27,7 @@ pub(crate) use credentials::Scheme;
 use credentials::{Credentials, Rest};
 pub(crate) use forwarding::passing;
 use futures_util::TryStreamExt;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use http_body_util::BodyExt;
 use protocol::Location;
 use reqwest::Url;
@@ -47,8 +47,13 @@ pub(crate) const BODY_BYTES: usize = 64 * 1024 * 1024;
 const LINES: [&str; 5] =
     ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines", "application/json"];
 
+const UNTOLD: [&str; 2] = ["text/plain", "application/octet-stream"];
+
 fn is_as_asked(said: &str, asked: &str) -> bool {
-    said.starts_with(asked) || (asked == LINES[0] && LINES.iter().any(|name| said.starts_with(name)))
+    // Some name no type that tells anything; what comes is looked at in any case.
+    UNTOLD.iter().any(|name| said.starts_with(name))
+        || said.starts_with(asked)
+        || (asked == LINES[0] && LINES.iter().any(|name| said.starts_with(name)))
 }
 
 pub(crate) struct Endpoint {
@@ -268,10 +273,12 @@ impl Endpoint {
         &self,
         method: Method,
         address: Address,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
         body: Bytes,
         patience: Patience,
     ) -> Result<Response, Error> {
+        // Who says nothing may be answered in any coding.
+        headers.entry(header::ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));
         let sent = timeout(patience.headers, self.client.send(method, address, headers, body)).await;
         let sent = sent.map_err(|_| Error::TimedOut {
             provider: self.provider.clone(),

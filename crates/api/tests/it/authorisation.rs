@@ -32,6 +32,7 @@ const MODEL_READS: &[Scope] = &[Scope::Model, Scope::Viewer, Scope::User, Scope:
 
 const TABLE: &[Row] = &[
     Row { method: "get", path: "/", allowed: ANYONE, anonymous: true },
+    Row { method: "get", path: "/ollama/", allowed: ANYONE, anonymous: true },
     Row { method: "get", path: "/healthz", allowed: ANYONE, anonymous: true },
     Row { method: "get", path: "/readyz", allowed: ANYONE, anonymous: true },
     row("get", "/version", READS),

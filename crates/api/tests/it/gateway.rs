@@ -141,15 +141,17 @@ async fn a_client_of_ollama_finds_one_at_the_root_and_a_browser_the_documentatio
         (Method::HEAD, Some("application/json"), 200, ""),
         (Method::GET, Some("text/html,application/xhtml+xml,*/*;q=0.8"), 303, ""),
     ] {
-        let mut request = http.request(method.clone(), app.url("/"));
-        if let Some(accept) = accept {
-            request = request.header("accept", accept);
+        for path in ["/", "/ollama/"] {
+            let mut request = http.request(method.clone(), app.url(path));
+            if let Some(accept) = accept {
+                request = request.header("accept", accept);
+            }
+            let response = request.send().await.unwrap();
+            assert_eq!(response.status().as_u16(), status, "{method} {path} {accept:?}");
+            let to = response.headers().get("location").map(|to| to.to_str().unwrap().to_owned());
+            assert_eq!(to.as_deref(), (status == 303).then_some("/api/docs/"));
+            assert_eq!(response.text().await.unwrap(), text);
         }
-        let response = request.send().await.unwrap();
-        assert_eq!(response.status().as_u16(), status, "{method} {accept:?}");
-        let to = response.headers().get("location").map(|to| to.to_str().unwrap().to_owned());
-        assert_eq!(to.as_deref(), (status == 303).then_some("/api/docs/"));
-        assert_eq!(response.text().await.unwrap(), text);
     }
 }
 

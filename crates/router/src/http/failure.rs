@@ -32,6 +32,43 @@ const OVERFLOW: &[&str] = &[
     "maximum prompt length",
     "prompt is too long",
     "reduce the length of the messages",
+    "exceeds the maximum number of tokens allowed",
+    "input is too long for requested model",
+    "`inputs` tokens + `max_new_tokens` must be",
+    "when context the overflows",
+    "too many tokens: total number of tokens in the prompt",
+];
+
+/// Codes and types of errors that come after a success, in lower case, by the status that says the same.
+const CODES: &[(u16, &[&str])] = &[
+    (
+        400,
+        &[
+            "invalid_request_error",
+            "invalid_value",
+            "invalid_argument",
+            "bad_request",
+            "bad_request_error",
+            "badrequesterror",
+        ],
+    ),
+    (401, &["authentication_error", "invalid_api_key", "unauthorized", "unauthenticated"]),
+    (402, &["billing_error"]),
+    (403, &["permission_error", "permission_denied", "forbidden"]),
+    (404, &["not_found_error", "model_not_found", "notfounderror"]),
+    (413, &["request_too_large"]),
+    (
+        429,
+        &[
+            "rate_limit_exceeded",
+            "rate_limit_error",
+            "rate_limited",
+            "too_many_requests",
+            "insufficient_quota",
+            "resource_exhausted",
+        ],
+    ),
+    (529, &["overloaded_error", "server_is_overloaded", "overloaded", "engine_overloaded_error"]),
 ];
 
 /// Lower-case codes and words of content filters.
@@ -71,6 +108,11 @@ pub(crate) fn status(provider: &str, model: &str, status: u16, body: &[u8], retr
     if let Some(error) = by_words(&provider, model, &message, &words) {
         return error;
     }
+    by_status(provider, message, status, &words, retry_after)
+}
+
+/// What a status means, beside words in lower case.
+fn by_status(provider: String, message: Said, status: u16, words: &str, retry_after: Option<Duration>) -> Error {
     let is_among = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
     match status {
         401 if is_among(NOT_THE_KEY) => Error::Forbidden { provider, message },
@@ -93,12 +135,32 @@ pub(crate) fn status(provider: &str, model: &str, status: u16, body: &[u8], retr
     }
 }
 
-/// An error object inside a stream that began with success.
+/// An error object inside a stream or a body that began with success: its code says what a status would have.
 pub(crate) fn in_band(provider: &str, model: &str, error: &Value) -> Error {
+    // Some say in an object that an object follows.
+    let error = error.get("error").filter(|inner| inner.is_object()).unwrap_or(error);
     let (message, code) = said(error);
     let (provider, message) = (provider.to_owned(), Said::from(short(&message)).came_in_band(error));
     let words = format!("{message} {code}").to_lowercase();
-    by_words(&provider, model, &message, &words).unwrap_or(Error::Failed { provider, message })
+    if let Some(error) = by_words(&provider, model, &message, &words) {
+        return error;
+    }
+    match status_of(error) {
+        Some(status) => by_status(provider, message, status, &words, None),
+        None => Error::Failed { provider, message },
+    }
+}
+
+/// The status that an error's own code or type stands for.
+fn status_of(error: &Value) -> Option<u16> {
+    ["code", "status", "type"].iter().filter_map(|name| error.get(name)).find_map(|said| {
+        let number = said.as_u64().or_else(|| said.as_str()?.parse().ok());
+        if let Some(status) = number.and_then(|number| u16::try_from(number).ok()) {
+            return (400..600).contains(&status).then_some(status);
+        }
+        let word = said.as_str()?.to_lowercase();
+        CODES.iter().find_map(|(status, words)| words.contains(&word.as_str()).then_some(*status))
+    })
 }
 
 /// `words` are in lower case.
@@ -160,6 +222,10 @@ mod tests {
                 400,
                 r#"{"error":{"message":"Too long.","type":"invalid_request_error","code":"context_length_exceeded"}}"#,
             ),
+            (400, r#"{"error":"The input token count (9) exceeds the maximum number of tokens allowed (8)."}"#),
+            (400, r#"{"message":"Input is too long for requested model."}"#),
+            (422, r#"{"error":"`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 9000 `inputs` tokens"}"#),
+            (400, r#"{"error":"Trying to keep the first 9000 tokens when context the overflows."}"#),
             (413, r#"{"error":{"message":"Please reduce the length of the messages or completion."}}"#),
         ] {
             assert!(matches!(error(code, body), Error::ContextLengthExceeded { .. }), "{body}");
@@ -213,6 +279,26 @@ mod tests {
             assert_eq!(kind(&error(status, body)), expected, "{status} {body}");
         }
         assert_eq!(error(503, "").to_string(), "server cannot answer now: HTTP 503");
+    }
+
+    #[test]
+    fn an_error_after_a_success_is_what_its_code_says() {
+        for (body, expected) in [
+            (r#"{"message":"temperature must be in [0,2]","type":"BadRequestError","code":400}"#, "refused"),
+            (r#"{"message":"Rate limit exceeded","code":429}"#, "rate limited"),
+            (r#"{"message":"Rate limit exceeded","code":"429"}"#, "rate limited"),
+            (r#"{"message":"Invalid key","code":401}"#, "denied"),
+            (r#"{"message":"You exceeded your current quota","code":"insufficient_quota"}"#, "denied"),
+            (r#"{"message":"Slow down","type":"invalid_request_error","code":"rate_limit_exceeded"}"#, "rate limited"),
+            (r#"{"type":"error","error":{"type":"invalid_request_error","message":"bad"}}"#, "refused"),
+            (r#"{"message":"busy","code":"server_is_overloaded"}"#, "overloaded"),
+            (r#"{"message":"no such model","type":"NotFoundError","code":404}"#, "missing"),
+            (r#"{"message":"internal","type":"server_error","code":null}"#, "failed"),
+            (r#"{"message":"odd","code":7}"#, "failed"),
+            (r#""out of memory""#, "failed"),
+        ] {
+            assert_eq!(kind(&in_band("p", "m", &serde_json::from_str(body).unwrap())), expected, "{body}");
+        }
     }
 
     #[test]

@@ -30,8 +30,9 @@ pub(crate) fn peek(body: &Bytes) -> Result<Peek, Error> {
         _ => return Err(Place::Root.field("prompt").invalid("must be a text or an array of texts")),
     };
     let mut peek = routing::peek(&fields, &["max_tokens"], &["prompt", "suffix"])?;
-    // Every prompt is answered `n` times.
-    peek.choices = peek.choices.saturating_mul(prompts);
+    // Every prompt is answered `n` times, and where the best of more is asked for, all of them are made and paid.
+    let made = routing::choices(&fields, "best_of")?;
+    peek.choices = peek.choices.max(made).saturating_mul(prompts);
     Ok(peek)
 }
 

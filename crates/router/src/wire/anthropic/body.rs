@@ -99,7 +99,9 @@ pub(crate) fn not_carried(conversation: &Conversation, limits: &Limits) -> Vec<F
     let thinks = chosen.config.as_ref().is_some_and(Config::is_on);
     let told = Sampling::of(conversation, limits.capabilities, thinks);
     let mut lost = vec![Field::FrequencyPenalty, Field::PresencePenalty, Field::Seed];
-    lost.extend(told.temperature.is_none().then_some(Field::Temperature));
+    let is_cooler = conversation.temperature.is_some_and(|asked| asked > 1.0);
+    lost.extend((told.temperature.is_none() || is_cooler).then_some(Field::Temperature));
+    lost.extend(conversation.stop.iter().any(|stop| stop.trim().is_empty()).then_some(Field::Stop));
     lost.extend(told.top_p.is_none().then_some(Field::TopP));
     lost.extend(told.top_k.is_none().then_some(Field::TopK));
     // A budget stands for every word there is.

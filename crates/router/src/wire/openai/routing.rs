@@ -103,7 +103,7 @@ fn model(fields: &Fields<'_>) -> Result<String, Error> {
     Ok(model)
 }
 
-fn choices(fields: &Fields<'_>, name: &str) -> Result<u32, Error> {
+pub(crate) fn choices(fields: &Fields<'_>, name: &str) -> Result<u32, Error> {
     match whole_number(fields, name)? {
         None => Ok(1),
         Some(n @ 1..=CHOICES) => Ok(u32::try_from(n).unwrap_or(u32::MAX)),

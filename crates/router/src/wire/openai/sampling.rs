@@ -57,6 +57,8 @@ pub(crate) fn is_default(name: &str, value: &Value) -> bool {
         "truncation" => value.as_str() == Some("disabled"),
         "verbosity" => value.as_str() == Some("medium"),
         "modalities" => matches!(value.as_array().map(Vec::as_slice), Some([only]) if only == "text"),
+        // Without any wish it asks for a search all the same.
+        "web_search_options" => value.is_null(),
         _ => says_nothing(value),
     }
 }

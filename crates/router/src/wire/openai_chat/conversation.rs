@@ -11,7 +11,7 @@ use crate::{
 };
 use bytes::Bytes;
 use protocol::Role;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 pub(crate) fn conversation(body: &Bytes) -> Result<Conversation, Error> {
     let root = Place::Root;
@@ -41,8 +41,14 @@ pub(crate) fn conversation(body: &Bytes) -> Result<Conversation, Error> {
             "tool_choice" | "function_call" => to.tool_choice = tool_choice(value, &at, &mut allowed, &mut to.lost)?,
             "response_format" => {
                 let mut fields = at.object(value)?;
-                let kind = at.field("type").string(at.required(&mut fields, "type")?)?;
+                let mut kind = at.field("type").string(at.required(&mut fields, "type")?)?;
                 let inner = at.field("json_schema");
+                // llama.cpp, Together and Fireworks write a schema so.
+                let beside = fields.remove("schema").filter(|schema| kind == "json_object" && schema.is_object());
+                if let Some(schema) = beside {
+                    kind = "json_schema".to_owned();
+                    fields.insert("json_schema".to_owned(), json!({ "schema": schema }));
+                }
                 let schema = || inner.object(at.required(&mut fields, "json_schema")?);
                 to.format = sampling::format(&kind, schema, &inner, &mut to.lost)?;
             }

@@ -133,7 +133,8 @@ impl ChatEncoder {
             self.name_role(Some(""), out);
             self.chunk(&Delta::default(), Some(reason), out);
         }
-        if self.envelope.wants_usage && !self.passage.counted {
+        // Nobody counted: no counts are better than wrong ones.
+        if self.envelope.wants_usage && !self.passage.counted && finish.usage != Usage::default() {
             self.usage(&finish.usage, out);
         }
         out.extend_from_slice(sse::DONE);

@@ -35,6 +35,14 @@ use std::{sync::atomic::Ordering, time::Duration};
 /// already; a server that keeps the connection open must not hold it back.
 pub(crate) const TRAILER_WAIT: Duration = Duration::from_secs(5);
 
+/// Parts of the reasons with which servers tell that they broke off: those of vLLM, SGLang, DeepSeek, and of Gemini, whose own
+/// names come through.
+const BROKE_OFF: &[&str] = &["error", "abort", "insufficient_system_resource", "cancelled", "malformed_function_call"];
+/// That a filter held the rest back.
+const FILTERED: &[&str] = &["content_filter", "safety", "prohibited_content", "blocklist", "spii", "recitation"];
+/// That a limit was reached.
+const TOO_LONG: &[&str] = &["length", "max_tokens", "time_limit"];
+
 /// How the frames' own bytes are handed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bytesway {
@@ -153,10 +161,9 @@ impl ChatReader {
             let (id, model) = (chunk.id("id"), chunk.text("model"));
             events.push(Event::Started { id, model, usage: Usage::default() });
         }
-        let usage = chunk.get("usage");
-        let counts = usage.and_then(counts::usage);
+        let counts = counts::of_chunk(chunk, &choices);
         self.usage = counts.or(self.usage);
-        let mut said = Said { only_usage: choices.is_empty() && usage.is_some(), ..Said::default() };
+        let mut said = Said { only_usage: choices.is_empty() && chunk.get("usage").is_some(), ..Said::default() };
         for choice in choices {
             self.choice(choice, &mut said, events)?;
         }
@@ -261,14 +268,17 @@ impl ChatReader {
     }
 
     fn end(&mut self, reason: &str, said: &mut Said, events: &mut Vec<Event>) -> Result<(), Trouble> {
-        let reason = match reason.to_ascii_lowercase().as_str() {
-            "length" | "max_tokens" | "model_length" => FinishReason::Length,
-            "content_filter" | "safety" => FinishReason::ContentFilter,
-            "error" | "insufficient_system_resource" => {
-                return Err(self.failed(&Value::String(format!("it finished with the reason `{reason}`"))));
-            }
+        let word = reason.to_ascii_lowercase();
+        let is_among = |words: &[&str]| words.iter().any(|part| word.contains(part));
+        let reason = if is_among(BROKE_OFF) {
+            return Err(self.failed(&Value::String(format!("it finished with the reason `{reason}`"))));
+        } else if is_among(FILTERED) {
+            FinishReason::ContentFilter
+        } else if is_among(TOO_LONG) {
+            FinishReason::Length
+        } else {
             // `stop`, `tool_calls`, `function_call`, and the names servers give to a stop token.
-            _ => FinishReason::Stop,
+            FinishReason::Stop
         };
         if reason == FinishReason::Stop && self.calls.has_nameless() {
             let what = "a tool call without a name";

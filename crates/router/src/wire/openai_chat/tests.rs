@@ -487,3 +487,14 @@ proptest! {
         survives(Dialect::OpenAiChat, &body);
     }
 }
+
+#[test]
+fn a_schema_beside_the_type_is_a_schema_and_a_search_is_no_default() {
+    let got = translated(
+        r#"{"model":"m","messages":[{"role":"user","content":"a"}],"web_search_options":{},"response_format":{"type":"json_object","schema":{"type":"object","required":["a"]}}}"#,
+    )
+    .unwrap();
+    let schema = json!({"type": "object", "required": ["a"]});
+    assert_eq!(got.format, Format::Schema { name: "answer".into(), schema, strict: None });
+    assert_eq!(got.lost, ["/web_search_options"]);
+}

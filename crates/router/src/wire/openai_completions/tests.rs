@@ -107,3 +107,11 @@ proptest! {
         survives(Dialect::OpenAiCompletions, &body);
     }
 }
+
+#[test]
+fn the_best_of_several_is_as_many_answers_to_pay() {
+    for (asked, made) in [(r#""best_of":5"#, 5), (r#""best_of":5,"n":2"#, 5), (r#""n":3"#, 3), (r#""best_of":null"#, 1)]
+    {
+        assert_eq!(peeked(&format!(r#"{{"model":"m","prompt":"a",{asked}}}"#)).unwrap().choices, made, "{asked}");
+    }
+}

@@ -5,19 +5,7 @@ use serde_json::Value;
 
 /// The `error` of an event, or of a body that came with success.
 pub(crate) fn in_band(provider: &str, model: &str, error: &Value) -> Error {
-    let kind = error.get("type").and_then(Value::as_str).unwrap_or_default();
-    match failure::in_band(provider, model, error) {
-        Error::Failed { provider, message } => match kind {
-            "overloaded_error" => Error::Overloaded { provider, message, retry_after: None },
-            "rate_limit_error" => Error::RateLimited { provider, message, retry_after: None },
-            "authentication_error" | "billing_error" => Error::Denied { provider, message },
-            "permission_error" => Error::Forbidden { provider, message },
-            "not_found_error" => Error::Unavailable { provider, message, missing: true },
-            "invalid_request_error" | "request_too_large" => account(Error::Refused { provider, message }),
-            _ => Error::Failed { provider, message },
-        },
-        told_by_words => told_by_words,
-    }
+    account(failure::in_band(provider, model, error))
 }
 
 /// An account without money answers with status 400, as if the request were wrong.

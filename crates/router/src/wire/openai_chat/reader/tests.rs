@@ -497,3 +497,43 @@ proptest! {
         prop_assert!(got.error.is_some() != got.is_whole());
     }
 }
+
+#[test]
+fn counts_are_read_wherever_servers_write_them() {
+    let usage = r#""usage":{"prompt_tokens":1000,"completion_tokens":500}"#;
+    let said = chunk(r#"{"content":"ok"}"#, "null");
+    for (end, output) in [
+        (format!(r#"{{"choices":[{{"index":0,"delta":{{}},"finish_reason":"stop"}}],"x_groq":{{"id":"r",{usage}}}}}"#), 500),
+        (format!(r#"{{"choices":[{{"index":0,"delta":{{}},"finish_reason":"stop",{usage}}}]}}"#), 500),
+        (format!(r#"{{"choices":[{{"index":0,"delta":{{}},"finish_reason":"stop"}}],{usage}}}"#), 500),
+        (
+            r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":1000,"completion_tokens":100,"total_tokens":1500,"completion_tokens_details":{"reasoning_tokens":400}}}"#.to_owned(),
+            500,
+        ),
+    ] {
+        let got = run(&format!("{said}data: {end}\n\n{DONE}"));
+        assert_eq!((got.finish().usage.input_tokens, got.finish().usage.output_tokens), (1000, output), "{end}");
+    }
+}
+
+#[test]
+fn every_reason_to_stop_is_an_end_a_filter_a_limit_or_a_failure() {
+    for (reason, expected) in [
+        ("stop", Some(FinishReason::Stop)),
+        ("eos", Some(FinishReason::Stop)),
+        ("length", Some(FinishReason::Length)),
+        ("MAX_TOKENS", Some(FinishReason::Length)),
+        ("time_limit", Some(FinishReason::Length)),
+        ("content_filter: PROHIBITED_CONTENT", Some(FinishReason::ContentFilter)),
+        ("BLOCKLIST", Some(FinishReason::ContentFilter)),
+        ("SPII", Some(FinishReason::ContentFilter)),
+        ("recitation", Some(FinishReason::ContentFilter)),
+        ("abort", None),
+        ("function_call_filter: MALFORMED_FUNCTION_CALL", None),
+    ] {
+        let got =
+            run(&format!("{}{}{DONE}", chunk(r#"{"content":"half"}"#, "null"), chunk("{}", &format!("\"{reason}\""))));
+        let finish = got.is_whole().then(|| got.finish().reason);
+        assert_eq!(finish, expected, "{reason}");
+    }
+}

@@ -83,7 +83,9 @@ fn failures_are_errors_even_after_it_was_created() {
     for last in [failed, bare, json!({"error": error})] {
         let got = run(&events(&[created.clone(), last.clone()]));
         assert!(!got.events().iter().any(Event::is_content));
-        let Some(Error::Failed { message, .. }) = &got.error else { panic!("{last}: {got:?}") };
+        let (Some(Error::Failed { message, .. }) | Some(Error::Denied { message, .. })) = &got.error else {
+            panic!("{last}: {got:?}")
+        };
         assert_eq!(message, "key [key] has no credit");
         assert!(!got.raw().contains("sk-1"));
     }
