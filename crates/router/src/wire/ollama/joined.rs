@@ -52,9 +52,9 @@ impl Gathered {
                 Some(Member::List(items)) if text.starts_with('[') => {
                     let known = items.len();
                     for item in list() {
-                        let is_again = |known: &Box<RawValue>| known.get() == item.get();
+                        let mut before = items[..known].iter();
                         let has_id = Members::of(Some(&item)).id("id").is_some();
-                        if !(has_id && items[..known].iter().any(is_again)) {
+                        if !(has_id && before.any(|known| known.get() == item.get())) {
                             items.push(item);
                         }
                     }
