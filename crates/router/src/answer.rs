@@ -27,6 +27,16 @@ impl Frame {
     pub fn new(raw: Option<Bytes>, events: Vec<Event>) -> Self {
         Self { raw, events, mark: None }
     }
+
+    /// Whether a caller who gets this gets something of the answer.
+    pub(crate) fn has_content(&self) -> bool {
+        self.events.iter().any(|event| event.is_content() && !self.is_left_out(event))
+    }
+
+    /// Whether an event has no words here, and no bytes that could pass.
+    pub(crate) fn is_left_out(&self, event: &Event) -> bool {
+        self.raw.is_none() && matches!(event, Event::Opaque(_))
+    }
 }
 
 /// What stands in a frame's bytes beside its events, by their wire.

@@ -60,6 +60,19 @@ pub struct Message {
     pub parts: Vec<Part>,
 }
 
+impl Conversation {
+    /// A picture or a document in a message of one of these, in words for people: for wires that have a place for it only in
+    /// what users say.
+    pub(crate) fn shown_by(&self, roles: &[Role]) -> Option<String> {
+        let is_shown = |part: &&Part| matches!(part, Part::Image(_) | Part::Document { .. });
+        let theirs = self.messages.iter().filter(|message| roles.contains(&message.role));
+        let found = theirs.flat_map(|message| &message.parts).find(is_shown)?;
+        let what = if matches!(found, Part::Image(_)) { "an image" } else { "a document" };
+        let roles: Vec<_> = roles.iter().map(|role| format!("the {}", role.as_str())).collect();
+        Some(format!("{what} stands in a message of {}, and belongs in one of the user", roles.join(" or ")))
+    }
+}
+
 impl Message {
     pub fn text(role: Role, text: impl Into<String>) -> Self {
         Self { role, parts: vec![Part::Text(text.into())] }

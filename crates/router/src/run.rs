@@ -18,6 +18,7 @@ mod attempt;
 mod booking;
 mod changes;
 mod choice;
+mod left_out;
 mod overruled;
 mod own;
 mod rescue;
@@ -236,7 +237,7 @@ impl Run {
         while let Some(attempt) = &mut self.attempt {
             match attempt.hear(self.deadline).await {
                 Heard::Frame(frame) => {
-                    let content = frame.events.iter().any(Event::is_content);
+                    let content = frame.has_content();
                     let finished = is_last(&frame);
                     if frame.raw.is_some() || !frame.events.is_empty() {
                         self.held.push_back(frame);
@@ -264,6 +265,14 @@ impl Run {
 
     /// The answer is whole and nothing of it was passed on yet: the moment to look at it.
     fn held_whole(&mut self) -> Option<Step> {
+        if let Some(error) = self.left_out() {
+            let attempt = self.attempt.take()?;
+            self.held.clear();
+            // It would say the same again.
+            let failed = attempt.poor(error);
+            attempt.done(&self.inner);
+            return self.failed_before_content(Failed { retries: 0, ..failed });
+        }
         if self.rescues > 0 {
             // Half an answer cannot be judged.
             return self.commit(true, &[]);
@@ -275,20 +284,19 @@ impl Run {
         }
         let attempt = self.attempt.take()?;
         let message = flaws.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        let failed = Failed {
-            candidate: attempt.candidate.clone(),
-            retries: attempt.retries,
-            mode: attempt.mode.clone(),
-            begun: attempt.begun,
-            error: Error::Flawed { provider: attempt.candidate.model.provider.clone(), message },
-            usage: attempt.used(),
-        };
+        let failed = attempt.poor(Error::Flawed { provider: attempt.candidate.model.provider.clone(), message });
         self.booking.trace.flaws(&flaws);
         let frames = std::mem::take(&mut self.held);
         if self.flawed.is_none() {
             self.flawed = Some(Flawed { attempt: Box::new(attempt.over()), frames, flaws });
         }
         self.failed_before_content(failed)
+    }
+
+    /// Why the answer is none for this caller, whose API has no words for any of it.
+    fn left_out(&self) -> Option<Error> {
+        let attempt = self.attempt.as_ref()?;
+        attempt.left_out.is_all_of(&attempt.whole, &self.sent.text, &attempt.candidate.model.provider)
     }
 
     fn judge(&self, attempt: &Attempt) -> Vec<Flaw> {
@@ -312,9 +320,12 @@ impl Run {
     }
 
     fn commit(&mut self, whole: bool, flaws: &[Flaw]) -> Option<Step> {
-        let attempt = self.attempt.as_ref()?;
+        let mut lost = self.attempt.as_ref()?.lost(&self.call.asked);
         // A rescue goes on where the caller's answer stopped: its head went out long ago.
-        let lost = attempt.lost(&self.call.asked);
+        if self.rescues == 0 {
+            lost.extend(self.attempt.as_mut()?.left_out.untold());
+        }
+        let attempt = self.attempt.as_ref()?;
         self.booking.trace.committed(attempt, flaws, &lost);
         let head = (self.rescues == 0).then(|| Step::Committed(Box::new(self.committed(attempt, flaws, lost))));
         self.phase = Phase::PassingHeld { whole };
@@ -383,6 +394,13 @@ impl Run {
     }
 
     fn finish(&mut self, mut frame: Frame) -> Step {
+        if let Some(error) = self.left_out()
+            && let Some(attempt) = self.attempt.take()
+        {
+            self.booking.trace.cut(&attempt.poor(error.clone()));
+            attempt.done(&self.inner);
+            return self.fail(error);
+        }
         let is_first = !std::mem::replace(&mut self.has_told, true);
         for event in &mut frame.events {
             if let Event::Finished(Finish { usage, .. }) = event {
@@ -391,7 +409,10 @@ impl Run {
             }
         }
         self.booking.trace.content(&frame.events);
-        if let Some(attempt) = self.attempt.take() {
+        let mut lost = Vec::new();
+        if let Some(mut attempt) = self.attempt.take() {
+            lost = attempt.left_out.untold();
+            self.booking.trace.lost(&lost);
             if let Some(plan) = &self.plan
                 && self.rescues == 0
                 && !self.booking.trace.flawed()
@@ -404,7 +425,7 @@ impl Run {
             attempt.done(&self.inner);
         }
         self.booking.end(Ended::Succeeded);
-        Step::Finished { frame, cost_microusd: self.booking.trace.cost_microusd() }
+        Step::Finished { frame, cost_microusd: self.booking.trace.cost_microusd(), lost }
     }
 
     fn answer_from_memory(&mut self, kept: KeptAnswer) -> Step {

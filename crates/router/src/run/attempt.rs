@@ -1,6 +1,6 @@
 //! One target at work on one call.
 
-use super::{Run, may_have_read, overruled, rescue::Mode};
+use super::{Run, left_out::LeftOut, may_have_read, overruled, rescue::Mode};
 use crate::{
     Awaited, Error, Event, Frame,
     admission::Slot,
@@ -28,6 +28,7 @@ pub(crate) struct Attempt {
     pub(crate) begun: Instant,
     /// What it said, as the caller gets it.
     pub(crate) whole: Whole,
+    pub(crate) left_out: LeftOut,
     pub(crate) waited: Duration,
     /// It has begun to answer, whether or not the caller gets what it said.
     speaks: bool,
@@ -160,6 +161,7 @@ impl Run {
             retries,
             begun,
             whole: Whole::default(),
+            left_out: LeftOut::default(),
             waited: slot.waited,
             speaks: false,
             heard_bytes: 0,
@@ -249,6 +251,7 @@ impl Attempt {
             self.awaited = Awaited::NextToken;
             self.due = (Instant::now() + self.inter_token_timeout).min(self.whole_due);
         }
+        self.left_out.note(&frame);
         for event in &frame.events {
             let bytes = event.text_bytes();
             self.answer_bytes_left = self.answer_bytes_left.checked_sub(bytes).ok_or_else(|| Error::TooLarge {
@@ -299,6 +302,18 @@ impl Attempt {
         }
         let told = Usage { output_tokens: heard.max(self.told.output_tokens), ..self.told };
         (told != Usage::default()).then_some(told)
+    }
+
+    /// That its answer, which is whole, is of no use.
+    pub(crate) fn poor(&self, error: Error) -> Failed {
+        Failed {
+            candidate: self.candidate.clone(),
+            retries: self.retries,
+            mode: self.mode.clone(),
+            begun: self.begun,
+            error,
+            usage: self.used(),
+        }
     }
 
     /// It did its work, whatever is thought of it.

@@ -26,6 +26,7 @@ mod health;
 mod judged;
 #[cfg(test)]
 mod leaving;
+mod left_out;
 #[cfg(test)]
 mod markers;
 #[cfg(test)]

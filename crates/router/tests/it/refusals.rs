@@ -126,3 +126,37 @@ async fn what_only_one_api_has_words_for_goes_to_who_speaks_it_and_is_never_left
         assert!(answer.error().contains("API"), "{place}: {answer:?}");
     }
 }
+
+#[tokio::test]
+async fn content_and_choices_that_a_wire_has_no_words_for_go_to_who_speaks_the_callers_api() {
+    let shown = json!([
+        {"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "images": ["iVBORw0KGgoAAAANSUhEUg"]},
+        {"role": "user", "content": "c"},
+    ]);
+    let spoken =
+        json!([{"role": "assistant", "content": null, "audio": {"id": "audio_1"}}, {"role": "user", "content": "c"}]);
+    let shell =
+        json!([{"type": "local_shell_call_output", "id": "l", "output": "a.rs"}, {"role": "user", "content": "c"}]);
+    let search = json!([{"type": "web_search_20250305", "name": "web_search"}]);
+    let custom = json!([{"type": "custom", "custom": {"name": "patch"}}]);
+    for (dialect, own, field, value) in [
+        (Dialect::OllamaChat, Wire::Ollama, "messages", shown),
+        (Dialect::OpenAiChat, Wire::OpenAiChat, "messages", spoken),
+        (Dialect::OpenAiChat, Wire::OpenAiChat, "tools", custom),
+        (Dialect::OpenAiResponses, Wire::OpenAiResponses, "input", shell),
+        (Dialect::Anthropic, Wire::Anthropic, "tools", search),
+    ] {
+        let mut body = streamed(dialect);
+        body[field] = value;
+        for wire in Wire::ALL.into_iter().filter(|wire| *wire != own) {
+            let foreign = FaultyModel::start(wire).await.then(Reply::text("Of something else."));
+            let served = ServedModel::new(MODEL).capabilities(&["completion", "tools", "vision"]);
+            let speaks = FaultyModel::serve(own, [served]).await.then(Reply::text("Seen."));
+            let answer = Stage::over(&[&foreign, &speaks]).await.ask(dialect, &body, &[]).await;
+            let asked = (foreign.received().len(), speaks.received().len());
+            assert_eq!((answer.said().as_str(), asked), ("Seen.", (0, 1)), "{field} over {wire:?}: {answer:?}");
+            let answer = Stage::over(&[&foreign]).await.ask(dialect, &body, &[]).await;
+            assert_eq!((answer.status, foreign.received().len()), (400, 0), "{field} over {wire:?}: {answer:?}");
+        }
+    }
+}

@@ -363,6 +363,29 @@ mod tests {
     }
 
     #[test]
+    fn tools_of_the_vendor_are_not_lost_where_they_are_all_or_chosen() {
+        let search = r#"{"type":"web_search_20250305","name":"web_search"}"#;
+        let read = r#"{"name":"read","input_schema":{"type":"object"}}"#;
+        let both = format!("{search},{read}");
+        let chosen = |name: &str| format!(r#"{{"type":"tool","name":"{name}"}}"#);
+        for (tools, choice, expected) in [
+            (search, "null", Err("/tools")),
+            (search, r#"{"type":"any"}"#, Err("/tools")),
+            (search, &chosen("web_search"), Err("/tools")),
+            (&both, &chosen("web_search"), Err("/tool_choice/name")),
+            (&both, &chosen("read"), Ok(ToolChoice::Named("read".into()))),
+            (&both, r#"{"type":"any"}"#, Ok(ToolChoice::Required)),
+            ("", "null", Ok(ToolChoice::Auto)),
+        ] {
+            match (of(&format!(r#"{{"messages":[],"tools":[{tools}],"tool_choice":{choice}}}"#)), expected) {
+                (Ok(got), Ok(choice)) => assert_eq!(got.tool_choice, choice, "{tools}"),
+                (Err(Error::Invalid { pointer, .. }), Err(place)) => assert_eq!(pointer, place, "{tools} {choice}"),
+                (got, _) => panic!("{tools} {choice}: {got:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn effort_counts_where_the_model_thinks_as_it_likes() {
         let got = of(r#"{"messages":[],"thinking":{"type":"adaptive"},"output_config":{"effort":"low"}}"#).unwrap();
         assert_eq!((got.thinking, got.lost.len()), (Thinking::Effort("low".into()), 0));

@@ -7,6 +7,9 @@
 //! The vendor's own events pass byte for byte, whatever they are, while their blocks are counted by the marks the reader
 //! made. From the first event that comes without the vendor's bytes, or a second `message_start`, another provider has taken
 //! over: everything is written here from then on, and an open block of the same kind is gone on with.
+//!
+//! A block ends where the next one begins, and a tool call that ends is run: what comes inside of a call waits until its
+//! arguments are whole.
 
 mod tool_calls;
 
@@ -19,7 +22,7 @@ use crate::{
 use bytes::{BufMut, BytesMut};
 use serde::Serialize;
 use serde_json::{Value, json};
-use tool_calls::{Progress, Waiting};
+use tool_calls::{Call, Piece, Progress, Waiting};
 
 pub(crate) fn encoder(envelope: Envelope) -> Box<dyn Encoder> {
     Box::new(Messages {
@@ -39,7 +42,7 @@ struct Messages {
     open: Option<Open>,
     /// Of the next block.
     next_index: u64,
-    /// Tool calls that began while another one was being written.
+    /// What came while the arguments of a call were still coming.
     waiting: Waiting,
 }
 
@@ -200,20 +203,38 @@ impl Messages {
             Event::Opaque(_) => {}
             _ if self.stage >= Stage::Answered => {}
             Event::Text(text) if text.is_empty() => {}
-            Event::Text(text) => {
+            Event::Thinking(text) if text.is_empty() => {}
+            Event::Text(text) => self.piece(Piece::Text(text), out),
+            Event::Thinking(text) => self.piece(Piece::Thinking(text), out),
+            Event::ThinkingSignature(signature) => self.piece(Piece::ThinkingSignature(signature), out),
+            Event::RedactedThinking(data) => self.piece(Piece::RedactedThinking(data), out),
+            Event::ToolCall { index, id, name } => self.piece(Piece::Call(Call::new(index, id, name)), out),
+            Event::ToolArguments { index, fragment } => self.tool_arguments(index, &fragment, out),
+        }
+    }
+
+    fn piece(&mut self, piece: Piece, out: &mut BytesMut) {
+        match self.kind() {
+            Some(Kind::ToolCall { progress, .. }) if !progress.is_complete() => self.waiting.add(piece),
+            _ => self.write_piece(piece, out),
+        }
+    }
+
+    fn write_piece(&mut self, piece: Piece, out: &mut BytesMut) {
+        match piece {
+            Piece::Text(text) => {
                 if !matches!(self.kind(), Some(Kind::Text)) {
                     self.open(Kind::Text, &json!({ "type": "text", "text": "" }), out);
                 }
                 self.delta(Delta::Text { text: &text }, out);
             }
-            Event::Thinking(text) if text.is_empty() => {}
-            Event::Thinking(text) => {
+            Piece::Thinking(text) => {
                 if !matches!(self.kind(), Some(Kind::Thinking { signed: false })) {
                     self.open_thinking(out);
                 }
                 self.delta(Delta::Thinking { thinking: &text }, out);
             }
-            Event::ThinkingSignature(signature) => {
+            Piece::ThinkingSignature(signature) => {
                 if !matches!(self.kind(), Some(Kind::Thinking { .. })) {
                     self.open_thinking(out);
                 }
@@ -222,17 +243,17 @@ impl Messages {
                 }
                 self.delta(Delta::Signature { signature: &signature }, out);
             }
-            Event::RedactedThinking(data) => {
+            Piece::RedactedThinking(data) => {
                 self.open(Kind::Other, &json!({ "type": "redacted_thinking", "data": data }), out);
                 self.close(out);
             }
-            Event::ToolCall { index, id, name } => match self.kind() {
-                Some(Kind::ToolCall { progress, .. }) if !progress.is_complete() => {
-                    self.waiting.begin(index, id, name);
+            Piece::Call(Call { index, id, name, arguments }) => {
+                let progress = Progress::of(&arguments);
+                self.open(Kind::ToolCall { call: index, progress }, &tool_calls::block(&id, &name), out);
+                if !arguments.is_empty() {
+                    self.delta(Delta::InputJson { partial_json: &arguments }, out);
                 }
-                _ => self.open_tool_call(index, &id, &name, out),
-            },
-            Event::ToolArguments { index, fragment } => self.tool_arguments(index, &fragment, out),
+            }
         }
     }
 
@@ -277,11 +298,7 @@ impl Messages {
 
     fn open(&mut self, kind: Kind, block: &Value, out: &mut BytesMut) {
         self.start(&Usage::default(), out);
-        self.close_all(out);
-        self.open_next(kind, block, out);
-    }
-
-    fn open_next(&mut self, kind: Kind, block: &Value, out: &mut BytesMut) {
+        self.close(out);
         let index = self.next_index;
         self.next_index += 1;
         let start = json!({ "type": "content_block_start", "index": index, "content_block": block });
@@ -292,10 +309,6 @@ impl Messages {
     fn open_thinking(&mut self, out: &mut BytesMut) {
         let block = json!({ "type": "thinking", "thinking": "", "signature": "" });
         self.open(Kind::Thinking { signed: false }, &block, out);
-    }
-
-    fn open_tool_call(&mut self, call: usize, id: &str, name: &str, out: &mut BytesMut) {
-        self.open(Kind::ToolCall { call, progress: Progress::default() }, &tool_calls::block(id, name), out);
     }
 
     fn tool_arguments(&mut self, index: usize, fragment: &str, out: &mut BytesMut) {
@@ -313,16 +326,10 @@ impl Messages {
         }
     }
 
-    /// Goes on with the calls that waited for the one before them: the last one stays open, it may not be complete.
+    /// Goes on with what waited for the call before it. A call among it may not be complete, and stays open.
     fn write_waiting(&mut self, out: &mut BytesMut) {
-        for call in self.waiting.take() {
-            self.close(out);
-            let block = tool_calls::block(&call.id, &call.name);
-            let progress = Progress::of(&call.arguments);
-            self.open_next(Kind::ToolCall { call: call.index, progress }, &block, out);
-            if !call.arguments.is_empty() {
-                self.delta(Delta::InputJson { partial_json: &call.arguments }, out);
-            }
+        for piece in self.waiting.take() {
+            self.write_piece(piece, out);
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   message_start ─▶ (content_block_start ─▶ deltas ─▶ content_block_stop)* ─▶ message_delta ─▶ message_stop: Finished
-//!         └───────────────────── the end of the bytes anywhere before message_stop: Cut ───────────────────┘
+//!         └──────── the end of the bytes before why it stopped is told: Cut ────────┘ after it: Finished
 //! ```
 //! Pings and events newer than this code may come anywhere. Text, arguments and the end are read strictly, every other field
 //! by itself (see [`lenient`](crate::wire::lenient)); what has no words here is opaque. An answer in one body is read as the
@@ -301,6 +301,16 @@ impl MessagesReader {
     }
 }
 
+impl MessagesReader {
+    fn end(&mut self, events: &mut Vec<Event>) {
+        self.end_blocks(events);
+        let reason = shapes::finish_reason(self.stop_reason.as_deref(), self.calls > 0);
+        let mut finish = Finish::new(reason, self.counts.usage());
+        finish.stop_sequence = self.stop_sequence.take();
+        events.push(Event::Finished(finish));
+    }
+}
+
 impl Reader for MessagesReader {
     fn read(&mut self, mut event: sse::Event) -> Result<Step, Trouble> {
         let data = event.data.clone();
@@ -359,11 +369,7 @@ impl Reader for MessagesReader {
                 Mark::MessageDelta
             }
             "message_stop" => {
-                self.end_blocks(&mut events);
-                let reason = shapes::finish_reason(self.stop_reason.as_deref(), self.calls > 0);
-                let mut finish = Finish::new(reason, self.counts.usage());
-                finish.stop_sequence = self.stop_sequence.take();
-                events.push(Event::Finished(finish));
+                self.end(&mut events);
                 return Ok(Step::End(Some(self.framed(event, events, Mark::MessageStop)?)));
             }
             "ping" => Mark::Other,
@@ -380,12 +386,17 @@ impl Reader for MessagesReader {
         None
     }
 
+    /// Servers that say why the model stopped, and hang up in place of the last word.
     fn finish(&mut self) -> Option<Frame> {
-        None
+        self.stop_reason.as_ref()?;
+        let mut events = Vec::new();
+        self.end(&mut events);
+        self.hold_back(&mut events);
+        Some(Frame::new(None, events))
     }
 
     fn marker(&self) -> &'static str {
-        "`message_stop`"
+        "`stop_reason`"
     }
 
     fn passes(&self) -> bool {

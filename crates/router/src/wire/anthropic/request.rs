@@ -30,8 +30,12 @@ pub(crate) fn conversation(body: &Bytes) -> Result<Conversation, Error> {
     }
     results_first(&mut conversation.messages);
     let tools: Vec<&RawValue> = optional(&fields, "tools", "a list of tools")?.unwrap_or_default();
+    let declares_tools = !tools.is_empty();
     for (at, value) in tools.into_iter().enumerate() {
         conversation.tools.extend(tool(value, &format!("/tools/{at}"), &mut conversation.lost)?);
+    }
+    if declares_tools && conversation.tools.is_empty() {
+        return Err(Error::invalid("/tools", NONE_LEFT));
     }
     if let Some(choice) = present(&fields, "tool_choice") {
         tool_choice(choice, &mut conversation)?;
@@ -72,6 +76,9 @@ const KNOWN: &[&str] = &[
     "output_format",
     "output_config",
 ];
+
+/// What a request is answered with that would lose all of its tools.
+const NONE_LEFT: &str = "are all tools that only the models of their vendor know. Name a model of a server that speaks this API, or declare a tool with an `input_schema`";
 
 /// Results of tools follow the calls they belong to, whatever users and systems said in between: every wire wants it so.
 fn results_first(messages: &mut [Message]) {
@@ -176,7 +183,16 @@ fn tool_choice(value: &RawValue, conversation: &mut Conversation) -> Result<(), 
         "auto" => ToolChoice::Auto,
         "any" => ToolChoice::Required,
         "none" => ToolChoice::None,
-        "tool" => ToolChoice::Named(object.need_text("name")?),
+        "tool" => {
+            let name = object.need_text("name")?;
+            if conversation.tools.iter().all(|tool| tool.name != name) {
+                let message = format!(
+                    "is `{name}`, which is not among the `tools` that the chosen model can be told of. Choose one with an `input_schema`, or name a model of a server that speaks this API"
+                );
+                return Err(Error::invalid(object.at("name"), message));
+            }
+            ToolChoice::Named(name)
+        }
         other => {
             let message = format!("is `{other}`. It must be `auto`, `any`, `tool` or `none`.");
             return Err(Error::invalid(object.at("type"), message));

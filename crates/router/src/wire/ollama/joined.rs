@@ -1,5 +1,5 @@
 //! The lines of an Ollama's answer as the one body that it would have sent to who asked for no stream: what it counted, and
-//! content that has no words here, with it.
+//! content that has no words here, with it. What a last line repeats is there once, as in the reader.
 
 use crate::wire::lenient::{Halves, Members, Object};
 use bytes::Bytes;
@@ -19,7 +19,7 @@ pub(crate) fn joined(lines: &[Bytes]) -> Option<Bytes> {
         let object = Object::of(line).ok()?;
         let line = object.fields();
         is_done = line.flag("done").unwrap_or(false);
-        whole.add(&line);
+        whole.add(&line, is_done);
     }
     is_done.then(|| Bytes::from(whole.finish()))
 }
@@ -37,15 +37,31 @@ enum Member {
 }
 
 impl Gathered {
-    fn add(&mut self, line: &Members<'_>) {
+    fn add(&mut self, line: &Members<'_>, is_done: bool) {
         for (name, value) in line.iter() {
             let text = value.get();
             let list = || serde_json::from_str::<Vec<Box<RawValue>>>(text).unwrap_or_default();
             let there = self.members.iter_mut().find(|(known, _)| known == name).map(|(_, member)| member);
             match there {
-                Some(Member::Text(so_far, halves)) if text.starts_with('"') => so_far.push_str(&halves.read(value)),
-                Some(Member::List(items)) if text.starts_with('[') => items.extend(list()),
-                Some(Member::Message(message)) if text.starts_with('{') => message.add(&Members::of(Some(value))),
+                Some(Member::Text(so_far, halves)) if text.starts_with('"') => {
+                    let more = halves.read(value);
+                    if !(is_done && *so_far == more) {
+                        so_far.push_str(&more);
+                    }
+                }
+                Some(Member::List(items)) if text.starts_with('[') => {
+                    let known = items.len();
+                    for item in list() {
+                        let mut before = items[..known].iter();
+                        let has_id = Members::of(Some(&item)).id("id").is_some();
+                        if !(has_id && before.any(|known| known.get() == item.get())) {
+                            items.push(item);
+                        }
+                    }
+                }
+                Some(Member::Message(message)) if text.starts_with('{') => {
+                    message.add(&Members::of(Some(value)), is_done);
+                }
                 Some(other) => *other = Member::Other(value.to_owned()),
                 None => {
                     let member = if TEXTS.contains(&name) && text.starts_with('"') {
@@ -55,7 +71,7 @@ impl Gathered {
                         Member::List(list())
                     } else if name == "message" && text.starts_with('{') {
                         let mut message = Self::default();
-                        message.add(&Members::of(Some(value)));
+                        message.add(&Members::of(Some(value)), is_done);
                         Member::Message(message)
                     } else {
                         Member::Other(value.to_owned())

@@ -7,7 +7,8 @@
 //!        └─▶ unreadable ──▶ opaque, where bytes pass and others could be read; else the answer is malformed
 //!   the body ends before that ──▶ cut
 //! ```
-//! Text, calls and the end are read strictly; an odd value anywhere else costs nothing but itself. Nothing is left out.
+//! Text, calls and the end are read strictly; an odd value anywhere else costs nothing but itself. Nothing is left out, and
+//! nothing is told twice: servers repeat the whole text in their last line, and a call under its own id and index.
 
 use super::original::without_logprobs;
 use crate::{
@@ -59,7 +60,8 @@ pub(crate) fn decode(endpoint: Arc<Endpoint>, model: &str, body: ByteStream, raw
         unread: BytesMut::new(),
         text: Halves::default(),
         thinking: Halves::default(),
-        tool_calls: 0,
+        told: String::new(),
+        calls: Vec::new(),
         bytes: 0,
         ended: false,
     };
@@ -78,7 +80,9 @@ struct Decoder {
     unread: BytesMut,
     text: Halves,
     thinking: Halves,
-    tool_calls: usize,
+    /// All text so far.
+    told: String,
+    calls: Vec<Call>,
     /// Of the answer so far.
     bytes: usize,
     ended: bool,
@@ -185,8 +189,12 @@ impl Decoder {
         if is_done || !calls.is_empty() {
             self.text.end(&mut said);
         }
+        if is_done && said == self.told {
+            said.clear();
+        }
         if !said.is_empty() {
             self.bytes += said.len();
+            self.told.push_str(&said);
             events.push(Event::Text(said));
         }
         for call in calls {
@@ -239,7 +247,7 @@ impl Decoder {
     }
 
     fn finish(&self, line: &Members<'_>) -> Finish {
-        let reason = match (line.text("done_reason").as_deref(), self.tool_calls) {
+        let reason = match (line.text("done_reason").as_deref(), self.calls.len()) {
             (Some("length"), _) => FinishReason::Length,
             (Some("content_filter"), _) => FinishReason::ContentFilter,
             // A model that was only loaded or let go has nothing to add, which is a stop too.
@@ -305,17 +313,21 @@ impl Decoder {
 
     /// Calls come whole. Arguments are an object, but for models whose templates give a string of JSON.
     fn tool_call(&mut self, call: Call, events: &mut Vec<Event>) {
-        let Call { id, name, arguments } = call;
-        let id = id.unwrap_or_else(new_call_id);
-        let index = self.tool_calls;
-        self.tool_calls += 1;
-        self.bytes += name.len() + arguments.len();
-        events.push(Event::ToolCall { index, id, name });
-        events.push(Event::ToolArguments { index, fragment: arguments });
+        if call.id.is_some() && self.calls.contains(&call) {
+            return;
+        }
+        self.bytes += call.name.len() + call.arguments.len();
+        let (index, id) = (self.calls.len(), call.id.clone().unwrap_or_else(new_call_id));
+        events.push(Event::ToolCall { index, id, name: call.name.clone() });
+        events.push(Event::ToolArguments { index, fragment: call.arguments.clone() });
+        self.calls.push(call);
     }
 }
 
+#[derive(PartialEq)]
 struct Call {
+    /// As the server counts its calls.
+    index: Option<u64>,
     id: Option<String>,
     name: String,
     arguments: String,
@@ -343,7 +355,7 @@ fn call_of(value: &RawValue) -> Result<Call, String> {
         None => "{}".to_owned(),
         Some(arguments) => lenient::text(arguments).unwrap_or_else(|| arguments.get().to_owned()),
     };
-    Ok(Call { id: call.id("id"), name, arguments })
+    Ok(Call { index: function.count("index"), id: call.id("id"), name, arguments })
 }
 
 /// `None` for what only takes the place of an error.

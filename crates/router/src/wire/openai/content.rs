@@ -24,6 +24,44 @@ pub(crate) fn parts(value: Value, at: &Place<'_>, lost: &mut Vec<String>) -> Res
     }
 }
 
+/// What an assistant said: its thoughts may stand among the parts, as Mistral's servers write them.
+pub(crate) fn of_assistant(value: Value, at: &Place<'_>, lost: &mut Vec<String>) -> Result<Vec<Part>, Error> {
+    let Value::Array(items) = value else { return parts(value, at, lost) };
+    let mut said = Vec::with_capacity(items.len());
+    for (index, item) in items.into_iter().enumerate() {
+        let at = at.index(index);
+        said.push(match item {
+            Value::Object(fields) if fields.get("type").is_some_and(|kind| kind == "thinking") => {
+                thinking(fields, &at, lost)?
+            }
+            item => part(item, &at, lost)?,
+        });
+    }
+    Ok(said)
+}
+
+/// A text, or parts of one.
+fn thinking(mut fields: Map<String, Value>, at: &Place<'_>, lost: &mut Vec<String>) -> Result<Part, Error> {
+    fields.remove("type");
+    // That the thought is over, which it is.
+    fields.remove("closed");
+    let inner = at.field("thinking");
+    let thought = parts(at.required(&mut fields, "thinking")?, &inner, lost)?;
+    let mut text = String::new();
+    for (index, part) in thought.iter().enumerate() {
+        match part {
+            Part::Text(more) => text.push_str(more),
+            _ => {
+                return Err(inner
+                    .index(index)
+                    .invalid("is no text, and thoughts are. Send them as texts, or leave them out"));
+            }
+        }
+    }
+    at.leftovers(&fields, lost);
+    Ok(Part::Thinking { text, signature: None })
+}
+
 fn part(value: Value, at: &Place<'_>, lost: &mut Vec<String>) -> Result<Part, Error> {
     let mut fields = match value {
         // Some clients write a text where a part belongs, and what they mean is plain.

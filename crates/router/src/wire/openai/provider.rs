@@ -28,7 +28,7 @@ use bytes::{Bytes, BytesMut};
 use chat::{Bytesway, ChatReader};
 use futures_util::{StreamExt, TryStreamExt};
 use http::{HeaderMap, Method, header};
-use protocol::{Location, Model};
+use protocol::{Location, Model, Role};
 use responses::ResponsesReader;
 use serde::Deserialize;
 use std::{
@@ -182,6 +182,13 @@ impl OpenAi {
             return Ok(Outgoing { dialect, body, headers, original: true, stream: request.stream });
         }
         let conversation = request.conversation()?;
+        let silent: &[Role] = match self.options.api {
+            Api::ChatCompletions => &[Role::Assistant],
+            Api::Responses => &[Role::Assistant, Role::System],
+        };
+        if let Some(message) = conversation.shown_by(silent) {
+            return Err(Error::Refused { provider: self.options.name.clone(), message: message.into() });
+        }
         let folded = if self.knows_developers() {
             Cow::Borrowed(&*conversation)
         } else {

@@ -13,6 +13,9 @@ use bytes::Bytes;
 use protocol::Role;
 use serde_json::{Map, Value, json};
 
+/// What a request is answered with that would lose all of its tools.
+const NONE_LEFT: &str = "are all tools that are no functions, and the chosen model's provider knows functions alone. Name a model of a server that speaks this API, or declare a function";
+
 pub(crate) fn conversation(body: &Bytes) -> Result<Conversation, Error> {
     let root = Place::Root;
     let mut to = Conversation::default();
@@ -20,6 +23,7 @@ pub(crate) fn conversation(body: &Bytes) -> Result<Conversation, Error> {
     // The older name gives way to the newer one, whichever comes first.
     let mut max_tokens = None;
     let mut allowed = None;
+    let mut declares_tools = false;
     for (name, value) in place::body(body)? {
         let at = root.field(&name);
         if value.is_null() {
@@ -29,9 +33,12 @@ pub(crate) fn conversation(body: &Bytes) -> Result<Conversation, Error> {
         match name.as_str() {
             "messages" => {
                 has_messages = true;
-                to.messages = messages(value, &at, &mut to.lost)?;
+                to.messages = messages(&mut to, value, &at)?;
             }
-            "tools" => to.tools.extend(tools(value, &at, &mut to.lost)?),
+            "tools" => {
+                declares_tools = value.as_array().is_some_and(|tools| !tools.is_empty());
+                to.tools.extend(tools(value, &at, &mut to.lost)?);
+            }
             "functions" => {
                 for (index, function) in at.array(value)?.into_iter().enumerate() {
                     let at = at.index(index);
@@ -61,6 +68,16 @@ pub(crate) fn conversation(body: &Bytes) -> Result<Conversation, Error> {
         }
     }
     to.max_output_tokens = to.max_output_tokens.or(max_tokens);
+    if declares_tools && to.tools.is_empty() {
+        return Err(root.field("tools").invalid(NONE_LEFT));
+    }
+    if let ToolChoice::Named(name) = &to.tool_choice
+        && to.tools.iter().all(|tool| tool.name != *name)
+    {
+        return Err(root.field("tool_choice").invalid(format!(
+            "names `{name}`, which is not among the `tools` that the chosen model can be told of. Choose one of its functions, or name a model of a server that speaks this API"
+        )));
+    }
     if let Some(allowed) = allowed.filter(|_| !to.tools.is_empty()) {
         to.tools.retain(|tool| allowed.contains(&tool.name));
         if to.tools.is_empty() {
@@ -142,13 +159,13 @@ fn tool_choice(
     }
 }
 
-fn messages(value: Value, at: &Place<'_>, lost: &mut Vec<String>) -> Result<Vec<Message>, Error> {
+fn messages(to: &mut Conversation, value: Value, at: &Place<'_>) -> Result<Vec<Message>, Error> {
     let values = at.array(value)?;
     let mut messages = Vec::with_capacity(values.len());
     let mut functions = Functions::default();
     for (index, message) in values.into_iter().enumerate() {
         let at = at.index(index);
-        messages.push(one_message(at.object(message)?, &at, &mut functions, lost)?);
+        messages.push(one_message(to, at.object(message)?, &at, &mut functions)?);
     }
     Ok(messages)
 }
@@ -177,17 +194,23 @@ impl Functions {
 }
 
 fn one_message(
+    to: &mut Conversation,
     mut fields: Map<String, Value>,
     at: &Place<'_>,
     functions: &mut Functions,
-    lost: &mut Vec<String>,
 ) -> Result<Message, Error> {
     let role = at.field("role").string(at.required(&mut fields, "role")?)?;
-    let content = content::parts(fields.remove("content").unwrap_or(Value::Null), &at.field("content"), lost)?;
+    let content = fields.remove("content").unwrap_or(Value::Null);
+    if role == "assistant" {
+        let message = assistant(to, &mut fields, content, at, functions)?;
+        at.leftovers(&fields, &mut to.lost);
+        return Ok(message);
+    }
+    let lost = &mut to.lost;
+    let content = content::parts(content, &at.field("content"), lost)?;
     let message = match role.as_str() {
         "system" | "developer" => Message { role: Role::System, parts: content },
         "user" => Message { role: Role::User, parts: content },
-        "assistant" => assistant(&mut fields, content, at, functions, lost)?,
         "tool" => {
             let call_id = at.field("tool_call_id").string(at.required(&mut fields, "tool_call_id")?)?;
             // The call has the name already.
@@ -211,13 +234,23 @@ fn result(call_id: String, parts: Vec<Part>) -> Message {
     Message { role: Role::Tool, parts: vec![Part::ToolResult { call_id, parts, is_error: false }] }
 }
 
+/// What an assistant showed or spoke and did not write. Only the server that it came from knows it again.
+const SHOWN: [&str; 3] = ["audio", "images", "video"];
+
 fn assistant(
+    to: &mut Conversation,
     fields: &mut Map<String, Value>,
-    content: Vec<Part>,
+    content: Value,
     at: &Place<'_>,
     functions: &mut Functions,
-    lost: &mut Vec<String>,
 ) -> Result<Message, Error> {
+    for name in SHOWN {
+        if fields.remove(name).is_some_and(|shown| !place::says_nothing(&shown)) {
+            to.foreign.push(format!("`{}` (what an assistant showed or spoke)", at.field(name)));
+        }
+    }
+    let lost = &mut to.lost;
+    let content = content::of_assistant(content, &at.field("content"), lost)?;
     let mut parts = Vec::new();
     // Two names of one thing: servers that send both send the same text.
     let thinking = at.optional_string(fields, "reasoning_content")?;

@@ -227,6 +227,7 @@ impl ChatReader {
                 self.refuses |= !says_nothing(refusal);
                 self.say(refusal, events);
             }
+            self.transcript(&delta, events);
         }
         events.extend(parts::foreign(&delta));
         if is_whole && !self.calls.is_empty() {

@@ -170,6 +170,62 @@ fn a_request_in_the_routers_words() {
 }
 
 #[test]
+fn thoughts_among_the_parts_of_an_assistant_are_thoughts() {
+    let thought = |text: &str| Part::Thinking { text: text.into(), signature: None };
+    let answer = || Part::Text("42".into());
+    for (thinking, expected) in [
+        (json!([{"type": "text", "text": "6 by "}, {"type": "text", "text": "7"}]), thought("6 by 7")),
+        (json!("6 by 7"), thought("6 by 7")),
+        (json!([]), thought("")),
+    ] {
+        let content =
+            json!([{"type": "thinking", "thinking": thinking, "closed": true}, {"type": "text", "text": "42"}]);
+        let body = |role: &str| json!({"model": "m", "messages": [{"role": role, "content": content}]}).to_string();
+        let got = translated(&body("assistant")).unwrap();
+        assert_eq!((&got.messages[0].parts, got.lost), (&vec![expected, answer()], vec![]), "{thinking}");
+        assert!(translated(&body("user")).is_err(), "users' thoughts have no place");
+    }
+}
+
+#[test]
+fn what_an_assistant_showed_or_spoke_is_foreign() {
+    for (field, value, is_foreign) in [
+        ("audio", json!({"id": "audio_1"}), true),
+        ("images", json!([{"type": "image_url", "image_url": {"url": "data:,"}}]), true),
+        ("audio", Value::Null, false),
+        ("images", json!([]), false),
+    ] {
+        let mut message = json!({"role": "assistant", "content": null});
+        message[field] = value.clone();
+        let got = translated(&json!({"model": "m", "messages": [message]}).to_string()).unwrap();
+        let place = format!("`/messages/0/{field}` (what an assistant showed or spoke)");
+        assert_eq!((got.foreign, got.lost), (is_foreign.then_some(place).into_iter().collect(), vec![]), "{value}");
+    }
+}
+
+#[test]
+fn tools_that_are_no_functions_are_not_lost_where_they_are_all_or_chosen() {
+    let custom = json!({"type": "custom", "custom": {"name": "patch"}});
+    let function = json!({"type": "function", "function": {"name": "read"}});
+    let chosen = |name: &str| json!({"type": "function", "function": {"name": name}});
+    for (tools, choice, expected) in [
+        (json!([custom]), Value::Null, Err("/tools")),
+        (json!([custom]), json!("required"), Err("/tools")),
+        (json!([custom, function]), chosen("patch"), Err("/tool_choice")),
+        (json!([custom, function]), chosen("read"), Ok(ToolChoice::Named("read".into()))),
+        (json!([custom, function]), json!("required"), Ok(ToolChoice::Required)),
+        (json!([]), Value::Null, Ok(ToolChoice::Auto)),
+    ] {
+        let body = json!({"model": "m", "messages": [], "tools": tools, "tool_choice": choice}).to_string();
+        match (translated(&body), expected) {
+            (Ok(got), Ok(choice)) => assert_eq!(got.tool_choice, choice, "{body}"),
+            (Err(Error::Invalid { pointer, .. }), Err(place)) => assert_eq!(pointer, place, "{body}"),
+            (got, _) => panic!("{body}: {got:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_limit_is_what_servers_of_the_dialect_take() {
     for (limit, peeked_as, told) in [
         ("100.0", Some(100), Ok(Some(100))),
@@ -211,7 +267,8 @@ fn a_tool_choice_keeps_its_meaning_or_is_refused() {
         (r#""sometimes""#, Err("/tool_choice")),
         ("7", Err("/tool_choice")),
     ] {
-        let body = format!(r#"{{"model":"m","messages":[],"tool_choice":{choice}}}"#);
+        let body =
+            format!(r#"{{"model":"m","messages":[],"tools":[{{"function":{{"name":"f"}}}}],"tool_choice":{choice}}}"#);
         match (translated(&body), expected) {
             (Ok(got), Ok(expected)) => assert_eq!(got.tool_choice, expected, "{choice}"),
             (Err(Error::Invalid { pointer, .. }), Err(expected)) => assert_eq!(pointer, expected, "{choice}"),

@@ -10,12 +10,15 @@
 //! | has no index | the call with its id, else the last one under the same conditions |
 //!
 //! The index decides and not the id: servers make a new id for every piece, give none, or the same to all.
+//!
+//! A call that is whole and comes whole once more, under its own index and id, is the same call: servers repeat it in their
+//! last chunk.
 
 use crate::{
     Event,
     wire::lenient::{Halves, Members, says_nothing},
 };
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 /// What a call counts against the limit on an answer, besides its arguments: so that there are some thousand at most.
 const CALL_BYTES: usize = 4096;
@@ -170,8 +173,8 @@ impl Calls {
         }
         if let Some(arguments) = piece.arguments {
             let is_fragment = arguments.get().starts_with('"');
-            // Only fragments go on with what is there.
-            if is_fragment || call.arguments.trim().is_empty() {
+            // Only fragments go on with what is there, and only with what is not whole.
+            if call.arguments.trim().is_empty() || (is_fragment && !call.is_repeated_in(piece)) {
                 let more = text_of(arguments, &mut call.halves);
                 bytes += more.len();
                 call.arguments.push_str(&more);
@@ -192,7 +195,8 @@ impl Calls {
 
     fn find(&self, piece: &Piece<'_>) -> Option<usize> {
         if piece.is_alone {
-            return None;
+            let repeats = |call: &Call| call.is_same_as(piece) && call.given_id.is_some() && call.is_repeated_in(piece);
+            return self.0.iter().rposition(repeats);
         }
         let last = self.0.len().checked_sub(1);
         let with_id =
@@ -242,8 +246,7 @@ impl Call {
             return by_id;
         }
         if is_whole(&self.arguments) {
-            // The same once more is a repetition.
-            let repeats = !piece.has_arguments() || piece.text() == self.arguments;
+            let repeats = !piece.has_arguments() || self.is_repeated_in(piece);
             return !(is_same_id && repeats);
         }
         if is_same_id {
@@ -252,6 +255,19 @@ impl Call {
         // Servers that tell the name with every fragment, and those that make a new id for every one of them.
         let goes_on = piece.has_arguments() && (!piece.has_whole_arguments() || !self.arguments.trim().is_empty());
         *name != self.name || by_id || (is_other_id && !goes_on)
+    }
+
+    /// By all that is said of it but its arguments.
+    fn is_same_as(&self, piece: &Piece<'_>) -> bool {
+        self.place == piece.place && self.given_id == piece.id && piece.name.as_ref() == Some(&self.name)
+    }
+
+    /// Whether the arguments are whole and the piece has them all once more, spaced as it may be.
+    fn is_repeated_in(&self, piece: &Piece<'_>) -> bool {
+        let parsed = |text: &str| serde_json::from_str::<Value>(text).ok();
+        let text = piece.text();
+        is_whole(&self.arguments)
+            && (text == self.arguments || is_whole(&text) && parsed(&text) == parsed(&self.arguments))
     }
 
     fn tell(&mut self, at: usize, events: &mut Vec<Event>) {
@@ -273,7 +289,7 @@ pub(crate) fn new_call_id() -> String {
 mod tests {
     use super::*;
     use crate::answer::{Block, Whole};
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn calls(pieces: Value) -> Vec<(String, String, String)> {
         let (mut calls, mut events) = (Calls::default(), Vec::new());
@@ -307,6 +323,27 @@ mod tests {
             {"index": 0, "function": {"arguments": "\"x\"}"}},
         ]));
         assert_eq!(got, [call("a", "read", r#"{"path":"x"}"#), call("b", "list", "{}")]);
+    }
+
+    #[test]
+    fn a_call_that_comes_whole_once_more_is_the_same_call() {
+        let piece = |id: Value, name: Value, arguments: Value| json!({"index": 0, "id": id, "function": {"name": name, "arguments": arguments}});
+        let whole = |arguments: Value| piece(json!("c"), json!("read"), arguments);
+        let (begins, goes_on) = (whole(json!("")), piece(Value::Null, Value::Null, json!(r#"{"a":"1"}"#)));
+        for again in [
+            whole(json!(r#"{"a":"1"}"#)),
+            whole(json!(r#"{"a": "1"}"#)),
+            whole(json!({"a": "1"})),
+            whole(json!("")),
+            piece(Value::Null, Value::Null, json!(r#"{"a":"1"}"#)),
+        ] {
+            let got = calls(json!([begins, goes_on, again]));
+            assert_eq!(got, [call("c", "read", r#"{"a":"1"}"#)], "{again}");
+        }
+        let other = piece(json!("d"), json!("read"), json!(r#"{"a":"1"}"#));
+        assert_eq!(calls(json!([begins, goes_on, other])).len(), 2, "another id is another call");
+        let more = whole(json!(r#"{"a":"2"}"#));
+        assert_eq!(calls(json!([begins, goes_on, more])).len(), 2, "other arguments are another call");
     }
 
     #[test]

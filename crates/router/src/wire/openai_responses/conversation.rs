@@ -154,14 +154,30 @@ fn item(to: &mut Conversation, mut fields: Map<String, Value>, at: &Place<'_>) -
         }
         Some("reasoning") => Message { role: Role::Assistant, parts: reasoning(to, &mut fields, at)? },
         Some("item_reference") => return Err(at.invalid(NOT_STORED)),
-        // What only OpenAI's own tools say and read.
-        Some(_) => {
-            to.lost.push(at.to_string());
+        Some(kind) => {
+            if holds_content(kind, &fields) {
+                to.foreign.push(format!("`{at}` (an item `{kind}`)"));
+            } else {
+                to.lost.push(at.to_string());
+            }
             return Ok(None);
         }
     };
     at.leftovers(&fields, &mut to.lost);
     Ok(Some(message))
+}
+
+/// Whether an item that only OpenAI's own tools say and read tells a model anything: most do, and what nobody knows may. Of
+/// these the answer that follows them has told what there was.
+fn holds_content(kind: &str, fields: &Map<String, Value>) -> bool {
+    let content: &[&str] = match kind {
+        "web_search_call" | "mcp_list_tools" => &[],
+        "mcp_call" => &["output", "error"],
+        "code_interpreter_call" => &["outputs"],
+        "file_search_call" => &["results"],
+        _ => return true,
+    };
+    content.iter().any(|name| fields.get(*name).is_some_and(|value| !place::says_nothing(value)))
 }
 
 /// The reverse of [`super::items::reasoning`]: a summary with a seal is thinking with its signature; a seal alone is

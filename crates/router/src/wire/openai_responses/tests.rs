@@ -78,6 +78,46 @@ fn what_is_not_stored_here_is_not_looked_for() {
 }
 
 #[test]
+fn items_with_content_that_no_other_api_has_words_for_are_foreign_and_others_are_lost() {
+    let foreign = |item: Value| {
+        let kind = item["type"].clone();
+        (item, Some(format!("`/input/1` (an item `{}`)", kind.as_str().unwrap_or_default())))
+    };
+    let lost = |item: Value| (item, None);
+    for (item, expected) in [
+        foreign(json!({"type": "local_shell_call", "call_id": "c", "action": {"type": "exec", "command": ["ls"]}})),
+        foreign(json!({"type": "local_shell_call_output", "id": "l", "output": "a.rs"})),
+        foreign(json!({"type": "shell_call", "call_id": "c", "action": {"commands": ["ls"]}})),
+        foreign(json!({"type": "shell_call_output", "call_id": "c", "output": [{"stdout": "a.rs"}]})),
+        foreign(json!({"type": "apply_patch_call", "call_id": "c", "operation": {"diff": "+a"}})),
+        foreign(json!({"type": "apply_patch_call_output", "call_id": "c", "output": "done"})),
+        foreign(json!({"type": "mcp_call", "id": "m", "name": "q", "arguments": "{}", "output": "42"})),
+        foreign(json!({"type": "mcp_call", "id": "m", "name": "q", "arguments": "{}", "error": "no"})),
+        foreign(json!({"type": "code_interpreter_call", "code": "x", "outputs": [{"type": "logs", "logs": "42"}]})),
+        foreign(json!({"type": "file_search_call", "queries": ["q"], "results": [{"text": "42"}]})),
+        foreign(json!({"type": "computer_call", "call_id": "c", "action": {"type": "screenshot"}})),
+        foreign(json!({"type": "computer_call_output", "call_id": "c", "output": {"image_url": "data:,"}})),
+        foreign(json!({"type": "image_generation_call", "id": "i", "result": "AAAA"})),
+        foreign(json!({"type": "compaction", "id": "c", "encrypted_content": "gAAA"})),
+        foreign(json!({"type": "brand_new", "text": "42"})),
+        lost(json!({"type": "web_search_call", "id": "w", "status": "completed", "action": {"query": "q"}})),
+        lost(json!({"type": "mcp_list_tools", "server_label": "s", "tools": [{"name": "q"}]})),
+        lost(json!({"type": "mcp_call", "id": "m", "name": "q", "arguments": "{}", "output": null})),
+        lost(json!({"type": "code_interpreter_call", "code": "x", "outputs": null})),
+        lost(json!({"type": "file_search_call", "queries": ["q"], "results": []})),
+    ] {
+        let said = json!({"role": "user", "content": "so?"});
+        let got = translated(&json!({"model": "m", "input": [said, item.clone()]}).to_string()).unwrap();
+        let places: Vec<&str> = if expected.is_none() { vec!["/input/1"] } else { vec![] };
+        assert_eq!(
+            (got.foreign.first(), got.lost),
+            (expected.as_ref(), places.into_iter().map(String::from).collect()),
+            "{item}"
+        );
+    }
+}
+
+#[test]
 fn a_request_in_the_routers_words() {
     let part = |text: &str| Part::Text(text.into());
     let expected = Conversation {

@@ -68,11 +68,7 @@ pub(crate) enum Source<'a> {
 
 /// What the vendor has no place for, in words for people: pictures and documents belong to users.
 pub(crate) fn unfit(conversation: &Conversation) -> Option<String> {
-    let of_users = |part: &&Part| matches!(part, Part::Image(_) | Part::Document { .. });
-    let others = conversation.messages.iter().filter(|message| matches!(message.role, Role::Assistant | Role::System));
-    let found = others.flat_map(|message| &message.parts).find(of_users)?;
-    let what = if matches!(found, Part::Image(_)) { "an image" } else { "a document" };
-    Some(format!("{what} stands in a message of the assistant or the system, and belongs in one of the user"))
+    conversation.shown_by(&[Role::Assistant, Role::System])
 }
 
 /// All system messages, and what this request adds to them.

@@ -186,6 +186,29 @@ fn calls_made_side_by_side_are_written_one_after_the_other() {
 }
 
 #[test]
+fn what_comes_inside_of_a_call_waits_until_the_call_is_whole() {
+    let (text_block, whole) = (json!({"type": "text", "text": "mid"}), "{\"a\":\"1\"}");
+    let call_block = |at: usize, input: &str| json!({"type": "tool_use", "id": format!("toolu_{at}"), "name": "read", "input": input});
+    let thought = |signature: &str| json!({"type": "thinking", "thinking": "mid", "signature": signature});
+    for (inside, after) in [
+        (vec![text("m"), text("id")], vec![text_block.clone()]),
+        (vec![Event::Thinking("mid".into())], vec![thought("")]),
+        (vec![Event::Thinking("mid".into()), Event::ThinkingSignature("s".into())], vec![thought("s")]),
+        (vec![Event::RedactedThinking("b64".into())], vec![json!({"type": "redacted_thinking", "data": "b64"})]),
+        (
+            vec![text("mid"), call(1), arguments(1, "{\"b\":"), Event::Thinking("mid".into()), arguments(1, "2}")],
+            vec![text_block.clone(), call_block(1, "{\"b\":2}"), thought("")],
+        ),
+    ] {
+        let around = [vec![call(0), arguments(0, "{\"a\":")], inside.clone(), vec![arguments(0, "\"1\"}")]].concat();
+        let stream = events([around, vec![finished(FinishReason::ToolCalls)]].concat());
+        assert_eq!(gathered(&stream), [vec![call_block(0, whole)], after].concat(), "{inside:?}");
+    }
+    let never_whole = events(vec![call(0), text("mid"), finished(FinishReason::Length)]);
+    assert_eq!(gathered(&never_whole).last(), Some(&text_block), "nothing is dropped");
+}
+
+#[test]
 fn every_reason_has_its_name() {
     let reason = |event| {
         let stream = events(vec![event]);

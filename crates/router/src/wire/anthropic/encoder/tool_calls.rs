@@ -1,11 +1,19 @@
-//! Tool calls that are made side by side, for a dialect that has one after the other.
+//! What came while the arguments of a call were still coming: this dialect has one block after the other.
 
 use serde_json::{Value, json};
 use std::{collections::VecDeque, vec};
 
-/// In the order in which they began. Bounded by what a provider may say in one answer.
+/// In the order in which it came. Bounded by what a provider may say in one answer.
 #[derive(Default)]
-pub(crate) struct Waiting(VecDeque<Call>);
+pub(crate) struct Waiting(VecDeque<Piece>);
+
+pub(crate) enum Piece {
+    Text(String),
+    Thinking(String),
+    ThinkingSignature(String),
+    RedactedThinking(String),
+    Call(Call),
+}
 
 pub(crate) struct Call {
     pub(crate) index: usize,
@@ -14,25 +22,44 @@ pub(crate) struct Call {
     pub(crate) arguments: String,
 }
 
+impl Call {
+    pub(crate) fn new(index: usize, id: String, name: String) -> Self {
+        Self { index, id, name, arguments: String::new() }
+    }
+}
+
 impl Waiting {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(crate) fn begin(&mut self, index: usize, id: String, name: String) {
-        self.0.push_back(Call { index, id, name, arguments: String::new() });
+    pub(crate) fn add(&mut self, piece: Piece) {
+        match (self.0.back_mut(), piece) {
+            (Some(Piece::Text(text)), Piece::Text(more)) | (Some(Piece::Thinking(text)), Piece::Thinking(more)) => {
+                text.push_str(&more);
+            }
+            (_, piece) => self.0.push_back(piece),
+        }
     }
 
     /// What comes for a call that was closed is for nobody.
     pub(crate) fn arguments(&mut self, index: usize, fragment: &str) {
-        if let Some(call) = self.0.iter_mut().rev().find(|call| call.index == index) {
+        let call = self.0.iter_mut().rev().find_map(|piece| match piece {
+            Piece::Call(call) if call.index == index => Some(call),
+            _ => None,
+        });
+        if let Some(call) = call {
             call.arguments.push_str(fragment);
         }
     }
 
-    /// The calls that can be written now: all that are complete, and the one after them.
-    pub(crate) fn take(&mut self) -> vec::IntoIter<Call> {
-        let complete = self.0.iter().take_while(|call| Progress::of(&call.arguments).is_complete()).count();
+    /// What can be written now: all up to a call that is not complete, and that call.
+    pub(crate) fn take(&mut self) -> vec::IntoIter<Piece> {
+        let is_complete = |piece: &&Piece| match piece {
+            Piece::Call(call) => Progress::of(&call.arguments).is_complete(),
+            _ => true,
+        };
+        let complete = self.0.iter().take_while(is_complete).count();
         let count = (complete + 1).min(self.0.len());
         self.0.drain(..count).collect::<Vec<_>>().into_iter()
     }

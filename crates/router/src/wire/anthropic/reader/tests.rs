@@ -157,19 +157,38 @@ fn bytes_pass_as_they_came_and_a_redacted_answer_has_none() {
     }
 }
 
+/// Where the line ends that tells why the model stopped.
+fn stop_told(text: &str) -> usize {
+    let at =
+        text.match_indices("message_delta").map(|(at, _)| at).find(|at| text[*at..].contains("stop_reason")).unwrap();
+    let line = text[at..].find("data: ").unwrap() + at;
+    line + text[line..].find('\n').unwrap()
+}
+
 #[test]
-fn without_its_end_it_is_a_cut_wherever_it_ends() {
+fn before_why_it_stopped_is_told_it_is_a_cut_wherever_it_ends() {
     for text in WHOLE {
-        let ended = text.rfind('}').unwrap() + 1;
+        let ended = stop_told(text);
         for end in 0..text.len() {
             let (frames, error) = run_in(&text.as_bytes()[..end], &[], passing());
             assert_eq!(gathered(&frames).finish.is_some(), end >= ended, "ends at {end}");
             assert_eq!(matches!(error, Some(Error::Cut { .. })), end < ended, "ends at {end}: {error:?}");
             if end >= ended {
+                assert_eq!(gathered(&frames), answer(text), "ends at {end}");
                 assert!(raw(&frames).ends_with(b"}\n\n"), "the caller gets the missing line end");
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_before_the_last_word_is_a_cut() {
+    let told = Bytes::copy_from_slice(&TEXT.as_bytes()[..stop_told(TEXT) + 2]);
+    let broken = Error::Cut { provider: "p".into(), message: "reset".into() };
+    let body = stream::iter([Ok(told), Err(broken.clone())]);
+    let reader = MessagesReader::new(origin(), Manner::default());
+    let frames: Vec<_> = came::decode(reader, origin(), Box::pin(body), true).collect().await;
+    assert_eq!(frames.last().unwrap(), &Err(broken));
 }
 
 #[tokio::test(start_paused = true)]

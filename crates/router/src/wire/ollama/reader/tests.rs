@@ -81,6 +81,39 @@ fn tool_calls_come_whole_and_get_ids_where_they_have_none() {
 }
 
 #[test]
+fn what_comes_once_more_is_told_once() {
+    let line = |message: Value, done: bool| serde_json::json!({"message": message, "done": done}).to_string() + "\n";
+    let text = |text: &str, done: bool| line(serde_json::json!({"content": text}), done);
+    for (lines, said) in [
+        (text("one ", false) + &text("two", false) + &text("one two", true), "one two"),
+        (text("one ", false) + &text("two", true), "one two"),
+        (text("one", false) + &text(" one", true), "one one"),
+        (text("one two", true), "one two"),
+    ] {
+        let (got, error) = whole(&lines);
+        assert_eq!((got.text().as_str(), error), (said, None), "{lines}");
+        let lines: Vec<_> = lines.split_inclusive('\n').map(|line| Bytes::copy_from_slice(line.as_bytes())).collect();
+        let body: Value = serde_json::from_slice(&crate::wire::ollama::joined::joined(&lines).unwrap()).unwrap();
+        assert_eq!(body["message"]["content"], said);
+    }
+    let call = |id: Value, index: u64, at: u64| serde_json::json!({"id": id, "function": {"index": index, "name": "read", "arguments": {"a": at}}});
+    let (id, other) = (|| Value::from("c"), || Value::from("d"));
+    for (again, count) in
+        [(call(id(), 0, 1), 1), (call(id(), 1, 1), 2), (call(other(), 0, 1), 2), (call(id(), 0, 2), 2)]
+    {
+        let calls = |call: &Value, done| line(serde_json::json!({"content": "", "tool_calls": [call]}), done);
+        let lines = calls(&call(id(), 0, 1), false) + &calls(&again, true);
+        assert_eq!(whole(&lines).0.blocks.len(), count, "{again}");
+        let lines: Vec<_> = lines.split_inclusive('\n').map(|line| Bytes::copy_from_slice(line.as_bytes())).collect();
+        let body: Value = serde_json::from_slice(&crate::wire::ollama::joined::joined(&lines).unwrap()).unwrap();
+        assert_eq!(body["message"]["tool_calls"].as_array().unwrap().len(), count, "{again}");
+    }
+    let nameless = call(Value::Null, 0, 1);
+    let twice = line(serde_json::json!({"content": "", "tool_calls": [nameless, nameless]}), true);
+    assert_eq!(whole(&twice).0.blocks.len(), 2, "without ids they are two");
+}
+
+#[test]
 fn a_real_server_says_the_same() {
     let (chat, error) = whole(REAL_CHAT);
     assert_eq!(error, None);

@@ -16,8 +16,15 @@ const FOREIGN: [&str; 5] = ["images", "audio", "video", "annotations", "citation
 
 /// Content that there are no words for here; empty fields are none.
 pub(super) fn foreign(delta: &Members<'_>) -> impl Iterator<Item = Event> {
-    let there = |name: &&str| delta.get(name).is_some_and(|value| !says_nothing(value));
+    let there = |name: &&str| delta.get(name).is_some_and(|value| !says_nothing(value) && !is_transcript_alone(value));
     FOREIGN.into_iter().filter(there).map(|name| Event::Opaque(name.to_owned()))
+}
+
+/// Sound of which only the words came here, or what the sound is called.
+fn is_transcript_alone(value: &RawValue) -> bool {
+    let audio = Members::of(Some(value));
+    let told = |name: &str| audio.get(name).is_some_and(|value| !says_nothing(value));
+    audio.is_object() && told("transcript") && !told("data")
 }
 
 impl ChatReader {
@@ -27,6 +34,13 @@ impl ChatReader {
         if !text.is_empty() {
             self.has_text = true;
             events.push(Event::Text(text));
+        }
+    }
+
+    /// What is spoken, in words.
+    pub(super) fn transcript(&mut self, delta: &Members<'_>, events: &mut Vec<Event>) {
+        if let Some(text) = delta.object("audio").get("transcript").filter(|text| text.get().starts_with('"')) {
+            self.say(text, events);
         }
     }
 
