@@ -10,6 +10,7 @@
 mod alone;
 mod cancel;
 mod fixed_rate;
+pub mod hop;
 mod http;
 mod nginx;
 mod peers;
@@ -38,7 +39,8 @@ const DEVMESH: &str = "devmesh";
 const LITELLM: &str = "LiteLLM";
 const PORTKEY: &str = "Portkey";
 /// Our name for the upstream with the fixed answer, and for the one that talks.
-const PROVIDERS: [&str; 2] = ["FIXED", "TALKER"];
+const FIXED: &str = "FIXED";
+const TALKER: &str = "TALKER";
 
 /// Of one contestant, over all rounds.
 #[derive(Default)]
@@ -62,7 +64,7 @@ pub async fn run() -> Result<()> {
     let (upstream, talker) = (Nginx::fixed_answer(&folder.path().join("upstream"))?, Talker::start()?);
     let hop = Nginx::hop(&folder.path().join("hop"), upstream.port, true)?;
     let stream_hop = Nginx::hop(&folder.path().join("stream-hop"), talker.port, false)?;
-    let server = devmesh(&folder.path().join("data"), &upstream, &talker).await?;
+    let server = devmesh(&folder.path().join("data"), &[(FIXED, upstream.port), (TALKER, talker.port)]).await?;
     let token = server.admin_token()?;
     let mesh_port: u16 = server.url.rsplit(':').next().context("a URL ends with its port")?.parse()?;
 
@@ -129,11 +131,9 @@ pub async fn run() -> Result<()> {
     Ok(())
 }
 
-async fn devmesh(data: &Path, upstream: &Nginx, talker: &Talker) -> Result<Server> {
-    let ports = [upstream.port, talker.port];
-    let variables: Vec<(String, String)> = PROVIDERS
+async fn devmesh(data: &Path, providers: &[(&str, u16)]) -> Result<Server> {
+    let variables: Vec<(String, String)> = providers
         .iter()
-        .zip(ports)
         .flat_map(|(name, port)| {
             [
                 (format!("DEVMESH_PROVIDERS__{name}__BASE_URL"), format!("http://127.0.0.1:{port}/v1")),

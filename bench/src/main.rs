@@ -30,6 +30,7 @@ const BENCHMARKS: &[(&str, &str)] = &[
     ("replay", "reading a log of 1,000,000 events"),
     ("scale", "enqueue, claim, list and tail with 1,000 and with 1,000,000 jobs stored"),
     ("gateway", "what a hop through the model gateway costs, beside nginx, LiteLLM and Portkey"),
+    ("hop", "the hop through the model gateway alone, beside nginx: two ratios"),
     ("start", "exec → ready on an existing folder, and memory at rest"),
 ];
 
@@ -54,6 +55,7 @@ async fn main() -> Result<()> {
             "stream" => stream::run().await?,
             "replay" => replay::run().await?,
             "gateway" => gateway::run().await?,
+            "hop" => gateway::hop::run().await?,
             "scale" => scale::run().await?,
             _ => start::run().await?,
         }

@@ -9,6 +9,9 @@ use std::{ffi::OsStr, path::Path};
 
 /// `older`: a folder with `bench` and `devmesh` of an older build, to stand beside this one.
 pub fn benchmarks(names: &[String], older: Option<&Path>) -> Result<()> {
+    if names.iter().any(|name| name == "hop") {
+        tools::for_the_hop();
+    }
     if names.is_empty() || names.iter().any(|name| name == "gateway") {
         tools::for_the_gateway();
     }

@@ -37,6 +37,8 @@ enum Chore {
     Ollama,
     /// Install the vendors' Python libraries once, for the tests that use them as clients
     Sdks,
+    /// Install the coding tools once that tests run against the gateway
+    Clients,
     /// Run the benchmarks on a release build: all of them, or the named ones
     Bench {
         names: Vec<String>,
@@ -56,6 +58,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Schemathesis => test::schemathesis(),
         Chore::Ollama => tools::ollama::OLLAMA.get().map(|folder| println!("{}", folder.join("ollama").display())),
         Chore::Sdks => tools::python::SDKS.get().map(|folder| println!("{}", folder.join("bin/python").display())),
+        Chore::Clients => tools::coding_tools(),
         Chore::Bench { names, older } => bench::benchmarks(&names, older.as_deref()),
     }
 }

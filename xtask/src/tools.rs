@@ -66,15 +66,28 @@ impl Tool {
 /// What tests have to do without, each with the reason.
 #[must_use]
 pub fn for_tests() -> Vec<String> {
-    let tools = [&ollama::OLLAMA, &python::SDKS, &python::SCHEMATHESIS];
+    let tools = [&ollama::OLLAMA, &python::SDKS, &python::SCHEMATHESIS, &node::CODING_TOOLS, &python::AIDER];
     tools.iter().filter_map(|tool| Some(format!("{}: {:#}", tool.name, tool.get().err()?))).collect()
+}
+
+/// What people write code with, all of it.
+pub fn coding_tools() -> Result<()> {
+    for tool in [&node::CODING_TOOLS, &python::AIDER] {
+        println!("{}", tool.get()?.display());
+    }
+    Ok(())
+}
+
+/// What a hop is measured with.
+pub fn for_the_hop() {
+    if let Err(error) = debian::ensure_files(&[("/usr/sbin/nginx", "nginx-light"), ("/usr/bin/wrk", "wrk")]) {
+        eprintln!("{error:#}");
+    }
 }
 
 /// The peers that the gateway is measured against. The benchmark names those it has to do without.
 pub fn for_the_gateway() {
-    if let Err(error) = debian::ensure_files(&[("/usr/sbin/nginx", "nginx-light"), ("/usr/bin/wrk", "wrk")]) {
-        eprintln!("{error:#}");
-    }
+    for_the_hop();
     eprintln!("LiteLLM's proxy: installed once, about a minute");
     if let Err(error) = python::LITELLM.get() {
         eprintln!("LiteLLM is not here: {error:#}");

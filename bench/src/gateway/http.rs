@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A chat completion of 1 KB.
 pub static ANSWER: LazyLock<String> = LazyLock::new(|| {
-    padded(|filler| {
+    padded(BODY_BYTES, |filler| {
         json!({
             "id": "chatcmpl-bench", "object": "chat.completion", "created": 1_700_000_000, "model": MODEL,
             "choices": [{"index": 0, "message": {"role": "assistant", "content": filler}, "finish_reason": "stop"}],
@@ -31,9 +31,9 @@ pub static MODELS: LazyLock<String> = LazyLock::new(|| {
     json!({"object": "list", "data": data}).to_string()
 });
 
-fn padded(value: impl Fn(&str) -> serde_json::Value) -> String {
+fn padded(bytes: usize, value: impl Fn(&str) -> serde_json::Value) -> String {
     let bare = value("").to_string().len();
-    value(&"tea and ".repeat(BODY_BYTES / 8)[..BODY_BYTES - bare]).to_string()
+    value(&"tea and ".repeat(bytes / 8 + 1)[..bytes - bare]).to_string()
 }
 
 /// Somebody who answers chat completions.
@@ -44,6 +44,8 @@ pub struct Site {
     pub model: String,
     /// With them it lets us in.
     pub headers: Vec<(String, String)>,
+    /// Of a request's body.
+    body_bytes: usize,
 }
 
 impl Site {
@@ -51,7 +53,7 @@ impl Site {
     pub fn new(name: &'static str, port: u16, model: &str, token: &str) -> Self {
         let bearer = ("authorization".to_owned(), format!("Bearer {token}"));
         let headers = Some(bearer).filter(|_| !token.is_empty()).into_iter().collect();
-        Self { name, port, model: model.to_owned(), headers }
+        Self { name, port, model: model.to_owned(), headers, body_bytes: BODY_BYTES }
     }
 
     /// With further headers.
@@ -60,9 +62,17 @@ impl Site {
         self
     }
 
-    /// A request of 1 KB.
+    /// With requests of another size.
+    pub fn asking(self, body_bytes: usize) -> Self {
+        Self { body_bytes, ..self }
+    }
+
+    /// A request, of 1 KB unless it was said otherwise.
     pub fn body(&self) -> String {
-        padded(|filler| json!({"model": self.model, "messages": [{"role": "user", "content": filler}]}))
+        padded(
+            self.body_bytes,
+            |filler| json!({"model": self.model, "messages": [{"role": "user", "content": filler}]}),
+        )
     }
 
     /// A request for one of the talker's models.

@@ -86,6 +86,8 @@ pub enum Command {
     Deny(commands::deny::Arguments),
     /// Recompute the hash chain of a job's log and the digests of its artifacts
     Verify(commands::verify::Arguments),
+    /// Point a coding tool at the mesh, and start it
+    Launch(commands::launch::Arguments),
     /// List, fetch, add and remove models
     #[command(subcommand)]
     Models(commands::models::Command),
@@ -231,6 +233,7 @@ impl Command {
             Self::Approve(arguments) => commands::approve::run(arguments, context).await,
             Self::Deny(arguments) => commands::deny::run(arguments, context).await,
             Self::Verify(arguments) => commands::verify::run(arguments, context).await,
+            Self::Launch(arguments) => commands::launch::run(arguments, context).await,
             Self::Models(command) => commands::models::run(command, context).await,
             Self::Routes(command) => commands::routes::run(command, context).await,
             Self::Targets(arguments) => commands::targets::run(arguments, context).await,

@@ -19,6 +19,7 @@ pub mod egress;
 mod follow;
 mod ids;
 pub mod jobs;
+pub mod launch;
 pub mod logs;
 pub mod models;
 mod pages;

@@ -15,6 +15,7 @@
 //! [`Environment::of_the_process`] and nowhere else.
 
 mod agents;
+mod context;
 mod environment;
 mod file;
 mod ignored;

@@ -5,6 +5,7 @@ use crate::{
     json,
     problem::{Failure, Result},
     query,
+    unpack::Packing,
 };
 use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
 use bytes::Bytes;
@@ -37,11 +38,11 @@ pub struct Raw {
 impl FromRequest<Arc<App>> for Raw {
     type Rejection = Failure;
     async fn from_request(mut request: Request, app: &Arc<App>) -> Result<Self> {
-        check_encoding(request.headers())?;
         let request_id = crate::gateway::request_id(&request)?;
-        let headers = std::mem::take(request.headers_mut());
-        check_length(&headers, app.options.limits.model_call_bytes as u64)?;
-        let body = read(request, app, app.options.limits.model_call_bytes).await?;
+        let body = read(&mut request, app, app.options.limits.model_call_bytes).await?;
+        let mut headers = std::mem::take(request.headers_mut());
+        // Of the body that is passed on, which is unpacked.
+        headers.remove(header::CONTENT_ENCODING);
         Ok(Self { request_id, headers, body })
     }
 }
@@ -49,10 +50,9 @@ impl FromRequest<Arc<App>> for Raw {
 /// An empty body is `None`, whatever type it says it has: clients set one although they send nothing.
 impl<T: DeserializeOwned + Serialize> OptionalFromRequest<Arc<App>> for Payload<T> {
     type Rejection = Failure;
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Option<Self>> {
-        check_encoding(request.headers())?;
+    async fn from_request(mut request: Request, app: &Arc<App>) -> Result<Option<Self>> {
         let media_type = check_media_type(request.headers());
-        let body = read(request, app, app.options.limits.json_bytes).await?;
+        let body = read(&mut request, app, app.options.limits.json_bytes).await?;
         if body.is_empty() {
             return Ok(None);
         }
@@ -68,10 +68,9 @@ impl<T: DeserializeOwned + Serialize> FromRequest<Arc<App>> for LargePayload<T> 
     }
 }
 
-async fn read_json<T: DeserializeOwned + Serialize>(request: Request, app: &App, limit: usize) -> Result<T> {
-    check_encoding(request.headers())?;
+async fn read_json<T: DeserializeOwned + Serialize>(mut request: Request, app: &App, limit: usize) -> Result<T> {
     check_media_type(request.headers())?;
-    let body = read(request, app, limit).await?;
+    let body = read(&mut request, app, limit).await?;
     json::parse(&body)
 }
 
@@ -86,23 +85,15 @@ fn check_media_type(headers: &HeaderMap) -> Result<()> {
     Err(Failure::new(ErrorCode::UnsupportedMediaType, detail))
 }
 
-fn check_encoding(headers: &HeaderMap) -> Result<()> {
-    match headers.get(header::CONTENT_ENCODING) {
-        None => Ok(()),
-        Some(encoding) => {
-            let detail = format!("Bodies are read as they are; got content-encoding {encoding:?}.");
-            Err(Failure::new(ErrorCode::UnsupportedMediaType, detail))
-        }
-    }
-}
-
-/// The whole body, within `limit` bytes and `limits.body_timeout`.
-async fn read(request: Request, app: &App, limit: usize) -> Result<Bytes> {
+/// The whole body, unpacked, within `limit` bytes and `limits.body_timeout`.
+async fn read(request: &mut Request, app: &App, limit: usize) -> Result<Bytes> {
+    let packing = Packing::of(request.headers())?;
     check_length(request.headers(), limit as u64)?;
     let wait = app.options.limits.body_timeout;
-    let read = tokio::time::timeout(wait, Limited::new(request.into_body(), limit).collect()).await;
+    let body = std::mem::take(request.body_mut());
+    let read = tokio::time::timeout(wait, Limited::new(body, limit).collect()).await;
     match read {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Ok(body)) => packing.unpacked(body.to_bytes(), limit).await,
         Ok(Err(error)) if is_too_large(error.as_ref()) => Err(too_large(limit as u64)),
         Ok(Err(error)) => Err(Failure::new(ErrorCode::InvalidRequest, format!("The body could not be read: {error}."))),
         Err(_) => Err(Failure::new(

@@ -42,6 +42,7 @@ mod query;
 mod rate;
 mod routes;
 mod server;
+mod unpack;
 mod upload;
 mod vendor;
 

@@ -20,7 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 const DESCRIPTION: &str = "\
 Durable jobs done by agents, on models that are local first.
 
-Every request but `/healthz` and `/readyz` carries `Authorization: Bearer dm_…`. The list behind `bearer` in an operation's \
+Every request but `/`, `/healthz` and `/readyz` carries `Authorization: Bearer dm_…`. The list behind `bearer` in an operation's \
 security names the scopes that may use it, any of them: `admin` includes `user`, which includes `viewer`; `agent` and `model` stand apart.
 
 Errors are RFC 9457 problems with a stable `code`; `type` leads to the page that explains it. Every answer has an \
@@ -241,7 +241,7 @@ mod tests {
                 assert!(!path.contains('*'), "{name} is a path of this format");
                 assert!(operation["summary"].is_string(), "{name} has no summary");
                 assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{name} repeats an id");
-                let anonymous = ["/healthz", "/readyz", "/api/v1/ws"].contains(&path.as_str());
+                let anonymous = ["/", "/ollama/", "/healthz", "/readyz", "/api/v1/ws"].contains(&path.as_str());
                 let scopes = operation["security"][0]["bearer"].as_array();
                 assert_eq!(scopes.is_some_and(|scopes| !scopes.is_empty()), !anonymous, "{name} names its scopes");
             }

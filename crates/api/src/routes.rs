@@ -12,13 +12,19 @@ use http::{Method, header};
 use std::{convert::Infallible, sync::Arc};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::cors::CorsLayer;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouter},
+    routes,
+};
 
 type Group = OpenApiRouter<Arc<App>>;
+type Route = UtoipaMethodRouter<Arc<App>>;
 
-/// Without a token: the health checks, and the WebSocket, which brings a ticket.
+/// Without a token: what is here at all, the health checks, and the WebSocket, which brings a ticket.
 pub fn anonymous() -> Group {
     OpenApiRouter::new()
+        .routes(routes!(handlers::health::root::root))
+        .routes(moved(routes!(handlers::health::root::root), "_of_ollama", |_| "/ollama/".to_owned()))
         .routes(routes!(handlers::health::live::live))
         .routes(routes!(handlers::health::ready::ready))
         .routes(routes!(handlers::websocket::open::open))
@@ -42,28 +48,59 @@ pub fn long_polls() -> Group {
 }
 
 /// Clients of OpenAI, Anthropic and Ollama: the token where their own key would be. Seen through only as long as somebody
-/// listens.
+/// listens. Many clients of Ollama know a host and a port and nothing else, so its API is at the root, too, and OpenAI's beside
+/// it, as Ollama has it.
 pub fn gateway() -> Group {
     use handlers::gateway as g;
-    OpenApiRouter::new()
-        .routes(routes!(g::chat_completions::chat_completions))
-        .routes(routes!(g::completions::completions))
-        .routes(routes!(g::responses::responses))
-        .routes(routes!(g::embeddings::embeddings))
-        .routes(routes!(g::models::models))
+    let group = OpenApiRouter::new()
         .routes(routes!(g::messages::messages))
         .routes(routes!(g::count_tokens::count_tokens))
-        .routes(routes!(g::ollama_chat::ollama_chat))
-        .routes(routes!(g::ollama_generate::ollama_generate))
-        .routes(routes!(g::ollama_embed::ollama_embed))
-        .routes(routes!(g::ollama_embeddings::ollama_embeddings))
-        .routes(routes!(g::ollama_tags::ollama_tags))
-        .routes(routes!(g::ollama_ps::ollama_ps))
-        .routes(routes!(g::ollama_show::ollama_show))
-        .routes(routes!(g::ollama_version::ollama_version))
         .routes(routes!(g::ollama_pull::ollama_pull))
         .routes(routes!(g::ollama_delete::ollama_delete))
-        .routes(routes!(g::pass_through::read, g::pass_through::send, g::pass_through::remove))
+        .routes(routes!(g::pass_through::read, g::pass_through::send, g::pass_through::remove));
+    let beside_ollama = of_openai().map(|route| moved(route, "_beside_ollama", |path| format!("/ollama{path}")));
+    let at_root = of_ollama().map(|route| moved(route, "_at_root", |path| path.replacen("/ollama", "", 1)));
+    let routes = of_openai().into_iter().chain(of_ollama()).chain(beside_ollama).chain(at_root);
+    routes.fold(group, Group::routes)
+}
+
+fn of_openai() -> [Route; 6] {
+    use handlers::gateway as g;
+    [
+        routes!(g::chat_completions::chat_completions),
+        routes!(g::completions::completions),
+        routes!(g::responses::responses, g::responses_upgrade::responses_upgrade),
+        routes!(g::embeddings::embeddings),
+        routes!(g::models::models),
+        routes!(g::model::model),
+    ]
+}
+
+fn of_ollama() -> [Route; 8] {
+    use handlers::gateway as g;
+    [
+        routes!(g::ollama_chat::ollama_chat),
+        routes!(g::ollama_generate::ollama_generate),
+        routes!(g::ollama_embed::ollama_embed),
+        routes!(g::ollama_embeddings::ollama_embeddings),
+        routes!(g::ollama_tags::ollama_tags),
+        routes!(g::ollama_ps::ollama_ps),
+        routes!(g::ollama_show::ollama_show),
+        routes!(g::ollama_version::ollama_version),
+    ]
+}
+
+/// The same under another path, its operations told apart by an ending.
+fn moved((schemas, mut paths, methods): Route, ending: &str, to: impl Fn(&str) -> String) -> Route {
+    let items = std::mem::take(&mut paths.paths).into_iter().map(|(path, mut item)| {
+        let operations = [&mut item.get, &mut item.post];
+        for id in operations.into_iter().flatten().filter_map(|operation| operation.operation_id.as_mut()) {
+            id.push_str(ending);
+        }
+        (to(&path), item)
+    });
+    paths.paths = items.collect();
+    (schemas, paths, methods)
 }
 
 /// Everything else: a Bearer token, and the scope its handler asks for. Commands are seen through.

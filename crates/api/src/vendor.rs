@@ -12,13 +12,27 @@ pub enum Vendor {
     Ollama,
 }
 
+/// Of Ollama at the root, where the rest of `/api/` is ours.
+const OF_OLLAMA: [&str; 8] = [
+    "/api/chat",
+    "/api/generate",
+    "/api/embed",
+    "/api/embeddings",
+    "/api/tags",
+    "/api/ps",
+    "/api/show",
+    "/api/version",
+];
+
 impl Vendor {
     pub fn of(path: &str) -> Option<Self> {
+        // Ollama has OpenAI's API beside its own.
+        let path = path.strip_prefix("/ollama").filter(|rest| rest.starts_with("/v1/")).unwrap_or(path);
         if path == "/v1/messages" || path.starts_with("/v1/messages/") {
             Some(Self::Anthropic)
         } else if path.starts_with("/v1/") || path.starts_with("/providers/") {
             Some(Self::OpenAi)
-        } else if path.starts_with("/ollama/") {
+        } else if path.strip_prefix("/ollama/").is_some_and(|rest| !rest.is_empty()) || OF_OLLAMA.contains(&path) {
             Some(Self::Ollama)
         } else {
             None
@@ -81,6 +95,10 @@ mod tests {
         assert_eq!(Vendor::of("/v1/messages/count_tokens"), Some(Vendor::Anthropic));
         assert_eq!(Vendor::of("/v1/messagesx"), Some(Vendor::OpenAi));
         assert_eq!(Vendor::of("/ollama/api/chat"), Some(Vendor::Ollama));
-        assert_eq!(Vendor::of("/api/v1/jobs"), None);
+        assert_eq!(Vendor::of("/ollama/v1/chat/completions"), Some(Vendor::OpenAi));
+        assert_eq!(Vendor::of("/api/chat"), Some(Vendor::Ollama));
+        for ours in ["/", "/ollama/", "/api/v1/jobs", "/api/docs/", "/api/chat/more", "/api/openapi.json"] {
+            assert_eq!(Vendor::of(ours), None, "{ours}");
+        }
     }
 }

@@ -84,6 +84,15 @@ impl Client {
         self.get(with_query(self.api(&["models"]), &AskModels { egress })?).await
     }
 
+    /// What a model holds, in tokens, where that is known; of a route the target that comes first now. A token for models
+    /// alone may ask it, in Ollama's words.
+    pub async fn context_tokens(&self, model: &str) -> Result<Option<u64>> {
+        let request = self.request(Method::POST, self.url(&["ollama", "api", "show"]));
+        let shown: serde_json::Value = self.ask(request.json(&serde_json::json!({"model": model}))).await?;
+        let held = shown["model_info"].as_object().into_iter().flatten();
+        Ok(held.filter(|(name, _)| name.ends_with(".context_length")).find_map(|(_, tokens)| tokens.as_u64()))
+    }
+
     /// Where a name leads for a request with this egress.
     pub async fn route(&self, name: &str, egress: Egress) -> Result<Route> {
         self.get(with_query(self.api(&["routes", name]), &AskModels { egress })?).await

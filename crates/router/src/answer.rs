@@ -1,5 +1,6 @@
 //! An answer as it comes, in the router's own words.
 
+use crate::wire::{anthropic, openai_responses};
 use bytes::Bytes;
 use protocol::FinishReason;
 
@@ -18,11 +19,43 @@ pub struct Frame {
     pub raw: Option<Bytes>,
     /// Empty for a frame that only shows life, such as a ping.
     pub events: Vec<Event>,
+    /// What stands in the bytes beside the events, as the reader saw it: nobody reads the bytes a second time.
+    pub mark: Option<Mark>,
+}
+
+impl Frame {
+    pub fn new(raw: Option<Bytes>, events: Vec<Event>) -> Self {
+        Self { raw, events, mark: None }
+    }
+
+    /// Whether a caller who gets this gets something of the answer.
+    pub(crate) fn has_content(&self) -> bool {
+        self.events.iter().any(|event| event.is_content() && !self.is_left_out(event))
+    }
+
+    /// Whether an event has no words here, and no bytes that could pass.
+    pub(crate) fn is_left_out(&self, event: &Event) -> bool {
+        self.raw.is_none() && matches!(event, Event::Opaque(_))
+    }
+}
+
+/// What stands in a frame's bytes beside its events, by their wire.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Mark {
+    Anthropic(anthropic::Mark),
+    /// A chunk of a chat or a completion.
+    Chunk {
+        /// It tells why the model stopped.
+        finished: bool,
+        /// It tells the token counts of the whole answer.
+        counted: bool,
+    },
+    Responses(Box<openai_responses::Seen>),
 }
 
 impl From<Event> for Frame {
     fn from(event: Event) -> Self {
-        Self { raw: None, events: vec![event] }
+        Self::new(None, vec![event])
     }
 }
 
@@ -50,11 +83,29 @@ pub enum Event {
         index: usize,
         fragment: String,
     },
+    /// Content this router has no words for: a picture, a tool of the vendor's, something newer than this code. It passes on
+    /// in the vendor's own bytes where those pass, and nobody judges, keeps or goes on with an answer that has it. Says what
+    /// it was, for people.
+    Opaque(String),
     /// The answer is whole. Exactly one, last. A stream that ends without it was cut.
     Finished(Finish),
 }
 
 impl Event {
+    /// Of the words in it, and of what a tool is called.
+    pub(crate) fn text_bytes(&self) -> usize {
+        match self {
+            Self::Text(text)
+            | Self::Thinking(text)
+            | Self::ThinkingSignature(text)
+            | Self::RedactedThinking(text)
+            | Self::Opaque(text) => text.len(),
+            Self::ToolCall { id, name, .. } => id.len() + name.len(),
+            Self::ToolArguments { fragment, .. } => fragment.len(),
+            Self::Started { .. } | Self::Finished(_) => 0,
+        }
+    }
+
     /// Whether a caller who got this has got something of the answer: from here on a second model cannot simply begin.
     pub fn is_content(&self) -> bool {
         match self {
@@ -62,7 +113,8 @@ impl Event {
             Self::ThinkingSignature(_)
             | Self::RedactedThinking(_)
             | Self::ToolCall { .. }
-            | Self::ToolArguments { .. } => true,
+            | Self::ToolArguments { .. }
+            | Self::Opaque(_) => true,
             Self::Started { .. } | Self::Finished(_) => false,
         }
     }
@@ -74,15 +126,15 @@ pub struct Finish {
     /// Which of the request's stop texts was met, where the provider tells.
     pub stop_sequence: Option<String>,
     pub usage: Usage,
+    /// The model says in words that it will not do what it was asked, and not in the form it was asked for.
+    pub is_refusal: bool,
     /// How long the provider loaded the model before it began, where it tells.
     pub load_ms: Option<u64>,
-    /// Frames that could not be read and were left out while the rest was sound.
-    pub skipped_frames: u32,
 }
 
 impl Finish {
     pub fn new(reason: FinishReason, usage: Usage) -> Self {
-        Self { reason, stop_sequence: None, usage, load_ms: None, skipped_frames: 0 }
+        Self { reason, stop_sequence: None, usage, is_refusal: false, load_ms: None }
     }
 }
 
@@ -171,6 +223,7 @@ impl Whole {
                     arguments.push_str(fragment);
                 }
             }
+            Event::Opaque(_) => self.opaque = true,
             Event::Finished(finish) => self.finish = Some(finish.clone()),
         }
     }

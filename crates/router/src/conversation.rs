@@ -30,12 +30,47 @@ pub struct Conversation {
     /// Fields of the request that have no place here, by JSON pointer: a translated request loses them, and the answer
     /// says so.
     pub lost: Vec<String>,
+    /// Content that only the vendor of the caller's wire understands, each as its place and what it is. Such a request goes
+    /// to a server of that wire as it is, and is translated for nobody: content is not left out.
+    pub foreign: Vec<String>,
+    /// Tools that the caller declared as something else than a function of that name.
+    pub renamed: Vec<Renamed>,
+}
+
+/// A tool that has another name here than the caller gave it, or another shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renamed {
+    /// Among [`Conversation::tools`].
+    pub name: String,
+    pub called: Called,
+}
+
+/// A tool as the caller declared it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Called {
+    pub name: String,
+    pub namespace: Option<String>,
+    /// Its input is a text and no JSON.
+    pub is_custom: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
     pub role: Role,
     pub parts: Vec<Part>,
+}
+
+impl Conversation {
+    /// A picture or a document in a message of one of these, in words for people: for wires that have a place for it only in
+    /// what users say.
+    pub(crate) fn shown_by(&self, roles: &[Role]) -> Option<String> {
+        let is_shown = |part: &&Part| matches!(part, Part::Image(_) | Part::Document { .. });
+        let theirs = self.messages.iter().filter(|message| roles.contains(&message.role));
+        let found = theirs.flat_map(|message| &message.parts).find(is_shown)?;
+        let what = if matches!(found, Part::Image(_)) { "an image" } else { "a document" };
+        let roles: Vec<_> = roles.iter().map(|role| format!("the {}", role.as_str())).collect();
+        Some(format!("{what} stands in a message of {}, and belongs in one of the user", roles.join(" or ")))
+    }
 }
 
 impl Message {
@@ -58,6 +93,12 @@ impl Message {
 pub enum Part {
     Text(String),
     Image(Image),
+    /// A file to be read, such as a PDF.
+    Document {
+        name: Option<String>,
+        media_type: String,
+        content: Document,
+    },
     /// What a model thought before it spoke. `signature` is opaque and travels byte for byte.
     Thinking {
         text: String,
@@ -86,6 +127,14 @@ pub enum Image {
         media_type: String,
         data: String,
     },
+    /// Fetched by the provider, never by us.
+    Url(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Document {
+    Base64(String),
+    Text(String),
     /// Fetched by the provider, never by us.
     Url(String),
 }

@@ -6,7 +6,7 @@ use crate::{
     call::Call,
     egress::Checkpoint,
     plan::Candidate,
-    redaction::{Departure, Guard, Patterns, Record, Redactor, Restorer, Thoughts},
+    redaction::{Departure, Guard, Patterns, Record, Redactor, Restorer},
     router::Inner,
 };
 use async_trait::async_trait;
@@ -65,8 +65,7 @@ impl Departures {
 
     /// What turns placeholders in the answer into secrets again.
     pub(crate) fn restorer(&self) -> Option<Restorer> {
-        // What a provider signed must come back to it as it was.
-        self.redactor.as_ref().map(|redactor| redactor.restorer(Thoughts::Keep))
+        self.redactor.as_ref().map(|redactor| redactor.restorer())
     }
 }
 

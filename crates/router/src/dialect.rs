@@ -10,11 +10,12 @@ use crate::{
     Conversation, Error, Frame,
     answer::{Whole, estimated_tokens},
     conversation::Format,
+    json_object::Fields,
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
@@ -45,7 +46,7 @@ pub struct Peek {
     pub has_tools: bool,
     pub has_schema: bool,
     pub has_images: bool,
-    /// Answers asked for at once (OpenAI's `n`); 1 where nothing is said. More than one is never translated.
+    /// Answers made at once (OpenAI's `n` and `best_of`); 1 where nothing is said. More than one is never translated.
     pub choices: u32,
     /// Of everything the model will read, roughly: what time limits scale with.
     pub prompt_bytes: usize,
@@ -104,6 +105,19 @@ impl Asked {
     pub fn conversation(&self) -> Result<&Conversation, Error> {
         self.conversation.get_or_init(|| self.dialect.conversation(&self.body)).as_ref().map_err(Clone::clone)
     }
+
+    /// Read where it stands: a request that no other API has words for has one, too.
+    pub(crate) fn temperature(&self) -> Option<f32> {
+        let Ok(fields) = Fields::of(&self.body) else {
+            return self.conversation().ok().and_then(|conversation| conversation.temperature);
+        };
+        match self.dialect {
+            Dialect::OllamaChat | Dialect::OllamaGenerate => {
+                Fields::of(fields.get("options")?.get().as_bytes()).ok()?.read("temperature")
+            }
+            _ => fields.read("temperature"),
+        }
+    }
 }
 
 /// What the words around an answer need.
@@ -119,6 +133,8 @@ pub struct Envelope {
     /// For dialects that tell the prompt's size before the answer (Anthropic's `message_start`) while the provider tells it
     /// after: the router's estimate.
     pub estimated_input_tokens: u64,
+    /// What is answered, for dialects whose answers use the words of the request.
+    pub asked: Option<Arc<Asked>>,
 }
 
 /// Turns the frames of one answer into a stream's bytes. Frames of the same dialect pass as they are while the encoder keeps
@@ -208,12 +224,12 @@ macro_rules! dialects {
 }
 
 dialects! {
-    OpenAiChat => crate::dialects::openai_chat,
-    OpenAiCompletions => crate::dialects::openai_completions,
-    OpenAiResponses => crate::dialects::openai_responses,
-    Anthropic => crate::dialects::anthropic,
-    OllamaChat => crate::dialects::ollama::chat,
-    OllamaGenerate => crate::dialects::ollama::generate,
+    OpenAiChat => crate::wire::openai_chat,
+    OpenAiCompletions => crate::wire::openai_completions,
+    OpenAiResponses => crate::wire::openai_responses,
+    Anthropic => crate::wire::anthropic,
+    OllamaChat => crate::wire::ollama::chat,
+    OllamaGenerate => crate::wire::ollama::generate,
 }
 
 /// Of callers that take events and not bytes.

@@ -14,7 +14,7 @@ mod forwarding;
 mod retry_after;
 
 use crate::{
-    Awaited, Error, Secret,
+    Awaited, Error, Said, Secret,
     egress::Checkpoint,
     error,
     http::failure::{self, short},
@@ -27,7 +27,7 @@ pub(crate) use credentials::Scheme;
 use credentials::{Credentials, Rest};
 pub(crate) use forwarding::passing;
 use futures_util::TryStreamExt;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use http_body_util::BodyExt;
 use protocol::Location;
 use reqwest::Url;
@@ -42,6 +42,19 @@ const ERROR_BODY_BYTES: usize = 64 * 1024;
 const LISTING_BYTES: usize = 8 * 1024 * 1024;
 /// A whole answer or a batch of vectors in one body.
 pub(crate) const BODY_BYTES: usize = 64 * 1024 * 1024;
+
+/// What lines of JSON go by. An answer in one body of JSON is one line of them.
+const LINES: [&str; 5] =
+    ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines", "application/json"];
+
+const UNTOLD: [&str; 2] = ["text/plain", "application/octet-stream"];
+
+fn is_as_asked(said: &str, asked: &str) -> bool {
+    // Some name no type that tells anything; what comes is looked at in any case.
+    UNTOLD.iter().any(|name| said.starts_with(name))
+        || said.starts_with(asked)
+        || (asked == LINES[0] && LINES.iter().any(|name| said.starts_with(name)))
+}
 
 pub(crate) struct Endpoint {
     client: Client,
@@ -127,23 +140,37 @@ impl Endpoint {
     }
 
     async fn whole_within(&self, request: Request<'_>, limit: usize) -> Result<Bytes, Error> {
-        let response = self.send(request).await?;
-        // A page for people, whatever it says: the proxy's or the network's that stands before the server.
+        let response = self.for_programs(self.send(request).await?).await?;
+        self.read(response, limit).await
+    }
+
+    /// The bytes of an answer that may come as a stream or in one body, whatever was asked for and whatever it is called.
+    pub(crate) async fn answer(&self, request: Request<'_>) -> Result<ByteStream, Error> {
+        let response = self.for_programs(self.send(request).await?).await?;
+        Ok(self.bytes(response))
+    }
+
+    /// Not a page for people, whatever it says: the proxy's or the network's that stands before the server.
+    async fn for_programs(&self, response: Response) -> Result<Response, Error> {
         let said = said_type(&response);
         if said.starts_with("text/html") {
             let said = said.to_owned();
             let text = self.read(response, ERROR_BODY_BYTES).await?;
             return Err(self.malformed(&format!("{said} instead of JSON: {}", short(&String::from_utf8_lossy(&text)))));
         }
-        self.read(response, limit).await
+        Ok(response)
     }
 
     /// The bytes of a streamed answer, once the server has said that one comes as `media_type`.
     pub(crate) async fn stream(&self, request: Request<'_>, media_type: &str) -> Result<ByteStream, Error> {
         let model = request.model;
         let response = self.send(request).await?;
+        self.checked(response, model, media_type).await
+    }
+
+    async fn checked(&self, response: Response, model: &str, media_type: &str) -> Result<ByteStream, Error> {
         let said = said_type(&response);
-        if !said.is_empty() && !said.starts_with(media_type) {
+        if !said.is_empty() && !is_as_asked(said, media_type) {
             let said = said.to_owned();
             let body = self.read(response, ERROR_BODY_BYTES).await?;
             let error = serde_json::from_slice::<Value>(&body).ok().and_then(|body| {
@@ -155,6 +182,20 @@ impl Endpoint {
             return Err(self.scrubbed(error.unwrap_or_else(otherwise)));
         }
         Ok(self.bytes(response))
+    }
+
+    /// As [`Self::stream`], and whether the server says that JSON comes instead, which then is a whole answer.
+    pub(crate) async fn stream_or_json(
+        &self,
+        request: Request<'_>,
+        media_type: &str,
+    ) -> Result<(bool, ByteStream), Error> {
+        let model = request.model;
+        let response = self.send(request).await?;
+        if said_type(&response).starts_with("application/json") {
+            return Ok((true, self.bytes(response)));
+        }
+        Ok((false, self.checked(response, model, media_type).await?))
     }
 
     /// A successful answer's status and headers, its body unread.
@@ -232,10 +273,12 @@ impl Endpoint {
         &self,
         method: Method,
         address: Address,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
         body: Bytes,
         patience: Patience,
     ) -> Result<Response, Error> {
+        // Who says nothing may be answered in any coding.
+        headers.entry(header::ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));
         let sent = timeout(patience.headers, self.client.send(method, address, headers, body)).await;
         let sent = sent.map_err(|_| Error::TimedOut {
             provider: self.provider.clone(),
@@ -250,7 +293,7 @@ impl Endpoint {
         let provider = self.provider.clone();
         match self.credentials.rest_of(model) {
             Rest::Limited(wait) => {
-                Error::RateLimited { provider, message: error::RESTS.to_owned(), retry_after: Some(wait) }
+                Error::RateLimited { provider, message: Said::ours(error::RESTS), retry_after: Some(wait) }
             }
             Rest::Refused(wait, status) => Error::LeftAlone {
                 provider,
@@ -328,7 +371,9 @@ impl Endpoint {
 
     /// The same error without a key, should the server have quoted it.
     pub(crate) fn scrubbed(&self, mut error: Error) -> Error {
-        if let Some(message) = error.message_mut() {
+        if let Some(said) = error.said_mut() {
+            said.scrub(|text| self.scrub(text));
+        } else if let Some(message) = error.message_mut() {
             *message = self.scrub(message);
         }
         error

@@ -1,14 +1,17 @@
 //! What can go wrong, split by what can be done about it.
 
+mod said;
+
 use domain::ErrorCode;
+use http::StatusCode;
+pub use said::Said;
+use serde_json::Value;
 use std::{fmt, time::Duration};
 
 /// Of [`Error::RateLimited`]: nothing was asked.
 pub(crate) const QUEUE_FULL: &str = "its queue here is full";
 /// Of [`Error::RateLimited`]: nothing was asked.
-pub(crate) const RESTS: &str = "it asked for a rest a moment ago";
-/// Messages that are none of a server's.
-const OURS: [&str; 2] = [QUEUE_FULL, RESTS];
+pub(crate) const RESTS: &str = "it is rate limited: it asked for a pause a moment ago";
 
 /// Why a model did not answer. Messages of providers are cut to a readable length and hold no keys.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,13 +21,13 @@ pub enum Error {
     Unreachable { provider: String, message: String },
     /// It says that it cannot, or has no such model or endpoint (`missing`). Later or elsewhere it may work.
     #[error("{provider} cannot answer now: {message}")]
-    Unavailable { provider: String, message: String, missing: bool },
+    Unavailable { provider: String, message: Said, missing: bool },
     /// The account behind the key, or the queue here, is asked too often.
     #[error("{provider} asks to slow down: {message}")]
-    RateLimited { provider: String, message: String, retry_after: Option<Duration> },
+    RateLimited { provider: String, message: Said, retry_after: Option<Duration> },
     /// It has too much to do, whoever asks.
     #[error("{provider} is overloaded: {message}")]
-    Overloaded { provider: String, message: String, retry_after: Option<Duration> },
+    Overloaded { provider: String, message: Said, retry_after: Option<Duration> },
     /// The caller's request is not of its dialect. Nothing was asked of anybody.
     #[error("{}{message}", if pointer.is_empty() { String::new() } else { format!("`{pointer}`: ") })]
     Invalid { pointer: String, message: String },
@@ -33,24 +36,24 @@ pub enum Error {
     Unsupported { provider: String, what: &'static str },
     /// Key, account or payment: nothing works there until a person mends it.
     #[error("{provider} does not accept the configured key: {message}. Check the key and the account behind it.")]
-    Denied { provider: String, message: String },
+    Denied { provider: String, message: Said },
     /// The account works and may not use this model, or not for a request like this one.
     #[error(
         "{provider} does not let the configured account do this (use another model, or check what the account may use): {message}"
     )]
-    Forbidden { provider: String, message: String },
+    Forbidden { provider: String, message: Said },
     /// The request is wrong for this model; the same request fails there again.
     #[error("{provider} refused the request: {message}")]
-    Refused { provider: String, message: String },
+    Refused { provider: String, message: Said },
     /// The provider's content policy said no. Never routed around.
     #[error("{provider} refused the content of the request: {message}")]
-    Filtered { provider: String, message: String },
+    Filtered { provider: String, message: Said },
     /// Shorten the prompt or take a model with a larger window.
     #[error("the prompt does not fit the context of {provider}/{model}: {message}")]
-    ContextLengthExceeded { provider: String, model: String, message: String },
+    ContextLengthExceeded { provider: String, model: String, message: Said },
     /// The provider reported an error while answering.
     #[error("{provider} failed while answering: {message}")]
-    Failed { provider: String, message: String },
+    Failed { provider: String, message: Said },
     /// The stream ended without its dialect's sign that the answer is whole.
     #[error("the answer of {provider} was cut: {message}")]
     Cut { provider: String, message: String },
@@ -135,33 +138,40 @@ impl fmt::Display for Awaited {
     }
 }
 
-/// The HTTP status that [`crate::http::failure::status`] puts first: all that is kept of a server's words.
-fn status_in(message: &str) -> Option<&str> {
-    let status = message.get(.."HTTP 000".len())?;
-    let number = status.strip_prefix("HTTP ")?;
-    number.bytes().all(|byte| byte.is_ascii_digit()).then_some(status)
-}
-
 impl Error {
     /// `pointer` leads to the place in the caller's body; empty for the whole of it.
     pub(crate) fn invalid(pointer: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Invalid { pointer: pointer.into(), message: message.into() }
     }
 
-    /// The same after `tried` targets of `route` came to nothing.
-    pub(crate) fn after(mut self, tried: usize, route: &str) -> Self {
-        if let Some(message) = self.message_mut() {
-            *message =
-                format!("{message} (none of {tried} targets of `{route}` answered; this was the most telling error)");
+    /// The same after `tried` targets of `route` came to nothing, `last` of all.
+    pub(crate) fn after(mut self, tried: usize, route: &str, last: &str) -> Self {
+        let note = format!(
+            " (none of {tried} targets of `{route}` answered; this was the most telling error, and at the end {last})"
+        );
+        if let Some(said) = self.said_mut() {
+            said.append(&note);
+        } else if let Some(message) = self.message_mut() {
+            message.push_str(&note);
         }
         self
     }
 
-    /// What a provider said, where it is part of this.
+    /// What is told beside the kind of error, where it is more than that.
     pub(crate) fn message_mut(&mut self) -> Option<&mut String> {
         match self {
             Self::Unreachable { message, .. }
-            | Self::Unavailable { message, .. }
+            | Self::Flawed { message, .. }
+            | Self::Cut { message, .. }
+            | Self::Malformed { message, .. } => Some(message),
+            other => other.said_mut().map(|said| &mut said.text),
+        }
+    }
+
+    /// What a server said, where it is part of this.
+    pub(crate) fn said_mut(&mut self) -> Option<&mut Said> {
+        match self {
+            Self::Unavailable { message, .. }
             | Self::RateLimited { message, .. }
             | Self::Overloaded { message, .. }
             | Self::Denied { message, .. }
@@ -169,10 +179,61 @@ impl Error {
             | Self::Refused { message, .. }
             | Self::Filtered { message, .. }
             | Self::ContextLengthExceeded { message, .. }
-            | Self::Failed { message, .. }
-            | Self::Flawed { message, .. }
-            | Self::Cut { message, .. }
-            | Self::Malformed { message, .. } => Some(message),
+            | Self::Failed { message, .. } => Some(message),
+            _ => None,
+        }
+    }
+
+    fn said(&self) -> Option<&Said> {
+        match self {
+            Self::Unavailable { message, .. }
+            | Self::RateLimited { message, .. }
+            | Self::Overloaded { message, .. }
+            | Self::Denied { message, .. }
+            | Self::Forbidden { message, .. }
+            | Self::Refused { message, .. }
+            | Self::Filtered { message, .. }
+            | Self::ContextLengthExceeded { message, .. }
+            | Self::Failed { message, .. } => Some(message),
+            _ => None,
+        }
+    }
+
+    /// The server's own error, for a caller of the same API. What it says of our account is not the caller's.
+    fn answer(&self) -> Option<&Said> {
+        let is_of_our_account = matches!(self, Self::Denied { .. } | Self::Forbidden { .. });
+        self.said().filter(|_| !is_of_our_account)
+    }
+
+    /// Its status and body as they came; no status where it said so in the middle of a success.
+    pub(crate) fn verbatim(&self) -> Option<(Option<StatusCode>, &str)> {
+        let said = self.answer()?;
+        Some((said.status.and_then(|status| StatusCode::from_u16(status).ok()), said.body()?))
+    }
+
+    /// The same inside a stream, where clients know an error by its `error` alone.
+    pub(crate) fn verbatim_in_band(&self) -> Option<Value> {
+        let body: Value = serde_json::from_str(self.answer()?.body()?).ok()?;
+        body.get("error").is_some_and(|error| !error.is_null()).then_some(body)
+    }
+
+    /// Of a server that speaks another API than the caller, or was asked something else: its words alone are told.
+    pub(crate) fn retold(mut self) -> Self {
+        if let Some(said) = self.said_mut() {
+            said.forget_body();
+        }
+        self
+    }
+
+    /// The status a server refused with, where every API means the same by it and it says more than that the request is wrong.
+    pub(crate) fn refused_with(&self) -> Option<StatusCode> {
+        const TELLING: [u16; 5] = [405, 409, 413, 415, 422];
+        match self {
+            Self::Unavailable { missing: true, .. } => Some(StatusCode::NOT_FOUND),
+            Self::Refused { message, .. } => {
+                let status = message.status.filter(|status| TELLING.contains(status))?;
+                StatusCode::from_u16(status).ok()
+            }
             _ => None,
         }
     }
@@ -216,8 +277,31 @@ impl Error {
         }
     }
 
+    /// The same where a target that was asked in vain may answer later. `wait`: how long until the first one does.
+    pub(crate) fn may_pass_elsewhere(mut self, wait: Duration) -> Self {
+        if let Some(said) = self.said_mut() {
+            said.may_pass_elsewhere = true;
+        }
+        // Another one's rest is nothing to wait for.
+        let sooner = |asked: &mut Option<Duration>| {
+            *asked = asked.map(|asked| asked.min(wait)).filter(|wait| !wait.is_zero());
+        };
+        match &mut self {
+            Self::RateLimited { retry_after, .. } | Self::Overloaded { retry_after, .. } => sooner(retry_after),
+            Self::LeftAlone { retry_after, .. } => *retry_after = wait.min(*retry_after),
+            _ => {}
+        }
+        if let Some(said) = self.said_mut() {
+            sooner(&mut said.retry_after);
+        }
+        self
+    }
+
     /// Whether the same call may succeed when it is made again without anybody mending anything.
     pub(crate) fn may_pass(&self) -> bool {
+        if self.said().is_some_and(|said| said.may_pass_elsewhere) {
+            return true;
+        }
         match self {
             Self::Unavailable { missing, .. } => !missing,
             Self::LeftAlone { may_pass, .. } => *may_pass,
@@ -258,7 +342,7 @@ impl Error {
             | Self::Overloaded { retry_after, .. }
             | Self::OverLimit { retry_after, .. } => *retry_after,
             Self::LeftAlone { retry_after, .. } => Some(*retry_after),
-            _ => None,
+            other => other.said()?.retry_after,
         }
     }
 
@@ -269,9 +353,10 @@ impl Error {
             // Our own words, in which nothing of a request stands.
             Self::Unreachable { .. } | Self::Cut { .. } => {}
             Self::Invalid { message, .. } => *message = "the request is not of its dialect".to_owned(),
+            Self::Flawed { message, .. } | Self::Malformed { message, .. } => *message = said::UNTOLD.to_owned(),
             other => {
-                if let Some(message) = other.message_mut().filter(|message| !OURS.contains(&message.as_str())) {
-                    *message = status_in(message).unwrap_or("its words are for the caller alone").to_owned();
+                if let Some(said) = other.said_mut() {
+                    *said = said.recorded().into();
                 }
             }
         }

@@ -3,7 +3,7 @@
 use crate::{
     dialect::{Dialect, Envelope},
     providers::{anthropic, ollama, openai},
-    redaction::{Patterns, Redactor, Thoughts},
+    redaction::{Patterns, Redactor},
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
@@ -42,6 +42,7 @@ pub fn answer(piece: usize, bytes: &[u8]) {
                 created_s: 0,
                 wants_usage: true,
                 estimated_input_tokens: 1,
+                asked: None,
             });
             let mut out = BytesMut::new();
             for frame in &in_pieces {
@@ -82,7 +83,7 @@ pub fn redaction(body: &[u8]) {
 /// With every placeholder in it a secret again.
 fn restored(redactor: &Redactor, value: Value) -> Value {
     let text = |text: &str| {
-        let mut restorer = redactor.restorer(Thoughts::Restore);
+        let mut restorer = redactor.restorer();
         let mut restored = restorer.push(text);
         restored.push_str(&restorer.finish());
         restored

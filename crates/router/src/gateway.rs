@@ -20,8 +20,8 @@ use crate::{
     answer::Whole,
     call::{Call, Caller},
     dialect::{Asked, Dialect, Envelope},
-    dialects::ollama::loading,
     run::{Run, Step},
+    wire::ollama::{joined::joined, loading},
 };
 use body::Encoding;
 use bytes::Bytes;
@@ -97,6 +97,7 @@ impl Router {
             created_s,
             wants_usage: asked.peek.wants_usage,
             estimated_input_tokens: asked.peek.estimated_tokens(),
+            asked: Some(asked.clone()),
         };
         let run = Run::new(self.inner.clone(), call);
         let standing = run.standing.clone();
@@ -144,19 +145,29 @@ async fn gathered(
 ) -> Result<Bytes, Error> {
     let mut whole = Whole::default();
     let mut is_first = true;
+    // Of an Ollama, which is always asked for a stream.
+    let mut lines = matches!(dialect, Dialect::OllamaChat | Dialect::OllamaGenerate).then(Vec::new);
     while let Some(step) = steps.next().await {
         match step {
-            Step::Frame(Frame { raw, events }) | Step::Finished { frame: Frame { raw, events }, .. } => {
+            Step::Frame(Frame { raw, events, .. }) | Step::Finished { frame: Frame { raw, events, .. }, .. } => {
                 let finished = events.iter().any(|event| matches!(event, Event::Finished(_)));
                 // The provider's own body, to the byte.
-                if let Some(body) = raw.filter(|_| is_first && finished) {
+                if let Some(body) = raw.clone().filter(|_| is_first && finished) {
                     return Ok(body);
+                }
+                match raw {
+                    Some(line) => lines.iter_mut().for_each(|lines| lines.push(line.clone())),
+                    None if finished || events.iter().any(Event::is_content) => lines = None,
+                    None => {}
                 }
                 is_first = false;
                 for event in &events {
                     whole.add(event);
                 }
                 if finished {
+                    if let Some(body) = lines.as_deref().and_then(joined) {
+                        return Ok(body);
+                    }
                     return Ok(Bytes::from(dialect.whole(&envelope(), &whole).to_string()));
                 }
             }
@@ -167,10 +178,19 @@ async fn gathered(
     Err(Error::Cancelled)
 }
 
-/// An error as the vendor would say it.
+/// An error as the vendor would say it, or as it said it: to a caller of the API that it came in.
 fn failure(dialect: Dialect, error: &Error, id: ModelCallId) -> Response<Body> {
-    let (status, body) = dialect.error(error, &id.to_string());
-    let mut response = json(status, &body);
+    let mut response = match error.verbatim() {
+        Some((Some(status), body)) => {
+            let mut response = whole(Bytes::from(body.to_owned()));
+            *response.status_mut() = status;
+            response
+        }
+        _ => {
+            let (status, body) = dialect.error(error, &id.to_string());
+            json(status, &body)
+        }
+    };
     head::tell(response.headers_mut(), None, id);
     head::retry(response.headers_mut(), error);
     response

@@ -128,6 +128,6 @@ impl KeptAnswer {
     /// In one frame, with the body that came where this call can be handed it.
     pub(crate) fn into_frame(self, call: &Call) -> Frame {
         let raw = self.0.answer.body.clone().filter(|_| !call.asked.peek.stream);
-        Frame { raw, events: self.0.answer.events.clone() }
+        Frame::new(raw, self.0.answer.events.clone())
     }
 }

@@ -1,6 +1,10 @@
 //! What a provider has no words for, told in the caller's.
 
-use crate::{Conversation, conversation::ToolChoice, dialect::Dialect};
+use crate::{
+    Conversation,
+    conversation::{Thinking, ToolChoice},
+    dialect::Dialect,
+};
 
 /// A field of a [`Conversation`] that some providers cannot be told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +18,7 @@ pub enum Field {
     PresencePenalty,
     Seed,
     Stop,
+    Thinking,
 }
 
 impl Field {
@@ -32,6 +37,8 @@ impl Field {
             Self::PresencePenalty => conversation.presence_penalty.is_some(),
             Self::Seed => conversation.seed.is_some(),
             Self::Stop => !conversation.stop.is_empty(),
+            // Not to think is what most models do anyway.
+            Self::Thinking => !matches!(conversation.thinking, Thinking::Default | Thinking::Off),
         }
     }
 
@@ -57,6 +64,12 @@ impl Field {
             Self::Stop if is_ollama => "/options/stop",
             Self::Stop if dialect == Dialect::Anthropic => "/stop_sequences",
             Self::Stop => "/stop",
+            Self::Thinking if is_ollama => "/think",
+            Self::Thinking => match dialect {
+                Dialect::OpenAiResponses => "/reasoning",
+                Dialect::Anthropic => "/thinking",
+                _ => "/reasoning_effort",
+            },
         }
     }
 }

@@ -1,8 +1,6 @@
 //! The seam between routing and whatever runs models.
 
-pub mod anthropic;
-pub mod ollama;
-pub mod openai;
+pub use crate::wire::{anthropic::provider as anthropic, ollama::provider as ollama, openai::provider as openai};
 
 use crate::{
     Conversation, Error, Event, Field, Frame,
@@ -14,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::Stream;
 use protocol::{Location, Model};
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{borrow::Cow, pin::Pin, sync::Arc, time::Duration};
 
 /// Where models run. Everything here stops its work upstream at once when its future or stream is dropped.
 #[async_trait]
@@ -62,6 +60,18 @@ pub trait Provider: Send + Sync + 'static {
         Err(Error::Unsupported { provider: self.name().to_owned(), what: "embeddings" })
     }
 
+    /// The caller's own request and the server's own answer, where it speaks the dialect: tokens, vectors packed in another way
+    /// and fields that are newer than this code pass. `None` where it does not. Texts of `request` are of no use here.
+    async fn embed_as_asked(
+        &self,
+        dialect: Dialect,
+        body: &Bytes,
+        request: &EmbedRequest,
+    ) -> Option<Result<PassedEmbeddings, Error>> {
+        let _ = (dialect, body, request);
+        None
+    }
+
     /// How many tokens the prompt of `request` has, counted by the provider itself; `None` where it cannot without answering.
     async fn count_tokens(&self, _request: &ChatRequest) -> Result<Option<u64>, Error> {
         Ok(None)
@@ -95,9 +105,10 @@ pub struct ChatRequest {
     /// As the provider names it.
     pub model: String,
     pub asked: Arc<Asked>,
-    /// What is asked instead of `asked`, when the router changed something: an answer to go on with, a limit, a
-    /// temperature. Then no original bytes are forwarded.
+    /// What is asked instead of `asked`, when an answer is to be gone on with. Then no original bytes are forwarded.
     pub changed: Option<Arc<Conversation>>,
+    /// What the router sets in the caller's request, wherever it stands there.
+    pub edits: Edits,
     /// Whether the answer may come as one body. Only for a request whose dialect the provider speaks itself: everything
     /// else is streamed so that a stall can be seen.
     pub stream: bool,
@@ -108,17 +119,54 @@ pub struct ChatRequest {
     pub trace: Option<TraceContext>,
 }
 
-impl ChatRequest {
-    /// # Errors
-    /// [`Error::Invalid`] when the caller's body is not of its dialect.
-    pub fn conversation(&self) -> Result<&Conversation, Error> {
-        match &self.changed {
-            Some(changed) => Ok(changed),
-            None => self.asked.conversation(),
-        }
+/// Fields of a request that the router sets in place of the caller's. Everything else stays as it was written: on the way
+/// to a server of the same wire the caller's bytes, where a field stood, and nothing besides.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Edits {
+    pub max_output_tokens: Option<u32>,
+    pub temperature: Option<f32>,
+}
+
+impl Edits {
+    pub(crate) fn apply(&self, conversation: &mut Conversation) {
+        conversation.max_output_tokens = self.max_output_tokens.or(conversation.max_output_tokens);
+        conversation.temperature = self.temperature.or(conversation.temperature);
     }
 
-    /// The caller's own bytes, when they may be forwarded to a server of that dialect.
+    /// JSON text for the fields that are set, under the names a wire has for them.
+    pub(crate) fn named(&self, limit: &'static str, temperature: &'static str) -> Vec<(&'static str, String)> {
+        let limit = self.max_output_tokens.map(|tokens| (limit, tokens.to_string()));
+        let temperature = self.temperature.map(|degrees| (temperature, degrees.to_string()));
+        limit.into_iter().chain(temperature).collect()
+    }
+}
+
+impl ChatRequest {
+    /// The request as it is to be translated.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the caller's body is not of its dialect, [`Error::Refused`] when some of its content has no
+    /// place in another.
+    pub fn conversation(&self) -> Result<Cow<'_, Conversation>, Error> {
+        let asked = match &self.changed {
+            Some(changed) => &**changed,
+            None => self.asked.conversation()?,
+        };
+        if let Some(content) = asked.foreign.first() {
+            let message = format!(
+                "{content} has no place in what this model is asked. Send it as text, or use a model whose server speaks the API this was written for"
+            );
+            return Err(Error::Refused { provider: self.model.clone(), message: message.into() });
+        }
+        if self.changed.is_some() || self.edits == Edits::default() {
+            return Ok(Cow::Borrowed(asked));
+        }
+        let mut edited = asked.clone();
+        self.edits.apply(&mut edited);
+        Ok(Cow::Owned(edited))
+    }
+
+    /// The caller's own bytes, when they may be forwarded to a server of that dialect, with [`Self::edits`] made in them.
     pub fn original(&self, dialect: Dialect) -> Option<&Bytes> {
         (self.asked.dialect == dialect && self.changed.is_none()).then_some(&self.asked.body)
     }
@@ -154,6 +202,13 @@ pub struct EmbedRequest {
     pub trace: Option<TraceContext>,
 }
 
+/// The body of an answer, which passes as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PassedEmbeddings {
+    pub body: Bytes,
+    pub input_tokens: u64,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embeddings {
     /// In the order of the input, all of one length.
@@ -183,5 +238,5 @@ pub struct Forward {
 
 /// A stream of one event, for answers that come whole.
 pub fn answered_at_once(raw: Option<Bytes>, events: Vec<Event>) -> ChatStream {
-    Box::pin(futures_util::stream::iter([Ok(Frame { raw, events })]))
+    Box::pin(futures_util::stream::iter([Ok(Frame::new(raw, events))]))
 }

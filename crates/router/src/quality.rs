@@ -85,7 +85,9 @@ pub fn judge(conversation: &Conversation, whole: &Whole) -> Vec<Flaw> {
         }
     }
     let reason = whole.finish.as_ref().map(|finish| finish.reason);
-    if whole.opaque || !matches!(reason, Some(FinishReason::Stop | FinishReason::ToolCalls)) {
+    // A refusal is an answer, and never of the form that was asked for.
+    let refuses = whole.finish.as_ref().is_some_and(|finish| finish.is_refusal);
+    if whole.opaque || refuses || !matches!(reason, Some(FinishReason::Stop | FinishReason::ToolCalls)) {
         return flaws;
     }
     let knows_all_tools = !conversation.lost.iter().any(|place| is_about_tools(place));

@@ -23,7 +23,7 @@ use body::{Body, Node};
 use bytes::{Bytes, BytesMut};
 pub use guard::{Departure, Guard, Record};
 pub use patterns::Patterns;
-pub use restore::{Restorer, Thoughts};
+pub use restore::Restorer;
 use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
 use vault::Vault;
 
@@ -61,8 +61,8 @@ impl Redactor {
     }
 
     /// For the answer to what was redacted, one per attempt.
-    pub fn restorer(&self, thoughts: Thoughts) -> Restorer {
-        Restorer::new(self.vault.clone(), thoughts)
+    pub fn restorer(&self) -> Restorer {
+        Restorer::new(self.vault.clone())
     }
 
     /// Where secrets are, by string; sorted and not overlapping.

@@ -158,17 +158,13 @@ impl ResponseCache {
         Some(Hit { answer: kept.answer.clone(), age_s: age.as_secs() })
     }
 
-    /// Keeps `answer` when it is whole, ended by the model's own will, was read without a gap and has none of `flaws`.
+    /// Keeps `answer` when it is whole, ended by the model's own will and has none of `flaws`.
     /// Says whether it did.
     pub fn put(&self, key: Key, answer: Answer, flaws: &[Flaw]) -> bool {
         let good = flaws.is_empty()
             && matches!(
                 answer.events.last(),
-                Some(Event::Finished(Finish {
-                    reason: FinishReason::Stop | FinishReason::ToolCalls,
-                    skipped_frames: 0,
-                    ..
-                }))
+                Some(Event::Finished(Finish { reason: FinishReason::Stop | FinishReason::ToolCalls, .. }))
             );
         if !good {
             return false;
@@ -232,13 +228,8 @@ fn bytes_of(answer: &Answer) -> u64 {
             Event::Started { id, model, .. } => {
                 id.as_ref().map_or(0, String::len) + model.as_ref().map_or(0, String::len)
             }
-            Event::Text(text)
-            | Event::Thinking(text)
-            | Event::ThinkingSignature(text)
-            | Event::RedactedThinking(text) => text.len(),
-            Event::ToolCall { id, name, .. } => id.len() + name.len(),
-            Event::ToolArguments { fragment, .. } => fragment.len(),
             Event::Finished(finish) => finish.stop_sequence.as_ref().map_or(0, String::len),
+            event => event.text_bytes(),
         })
         .sum();
     let texts = texts + answer.body.as_ref().map_or(0, Bytes::len);

@@ -1,7 +1,7 @@
 //! The routes and providers of one program, and everything that calls share.
 
 use crate::{
-    Awaited, Call, Error, RouteConfig,
+    Awaited, Call, Error, RouteConfig, Said,
     accounts::{Price, Prices},
     admission::{Admission, QueueFull, Slot, Standing},
     books::Books,
@@ -15,6 +15,7 @@ use crate::{
     redaction::Patterns,
     route::{self, Policy},
     run::{self, Ended, Run, Trace},
+    seals::Seals,
     targets::{Permit, Targets},
     telemetry::{CallSpan, Operation, Telemetry},
 };
@@ -158,6 +159,7 @@ pub(crate) struct Inner {
     pub(crate) targets: Targets,
     pub(crate) limits: Limits,
     pub(crate) kept: Kept,
+    pub(crate) seals: Arc<Seals>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) books: Books,
     pub(crate) metrics: Metrics,
@@ -185,6 +187,7 @@ impl Router {
                 targets: Targets::default(),
                 limits: options.limits,
                 kept: Kept::default(),
+                seals: Arc::default(),
                 clock: options.clock,
                 books: options.books,
                 metrics: Metrics::with(options.telemetry.as_ref()),
@@ -313,7 +316,7 @@ impl Inner {
         let provider = || candidate.model.provider.clone();
         let full = |QueueFull| Error::RateLimited {
             provider: provider(),
-            message: error::QUEUE_FULL.to_owned(),
+            message: Said::ours(error::QUEUE_FULL),
             retry_after: Some(admission.outlook().eta),
         };
         let after = self.limits.queue;

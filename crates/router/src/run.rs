@@ -18,6 +18,7 @@ mod attempt;
 mod booking;
 mod changes;
 mod choice;
+mod left_out;
 mod overruled;
 mod own;
 mod rescue;
@@ -30,7 +31,7 @@ use crate::{
     Awaited, Conversation, Error, Event, Frame,
     accounts::Refusal,
     admission::Standing,
-    answer::{Finish, Usage},
+    answer::{Block, Finish, Usage},
     call::Call,
     kept::KeptAnswer,
     plan::{Candidate, Plan},
@@ -74,6 +75,8 @@ pub(crate) struct Run {
     first_error: Option<Error>,
     /// What the caller can mend comes first, whatever went wrong afterwards.
     callers_fault: Option<Error>,
+    /// When the first of the targets that were asked in vain may answer, if any may.
+    may_pass_at: Option<Instant>,
     /// The largest window a prompt did not fit in: what is not larger is not asked.
     overflowed_tokens: Option<u64>,
     /// The first answer that had a flaw, in case nobody does better.
@@ -129,6 +132,7 @@ impl Run {
             is_reserved: false,
             first_error: None,
             callers_fault: None,
+            may_pass_at: None,
             overflowed_tokens: None,
             flawed: None,
             rescues: 0,
@@ -183,6 +187,10 @@ impl Run {
     /// What is told when nobody answers: what the target said that the route prefers, unless only another one may answer when
     /// it is asked again.
     fn note(&mut self, error: Error) {
+        if error.may_pass() {
+            let at = Instant::now() + error.retry_after().unwrap_or_default();
+            self.may_pass_at = Some(self.may_pass_at.map_or(at, |known| known.min(at)));
+        }
         if self.first_error.as_ref().is_none_or(|first| !first.may_pass() && error.may_pass()) {
             self.first_error = Some(error);
         }
@@ -229,7 +237,7 @@ impl Run {
         while let Some(attempt) = &mut self.attempt {
             match attempt.hear(self.deadline).await {
                 Heard::Frame(frame) => {
-                    let content = frame.events.iter().any(Event::is_content);
+                    let content = frame.has_content();
                     let finished = is_last(&frame);
                     if frame.raw.is_some() || !frame.events.is_empty() {
                         self.held.push_back(frame);
@@ -257,6 +265,14 @@ impl Run {
 
     /// The answer is whole and nothing of it was passed on yet: the moment to look at it.
     fn held_whole(&mut self) -> Option<Step> {
+        if let Some(error) = self.left_out() {
+            let attempt = self.attempt.take()?;
+            self.held.clear();
+            // It would say the same again.
+            let failed = attempt.poor(error);
+            attempt.done(&self.inner);
+            return self.failed_before_content(Failed { retries: 0, ..failed });
+        }
         if self.rescues > 0 {
             // Half an answer cannot be judged.
             return self.commit(true, &[]);
@@ -268,20 +284,19 @@ impl Run {
         }
         let attempt = self.attempt.take()?;
         let message = flaws.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        let failed = Failed {
-            candidate: attempt.candidate.clone(),
-            retries: attempt.retries,
-            mode: attempt.mode.clone(),
-            begun: attempt.begun,
-            error: Error::Flawed { provider: attempt.candidate.model.provider.clone(), message },
-            usage: attempt.used(),
-        };
+        let failed = attempt.poor(Error::Flawed { provider: attempt.candidate.model.provider.clone(), message });
         self.booking.trace.flaws(&flaws);
         let frames = std::mem::take(&mut self.held);
         if self.flawed.is_none() {
             self.flawed = Some(Flawed { attempt: Box::new(attempt.over()), frames, flaws });
         }
         self.failed_before_content(failed)
+    }
+
+    /// Why the answer is none for this caller, whose API has no words for any of it.
+    fn left_out(&self) -> Option<Error> {
+        let attempt = self.attempt.as_ref()?;
+        attempt.left_out.is_all_of(&attempt.whole, &self.sent.text, &attempt.candidate.model.provider)
     }
 
     fn judge(&self, attempt: &Attempt) -> Vec<Flaw> {
@@ -295,7 +310,9 @@ impl Run {
             return Vec::new();
         }
         let peek = &self.call.asked.peek;
-        if !peek.has_tools && !peek.has_schema {
+        let calls = attempt.whole.blocks.iter().any(|block| matches!(block, Block::ToolCall { .. }));
+        // A vendor's own tools may stand where only the whole request tells.
+        if !peek.has_tools && !peek.has_schema && !calls {
             return quality::judge(&Conversation::default(), &attempt.whole);
         }
         // What cannot be read here was promised to nobody that could be held to it.
@@ -303,9 +320,12 @@ impl Run {
     }
 
     fn commit(&mut self, whole: bool, flaws: &[Flaw]) -> Option<Step> {
-        let attempt = self.attempt.as_ref()?;
+        let mut lost = self.attempt.as_ref()?.lost(&self.call.asked);
         // A rescue goes on where the caller's answer stopped: its head went out long ago.
-        let lost = attempt.lost(&self.call.asked);
+        if self.rescues == 0 {
+            lost.extend(self.attempt.as_mut()?.left_out.untold());
+        }
+        let attempt = self.attempt.as_ref()?;
         self.booking.trace.committed(attempt, flaws, &lost);
         let head = (self.rescues == 0).then(|| Step::Committed(Box::new(self.committed(attempt, flaws, lost))));
         self.phase = Phase::PassingHeld { whole };
@@ -374,6 +394,13 @@ impl Run {
     }
 
     fn finish(&mut self, mut frame: Frame) -> Step {
+        if let Some(error) = self.left_out()
+            && let Some(attempt) = self.attempt.take()
+        {
+            self.booking.trace.cut(&attempt.poor(error.clone()));
+            attempt.done(&self.inner);
+            return self.fail(error);
+        }
         let is_first = !std::mem::replace(&mut self.has_told, true);
         for event in &mut frame.events {
             if let Event::Finished(Finish { usage, .. }) = event {
@@ -382,7 +409,10 @@ impl Run {
             }
         }
         self.booking.trace.content(&frame.events);
-        if let Some(attempt) = self.attempt.take() {
+        let mut lost = Vec::new();
+        if let Some(mut attempt) = self.attempt.take() {
+            lost = attempt.left_out.untold();
+            self.booking.trace.lost(&lost);
             if let Some(plan) = &self.plan
                 && self.rescues == 0
                 && !self.booking.trace.flawed()
@@ -395,7 +425,7 @@ impl Run {
             attempt.done(&self.inner);
         }
         self.booking.end(Ended::Succeeded);
-        Step::Finished { frame, cost_microusd: self.booking.trace.cost_microusd() }
+        Step::Finished { frame, cost_microusd: self.booking.trace.cost_microusd(), lost }
     }
 
     fn answer_from_memory(&mut self, kept: KeptAnswer) -> Step {
@@ -413,11 +443,19 @@ impl Run {
             self.held = frames;
             return self.commit(true, &flaws);
         }
-        let error = self.callers_fault.take().or(self.first_error.take()).unwrap_or_else(|| {
-            Error::NoModel(format!("route `{}` has no target that may be asked now", self.call.route))
+        let (route, last) = (&self.call.route, self.booking.trace.last_failure());
+        let mut error = self.callers_fault.take().or(self.first_error.take()).unwrap_or_else(|| {
+            let last = last.as_deref().map_or_else(String::new, |last| format!(": {last}"));
+            Error::NoModel(format!("route `{route}` has no target that may be asked now{last}"))
         });
+        if let Some(at) = self.may_pass_at {
+            error = error.may_pass_elsewhere(at.saturating_duration_since(Instant::now()));
+        }
         let tried = self.booking.trace.fallbacks();
-        Some(self.fail(if tried > 1 { error.after(tried, &self.call.route) } else { error }))
+        if let Some(last) = last.filter(|_| tried > 1) {
+            error = error.after(tried, route, &last);
+        }
+        Some(self.fail(error))
     }
 
     fn fail(&mut self, error: Error) -> Step {

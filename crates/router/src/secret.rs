@@ -16,9 +16,11 @@ impl Secret {
         &self.0
     }
 
-    /// `text` without the secret: servers like to quote the key they did not accept.
+    /// `text` without the secret: servers like to quote the key they did not accept. A short word is no key, but
+    /// what a server without keys is given, and stands in ordinary text.
     pub(crate) fn scrub(&self, text: &str) -> String {
-        if self.0.is_empty() { text.to_owned() } else { text.replace(&self.0, "[key]") }
+        let is_word = self.0.len() <= 8 && self.0.bytes().all(|byte| byte.is_ascii_alphabetic());
+        if is_word { text.to_owned() } else { text.replace(&self.0, "[key]") }
     }
 }
 
@@ -38,5 +40,6 @@ mod tests {
         assert_eq!(secret.expose(), "sk-very-secret");
         assert_eq!(format!("{secret:?}"), "Secret([hidden])");
         assert_eq!(secret.scrub("wrong key: sk-very-secret."), "wrong key: [key].");
+        assert_eq!(Secret::new("key").scrub("no such key"), "no such key");
     }
 }

@@ -16,6 +16,7 @@
 
 mod answer;
 mod anthropic;
+mod conversation;
 mod faults;
 mod listing;
 mod observed;
@@ -23,11 +24,13 @@ mod ollama;
 mod openai_chat;
 mod openai_completions;
 mod openai_responses;
+mod queue;
 mod reply;
 mod sending;
 mod server;
 
 use crate::ServedModel;
+pub use conversation::Offered;
 use observed::Observed;
 pub use observed::{Disconnect, Received};
 use protocol::FinishReason;
@@ -137,6 +140,14 @@ impl FaultyModel {
         socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port on 127.0.0.1");
         let address = socket.local_addr().expect("the address of a bound socket");
         Refusing { address, _socket: socket }
+    }
+
+    /// Every request gets what `answer` makes of it, once no reply of the queue waits. For clients that ask in an order of
+    /// their own.
+    #[must_use]
+    pub fn answering(self, answer: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
+        self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner).answer_with(Arc::new(answer));
+        self
     }
 
     /// [`Self::push`], to be chained.

@@ -33,7 +33,7 @@ pub use clock::TestClock;
 pub use collector::{Collector, Span};
 pub use eventually::{DEADLINE, eventually, eventually_within};
 pub use fault_proxy::{Fault, FaultProxy};
-pub use faulty_model::{Break, FaultyModel, Refusing, Reply, RetryAfter, Wire};
+pub use faulty_model::{Break, FaultyModel, Offered, Refusing, Reply, RetryAfter, Wire};
 pub use gate::Gate;
 pub use outbound::Tripwire;
 pub use repository::{SampleRepository, sample_repository};

@@ -14,12 +14,16 @@ pub const SCHEMATHESIS: Tool = Tool {
     works: |folder| works(folder, SCHEMATHESIS_LIST),
     make: |folder| make(folder, SCHEMATHESIS_LIST),
 };
+/// What people write code with, for the tests in `bin/devmesh`.
+pub const AIDER: Tool =
+    Tool { name: "aider", works: |folder| works(folder, AIDER_LIST), make: |folder| make(folder, AIDER_LIST) };
 /// A gateway that the benchmark measures ours against.
 pub const LITELLM: Tool =
     Tool { name: "litellm", works: |folder| works(folder, LITELLM_LIST), make: |folder| make(folder, LITELLM_LIST) };
 
 const SDK_LIST: &str = "tests/sdk/requirements.txt";
 const SCHEMATHESIS_LIST: &str = "tests/schemathesis/requirements.txt";
+const AIDER_LIST: &str = "tests/clients/requirements.txt";
 const LITELLM_LIST: &str = "bench/peers/litellm.txt";
 /// What was installed, written last: an environment without it is a half-made one.
 const INSTALLED: &str = "requirements.txt";

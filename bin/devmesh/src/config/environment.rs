@@ -11,7 +11,17 @@ pub struct Environment {
 }
 
 /// Variables of other programs that mean something here too.
-const FOREIGN: &[&str] = &["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "OLLAMA_MODELS"];
+const FOREIGN: &[&str] = &[
+    "HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_CACHE_HOME",
+    "OLLAMA_MODELS",
+    // Of coding tools, and where they are: `launch`.
+    "CODEX_HOME",
+    "CLAUDE_CONFIG_DIR",
+    "PATH",
+];
 
 impl Environment {
     pub fn of_the_process() -> Self {

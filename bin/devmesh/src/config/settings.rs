@@ -1,8 +1,8 @@
 //! The typed outcome: what the rest of the program takes.
 
-use super::{AgentSettings, Flags, Paths, Problems, Resolved, agents, routes, telemetry};
+use super::{AgentSettings, Flags, Paths, Problems, Resolved, agents, context, routes, telemetry};
 use protocol::Egress;
-use router::{Policy, Target, Timeouts};
+use router::{Policy, Target, Timeouts, providers::ollama::Context};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
@@ -69,7 +69,7 @@ pub struct JobSettings {
 pub struct OllamaSettings {
     pub base_url: String,
     pub is_local: bool,
-    pub context_tokens: u64,
+    pub context: Context,
     pub concurrency: usize,
 }
 
@@ -83,6 +83,8 @@ pub struct ProviderSettings {
     pub is_local: bool,
     pub concurrency: usize,
     pub continues_answers: Option<bool>,
+    /// Of an Ollama.
+    pub context: Option<Context>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -170,7 +172,7 @@ impl Settings {
             ollama: resolved.boolean("ollama.enabled").then(|| OllamaSettings {
                 base_url: resolved.text("ollama.base_url").unwrap_or_default().to_owned(),
                 is_local: resolved.text("ollama.location") != Some("cloud"),
-                context_tokens: resolved.integer("ollama.context_tokens").unwrap_or_default(),
+                context: context::of_an_ollama(resolved, None, resolved.text("ollama.base_url").unwrap_or_default()),
                 concurrency: number(resolved, "ollama.concurrency"),
             }),
             timeouts: resolved
@@ -285,6 +287,7 @@ fn providers(resolved: &Resolved, problems: &mut Problems) -> Vec<ProviderSettin
                 is_local: false,
                 concurrency: CLOUD_CONCURRENCY,
                 continues_answers: None,
+                context: None,
             });
         }
     }
@@ -306,6 +309,11 @@ fn providers(resolved: &Resolved, problems: &mut Problems) -> Vec<ProviderSettin
             let message = "the dialect openai-responses has no words for that; leave it out, or use the dialect openai";
             problems.add(continues, message);
         }
+        let key = format!("providers.{name}.context_tokens");
+        let own = resolved.integer(&key);
+        if dialect != Dialect::Ollama && own.is_some() {
+            problems.add(key, "only a service with the dialect ollama is told its context; leave it out");
+        }
         providers.push(ProviderSettings {
             dialect,
             base_url: base_url.to_owned(),
@@ -316,6 +324,7 @@ fn providers(resolved: &Resolved, problems: &mut Problems) -> Vec<ProviderSettin
                 .and_then(|count| usize::try_from(count).ok())
                 .unwrap_or(CLOUD_CONCURRENCY),
             continues_answers,
+            context: (dialect == Dialect::Ollama).then(|| context::of_an_ollama(resolved, own, base_url)),
             name,
         });
     }

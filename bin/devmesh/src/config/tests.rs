@@ -4,6 +4,7 @@ use super::{
     Config, Dialect, Environment, Flags, Origin, Paths, Problems, Resolved, Settings, Sources, Value, registry, resolve,
 };
 use protocol::Egress;
+use router::providers::ollama::Context;
 use std::{fs, path::Path};
 use tempfile::TempDir;
 
@@ -298,6 +299,7 @@ fn a_route_takes_its_policy_and_a_provider_its_dialect() {
         dialect = "ollama"
         api_key = "one, two"
         continues_answers = false
+        context_tokens = 8192
         [timeouts.other]
         first_token_ms = 700
         [redaction]
@@ -328,6 +330,8 @@ fn a_route_takes_its_policy_and_a_provider_its_dialect() {
     let [anthropic, other] = &settings.providers[..] else { panic!("{:?}", settings.providers) };
     assert_eq!((anthropic.base_url.as_str(), anthropic.api_keys.len()), ("http://127.0.0.1:2", 0));
     assert_eq!((other.dialect, other.continues_answers), (Dialect::Ollama, Some(false)));
+    assert_eq!(other.context, Some(Context::Tokens(8192)));
+    assert!(matches!(settings.ollama.unwrap().context, Context::Fitting { cache_bytes: 1.. }));
     assert_eq!(other.api_keys, ["one", "two"]);
     let first_token = settings.timeouts["other"].answer.first_token;
     assert_eq!(first_token, Some(std::time::Duration::from_millis(700)));
@@ -383,6 +387,32 @@ fn a_wildcard_address_is_reached_over_loopback() {
         let (_, settings) = places.load(&Environment::with(&[("DEVMESH_SERVER__ADDRESS", address)]), &[]).unwrap();
         assert_eq!(settings.local_authority(8080), reached);
     }
+}
+
+#[test]
+fn a_named_ollama_has_its_own_context_and_another_service_none() {
+    let places = Places::new();
+    let text =
+        |dialect: &str| format!("[providers.mine]\nbase_url = \"http://127.0.0.1:1\"\ndialect = \"{dialect}\"\n");
+    for (settings, expected) in [
+        (format!("{}[ollama]\ncontext_tokens = 4096\n", text("ollama")), Some(Context::Tokens(4096))),
+        (
+            format!("{}context_tokens = 1024\n[ollama]\ncontext_tokens = 4096\n", text("ollama")),
+            Some(Context::Tokens(1024)),
+        ),
+        (
+            format!("{}[ollama]\ncontext_memory_bytes = 4096\n", text("ollama")),
+            Some(Context::Fitting { cache_bytes: 4096 }),
+        ),
+        (text("openai"), None),
+    ] {
+        places.file("user.toml", &settings);
+        let (_, loaded) = places.load(&Environment::default(), &[]).unwrap();
+        assert_eq!(loaded.providers[0].context, expected, "{settings}");
+    }
+    places.file("user.toml", &format!("{}context_tokens = 1024\n", text("openai")));
+    let said = places.problems(&Environment::default(), &[]);
+    assert!(said.contains("providers.mine.context_tokens") && said.contains("dialect ollama"), "{said}");
 }
 
 #[test]

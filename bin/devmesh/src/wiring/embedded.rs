@@ -18,9 +18,9 @@ use embedding::Embeddings;
 use futures_util::stream;
 use protocol::{FinishReason, Location, Model};
 use router::{
-    Conversation, Error, Event, Frame, Provider,
+    Conversation, Error, Event, Frame, Provider, Said,
     answer::{Finish as Finished, Usage},
-    conversation::{Format, Message, Part},
+    conversation::{Document, Format, Message, Part},
     providers::{ChatRequest, ChatStream, EmbedRequest, Loaded},
 };
 use std::{
@@ -137,7 +137,7 @@ impl Provider for Embedded {
             return Err(refused("embedded models have no tool calls of their own"));
         }
         let (frames, receiver) = mpsc::channel(CHUNKS);
-        let asked = self.request(conversation)?;
+        let asked = self.request(&conversation)?;
         self.submit(Work { path, request: asked, model: request.model, frames })?;
         Ok(Box::pin(stream::unfold(receiver, |mut receiver| async move {
             match tokio::time::timeout(SIGN_OF_LIFE, receiver.recv()).await {
@@ -202,20 +202,20 @@ fn message(message: &Message) -> Result<embedded_model::Message, Error> {
         protocol::Role::Assistant => Role::Assistant,
     };
     let mut text = String::new();
-    for part in &message.parts {
-        match part {
-            Part::Text(more) => text.push_str(more),
-            Part::ToolResult { parts, .. } => parts.iter().for_each(|part| {
-                if let Part::Text(more) = part {
-                    text.push_str(more);
-                }
-            }),
-            Part::ToolCall { name, arguments, .. } => text.push_str(&format!("{name}({arguments})")),
-            Part::Image(_) => return Err(refused("embedded models do not look at images")),
-            Part::Thinking { .. } | Part::RedactedThinking { .. } => {}
-        }
-    }
+    message.parts.iter().try_for_each(|part| write(part, &mut text))?;
     Ok(embedded_model::Message::new(role, text))
+}
+
+fn write(part: &Part, text: &mut String) -> Result<(), Error> {
+    match part {
+        Part::Text(more) | Part::Document { content: Document::Text(more), .. } => text.push_str(more),
+        Part::ToolResult { parts, .. } => parts.iter().try_for_each(|part| write(part, text))?,
+        Part::ToolCall { name, arguments, .. } => text.push_str(&format!("{name}({arguments})")),
+        Part::Image(_) => return Err(refused("embedded models do not look at images")),
+        Part::Document { .. } => return Err(refused("embedded models read no documents but plain text")),
+        Part::Thinking { .. } | Part::RedactedThinking { .. } => {}
+    }
+    Ok(())
 }
 
 /// The thread and the model it holds.
@@ -308,7 +308,7 @@ fn translated(error: embedded_model::Error, model: &str) -> Error {
     let message = error.to_string();
     match error {
         E::ContextExceeded { .. } => {
-            Error::ContextLengthExceeded { provider: PROVIDER.into(), model: model.into(), message }
+            Error::ContextLengthExceeded { provider: PROVIDER.into(), model: model.into(), message: message.into() }
         }
         E::Template { .. } | E::Schema { .. } | E::Grammar { .. } | E::InvalidOption { .. } => refused(&message),
         E::Inference(_) => failed(message),
@@ -316,7 +316,7 @@ fn translated(error: embedded_model::Error, model: &str) -> Error {
     }
 }
 
-fn unavailable(message: impl Into<String>) -> Error {
+fn unavailable(message: impl Into<Said>) -> Error {
     Error::Unavailable { provider: PROVIDER.into(), message: message.into(), missing: false }
 }
 
@@ -325,7 +325,7 @@ fn refused(message: &str) -> Error {
 }
 
 fn failed(message: String) -> Error {
-    Error::Failed { provider: PROVIDER.into(), message }
+    Error::Failed { provider: PROVIDER.into(), message: message.into() }
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub fn router(settings: &Settings, books: Books, telemetry: Option<Telemetry>) -
     if let Some(settings) = &settings.ollama {
         let options = ollama::Options {
             base_url: settings.base_url.clone(),
-            context_tokens: settings.context_tokens,
+            context: settings.context,
             location: location(settings.is_local),
             connect_timeout: connect_timeout(all, "ollama"),
             ..ollama::Options::default()
@@ -113,15 +113,19 @@ fn provider(settings: &ProviderSettings, connect_timeout: Duration) -> Result<Ar
             options.prefill = settings.continues_answers;
             Arc::new(anthropic::Anthropic::new(options)?)
         }
-        Dialect::Ollama => Arc::new(ollama::Ollama::new(ollama::Options {
-            name: settings.name.clone(),
-            base_url: settings.base_url.clone(),
-            location,
-            api_keys: keys,
-            prefill: settings.continues_answers,
-            connect_timeout,
-            ..ollama::Options::default()
-        })?),
+        Dialect::Ollama => {
+            let usual = ollama::Options::default();
+            Arc::new(ollama::Ollama::new(ollama::Options {
+                name: settings.name.clone(),
+                base_url: settings.base_url.clone(),
+                location,
+                api_keys: keys,
+                context: settings.context.unwrap_or(usual.context),
+                prefill: settings.continues_answers,
+                connect_timeout,
+                ..usual
+            })?)
+        }
     })
 }
 
@@ -147,6 +151,7 @@ mod tests {
                     is_local: true,
                     concurrency: 1,
                     continues_answers: Some(continues),
+                    context: None,
                 };
                 let provider = provider(&settings, CONNECT_TIMEOUT).unwrap();
                 assert_eq!(provider.continues_prefill(model), continues, "{dialect:?} {model}");

@@ -5,6 +5,7 @@ mod backup;
 mod exit_codes;
 mod first_run;
 mod jobs;
+mod launch;
 mod lists;
 mod mesh;
 mod patches;

@@ -1,3 +1,4 @@
 pub mod live;
 pub mod ready;
+pub mod root;
 pub mod version;

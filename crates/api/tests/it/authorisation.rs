@@ -31,6 +31,8 @@ const MODEL_CALLS: &[Scope] = &[Scope::Model, Scope::User, Scope::Admin];
 const MODEL_READS: &[Scope] = &[Scope::Model, Scope::Viewer, Scope::User, Scope::Admin];
 
 const TABLE: &[Row] = &[
+    Row { method: "get", path: "/", allowed: ANYONE, anonymous: true },
+    Row { method: "get", path: "/ollama/", allowed: ANYONE, anonymous: true },
     Row { method: "get", path: "/healthz", allowed: ANYONE, anonymous: true },
     Row { method: "get", path: "/readyz", allowed: ANYONE, anonymous: true },
     row("get", "/version", READS),
@@ -67,8 +69,17 @@ const TABLE: &[Row] = &[
     row("post", "/v1/chat/completions", MODEL_CALLS),
     row("post", "/v1/completions", MODEL_CALLS),
     row("post", "/v1/responses", MODEL_CALLS),
+    row("get", "/v1/responses", MODEL_CALLS),
     row("post", "/v1/embeddings", MODEL_CALLS),
     row("get", "/v1/models", MODEL_READS),
+    row("get", "/v1/models/{id}", MODEL_READS),
+    row("post", "/ollama/v1/chat/completions", MODEL_CALLS),
+    row("post", "/ollama/v1/completions", MODEL_CALLS),
+    row("post", "/ollama/v1/responses", MODEL_CALLS),
+    row("get", "/ollama/v1/responses", MODEL_CALLS),
+    row("post", "/ollama/v1/embeddings", MODEL_CALLS),
+    row("get", "/ollama/v1/models", MODEL_READS),
+    row("get", "/ollama/v1/models/{id}", MODEL_READS),
     row("post", "/v1/messages", MODEL_CALLS),
     row("post", "/v1/messages/count_tokens", MODEL_CALLS),
     row("post", "/ollama/api/chat", MODEL_CALLS),
@@ -79,6 +90,14 @@ const TABLE: &[Row] = &[
     row("get", "/ollama/api/ps", MODEL_READS),
     row("post", "/ollama/api/show", MODEL_READS),
     row("get", "/ollama/api/version", MODEL_READS),
+    row("post", "/api/chat", MODEL_CALLS),
+    row("post", "/api/generate", MODEL_CALLS),
+    row("post", "/api/embed", MODEL_CALLS),
+    row("post", "/api/embeddings", MODEL_CALLS),
+    row("get", "/api/tags", MODEL_READS),
+    row("get", "/api/ps", MODEL_READS),
+    row("post", "/api/show", MODEL_READS),
+    row("get", "/api/version", MODEL_READS),
     row("post", "/ollama/api/pull", ADMIN),
     row("delete", "/ollama/api/delete", ADMIN),
     row("get", "/providers/{provider}/{path}", MODEL_CALLS),
@@ -124,8 +143,9 @@ impl Row {
 
     fn body(&self) -> Option<Value> {
         let usage = json!({"epoch": "00000000", "attempt": 1, "call_id": "1", "tool": "run", "arguments": {}});
-        if self.method == "post" && ["/v1/", "/ollama/", "/providers/"].iter().any(|start| self.path.starts_with(start))
-        {
+        let is_ours = self.path.starts_with("/api/v1/");
+        let of_vendors = ["/v1/", "/ollama/", "/api/", "/providers/"];
+        if self.method == "post" && !is_ours && of_vendors.iter().any(|start| self.path.starts_with(start)) {
             return Some(
                 json!({"model": "nobody/nothing", "messages": [{"role": "user", "content": "x"}], "max_tokens": 1}),
             );

@@ -25,7 +25,7 @@ async fn refusal(request: RequestBuilder) -> (u16, Value) {
 
 /// Whether the body is an error as the vendor of this path words it.
 fn has_the_vendors_shape(path: &str, body: &Value) -> bool {
-    if path.starts_with("/ollama/") {
+    if path.starts_with("/ollama/api/") || path.starts_with("/api/") {
         body["error"].is_string()
     } else if path.starts_with("/v1/messages") {
         body["type"] == "error" && body["error"]["message"].is_string()
@@ -41,6 +41,8 @@ async fn an_answer_comes_in_each_vendors_words_and_its_record_can_be_read_at_onc
         ("/v1/chat/completions", "/choices/0/message/content"),
         ("/v1/messages", "/content/0/text"),
         ("/ollama/api/chat", "/message/content"),
+        ("/api/chat", "/message/content"),
+        ("/ollama/v1/chat/completions", "/choices/0/message/content"),
     ] {
         let request = tokio::spawn(app.post(path, Scope::Model, &question(false)).send());
         let asked = app.calls.next().await;
@@ -63,12 +65,31 @@ async fn an_answer_comes_in_each_vendors_words_and_its_record_can_be_read_at_onc
     }
     let page: Value = parsed(app.get("/api/v1/model-calls?limit=2", Scope::Model), StatusCode::OK).await;
     assert_eq!(page["model_calls"].as_array().unwrap().len(), 2);
-    let rest = format!("/api/v1/model-calls?limit=2&cursor={}", page["next_cursor"].as_str().unwrap());
+    let rest = format!("/api/v1/model-calls?limit=3&cursor={}", page["next_cursor"].as_str().unwrap());
     let rest: Value = parsed(app.get(&rest, Scope::Model), StatusCode::OK).await;
-    assert_eq!(rest["model_calls"].as_array().unwrap().len(), 1);
+    assert_eq!(rest["model_calls"].as_array().unwrap().len(), 3);
     assert_eq!(rest.get("next_cursor"), None);
     let of_another: Value = parsed(app.get("/api/v1/model-calls", Scope::User), StatusCode::OK).await;
     assert_eq!(of_another["model_calls"], json!([]));
+}
+
+#[tokio::test]
+async fn a_client_that_tries_a_websocket_for_responses_is_told_to_post() {
+    let app = TestApp::start().await;
+    for upgrades in [true, false] {
+        let mut request = app.get("/v1/responses", Scope::Model);
+        if upgrades {
+            request = request
+                .header("connection", "Upgrade")
+                .header("upgrade", "websocket")
+                .header("sec-websocket-version", "13")
+                .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        }
+        let (status, body) = refusal(request).await;
+        assert_eq!(status, 426);
+        assert!(has_the_vendors_shape("/v1/responses", &body), "{body}");
+        assert!(body["error"]["message"].as_str().unwrap().contains("POST"), "{body}");
+    }
 }
 
 #[tokio::test]
@@ -79,19 +100,105 @@ async fn models_are_listed_in_the_shape_the_client_reads() {
     let anthropic = app.get("/v1/models", Scope::Model).header("anthropic-version", "2023-06-01");
     let anthropic: Value = parsed(anthropic, StatusCode::OK).await;
     assert_eq!(anthropic["data"][0]["type"], "model");
-    let tags: Value = parsed(app.get("/ollama/api/tags", Scope::Model), StatusCode::OK).await;
-    assert!(tags["models"].is_array());
-    let version: Value = parsed(app.get("/ollama/api/version", Scope::Model), StatusCode::OK).await;
-    assert!(version["version"].is_string());
+    for place in ["/ollama", ""] {
+        let tags: Value = parsed(app.get(&format!("{place}/api/tags"), Scope::Model), StatusCode::OK).await;
+        assert!(tags["models"].is_array());
+        let version: Value = parsed(app.get(&format!("{place}/api/version"), Scope::Model), StatusCode::OK).await;
+        assert!(version["version"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn every_listed_model_is_there_by_itself() {
+    let app = TestApp::start().await;
+    for place in ["/v1/models", "/ollama/v1/models"] {
+        let list: Value = parsed(app.get(place, Scope::Model), StatusCode::OK).await;
+        let listed = list["data"].as_array().unwrap();
+        assert!(listed.iter().any(|model| model["id"].as_str().unwrap().contains('/')), "{list}");
+        for model in listed {
+            let id = model["id"].as_str().unwrap();
+            for id in [id.to_owned(), id.replace('/', "%2F").replace(':', "%3A").replace('@', "%40")] {
+                let one: Value = parsed(app.get(&format!("{place}/{id}"), Scope::Model), StatusCode::OK).await;
+                assert_eq!(&one, model, "{place}/{id}");
+            }
+        }
+    }
+    let anthropic = app.get(&format!("/v1/models/{MODEL}"), Scope::Model).header("anthropic-version", "2023-06-01");
+    let anthropic: Value = parsed(anthropic, StatusCode::OK).await;
+    assert_eq!((&anthropic["type"], &anthropic["id"]), (&json!("model"), &json!(MODEL)));
+    let (status, body) = refusal(app.get("/v1/models/a/b:c@d", Scope::Model)).await;
+    assert_eq!((status, has_the_vendors_shape("/v1/models", &body)), (404, true), "{body}");
+    assert!(body["error"]["message"].as_str().unwrap().contains("`a/b:c@d`"), "{body}");
+}
+
+#[tokio::test]
+async fn a_client_of_ollama_finds_one_at_the_root_and_a_browser_the_documentation() {
+    let app = TestApp::start().await;
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    for (method, accept, status, text) in [
+        (Method::GET, None, 200, "Ollama is running"),
+        (Method::GET, Some("*/*"), 200, "Ollama is running"),
+        (Method::HEAD, Some("application/json"), 200, ""),
+        (Method::GET, Some("text/html,application/xhtml+xml,*/*;q=0.8"), 303, ""),
+    ] {
+        for path in ["/", "/ollama/"] {
+            let mut request = http.request(method.clone(), app.url(path));
+            if let Some(accept) = accept {
+                request = request.header("accept", accept);
+            }
+            let response = request.send().await.unwrap();
+            assert_eq!(response.status().as_u16(), status, "{method} {path} {accept:?}");
+            let to = response.headers().get("location").map(|to| to.to_str().unwrap().to_owned());
+            assert_eq!(to.as_deref(), (status == 303).then_some("/api/docs/"));
+            assert_eq!(response.text().await.unwrap(), text);
+        }
+    }
+}
+
+fn zipped(body: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut encoder, body).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn packed_questions_are_read_within_the_limit_on_what_comes_out() {
+    let mut options = options();
+    options.limits.model_call_bytes = 100_000;
+    let app = TestApp::with(options).await;
+    let asked = question(false).to_string();
+    let bomb = format!("{{\"model\":\"{MODEL}\",\"x\":\"{}\"}}", " ".repeat(10_000_000));
+    for path in ["/v1/chat/completions", "/v1/messages", "/ollama/api/chat", "/ollama/v1/chat/completions"] {
+        let post = |encoding: &str, body: Vec<u8>| {
+            app.request(Method::POST, path, Scope::Model).header("content-encoding", encoding).body(body)
+        };
+        for (encoding, body) in [("gzip", zipped(asked.as_bytes())), ("identity", asked.clone().into_bytes())] {
+            let request = tokio::spawn(post(encoding, body).send());
+            let call = app.calls.next().await;
+            call.say("Hello.").await;
+            call.done().await;
+            assert_eq!(request.await.unwrap().unwrap().status(), 200, "{encoding} to {path}");
+        }
+        for (encoding, body, expected, word) in [
+            ("gzip", zipped(bomb.as_bytes()), 413, "100000"),
+            ("gzip", asked.clone().into_bytes(), 400, "gzip"),
+            ("br", asked.clone().into_bytes(), 415, "`br`"),
+            ("gzip, gzip", zipped(&zipped(asked.as_bytes())), 415, "gzip"),
+        ] {
+            let (status, body) = refusal(post(encoding, body)).await;
+            assert_eq!(status, expected, "{encoding} to {path}: {body}");
+            assert!(has_the_vendors_shape(path, &body) && body.to_string().contains(word), "{path}: {body}");
+        }
+    }
 }
 
 #[tokio::test]
 async fn refusals_have_the_vendors_shape_on_every_path() {
     let mut options = options();
     options.limits.model_call_bytes = 1_000;
-    options.rates.failed_authentications_per_minute = 3;
+    options.rates.failed_authentications_per_minute = 4;
     let app = TestApp::with(options).await;
-    for path in ["/v1/chat/completions", "/v1/messages", "/ollama/api/chat"] {
+    for path in ["/v1/chat/completions", "/v1/messages", "/ollama/api/chat", "/ollama/v1/chat/completions"] {
         let wrong_scope = app.post(path, Scope::Viewer, &question(false));
         let agent = app.post(path, Scope::Agent, &question(false));
         let no_json = app.request(Method::POST, path, Scope::Model).body("{");

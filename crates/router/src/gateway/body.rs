@@ -65,8 +65,11 @@ impl<S: Stream<Item = Step> + Send + Unpin + 'static> Encoding<S> {
     fn step(&mut self, step: Option<Step>, out: &mut BytesMut) {
         match step {
             Some(Step::Frame(frame)) => self.encoder.frame(frame, out),
-            Some(Step::Finished { frame, cost_microusd }) => {
+            Some(Step::Finished { frame, cost_microusd, lost }) => {
                 self.over = true;
+                if !lost.is_empty() {
+                    self.encoder.notes(&[("x-devmesh-lost-fields", &lost.join(", "))], out);
+                }
                 if let Some(cost) = cost_microusd {
                     self.encoder.notes(&[("x-devmesh-cost-microusd", &cost.to_string())], out);
                 }

@@ -9,12 +9,12 @@ use crate::{
     catalogue::Freshness,
     conversation::Conversation,
     dialect::{Asked, Dialect},
-    dialects::{ollama::listing::embedding, openai_embeddings},
     plan::{Candidate, Needs, Plan, Work},
-    providers::{EmbedRequest, Embeddings, Patience},
+    providers::{EmbedRequest, Embeddings, PassedEmbeddings, Patience},
     router::Inner,
     run::{Booking, Committed, Ended, Mode, may_have_read, overruled},
     telemetry::Operation,
+    wire::{lenient::Object, ollama::listing::embedding, openai::asked_embeddings, renamed},
 };
 use bytes::Bytes;
 use http::Response;
@@ -30,21 +30,54 @@ struct Embedding {
     call: Call,
     booking: Booking,
     deadline: Option<Instant>,
-    input: Vec<String>,
-    dimensions: Option<u32>,
+    /// The caller's dialect and its request.
+    dialect: Dialect,
+    body: Bytes,
+    wanted: Wanted,
     /// The target that failed had the texts.
     was_asked: bool,
+}
+
+/// What a target of another API is asked for.
+struct Wanted {
+    /// Or why it cannot be.
+    texts: Result<Vec<String>, Error>,
+    bytes: usize,
+    dimensions: Option<u32>,
+    /// Places in the request that it is not told of.
+    lost: Vec<String>,
+}
+
+enum Embedded {
+    Vectors(Embeddings),
+    /// The caller's API is spoken there.
+    Passed(PassedEmbeddings),
 }
 
 impl Router {
     /// Answers OpenAI's `POST /v1/embeddings`.
     pub async fn embed_openai(&self, inbound: Inbound) -> Response<Body> {
         let answered = async {
-            let request = openai_embeddings::parse(&inbound.body)?;
-            let embedding = self.embedding(&inbound, &request.model, request.input.clone(), request.dimensions)?;
-            let (embeddings, committed) = embedding.run().await?;
-            let body = openai_embeddings::whole(&request.model, &embeddings, request.encoding);
-            Ok((Bytes::from(body.to_string()), committed))
+            let request = asked_embeddings::parse(&inbound.body)?;
+            let encoding = request.encoding.ok_or_else(|| {
+                let message = "`/encoding_format` is one that only its own API knows. Known here: float, base64";
+                Error::Refused { provider: "this model".to_owned(), message: message.into() }
+            });
+            let wanted = Wanted {
+                texts: encoding.clone().and(request.texts),
+                bytes: request.input_bytes,
+                dimensions: request.dimensions,
+                lost: request.lost,
+            };
+            let embedding = self.embedding(&inbound, Dialect::OpenAiChat, &request.model, wanted)?;
+            let (embedded, committed) = embedding.run().await?;
+            let body = match embedded {
+                Embedded::Passed(passed) => renamed(passed.body, &request.model),
+                Embedded::Vectors(embeddings) => {
+                    Bytes::from(asked_embeddings::whole(&request.model, &embeddings, encoding?).to_string())
+                }
+            };
+            Ok((body, committed))
         };
         self.respond(answered.await, Dialect::OpenAiChat, &inbound)
     }
@@ -54,30 +87,39 @@ impl Router {
         let answered = async {
             let request = if older { embedding::embeddings(&inbound.body)? } else { embedding::embed(&inbound.body)? };
             let begun = Instant::now();
-            let embedding = self.embedding(&inbound, &request.model, request.input.clone(), request.dimensions)?;
-            let (embeddings, committed) = embedding.run().await?;
-            let lost = overruled(&inbound.body, committed.model.context_tokens);
-            Ok((request.answer(&embeddings, begun.elapsed()), Committed { lost, ..committed }))
+            let wanted = Wanted {
+                texts: Ok(request.input.clone()),
+                bytes: request.input.iter().map(String::len).sum(),
+                dimensions: request.dimensions,
+                lost: request.lost.clone(),
+            };
+            // The older form has no endpoint of its own at providers.
+            let dialect = if older { Dialect::OllamaGenerate } else { Dialect::OllamaChat };
+            let embedding = self.embedding(&inbound, dialect, &request.model, wanted)?;
+            let (embedded, committed) = embedding.run().await?;
+            let overruled = overruled(&inbound.body, committed.model.context_tokens);
+            let new =
+                |lost: &[String]| overruled.iter().filter(|place| !lost.contains(place)).cloned().collect::<Vec<_>>();
+            let lost = [new(&committed.lost), committed.lost.clone()].concat();
+            let body = match embedded {
+                Embedded::Passed(passed) => renamed(passed.body, &request.model),
+                Embedded::Vectors(embeddings) => request.answer(&embeddings, begun.elapsed()),
+            };
+            Ok((body, Committed { lost, ..committed }))
         };
         self.respond(answered.await, Dialect::OllamaChat, &inbound)
     }
 
-    fn embedding(
-        &self,
-        inbound: &Inbound,
-        route: &str,
-        input: Vec<String>,
-        dimensions: Option<u32>,
-    ) -> Result<Embedding, Error> {
-        let prompt_bytes = input.iter().map(String::len).sum();
+    fn embedding(&self, inbound: &Inbound, dialect: Dialect, route: &str, wanted: Wanted) -> Result<Embedding, Error> {
         // Vectors are no tokens.
         let nothing_said = Conversation { max_output_tokens: Some(0), ..Conversation::default() };
-        let asked = Asked::own(route.to_owned(), nothing_said, prompt_bytes);
+        let asked = Asked::own(route.to_owned(), nothing_said, wanted.bytes);
         let call = head::call(inbound.id, asked, inbound.caller.clone(), inbound.egress, &inbound.headers)?;
         let mut booking = Booking::new(self.inner.clone(), &call, Some(Operation::Embeddings));
         booking.trace.asked_in("embeddings");
         let deadline = call.deadline.map(|deadline| Instant::now() + deadline);
-        Ok(Embedding { inner: self.inner.clone(), call, booking, deadline, input, dimensions, was_asked: false })
+        let (inner, body) = (self.inner.clone(), inbound.body.clone());
+        Ok(Embedding { inner, call, booking, deadline, dialect, body, wanted, was_asked: false })
     }
 
     fn respond(
@@ -99,7 +141,7 @@ impl Router {
 }
 
 impl Embedding {
-    async fn run(mut self) -> Result<(Embeddings, Committed), Error> {
+    async fn run(mut self) -> Result<(Embedded, Committed), Error> {
         let answered = self.try_all().await;
         self.booking.end(match &answered {
             Ok(_) => Ended::Succeeded,
@@ -108,7 +150,7 @@ impl Embedding {
         answered
     }
 
-    async fn try_all(&mut self) -> Result<(Embeddings, Committed), Error> {
+    async fn try_all(&mut self) -> Result<(Embedded, Committed), Error> {
         let needs = Needs::of(&self.call, Work::Embed);
         let table = self.inner.table();
         let mut plan = table.plan(&self.call.route, &needs, Freshness::CALL, &self.inner.targets).await?;
@@ -125,12 +167,16 @@ impl Embedding {
             }
             let begun = Instant::now();
             let error = match self.ask(&candidate, begun).await {
-                Ok(embeddings) => {
-                    let usage = Usage { input_tokens: embeddings.input_tokens, ..Usage::default() };
-                    let committed = Committed::by(&candidate, self.booking.trace.fallbacks())
+                Ok(embedded) => {
+                    let (input_tokens, lost) = match &embedded {
+                        Embedded::Vectors(embeddings) => (embeddings.input_tokens, self.wanted.lost.clone()),
+                        Embedded::Passed(passed) => (passed.input_tokens, Vec::new()),
+                    };
+                    let usage = Usage { input_tokens, ..Usage::default() };
+                    let committed = Committed { lost, ..Committed::by(&candidate, self.booking.trace.fallbacks()) }
                         .counted(usage, candidate.price.map(|price| price.cost_microusd(&usage)));
                     self.booking.trace.answered(&candidate, begun, usage);
-                    return Ok((embeddings, Committed { rates: self.booking.rates(), ..committed }));
+                    return Ok((embedded, Committed { rates: self.booking.rates(), ..committed }));
                 }
                 Err(error) => error,
             };
@@ -163,13 +209,13 @@ impl Embedding {
         }
     }
 
-    async fn ask(&mut self, candidate: &Arc<Candidate>, begun: Instant) -> Result<Embeddings, Error> {
+    async fn ask(&mut self, candidate: &Arc<Candidate>, begun: Instant) -> Result<Embedded, Error> {
         let (_slot, permit) = self.inner.enter(&self.call, candidate, self.deadline, &Standing::default()).await?;
         let checkpoint = self.inner.departures(&self.call, candidate);
         let request = EmbedRequest {
             model: candidate.model.name.clone(),
-            input: self.input.clone(),
-            dimensions: self.dimensions,
+            input: self.wanted.texts.clone().unwrap_or_default(),
+            dimensions: self.wanted.dimensions,
             checkpoint: checkpoint.clone().map(|checkpoint| checkpoint as Arc<dyn crate::egress::Checkpoint>),
             patience: Patience { headers: PATIENCE },
             trace: self.booking.trace.attempt_begins(),
@@ -177,7 +223,7 @@ impl Embedding {
         let due = Instant::now() + PATIENCE;
         let due = self.deadline.map_or(due, |deadline| deadline.min(due));
         self.booking.asking(candidate, &Mode::Fresh, begun);
-        let embedded = timeout_at(due, candidate.provider.embed(request)).await.unwrap_or_else(|_| {
+        let embedded = timeout_at(due, self.embedded(candidate, request)).await.unwrap_or_else(|_| {
             let provider = candidate.model.provider.clone();
             Err(Error::TimedOut { provider, awaited: Awaited::Headers, after: PATIENCE })
         });
@@ -194,4 +240,23 @@ impl Embedding {
         }
         embedded
     }
+
+    async fn embedded(&self, candidate: &Candidate, request: EmbedRequest) -> Result<Embedded, Error> {
+        if let Some(passed) = candidate.provider.embed_as_asked(self.dialect, &self.body, &request).await {
+            return passed.map(Embedded::Passed);
+        }
+        if let Err(why) = &self.wanted.texts {
+            return Err(why.clone());
+        }
+        candidate.provider.embed(request).await.map(Embedded::Vectors).map_err(Error::retold)
+    }
+}
+
+/// A body with the name that the caller asked for.
+fn renamed(body: Bytes, name: &str) -> Bytes {
+    let told = Object::of(&body).ok().and_then(|object| {
+        let told = object.fields().get("model")?;
+        Some(renamed::renamed(body.clone(), told, name))
+    });
+    told.unwrap_or(body)
 }

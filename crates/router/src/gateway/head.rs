@@ -191,15 +191,16 @@ pub(super) fn limits(headers: &mut HeaderMap, rates: Option<RateLimits>, dialect
 
 /// What a client's own retries should do about an error: wait as long as it says, and stop where only a person can help.
 pub(super) fn retry(headers: &mut HeaderMap, error: &Error) {
+    if !error.may_pass() {
+        headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
+        return;
+    }
     if let Some(wait) = error.retry_after() {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         // The vendors' own clients read this first: nobody waits a second for what takes less.
         let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         headers.insert(HeaderName::from_static("retry-after-ms"), HeaderValue::from(ms));
-    }
-    if !error.may_pass() {
-        headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
     }
 }
 
@@ -258,23 +259,24 @@ mod tests {
         };
         let over = |kind| Error::OverLimit { message: m(), retry_after: None, kind };
         for (error, expected) in [
-            (Error::RateLimited { provider: p(), message: m(), retry_after: wait }, (Some("2"), None)),
-            (Error::Overloaded { provider: p(), message: m(), retry_after: wait }, (Some("2"), None)),
-            (Error::Overloaded { provider: p(), message: m(), retry_after: None }, (None, None)),
+            (Error::RateLimited { provider: p(), message: m().into(), retry_after: wait }, (Some("2"), None)),
+            (Error::Overloaded { provider: p(), message: m().into(), retry_after: wait }, (Some("2"), None)),
+            (Error::Overloaded { provider: p(), message: m().into(), retry_after: None }, (None, None)),
             (left_alone(true), (Some("4"), None)),
-            (left_alone(false), (Some("4"), Some("false"))),
+            (left_alone(false), (None, Some("false"))),
             (Error::Unreachable { provider: p(), message: m() }, (None, None)),
-            (Error::Failed { provider: p(), message: m() }, (None, None)),
-            (Error::Unavailable { provider: p(), message: m(), missing: false }, (None, None)),
-            (Error::Unavailable { provider: p(), message: m(), missing: true }, (None, Some("false"))),
-            (Error::Denied { provider: p(), message: m() }, (None, Some("false"))),
-            (Error::Forbidden { provider: p(), message: m() }, (None, Some("false"))),
-            (Error::Filtered { provider: p(), message: m() }, (None, Some("false"))),
+            (Error::Failed { provider: p(), message: m().into() }, (None, None)),
+            (Error::Unavailable { provider: p(), message: m().into(), missing: false }, (None, None)),
+            (Error::Unavailable { provider: p(), message: m().into(), missing: true }, (None, Some("false"))),
+            (Error::Denied { provider: p(), message: m().into() }, (None, Some("false"))),
+            (Error::Forbidden { provider: p(), message: m().into() }, (None, Some("false"))),
+            (Error::Filtered { provider: p(), message: m().into() }, (None, Some("false"))),
             (over(LimitKind::Budget), (None, Some("false"))),
             (over(LimitKind::Rate), (None, None)),
         ] {
             let (wait, again) = told(&error);
-            assert_eq!(told_ms(&error), error.retry_after().map(|wait| wait.as_millis().to_string()), "{error:?}");
+            let expected_ms = error.retry_after().filter(|_| error.may_pass()).map(|wait| wait.as_millis().to_string());
+            assert_eq!(told_ms(&error), expected_ms, "{error:?}");
             assert_eq!((wait.as_deref(), again.as_deref()), expected, "{error:?}");
         }
     }

@@ -5,16 +5,16 @@ use crate::{
     Call, Caller, Error, Placement, Router,
     catalogue::Freshness,
     dialect::{Asked, Dialect, Envelope},
-    dialects::{
+    plan::{Needs, Work},
+    providers::Loaded,
+    run::{Run, Step, overruled},
+    wire::{
         ollama::{
             listing,
             loading::{self, Loading},
         },
-        openai_models,
+        openai::models as openai_models,
     },
-    plan::{Needs, Work},
-    providers::Loaded,
-    run::{Run, Step, overruled},
 };
 use bytes::Bytes;
 use domain::ModelCallId;
@@ -30,6 +30,21 @@ impl Router {
         let anthropic = inbound.dialect == Dialect::Anthropic;
         let shape = if anthropic { openai_models::list_anthropic } else { openai_models::list };
         self.listed(&inbound, shape).await
+    }
+
+    /// `GET /v1/models/{id}`: one of those that [`Self::list_models`] lists, in the same shape.
+    pub async fn one_model(&self, inbound: Inbound, id: &str) -> Response<Body> {
+        let anthropic = inbound.dialect == Dialect::Anthropic;
+        let shape = if anthropic { openai_models::one_anthropic } else { openai_models::one };
+        let found = async {
+            let egress = head::egress_within(inbound.egress, &inbound.headers)?;
+            let unknown = || Error::UnknownRoute { name: id.to_owned(), known: "see GET /v1/models".to_owned() };
+            shape(&self.models(egress).await, id).ok_or_else(unknown)
+        };
+        match found.await {
+            Ok(model) => json(StatusCode::OK, &model),
+            Err(error) => failure(inbound.dialect, &error, inbound.id),
+        }
     }
 
     /// `GET /api/tags`.
@@ -129,6 +144,7 @@ impl Router {
             created_s: self.inner.clock.now().as_millis() / 1000,
             wants_usage: false,
             estimated_input_tokens: 0,
+            asked: None,
         };
         let mut response = json(StatusCode::OK, &loading::answer(call.asked.dialect, &envelope, loading));
         let places = overruled(&call.asked.body, None);

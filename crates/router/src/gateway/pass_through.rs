@@ -225,9 +225,9 @@ impl Passing {
             self.booking.trace.answered(candidate, self.begun, Usage::default());
             self.booking.end(Ended::Succeeded);
         } else if status.is_client_error() {
-            self.failed(&Error::Refused { provider, message: format!("it answered with status {status}") });
+            self.failed(&Error::Refused { provider, message: format!("it answered with status {status}").into() });
         } else {
-            self.failed(&Error::Failed { provider, message: format!("it answered with status {status}") });
+            self.failed(&Error::Failed { provider, message: format!("it answered with status {status}").into() });
         }
     }
 

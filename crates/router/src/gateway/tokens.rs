@@ -6,7 +6,7 @@ use crate::{
     catalogue::Freshness,
     dialect::Asked,
     plan::{Needs, Work},
-    providers::{ChatRequest, Patience},
+    providers::{ChatRequest, Edits, Patience},
 };
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use std::{sync::Arc, time::Duration};
@@ -46,8 +46,9 @@ impl Router {
             let checkpoint = self.inner.departures(&call, candidate);
             let request = ChatRequest {
                 model: candidate.model.name.clone(),
-                asked: call.asked.clone(),
+                asked: self.inner.seals.told_to(&candidate.model.provider, &call.asked),
                 changed: None,
+                edits: Edits::default(),
                 stream: false,
                 checkpoint: checkpoint.map(|checkpoint| checkpoint as Arc<dyn crate::egress::Checkpoint>),
                 patience: Patience { headers: PATIENCE },

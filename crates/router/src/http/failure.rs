@@ -3,7 +3,7 @@
 //! No two servers agree on statuses or wording. The status decides, except for two things that are told apart by words
 //! alone: a prompt that does not fit, and a content filter.
 
-use crate::Error;
+use crate::{Error, Said};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -32,6 +32,43 @@ const OVERFLOW: &[&str] = &[
     "maximum prompt length",
     "prompt is too long",
     "reduce the length of the messages",
+    "exceeds the maximum number of tokens allowed",
+    "input is too long for requested model",
+    "`inputs` tokens + `max_new_tokens` must be",
+    "when context the overflows",
+    "too many tokens: total number of tokens in the prompt",
+];
+
+/// Codes and types of errors that come after a success, in lower case, by the status that says the same.
+const CODES: &[(u16, &[&str])] = &[
+    (
+        400,
+        &[
+            "invalid_request_error",
+            "invalid_value",
+            "invalid_argument",
+            "bad_request",
+            "bad_request_error",
+            "badrequesterror",
+        ],
+    ),
+    (401, &["authentication_error", "invalid_api_key", "unauthorized", "unauthenticated"]),
+    (402, &["billing_error"]),
+    (403, &["permission_error", "permission_denied", "forbidden"]),
+    (404, &["not_found_error", "model_not_found", "notfounderror"]),
+    (413, &["request_too_large"]),
+    (
+        429,
+        &[
+            "rate_limit_exceeded",
+            "rate_limit_error",
+            "rate_limited",
+            "too_many_requests",
+            "insufficient_quota",
+            "resource_exhausted",
+        ],
+    ),
+    (529, &["overloaded_error", "server_is_overloaded", "overloaded", "engine_overloaded_error"]),
 ];
 
 /// Lower-case codes and words of content filters.
@@ -54,6 +91,9 @@ const NOT_THE_KEY: &[&str] =
 /// Lower-case words of a 402 that a smaller request does not get.
 const OF_ONE_REQUEST: &[&str] = &["fewer max_tokens", "can only afford", "requires more credits"];
 
+/// The code of a 429 of an account that has nothing left. Its message alone is also that of a limit per minute.
+const NO_MONEY: &[&str] = &["insufficient_quota"];
+
 /// A status that is not success, and the body that came with it.
 pub(crate) fn status(provider: &str, model: &str, status: u16, body: &[u8], retry_after: Option<Duration>) -> Error {
     let text = String::from_utf8_lossy(body);
@@ -61,18 +101,24 @@ pub(crate) fn status(provider: &str, model: &str, status: u16, body: &[u8], retr
         Ok(body) => said(&body),
         Err(_) => (text.trim().to_owned(), String::new()),
     };
-    // The status comes first: it is what may be recorded.
     let message = if message.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {message}") };
     // Codes and reasons may stand beside the message.
     let words = format!("{message} {code}{}", if status == 403 { &text } else { "" }).to_lowercase();
-    let (provider, message) = (provider.to_owned(), short(&message));
+    let (provider, message) = (provider.to_owned(), Said::from(short(&message)).came(status, body, retry_after));
     if let Some(error) = by_words(&provider, model, &message, &words) {
         return error;
     }
+    by_status(provider, message, status, &words, retry_after)
+}
+
+/// What a status means, beside words in lower case.
+fn by_status(provider: String, message: Said, status: u16, words: &str, retry_after: Option<Duration>) -> Error {
     let is_among = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
     match status {
         401 if is_among(NOT_THE_KEY) => Error::Forbidden { provider, message },
         402 if is_among(OF_ONE_REQUEST) => Error::Forbidden { provider, message },
+        // Money, and not pace: no pause mends it.
+        429 if is_among(NO_MONEY) => Error::Denied { provider, message },
         401 | 402 => Error::Denied { provider, message },
         403 => Error::Forbidden { provider, message },
         429 => Error::RateLimited { provider, message, retry_after },
@@ -82,24 +128,44 @@ pub(crate) fn status(provider: &str, model: &str, status: u16, body: &[u8], retr
         // Also what a server cannot make of this one request: templates are applied by code that fails with it.
         500..=599 => Error::Failed { provider, message },
         300..=399 => {
-            let message = format!("{message}. It redirects, which is not followed: configure the final base URL.");
-            Error::Refused { provider, message }
+            let why = format!("{message}. It redirects, which is not followed: configure the final base URL.");
+            Error::Refused { provider, message: Said::from(why).came(status, b"", None) }
         }
         _ => Error::Refused { provider, message },
     }
 }
 
-/// An error object inside a stream that began with success.
+/// An error object inside a stream or a body that began with success: its code says what a status would have.
 pub(crate) fn in_band(provider: &str, model: &str, error: &Value) -> Error {
+    // Some say in an object that an object follows.
+    let error = error.get("error").filter(|inner| inner.is_object()).unwrap_or(error);
     let (message, code) = said(error);
-    let (provider, message) = (provider.to_owned(), short(&message));
+    let (provider, message) = (provider.to_owned(), Said::from(short(&message)).came_in_band(error));
     let words = format!("{message} {code}").to_lowercase();
-    by_words(&provider, model, &message, &words).unwrap_or(Error::Failed { provider, message })
+    if let Some(error) = by_words(&provider, model, &message, &words) {
+        return error;
+    }
+    match status_of(error) {
+        Some(status) => by_status(provider, message, status, &words, None),
+        None => Error::Failed { provider, message },
+    }
+}
+
+/// The status that an error's own code or type stands for.
+fn status_of(error: &Value) -> Option<u16> {
+    ["code", "status", "type"].iter().filter_map(|name| error.get(name)).find_map(|said| {
+        let number = said.as_u64().or_else(|| said.as_str()?.parse().ok());
+        if let Some(status) = number.and_then(|number| u16::try_from(number).ok()) {
+            return (400..600).contains(&status).then_some(status);
+        }
+        let word = said.as_str()?.to_lowercase();
+        CODES.iter().find_map(|(status, words)| words.contains(&word.as_str()).then_some(*status))
+    })
 }
 
 /// `words` are in lower case.
-fn by_words(provider: &str, model: &str, message: &str, words: &str) -> Option<Error> {
-    let (provider, message) = (provider.to_owned(), message.to_owned());
+fn by_words(provider: &str, model: &str, message: &Said, words: &str) -> Option<Error> {
+    let (provider, message) = (provider.to_owned(), message.clone());
     if OVERFLOW.iter().any(|part| words.contains(part)) {
         return Some(Error::ContextLengthExceeded { provider, model: model.to_owned(), message });
     }
@@ -156,6 +222,10 @@ mod tests {
                 400,
                 r#"{"error":{"message":"Too long.","type":"invalid_request_error","code":"context_length_exceeded"}}"#,
             ),
+            (400, r#"{"error":"The input token count (9) exceeds the maximum number of tokens allowed (8)."}"#),
+            (400, r#"{"message":"Input is too long for requested model."}"#),
+            (422, r#"{"error":"`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 9000 `inputs` tokens"}"#),
+            (400, r#"{"error":"Trying to keep the first 9000 tokens when context the overflows."}"#),
             (413, r#"{"error":{"message":"Please reduce the length of the messages or completion."}}"#),
         ] {
             assert!(matches!(error(code, body), Error::ContextLengthExceeded { .. }), "{body}");
@@ -194,6 +264,7 @@ mod tests {
             (403, r#"{"error":{"message":"Your account may not use this model"}}"#, "forbidden"),
             (403, moderated, "filtered"),
             (429, "slow down", "rate limited"),
+            (429, r#"{"error":{"message":"No credit.","code":"insufficient_quota"}}"#, "denied"),
             (529, "", "overloaded"),
             (404, r#"{"error":"model 'x' not found"}"#, "missing"),
             (404, &long, "missing"),
@@ -208,6 +279,26 @@ mod tests {
             assert_eq!(kind(&error(status, body)), expected, "{status} {body}");
         }
         assert_eq!(error(503, "").to_string(), "server cannot answer now: HTTP 503");
+    }
+
+    #[test]
+    fn an_error_after_a_success_is_what_its_code_says() {
+        for (body, expected) in [
+            (r#"{"message":"temperature must be in [0,2]","type":"BadRequestError","code":400}"#, "refused"),
+            (r#"{"message":"Rate limit exceeded","code":429}"#, "rate limited"),
+            (r#"{"message":"Rate limit exceeded","code":"429"}"#, "rate limited"),
+            (r#"{"message":"Invalid key","code":401}"#, "denied"),
+            (r#"{"message":"You exceeded your current quota","code":"insufficient_quota"}"#, "denied"),
+            (r#"{"message":"Slow down","type":"invalid_request_error","code":"rate_limit_exceeded"}"#, "rate limited"),
+            (r#"{"type":"error","error":{"type":"invalid_request_error","message":"bad"}}"#, "refused"),
+            (r#"{"message":"busy","code":"server_is_overloaded"}"#, "overloaded"),
+            (r#"{"message":"no such model","type":"NotFoundError","code":404}"#, "missing"),
+            (r#"{"message":"internal","type":"server_error","code":null}"#, "failed"),
+            (r#"{"message":"odd","code":7}"#, "failed"),
+            (r#""out of memory""#, "failed"),
+        ] {
+            assert_eq!(kind(&in_band("p", "m", &serde_json::from_str(body).unwrap())), expected, "{body}");
+        }
     }
 
     #[test]

@@ -1,27 +1,17 @@
 //! Placeholders become secrets again, in an answer that comes in pieces.
 //!
-//! Only what may be the beginning of a placeholder is held back, and only until the next piece decides. Text, thinking and
-//! each tool call's arguments are read apart from each other.
+//! Only what may be the beginning of a placeholder is held back, and only until the next piece decides. Text and each tool
+//! call's arguments are read apart from each other.
 
 use super::vault::{Begins, PREFIX, Vault};
 use crate::Event;
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-/// What becomes of placeholders in thinking.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Thoughts {
-    /// They become secrets again.
-    Restore,
-    /// They stay: thinking that its provider has signed must come back to it letter by letter.
-    Keep,
-}
-
-/// For the answer of one attempt.
+/// For the answer of one attempt. Thinking keeps its placeholders: what its provider has signed must come back to it letter by
+/// letter.
 pub struct Restorer {
     text: Channel,
-    thinking: Channel,
     arguments: BTreeMap<usize, Channel>,
-    thoughts: Thoughts,
     vault: Arc<Vault>,
 }
 
@@ -39,14 +29,8 @@ enum Writes {
 }
 
 impl Restorer {
-    pub(super) fn new(vault: Arc<Vault>, thoughts: Thoughts) -> Self {
-        Self {
-            text: Channel::new(Writes::Text),
-            thinking: Channel::new(Writes::Text),
-            arguments: BTreeMap::new(),
-            thoughts,
-            vault,
-        }
+    pub(super) fn new(vault: Arc<Vault>) -> Self {
+        Self { text: Channel::new(Writes::Text), arguments: BTreeMap::new(), vault }
     }
 
     /// One run of plain text: what can be said for sure of it up to here. Not to be mixed with [`Self::restore_events`].
@@ -72,7 +56,6 @@ impl Restorer {
     pub fn finish_events(&mut self) -> Vec<Event> {
         let mut out = Vec::new();
         self.end_text(&mut out);
-        self.end_thinking(&mut out);
         self.end_arguments(&mut out);
         out
     }
@@ -80,12 +63,7 @@ impl Restorer {
     fn restore_event(&mut self, event: Event, out: &mut Vec<Event>) {
         match event {
             Event::Text(more) => {
-                self.end_thinking(out);
                 out.extend(spoken(self.text.push(&self.vault, &more)).map(Event::Text));
-            }
-            Event::Thinking(more) if self.thoughts == Thoughts::Restore => {
-                self.end_text(out);
-                out.extend(spoken(self.thinking.push(&self.vault, &more)).map(Event::Thinking));
             }
             // Pieces of several calls may alternate, so a piece of another one ends none.
             Event::ToolArguments { index, fragment } => {
@@ -94,9 +72,12 @@ impl Restorer {
                 out.extend(spoken(fragment).map(|fragment| Event::ToolArguments { index, fragment }));
             }
             Event::Started { .. } => out.push(event),
-            Event::Thinking(_) | Event::ThinkingSignature(_) | Event::RedactedThinking(_) | Event::ToolCall { .. } => {
+            Event::Thinking(_)
+            | Event::ThinkingSignature(_)
+            | Event::RedactedThinking(_)
+            | Event::ToolCall { .. }
+            | Event::Opaque(_) => {
                 self.end_text(out);
-                self.end_thinking(out);
                 out.push(event);
             }
             Event::Finished(mut finish) => {
@@ -109,10 +90,6 @@ impl Restorer {
 
     fn end_text(&mut self, out: &mut Vec<Event>) {
         out.extend(spoken(self.text.finish()).map(Event::Text));
-    }
-
-    fn end_thinking(&mut self, out: &mut Vec<Event>) {
-        out.extend(spoken(self.thinking.finish()).map(Event::Thinking));
     }
 
     fn end_arguments(&mut self, out: &mut Vec<Event>) {

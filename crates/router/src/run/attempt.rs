@@ -1,6 +1,6 @@
 //! One target at work on one call.
 
-use super::{Run, may_have_read, overruled, rescue::Mode};
+use super::{Run, left_out::LeftOut, may_have_read, overruled, rescue::Mode};
 use crate::{
     Awaited, Error, Event, Frame,
     admission::Slot,
@@ -12,6 +12,7 @@ use crate::{
     providers::{ChatRequest, ChatStream, Patience},
     redaction::Restorer,
     router::Inner,
+    seals::{Sealing, Seals},
     targets::Permit,
 };
 use futures_util::StreamExt;
@@ -27,6 +28,7 @@ pub(crate) struct Attempt {
     pub(crate) begun: Instant,
     /// What it said, as the caller gets it.
     pub(crate) whole: Whole,
+    pub(crate) left_out: LeftOut,
     pub(crate) waited: Duration,
     /// It has begun to answer, whether or not the caller gets what it said.
     speaks: bool,
@@ -44,6 +46,9 @@ pub(crate) struct Attempt {
     slot: Option<Slot>,
     permit: Option<Permit>,
     restorer: Option<Restorer>,
+    /// Of what it thinks, where it speaks another API than the caller.
+    sealing: Option<Sealing>,
+    seals: Arc<Seals>,
     /// The provider speaks the caller's dialect and was sent the caller's own bytes: its bytes may go to the caller.
     passes_raw: bool,
     /// When the next sign of life is due, and what it would be.
@@ -88,7 +93,17 @@ impl Run {
         let provider = || candidate.model.provider.clone();
         let trace = self.booking.trace.attempt_begins();
         let (slot, permit) = inner.enter(&self.call, candidate, self.deadline, &self.standing).await?;
-        let changed = self.changed(candidate, &mode)?;
+        let edits = self.edits(candidate)?;
+        let asked = inner.seals.told_to(&candidate.model.provider, &self.call.asked);
+        let changed = self.begun_answer(&asked, &mode, &edits)?;
+        // Not everything can be said elsewhere; who speaks the caller's dialect is told it as it is.
+        let is_translated = changed.is_some() || !candidate.provider.speaks(self.call.asked.dialect);
+        if is_translated
+            && !self.left.is_empty()
+            && let Err(Error::Invalid { pointer, message }) = self.call.asked.conversation()
+        {
+            return Err(Error::Refused { provider: provider(), message: format!("{pointer} {message}").into() });
+        }
         let checkpoint = inner.departures(&self.call, candidate);
         let redacts = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.redacts());
         let dialect = self.call.asked.dialect;
@@ -112,8 +127,9 @@ impl Run {
         });
         let request = ChatRequest {
             model: candidate.model.name.clone(),
-            asked: self.call.asked.clone(),
+            asked,
             changed,
+            edits,
             stream,
             checkpoint: checkpoint.clone().map(|checkpoint| checkpoint as Arc<dyn Checkpoint>),
             patience: Patience { headers },
@@ -136,7 +152,7 @@ impl Run {
                 }
                 // Nobody else tells the breaker: there is no attempt yet that could.
                 permit.report(&error, candidate.loaded);
-                return Err(error);
+                return Err(if passes_raw { error } else { error.retold() });
             }
         };
         Ok(Attempt {
@@ -145,6 +161,7 @@ impl Run {
             retries,
             begun,
             whole: Whole::default(),
+            left_out: LeftOut::default(),
             waited: slot.waited,
             speaks: false,
             heard_bytes: 0,
@@ -157,6 +174,8 @@ impl Run {
             permit: Some(permit),
             restorer: checkpoint.and_then(|checkpoint| checkpoint.restorer()),
             passes_raw,
+            sealing: (!candidate.provider.speaks(dialect)).then(Sealing::default),
+            seals: inner.seals.clone(),
             due,
             awaited: Awaited::FirstToken,
             first_token_timeout,
@@ -186,7 +205,7 @@ impl Attempt {
         let due = deadline.map_or(self.due, |deadline| deadline.min(self.due));
         let frame = match timeout_at(due, self.stream.next()).await {
             Ok(Some(Ok(frame))) => frame,
-            Ok(Some(Err(error))) => return Heard::Failed(error),
+            Ok(Some(Err(error))) => return Heard::Failed(if self.passes_raw { error } else { error.retold() }),
             Ok(None) => {
                 return Heard::Failed(Error::Cut {
                     provider: self.candidate.model.provider.clone(),
@@ -214,9 +233,12 @@ impl Attempt {
             frame.raw = None;
         }
         frame.events = departure::restored(&mut self.restorer, std::mem::take(&mut frame.events));
+        if let Some(sealing) = &mut self.sealing {
+            frame.events = sealing.sealed(frame.events, &self.candidate.model.provider);
+        }
         for event in &frame.events {
             self.speaks |= event.is_content();
-            self.heard_bytes += size(event);
+            self.heard_bytes += event.text_bytes();
             if let Event::Started { usage, .. } = event {
                 self.told = *usage;
             }
@@ -229,14 +251,18 @@ impl Attempt {
             self.awaited = Awaited::NextToken;
             self.due = (Instant::now() + self.inter_token_timeout).min(self.whole_due);
         }
+        self.left_out.note(&frame);
         for event in &frame.events {
-            let bytes = size(event);
+            let bytes = event.text_bytes();
             self.answer_bytes_left = self.answer_bytes_left.checked_sub(bytes).ok_or_else(|| Error::TooLarge {
                 provider: self.candidate.model.provider.clone(),
                 what: "an answer",
                 limit_bytes: self.answer_bytes,
             })?;
             self.whole.add(event);
+        }
+        if self.whole.finish.is_some() {
+            self.seals.note(&self.whole, &self.candidate.model.provider);
         }
         Ok(frame)
     }
@@ -278,6 +304,18 @@ impl Attempt {
         (told != Usage::default()).then_some(told)
     }
 
+    /// That its answer, which is whole, is of no use.
+    pub(crate) fn poor(&self, error: Error) -> Failed {
+        Failed {
+            candidate: self.candidate.clone(),
+            retries: self.retries,
+            mode: self.mode.clone(),
+            begun: self.begun,
+            error,
+            usage: self.used(),
+        }
+    }
+
     /// It did its work, whatever is thought of it.
     pub(crate) fn done(mut self: Box<Self>, inner: &Inner) {
         if let Some(permit) = self.permit.take() {
@@ -296,16 +334,5 @@ impl Attempt {
         self.is_booked = true;
         self.stream = Box::pin(futures_util::stream::empty());
         *self
-    }
-}
-
-fn size(event: &Event) -> usize {
-    match event {
-        Event::Text(text) | Event::Thinking(text) | Event::ThinkingSignature(text) | Event::RedactedThinking(text) => {
-            text.len()
-        }
-        Event::ToolArguments { fragment, .. } => fragment.len(),
-        Event::ToolCall { id, name, .. } => id.len() + name.len(),
-        Event::Started { .. } | Event::Finished(_) => 0,
     }
 }

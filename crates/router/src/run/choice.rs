@@ -2,7 +2,7 @@
 
 use super::{Phase, Run, Step, Trying, rescue::Mode};
 use crate::{
-    Error,
+    Error, Said,
     catalogue::Freshness,
     error,
     plan::{Candidate, Needs, Work},
@@ -136,7 +136,7 @@ impl Run {
 fn resting(candidate: &Candidate, wait: Duration) -> Error {
     Error::RateLimited {
         provider: candidate.model.provider.clone(),
-        message: error::RESTS.to_owned(),
+        message: Said::ours(error::RESTS),
         retry_after: Some(wait),
     }
 }

@@ -62,7 +62,7 @@ impl<S: Stream<Item = Step> + Unpin> Items<S> {
                 Some(Step::Gave(fallback)) => self.fallbacks.push(fallback),
                 Some(Step::Committed(committed)) => self.answering = Some(*committed),
                 Some(Step::Frame(frame)) => self.frame(frame),
-                Some(Step::Finished { frame, cost_microusd }) => {
+                Some(Step::Finished { frame, cost_microusd, .. }) => {
                     self.cost_microusd = cost_microusd;
                     self.frame(frame);
                 }

@@ -49,7 +49,8 @@ impl Sent {
                     self.bytes += text.len();
                 }
                 Event::Thinking(text) => self.bytes += text.len(),
-                Event::ToolCall { .. } | Event::ToolArguments { .. } => self.tool_call = true,
+                // Nor can anybody go on with what only its own vendor understands.
+                Event::ToolCall { .. } | Event::ToolArguments { .. } | Event::Opaque(_) => self.tool_call = true,
                 Event::Started { .. }
                 | Event::ThinkingSignature(_)
                 | Event::RedactedThinking(_)
@@ -148,7 +149,7 @@ impl Mode {
                     }
                     adapted.push(event);
                 }
-                Event::ToolArguments { .. } => adapted.push(event),
+                Event::ToolArguments { .. } | Event::Opaque(_) => adapted.push(event),
             }
         }
         Ok(adapted)

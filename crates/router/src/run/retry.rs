@@ -90,7 +90,7 @@ impl Run {
         }
         let allowed = self.policy().map_or(retries, |policy| policy.retries);
         let pause = PAUSES.after(allowed.saturating_sub(retries).saturating_add(1));
-        match error {
+        let wait = match error {
             Error::RateLimited { retry_after, .. } | Error::Overloaded { retry_after, .. } => {
                 let longest = if self.left.is_empty() { LONGEST_LAST_PAUSE } else { LONGEST_PAUSE };
                 let wait = retry_after.unwrap_or(pause).max(pause);
@@ -105,6 +105,8 @@ impl Run {
             | Error::Malformed { .. } => Some(pause),
             Error::Flawed { .. } => Some(Duration::ZERO),
             _ => None,
-        }
+        };
+        // Rather the next target, or the reason, than a wait that the caller does not have.
+        wait.filter(|wait| self.deadline.is_none_or(|deadline| Instant::now() + *wait < deadline))
     }
 }

@@ -22,6 +22,8 @@ pub(crate) enum Step {
     Finished {
         frame: Frame,
         cost_microusd: Option<u64>,
+        /// What of the answer the caller was not told, where its head went out before that was known.
+        lost: Vec<String>,
     },
     /// Nothing comes after it. With the targets that came to nothing and were not said yet.
     Failed {
@@ -37,7 +39,7 @@ pub(crate) struct Committed {
     /// Targets that did not answer before this one.
     pub(crate) fallbacks: usize,
     pub(crate) notice: Option<String>,
-    /// Fields of the request that this target was not told of.
+    /// Fields of the request that this target was not told of, and what of its answer the caller is not.
     pub(crate) lost: Vec<String>,
     /// Age of the kept answer that this one is.
     pub(crate) cached: Option<Duration>,

@@ -190,13 +190,21 @@ impl Trace {
         record.provider = Some(model.provider.clone());
         record.model = Some(model.name.clone());
         record.digest.clone_from(&model.digest);
-        // Of every target that answered a part.
-        for field in lost {
+        self.lost(lost);
+        self.flaws(flaws);
+    }
+
+    /// Of every target that answered a part.
+    pub(crate) fn lost(&mut self, fields: &[String]) {
+        if fields.is_empty() {
+            return;
+        }
+        let record = self.record();
+        for field in fields {
             if !record.lost_fields.contains(field) {
                 record.lost_fields.push(field.clone());
             }
         }
-        self.flaws(flaws);
     }
 
     /// By name alone: what they say quotes the answer.

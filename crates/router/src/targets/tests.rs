@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    Awaited,
+    Awaited, Said,
     providers::{ChatRequest, ChatStream, Provider},
 };
 use async_trait::async_trait;
@@ -36,7 +36,10 @@ fn unreachable() -> Error {
 }
 
 fn failed() -> Error {
-    Error::Failed { provider: "p".into(), message: "HTTP 500: Unexpected message role.".into() }
+    Error::Failed {
+        provider: "p".into(),
+        message: Said::from("HTTP 500: Unexpected message role.").came(500, b"", None),
+    }
 }
 
 struct Scene {
@@ -91,16 +94,28 @@ async fn a_failure_counts_for_whoever_is_to_blame() {
     let (provider, message) = said();
     for (error, of_the_target, of_the_caller) in [
         (unreachable(), true, true),
-        (Error::Unavailable { provider: provider.clone(), message: message.clone(), missing: false }, true, true),
+        (
+            Error::Unavailable { provider: provider.clone(), message: message.clone().into(), missing: false },
+            true,
+            true,
+        ),
         (Error::Cut { provider: provider.clone(), message: message.clone() }, true, true),
         (timed_out(Awaited::FirstToken), true, true),
         (failed(), false, true),
         (Error::Malformed { provider: provider.clone(), message: message.clone() }, false, true),
-        (Error::Unavailable { provider: provider.clone(), message: message.clone(), missing: true }, false, true),
-        (Error::Denied { provider: provider.clone(), message: message.clone() }, false, true),
-        (Error::Refused { provider: provider.clone(), message: message.clone() }, false, false),
-        (Error::RateLimited { provider: provider.clone(), message: message.clone(), retry_after: None }, false, false),
-        (Error::Overloaded { provider, message, retry_after: None }, false, false),
+        (
+            Error::Unavailable { provider: provider.clone(), message: message.clone().into(), missing: true },
+            false,
+            true,
+        ),
+        (Error::Denied { provider: provider.clone(), message: message.clone().into() }, false, true),
+        (Error::Refused { provider: provider.clone(), message: message.clone().into() }, false, false),
+        (
+            Error::RateLimited { provider: provider.clone(), message: message.clone().into(), retry_after: None },
+            false,
+            false,
+        ),
+        (Error::Overloaded { provider, message: message.into(), retry_after: None }, false, false),
         (timed_out(Awaited::Queue), false, false),
         (Error::Cancelled, false, false),
     ] {

@@ -79,6 +79,9 @@ impl Kept<'_> {
                 json!({"type": "blob", "modality": "image", "mime_type": media_type, "content": ""})
             }
             Part::Image(Image::Url(_)) => json!({"type": "uri", "modality": "image", "uri": ""}),
+            Part::Document { media_type, .. } => {
+                json!({"type": "blob", "modality": "document", "mime_type": media_type, "content": ""})
+            }
             Part::RedactedThinking { .. } => return None,
         })
     }

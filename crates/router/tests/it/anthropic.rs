@@ -12,7 +12,7 @@ use router::{
     dialect::{Asked, Dialect},
     egress::Checkpoint,
     providers::{
-        ChatRequest, Forward, Patience, Provider,
+        ChatRequest, Edits, Forward, Patience, Provider,
         anthropic::{Anthropic, ModelOptions, Options},
     },
 };
@@ -29,7 +29,7 @@ use tokio::{
 };
 
 const KEY: &str = "sk-ant-do-not-print-me";
-const TEXT: &str = include_str!("../../src/providers/anthropic/golden/text.sse");
+const TEXT: &str = include_str!("../../src/wire/anthropic/golden/text.sse");
 const PATIENCE: Patience = Patience { headers: Duration::from_secs(10) };
 
 /// Answers one request after the other with what a test wrote, and keeps what it was sent.
@@ -126,6 +126,7 @@ fn request(asked: Asked) -> ChatRequest {
         stream: asked.peek.stream,
         asked: Arc::new(asked),
         changed: None,
+        edits: Edits::default(),
         checkpoint: None,
         patience: PATIENCE,
         trace: None,
@@ -165,7 +166,7 @@ const PLAIN: &str = r#"{"model": "fast","max_tokens":5,"messages":[{"role":"user
 async fn a_caller_of_the_same_dialect_is_passed_on_to_the_byte_both_ways() {
     let vendor = Vendor::start(vec![sse(TEXT)]).await;
     let got = frames(&vendor.provider(), request(asked(STREAMED))).await.unwrap();
-    assert_eq!(raw(&got), TEXT.as_bytes());
+    assert_eq!(String::from_utf8(raw(&got)).unwrap(), TEXT.replace("claude-sonnet-4-5-20250929", "fast"));
     assert_eq!(gathered(&got).text(), "Grüße, 🌍!");
     let received = vendor.received.lock().unwrap();
     let sent = &received[0];
@@ -275,7 +276,7 @@ async fn every_failure_says_what_can_be_done() {
     assert!(matches!(errors[4], Error::Unavailable { .. }), "{errors:?}");
     assert!(matches!(errors[5], Error::Failed { .. }), "{errors:?}");
     assert!(matches!(errors[6], Error::Cut { .. }), "{errors:?}");
-    assert!(matches!(errors[7], Error::Failed { .. }), "{errors:?}");
+    assert!(matches!(errors[7], Error::RateLimited { .. }), "{errors:?}");
     assert!(matches!(errors[8], Error::Denied { .. }), "{errors:?}");
     assert!(!format!("{errors:?}").contains(KEY));
 }

@@ -1,6 +1,6 @@
 //! Every caller at every provider: what a model says arrives whole, in the caller's own words, and is told once.
 
-use crate::stage::{Answer, CALLERS, CHAIN, DIALECTS, Ends, MODEL, Stage, question};
+use crate::stage::{Answer, CALLERS, CHAIN, DIALECTS, Ends, MODEL, Stage, own_wire, question};
 use router::dialect::Dialect;
 use serde_json::{Value, json};
 use testkit::{FaultyModel, Reply, Wire};
@@ -14,16 +14,6 @@ fn counted(dialect: Dialect, stream: bool) -> Value {
         body["stream_options"] = json!({"include_usage": true});
     }
     body
-}
-
-/// The wire that a dialect's bytes pass on as they are.
-fn own_wire(dialect: Dialect) -> Wire {
-    match dialect {
-        Dialect::OpenAiResponses => Wire::OpenAiResponses,
-        Dialect::Anthropic => Wire::Anthropic,
-        Dialect::OllamaChat | Dialect::OllamaGenerate => Wire::Ollama,
-        _ => Wire::OpenAiChat,
-    }
 }
 
 struct Exchange {
@@ -138,11 +128,47 @@ async fn what_a_provider_has_no_words_for_is_named_as_the_caller_named_it() {
         }
     }
     let mut body = with_tool(Dialect::OpenAiChat, true);
-    (body["tool_choice"], body["parallel_tool_calls"]) = (json!("required"), json!(false));
-    for (wire, lost) in [(Wire::Ollama, Some("/tool_choice, /parallel_tool_calls")), (Wire::Anthropic, None)] {
+    body["parallel_tool_calls"] = json!(false);
+    for (wire, lost) in [(Wire::Ollama, Some("/parallel_tool_calls")), (Wire::Anthropic, None)] {
         let model = FaultyModel::start(wire).await.then(Reply::call("search", json!({"query": "q"})));
         let answer = Stage::over(&[&model]).await.ask(Dialect::OpenAiChat, &body, &[]).await;
         assert_eq!(answer.header("x-devmesh-lost-fields"), lost, "{wire:?}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_tool_that_must_be_called_is_asked_of_who_can_be_told_so() {
+    let named = json!({"type": "function", "function": {"name": "search"}});
+    for (choice, wires, status, asked) in [
+        (json!("none"), &[Wire::Ollama][..], 200, 0),
+        (json!("auto"), &[Wire::Ollama], 200, 0),
+        (json!("required"), &[Wire::Ollama], 400, 1),
+        (named.clone(), &[Wire::Ollama], 400, 1),
+        (json!("required"), &[Wire::Ollama, Wire::OpenAiChat], 200, 1),
+        (named, &[Wire::Ollama, Wire::OpenAiChat], 200, 1),
+    ] {
+        for stream in [true, false] {
+            let mut models = Vec::new();
+            for &wire in wires {
+                models.push(FaultyModel::start(wire).await.then(Reply::call("search", json!({"query": "q"}))));
+            }
+            let stage = Stage::over(&models.iter().collect::<Vec<_>>()).await;
+            let mut body = with_tool(Dialect::OpenAiChat, stream);
+            body["tool_choice"] = choice.clone();
+            let answer = stage.ask(Dialect::OpenAiChat, &body, &[]).await;
+            let what = format!("{choice} over {wires:?}: {answer:?}");
+            assert_eq!((answer.status, answer.header("x-devmesh-lost-fields")), (status, None), "{what}");
+            let received: Vec<_> = models.iter().map(|model| model.received().len()).collect();
+            let expected: Vec<_> = (0..wires.len()).map(|at| usize::from(at == asked)).collect();
+            assert_eq!(received, expected, "{what}");
+            match models.get(asked).map(|model| model.received()[0].body.clone()) {
+                None => assert!(answer.body.contains("must be called"), "{what}"),
+                Some(sent) if wires[asked] == Wire::Ollama => {
+                    assert_eq!(sent["tools"].is_null(), choice == "none", "{what}: {sent}");
+                }
+                Some(sent) => assert_eq!(sent["tool_choice"], choice, "{what}"),
+            }
+        }
     }
 }
 
@@ -254,7 +280,100 @@ async fn where_caller_and_provider_speak_the_same_every_byte_passes_both_ways() 
             }
             let url = format!("http://{}{}", twin.address(), sent.path);
             let said = reqwest::Client::new().post(url).body(sent.bytes.clone()).send().await.unwrap();
-            assert_eq!(without_comments(&answer.body), said.text().await.unwrap(), "{dialect:?}, stream {stream}");
+            let mut said = said.text().await.unwrap();
+            // Clients know the model by the name they asked for.
+            said = said.replace(&format!("\"model\":\"{MODEL}\""), &format!("\"model\":\"{CHAIN}\""));
+            assert_eq!(without_comments(&answer.body), said, "{dialect:?}, stream {stream}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn how_much_to_think_is_told_in_words_that_the_server_takes_or_named_as_lost() {
+    for (asked, told, lost) in [
+        ("minimal", Some("low"), false),
+        ("low", Some("low"), false),
+        ("medium", Some("medium"), false),
+        ("high", Some("high"), false),
+        ("xhigh", Some("high"), false),
+        ("max", Some("high"), false),
+        ("utmost", None, true),
+    ] {
+        let responses = || {
+            let mut body = question(Dialect::OpenAiResponses, true);
+            body["reasoning"] = json!({"effort": asked});
+            body
+        };
+        let chat = || {
+            let mut body = question(Dialect::OpenAiChat, true);
+            body["reasoning_effort"] = json!(asked);
+            body
+        };
+        for (dialect, body, wire, place, field) in [
+            (Dialect::OpenAiResponses, responses(), Wire::OpenAiChat, "/reasoning_effort", "/reasoning"),
+            (Dialect::OpenAiChat, chat(), Wire::OpenAiResponses, "/reasoning/effort", "/reasoning_effort"),
+        ] {
+            let model = FaultyModel::start(wire).await.then(Reply::text(SAID));
+            let answer = Stage::over(&[&model]).await.ask(dialect, &body, &[]).await;
+            let sent = model.received()[0].body.clone();
+            assert_eq!(sent.pointer(place).and_then(Value::as_str), told, "{asked} to {wire:?}: {sent}");
+            assert_eq!(answer.header("x-devmesh-lost-fields"), lost.then_some(field), "{asked} to {wire:?}");
+        }
+        // A word that none knows is not ours to judge.
+        let model = FaultyModel::start(own_wire(Dialect::OpenAiChat)).await.then(Reply::text(SAID));
+        Stage::over(&[&model]).await.ask(Dialect::OpenAiChat, &chat(), &[]).await;
+        let sent = &model.received()[0].body["reasoning_effort"];
+        assert_eq!(sent, told.unwrap_or(asked), "a server at home is asked for what all of them take");
+    }
+}
+
+#[tokio::test]
+async fn a_route_may_be_called_like_a_model_and_answers_say_that_name() {
+    for name in ["gpt-5.5", "claude-sonnet-4-5", "qwen3:8b"] {
+        for dialect in CALLERS {
+            for stream in [true, false] {
+                let model = FaultyModel::start(own_wire(dialect)).await.then(Reply::text(SAID));
+                let stage = Stage::with(&[&model], |options| options.routes[0].name = name.to_owned()).await;
+                let mut body = counted(dialect, stream);
+                body["model"] = json!(name);
+                let answer = stage.ask(dialect, &body, &[]).await;
+                assert_eq!((answer.status, answer.said().as_str()), (200, SAID), "{name} {dialect:?}: {answer:?}");
+                assert!(answer.body.contains(&format!("\"model\":\"{name}\"")), "{name} {dialect:?}: {answer:?}");
+                assert!(!answer.body.contains(MODEL), "{name} {dialect:?}: {answer:?}");
+                assert_eq!(answer.header("x-devmesh-model"), Some(MODEL), "who it was stands in the head");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn tools_that_are_not_allowed_are_told_to_nobody_who_cannot_be_told_so() {
+    let tool = |name: &str| json!({"type": "function", "function": {"name": name, "parameters": {"type": "object"}}});
+    let flat = |name: &str| json!({"type": "function", "name": name, "parameters": {"type": "object"}});
+    let mut chat = question(Dialect::OpenAiChat, true);
+    chat["tools"] = json!([tool("search"), tool("erase")]);
+    chat["tool_choice"] = json!({"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [
+        {"type": "function", "function": {"name": "search"}}, {"type": "web_search"}]}});
+    let mut responses = question(Dialect::OpenAiResponses, true);
+    responses["tools"] = json!([flat("search"), flat("erase")]);
+    responses["tool_choice"] = json!({"type": "allowed_tools", "mode": "required", "tools": [
+        {"type": "function", "name": "search"}, {"type": "function", "name": "unheard"}]});
+    for (dialect, body, lost) in [
+        (Dialect::OpenAiChat, chat, "/tool_choice/allowed_tools/tools/1"),
+        (Dialect::OpenAiResponses, responses, "/tool_choice/tools/1"),
+    ] {
+        for wire in [Wire::OpenAiChat, Wire::OpenAiResponses, Wire::Anthropic] {
+            let model = FaultyModel::start(wire).await.then(Reply::call("search", json!({})));
+            let answer = Stage::over(&[&model]).await.ask(dialect, &body, &[]).await;
+            let sent = model.received()[0].body.clone();
+            let what = format!("{dialect:?} over {wire:?}: {answer:?} {sent}");
+            if own_wire(dialect) == wire {
+                assert_eq!((&sent["tool_choice"], &sent["tools"]), (&body["tool_choice"], &body["tools"]), "{what}");
+                continue;
+            }
+            assert_eq!(answer.header("x-devmesh-lost-fields"), Some(lost), "{what}");
+            assert!(sent["tools"].to_string().contains("search") && !sent.to_string().contains("erase"), "{what}");
+            assert!(sent["tool_choice"].to_string().contains(if wire == Wire::Anthropic { "any" } else { "required" }));
         }
     }
 }

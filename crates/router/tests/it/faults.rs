@@ -79,8 +79,7 @@ async fn a_key_that_was_mended_works_again_soon() {
         let resting = stage.ask(CHAT, &unstreamed(CHAT), &[]).await;
         assert!(resting.error().contains("left alone for a moment, after HTTP 401"), "{resting:?}");
         assert_eq!(resting.header("x-should-retry"), Some("false"), "only a person can help: {resting:?}");
-        let wait: u64 = resting.header("retry-after").expect("it says when").parse().unwrap();
-        assert!((1..=longest).contains(&wait), "{wait}");
+        assert_eq!(resting.header("retry-after"), None, "waiting alone does not mend it: {resting:?}");
         tokio::time::sleep(Duration::from_secs(longest)).await;
         assert_eq!(stage.ask(CHAT, &unstreamed(CHAT), &[]).await.said(), "Fine.");
     }
@@ -154,7 +153,7 @@ async fn an_overloaded_vendor_is_told_as_one() {
         let stage = Stage::over(&[&model]).await;
         let answer = stage.ask(dialect, &streamed(dialect), &[]).await;
         assert_eq!((answer.status, answer.header("x-should-retry")), (status, None), "{dialect:?}: {answer:?}");
-        assert!(answer.error().contains("overloaded"), "{answer:?}");
+        assert!(answer.error().to_lowercase().contains("overloaded"), "{answer:?}");
     }
 }
 

@@ -11,6 +11,10 @@ mod buffered;
 #[cfg(test)]
 mod cost;
 #[cfg(test)]
+mod either_way;
+#[cfg(test)]
+mod errors;
+#[cfg(test)]
 mod exchange;
 #[cfg(test)]
 mod failures;
@@ -19,7 +23,10 @@ mod faults;
 #[cfg(test)]
 mod health;
 #[cfg(test)]
+mod judged;
+#[cfg(test)]
 mod leaving;
+mod left_out;
 #[cfg(test)]
 mod markers;
 #[cfg(test)]
@@ -33,10 +40,14 @@ mod refusals;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]
+mod seals;
+#[cfg(test)]
 mod stage;
 #[cfg(test)]
 mod telemetry;
 #[cfg(test)]
 mod truncation;
+#[cfg(test)]
+mod trying_again;
 #[cfg(test)]
 mod waiting;

@@ -6,7 +6,7 @@ use router::{
     Error, Event, Frame,
     dialect::{Asked, Dialect},
     providers::{
-        ChatRequest, EmbedRequest, Patience, Provider,
+        ChatRequest, Edits, EmbedRequest, Patience, Provider,
         ollama::{Ollama, Options},
     },
 };
@@ -30,6 +30,7 @@ fn request(dialect: Dialect, model: &str, body: &Value) -> ChatRequest {
         model: model.to_owned(),
         asked: Arc::new(asked),
         changed: None,
+        edits: Edits::default(),
         stream: false,
         checkpoint: None,
         patience: PATIENCE,
@@ -227,8 +228,30 @@ async fn filling_in_goes_to_the_endpoint_that_can() {
     let asked = json!({"model": "fast", "prompt": "fn main() {", "suffix": "\n", "options": {"num_predict": 9}});
     let answer = frames(&ollama(&url), request(Dialect::OllamaGenerate, "m", &asked)).await;
     let raw: String = answer.iter().map(|frame| std::str::from_utf8(frame.raw.as_ref().unwrap()).unwrap()).collect();
-    assert_eq!(raw, body);
+    assert_eq!(raw, body.replace("\"m\"", "\"fast\""), "the name that was asked for, and every other byte");
     let sent = sent.lock().unwrap();
     assert_eq!((&sent[1]["suffix"], &sent[1]["model"]), (&json!("\n"), &json!("m")));
     assert_eq!(sent[1]["options"], json!({"num_predict": 9, "num_ctx": 512}));
+}
+
+#[tokio::test]
+async fn a_stream_that_is_answered_in_one_body_is_an_answer_however_it_is_called() {
+    const LOOKS: &str = r#"{"capabilities":["completion"],"model_info":{}}"#;
+    const BODY: &str = "{\n  \"model\": \"m\",\n  \"message\": {\"role\": \"assistant\", \"content\": \"Hello.\"},\n  \"done\": true\n}\n";
+    for answers in [
+        &[("/api/show", 200, "application/json", LOOKS), ("/api/chat", 200, "application/json; charset=utf-8", BODY)],
+        &[("/api/show", 200, "application/json", LOOKS), ("/api/chat", 200, "application/jsonl", BODY)],
+    ] {
+        let (url, _) = canned(answers).await;
+        let frames = frames(&ollama(&url), request(Dialect::OllamaChat, "m", &hello())).await;
+        let events: Vec<_> = frames.iter().flat_map(|frame| &frame.events).collect();
+        assert!(
+            matches!(events[..], [Event::Started { .. }, Event::Text(text), Event::Finished(_)] if text == "Hello.")
+        );
+    }
+    let page =
+        &[("/api/show", 200, "application/json", LOOKS), ("/api/chat", 200, "text/html", "<html>Sign in</html>")];
+    let (url, _) = canned(page).await;
+    let refused = ollama(&url).chat(request(Dialect::OllamaChat, "m", &hello())).await.err();
+    assert!(matches!(&refused, Some(Error::Malformed { message, .. }) if message.contains("text/html")), "{refused:?}");
 }

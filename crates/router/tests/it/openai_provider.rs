@@ -1,5 +1,6 @@
 //! The OpenAI provider over real HTTP.
 
+mod strangeness;
 mod verbatim;
 
 use async_trait::async_trait;
@@ -14,7 +15,7 @@ use router::{
     dialect::{Asked, Dialect},
     egress::Checkpoint,
     providers::{
-        ChatRequest, EmbedRequest, Forward, Patience, Provider,
+        ChatRequest, Edits, EmbedRequest, Forward, Patience, Provider,
         openai::{Api, ModelOptions, OpenAi, Options, Prefill},
     },
 };
@@ -45,6 +46,7 @@ fn request(asked: Asked, stream: bool) -> ChatRequest {
         model,
         asked: Arc::new(asked),
         changed: None,
+        edits: Edits::default(),
         stream,
         checkpoint: None,
         patience: PATIENCE,

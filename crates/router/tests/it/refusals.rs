@@ -3,6 +3,7 @@
 use crate::stage::{CALLERS, KEY, MODEL, Stage, keyed, question, streamed, unstreamed};
 use protocol::Location;
 use router::dialect::Dialect;
+use serde_json::json;
 use std::time::Duration;
 use testkit::{FaultyModel, Reply, RetryAfter, ServedModel, Wire};
 use tokio::time::Instant;
@@ -81,7 +82,9 @@ async fn a_prompt_that_does_not_fit_goes_to_a_larger_window_and_to_no_other() {
             let stage = Stage::over(&[&small, &alike]).await;
             let answer = stage.ask(dialect, &question(dialect, stream), &[]).await;
             assert_eq!((answer.status, alike.received().len()), (400, 0), "{what}");
-            assert!(answer.error().contains("does not fit"), "{dialect:?}: {answer:?}");
+            // An Ollama's own words where its API is spoken.
+            let says = |words: &str| answer.error().contains(words);
+            assert!(says("does not fit") || says("exceeds the context length"), "{dialect:?}: {answer:?}");
         }
     }
 }
@@ -100,6 +103,60 @@ async fn a_rest_that_is_too_long_is_the_callers_to_wait_for() {
             let wait: u64 = answer.header("retry-after").expect(&what).parse().unwrap();
             assert!((595..=600).contains(&wait), "{what}");
             assert!(begun.elapsed() < Duration::from_secs(1), "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_only_one_api_has_words_for_goes_to_who_speaks_it_and_is_never_left_out() {
+    let sound = json!([{"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "AAAA"}}]}]);
+    for (field, value, place) in [("n", json!(2), "/n"), ("messages", sound, "/messages/0/content/0/type")] {
+        let mut body = streamed(Dialect::OpenAiChat);
+        body[field] = value.clone();
+        let foreign = FaultyModel::start(Wire::Anthropic).await.then(Reply::text("Of something else."));
+        let own = FaultyModel::start(Wire::OpenAiChat).await.then(Reply::text("Heard."));
+        let stage = Stage::over(&[&foreign, &own]).await;
+        let answer = stage.ask(Dialect::OpenAiChat, &body, &[]).await;
+        assert_eq!((foreign.received().len(), own.received().len()), (0, 1), "{place}: {answer:?}");
+        assert_eq!(own.received()[0].body[field], value, "{place}");
+
+        let stage = Stage::over(&[&foreign]).await;
+        let answer = stage.ask(Dialect::OpenAiChat, &body, &[]).await;
+        assert_eq!((answer.status, foreign.received().len()), (400, 0), "{place}: {answer:?}");
+        assert!(answer.error().contains("API"), "{place}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn content_and_choices_that_a_wire_has_no_words_for_go_to_who_speaks_the_callers_api() {
+    let shown = json!([
+        {"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "images": ["iVBORw0KGgoAAAANSUhEUg"]},
+        {"role": "user", "content": "c"},
+    ]);
+    let spoken =
+        json!([{"role": "assistant", "content": null, "audio": {"id": "audio_1"}}, {"role": "user", "content": "c"}]);
+    let shell =
+        json!([{"type": "local_shell_call_output", "id": "l", "output": "a.rs"}, {"role": "user", "content": "c"}]);
+    let search = json!([{"type": "web_search_20250305", "name": "web_search"}]);
+    let custom = json!([{"type": "custom", "custom": {"name": "patch"}}]);
+    for (dialect, own, field, value) in [
+        (Dialect::OllamaChat, Wire::Ollama, "messages", shown),
+        (Dialect::OpenAiChat, Wire::OpenAiChat, "messages", spoken),
+        (Dialect::OpenAiChat, Wire::OpenAiChat, "tools", custom),
+        (Dialect::OpenAiResponses, Wire::OpenAiResponses, "input", shell),
+        (Dialect::Anthropic, Wire::Anthropic, "tools", search),
+    ] {
+        let mut body = streamed(dialect);
+        body[field] = value;
+        for wire in Wire::ALL.into_iter().filter(|wire| *wire != own) {
+            let foreign = FaultyModel::start(wire).await.then(Reply::text("Of something else."));
+            let served = ServedModel::new(MODEL).capabilities(&["completion", "tools", "vision"]);
+            let speaks = FaultyModel::serve(own, [served]).await.then(Reply::text("Seen."));
+            let answer = Stage::over(&[&foreign, &speaks]).await.ask(dialect, &body, &[]).await;
+            let asked = (foreign.received().len(), speaks.received().len());
+            assert_eq!((answer.said().as_str(), asked), ("Seen.", (0, 1)), "{field} over {wire:?}: {answer:?}");
+            let answer = Stage::over(&[&foreign]).await.ask(dialect, &body, &[]).await;
+            assert_eq!((answer.status, foreign.received().len()), (400, 0), "{field} over {wire:?}: {answer:?}");
         }
     }
 }

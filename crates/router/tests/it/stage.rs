@@ -352,3 +352,13 @@ impl Answer {
         message.unwrap_or_else(|| panic!("an error of {:?}: {}", self.dialect, self.body)).to_owned()
     }
 }
+
+/// The wire that a dialect's bytes pass on as they are.
+pub fn own_wire(dialect: Dialect) -> Wire {
+    match dialect {
+        Dialect::OpenAiResponses => Wire::OpenAiResponses,
+        Dialect::Anthropic => Wire::Anthropic,
+        Dialect::OllamaChat | Dialect::OllamaGenerate => Wire::Ollama,
+        _ => Wire::OpenAiChat,
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::{
     answer::{Answer, CREATED_S, Kind, Piece, fragments, words},
+    conversation::offered,
     openai_chat,
     reply::Refusal,
 };
@@ -94,7 +95,14 @@ impl Events {
         let (name, arguments) = &answer.reply.tools[index];
         let whole = call_item(answer, index);
         let mut opening = whole.clone();
-        (opening["status"], opening["arguments"]) = (json!("in_progress"), json!(""));
+        opening["status"] = json!("in_progress");
+        if whole["type"] == "custom_tool_call" {
+            opening["input"] = json!("");
+            self.added(Kind::Token, opening);
+            self.custom_input(&answer.call_id("ctc_", index), &whole["input"]);
+            return self.done(whole);
+        }
+        opening["arguments"] = json!("");
         self.added(Kind::Token, opening);
         let id = answer.call_id("fc_", index);
         for fragment in fragments(arguments) {
@@ -106,6 +114,13 @@ impl Events {
         });
         self.about(Kind::Metadata, &id, done);
         self.done(whole);
+    }
+
+    fn custom_input(&mut self, id: &str, input: &Value) {
+        for word in words(input.as_str().unwrap_or_default()) {
+            self.about(Kind::Token, id, json!({"type": "response.custom_tool_call_input.delta", "delta": word}));
+        }
+        self.about(Kind::Metadata, id, json!({"type": "response.custom_tool_call_input.done", "input": input}));
     }
 }
 
@@ -148,10 +163,22 @@ fn message_item(answer: &Answer<'_>) -> Value {
 
 fn call_item(answer: &Answer<'_>, index: usize) -> Value {
     let (name, arguments) = &answer.reply.tools[index];
-    json!({
-        "id": answer.call_id("fc_", index), "type": "function_call", "status": "completed", "name": name,
-        "call_id": answer.call_id("call_", index), "arguments": arguments.to_string(),
-    })
+    let offered = offered(answer.request).into_iter().find(|tool| tool.name == *name);
+    let (namespace, is_custom) = offered.map_or((None, false), |tool| (tool.namespace, tool.is_custom));
+    let mut item = json!({
+        "id": answer.call_id(if is_custom { "ctc_" } else { "fc_" }, index), "status": "completed", "name": name,
+        "call_id": answer.call_id("call_", index),
+    });
+    if let Some(namespace) = namespace {
+        item["name"] = json!(name.strip_prefix(namespace.as_str()).unwrap_or(name).trim_start_matches("__"));
+        item["namespace"] = json!(namespace);
+    }
+    if is_custom {
+        (item["type"], item["input"]) = (json!("custom_tool_call"), arguments["input"].clone());
+    } else {
+        (item["type"], item["arguments"]) = (json!("function_call"), json!(arguments.to_string()));
+    }
+    item
 }
 
 fn output_text(text: &str) -> Value {

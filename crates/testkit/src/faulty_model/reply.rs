@@ -27,6 +27,9 @@ pub struct Reply {
     pub(super) metadata_only: bool,
     pub(super) ending: Ending,
     pub(super) wrong_content_type: bool,
+    pub(super) retry_after: Option<RetryAfter>,
+    pub(super) verbatim: Option<String>,
+    pub(super) media_type: Option<&'static str>,
 }
 
 /// Stands between letters that come one by one, and is no part of the text.
@@ -147,6 +150,11 @@ impl Reply {
         Self::refusal(Refusal::Verbatim(status, body.into()))
     }
 
+    /// A whole answer as the test wrote it: a stream where one was asked for, else one body.
+    pub fn verbatim(body: impl Into<String>) -> Self {
+        Self { verbatim: Some(body.into()), ..Self::default() }
+    }
+
     /// A status with the body the vendor gives it.
     pub fn status(status: u16) -> Self {
         Self::refusal(Refusal::Status(status))
@@ -155,6 +163,12 @@ impl Reply {
     /// 429, as the vendor says it.
     pub fn rate_limited(retry_after: RetryAfter) -> Self {
         Self::refusal(Refusal::RateLimited(retry_after))
+    }
+
+    /// The refusal says how long to wait.
+    pub fn retry_after(mut self, after: RetryAfter) -> Self {
+        self.retry_after = Some(after);
+        self
     }
 
     /// The vendor's refusal of a prompt that does not fit the model's window.
@@ -284,6 +298,12 @@ impl Reply {
     /// The first request that meets this reply gets this status, as the vendor says it; the next one the reply itself.
     pub fn status_once(mut self, status: u16) -> Self {
         self.once = Some(status);
+        self
+    }
+
+    /// Says that its bytes are of this media type, whatever was asked for.
+    pub fn media_type(mut self, media_type: &'static str) -> Self {
+        self.media_type = Some(media_type);
         self
     }
 

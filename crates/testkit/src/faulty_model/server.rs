@@ -6,7 +6,8 @@ use super::{
     faults::Plan,
     listing,
     observed::{Observed, Received, Watch},
-    reply::{Ending, Head, Refusal, Reply, RetryAfter},
+    queue::Queue,
+    reply::{Ending, Head, Refusal, RetryAfter},
     sending::{self, Body, Pace, Reset, Socket},
 };
 use crate::ServedModel;
@@ -17,7 +18,6 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use std::{
-    collections::VecDeque,
     convert::Infallible,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
@@ -37,38 +37,6 @@ pub(super) struct Shared {
     pub(super) models: Vec<ServedModel>,
     pub(super) observed: Observed,
     pub(super) queue: Mutex<Queue>,
-}
-
-#[derive(Debug)]
-pub(super) struct Queue {
-    /// What the next request gets when nothing waits.
-    current: Reply,
-    waiting: VecDeque<Reply>,
-}
-
-impl Default for Queue {
-    fn default() -> Self {
-        Self { current: Reply::text("Fine."), waiting: VecDeque::new() }
-    }
-}
-
-impl Queue {
-    pub(super) fn push(&mut self, reply: Reply) {
-        self.waiting.push_back(reply);
-    }
-
-    fn take(&mut self) -> Reply {
-        if let Some(next) = self.waiting.pop_front() {
-            self.current = next;
-        }
-        match self.current.once.take() {
-            Some(status) => {
-                self.waiting.push_front(self.current.clone());
-                Reply::refusal(Refusal::Status(status))
-            }
-            None => self.current.clone(),
-        }
-    }
 }
 
 /// Owns the listening socket and every connection.
@@ -116,9 +84,9 @@ impl Shared {
             return whole(status, &body);
         }
         let what = self.what(path);
-        let (body, bytes) = (received.body.clone(), received.bytes.clone());
+        let bytes = received.bytes.clone();
         let number = self.observed.read(|log| log.received.len());
-        let mut watch = self.observed.asked(received);
+        let mut watch = self.observed.asked(received.clone());
         match what {
             What::Count => {
                 watch.over();
@@ -129,7 +97,7 @@ impl Shared {
                 echo(&parts.method, &parts.uri, &parts.headers, bytes)
             }
             What::Answer | What::Embedding => {
-                let asked = Asked { embeds: matches!(what, What::Embedding), path, body, number };
+                let asked = Asked { embeds: matches!(what, What::Embedding), path, received, number };
                 self.scripted(asked, socket, watch).await
             }
         }
@@ -153,15 +121,21 @@ impl Shared {
     }
 
     async fn scripted(&self, asked: Asked<'_>, socket: Reset, watch: Watch) -> Response<Body> {
-        let name = asked.body["model"].as_str().unwrap_or_default();
+        let name = asked.received.body["model"].as_str().unwrap_or_default();
         let Some(model) = self.models.iter().find(|model| model.answers_to(name)) else {
             return self.refuse(&Refusal::UnknownModel, name, 0, socket, watch);
         };
-        let reply = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let reply = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take(&asked.received);
         let window = model.context_tokens.unwrap_or(8192);
         match &reply.head {
             Head::Success => {}
-            Head::Refusal(refusal) => return self.refuse(refusal, name, window, socket, watch),
+            Head::Refusal(refusal) => {
+                let mut refused = self.refuse(refusal, name, window, socket, watch);
+                if let Some((name, value)) = reply.retry_after.and_then(RetryAfter::header) {
+                    refused.headers_mut().insert(name, value);
+                }
+                return refused;
+            }
             Head::Never => {
                 // Given up when the client goes, and the watch with it.
                 let _watch = watch;
@@ -173,17 +147,24 @@ impl Shared {
                 return response(StatusCode::OK, media_type, None, body);
             }
         }
-        let streams = !asked.embeds && asked.body["stream"].as_bool().unwrap_or(self.wire == Wire::Ollama);
-        let reply = reply.about(&asked.body, streams);
-        let answer =
-            Answer { reply: &reply, request: &asked.body, path: asked.path, model: name, number: asked.number };
-        let plan = if streams {
+        let streams = !asked.embeds && asked.received.body["stream"].as_bool().unwrap_or(self.wire == Wire::Ollama);
+        let reply = reply.about(&asked.received.body, streams);
+        let answer = Answer {
+            reply: &reply,
+            request: &asked.received.body,
+            path: asked.path,
+            model: name,
+            number: asked.number,
+        };
+        let plan = if let Some(body) = &reply.verbatim {
+            Plan::body(body.clone())
+        } else if streams {
             Plan::streamed(self.wire, &answer)
         } else if let Ending::Error(_, message) = &reply.ending {
             return self.refuse(&Refusal::Failed(message.clone()), name, window, socket, watch);
         } else {
             let body = if asked.embeds {
-                listing::embeddings(self.wire, name, &asked.body["input"])
+                listing::embeddings(self.wire, name, &asked.received.body["input"])
             } else {
                 self.wire.whole(&answer, reply.ending != Ending::WithoutDone)
             };
@@ -199,11 +180,11 @@ impl Shared {
         if !streams || self.wire == Wire::Ollama {
             sleep(std::mem::take(&mut pace.first)).await;
         }
-        let media_type = match (reply.wrong_content_type, streams) {
+        let media_type = reply.media_type.unwrap_or(match (reply.wrong_content_type, streams) {
             (true, _) => "text/html; charset=utf-8",
             (_, true) => self.wire.stream_media_type(),
             (_, false) => "application/json",
-        };
+        });
         let length = plan.length;
         let body = sending::body(plan, pace, socket, watch, on_first);
         response(StatusCode::OK, HeaderValue::from_static(media_type), length, body)
@@ -242,7 +223,7 @@ enum What {
 struct Asked<'a> {
     embeds: bool,
     path: &'a str,
-    body: Value,
+    received: Received,
     number: usize,
 }
 

@@ -25,8 +25,8 @@ impl Embeddings {
     /// A text longer than the model reads is refused: a vector of its beginning would pass for one of all of it.
     pub(super) async fn embed(&self, request: EmbedRequest) -> Result<providers::Embeddings, Error> {
         if request.dimensions.is_some() {
-            let message = "its vectors have one length only; leave `dimensions` out".to_owned();
-            return Err(Error::Refused { provider: PROVIDER.into(), message });
+            let message = "its vectors have one length only; leave `dimensions` out";
+            return Err(Error::Refused { provider: PROVIDER.into(), message: message.into() });
         }
         let embedder = self.embedder(&request.model).await?;
         let computed = blocking(move || {
@@ -38,7 +38,7 @@ impl Embeddings {
             return Err(Error::ContextLengthExceeded {
                 provider: PROVIDER.into(),
                 model: request_model(&self.loaded).await,
-                message: format!("a text has {} tokens and the model reads 256", long.tokens),
+                message: format!("a text has {} tokens and the model reads 256", long.tokens).into(),
             });
         }
         Ok(providers::Embeddings {
@@ -58,7 +58,7 @@ impl Embeddings {
         let embedder = blocking(move || {
             let (weights, tokenizer) = catalogue.embedding_files(&name).ok_or_else(|| Error::Unavailable {
                 provider: PROVIDER.into(),
-                message: format!("`{name}` is not on this machine; fetch it with `devmesh models pull {name}`"),
+                message: format!("`{name}` is not on this machine; fetch it with `devmesh models pull {name}`").into(),
                 missing: true,
             })?;
             let threads = catalogue.options().threads;
@@ -79,5 +79,5 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 }
 
 fn failed(message: String) -> Error {
-    Error::Failed { provider: PROVIDER.into(), message }
+    Error::Failed { provider: PROVIDER.into(), message: message.into() }
 }

@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use router::{
     OwnRequest,
     answer::Usage,
-    providers::{EmbedRequest, Embeddings, Patience},
+    providers::{Edits, EmbedRequest, Embeddings, Patience},
 };
 use tempfile::TempDir;
 
@@ -66,6 +66,7 @@ fn asking(model: &str, own: OwnRequest) -> ChatRequest {
         model: model.into(),
         asked: Arc::new(own.asked(&format!("embedded/{model}"))),
         changed: None,
+        edits: Edits::default(),
         stream: true,
         checkpoint: None,
         patience: PATIENCE,

@@ -162,8 +162,9 @@ async fn what_a_provider_cannot_be_told_is_named_to_the_caller_and_on_record() {
     let mut body = streamed(CHAT);
     let parameters = json!({"type": "object", "properties": {}});
     body["tools"] = json!([{"type": "function", "function": {"name": "search", "parameters": parameters}}]);
-    body["tool_choice"] = json!("required");
-    for (wire, lost) in [(Wire::Ollama, Some("/tool_choice")), (Wire::OpenAiChat, None), (Wire::Anthropic, None)] {
+    body["logit_bias"] = json!({"17": 1});
+    let lost = Some("/logit_bias");
+    for (wire, lost) in [(Wire::Ollama, lost), (Wire::OpenAiChat, None), (Wire::Anthropic, lost)] {
         let model = FaultyModel::start(wire).await.then(Reply::call("search", json!({})));
         let stage = Stage::over(&[&model]).await;
         let answer = stage.ask(CHAT, &body, &[]).await;

@@ -1,7 +1,7 @@
 //! Embeddings go along their route, are paid for and leave a record, as answers do.
 
 use super::money::priced;
-use crate::stage::{NAMES, Stage, mounted};
+use crate::stage::{Answer, NAMES, Stage, mounted};
 use domain::ModelCallId;
 use protocol::{AttemptOutcome, Egress, KeyPolicy, Location, ModelCallState};
 use router::dialect::Dialect;
@@ -136,4 +136,52 @@ async fn a_route_without_a_target_that_may_be_asked_says_why() {
     let refused = stage.embed(Dialect::OpenAiChat, "text", &[]).await;
     assert_eq!((refused.status, model.received().len()), (403, 0), "{refused:?}");
     assert_eq!(stage.record(&refused).await.state, ModelCallState::Failed);
+}
+
+#[tokio::test]
+async fn a_request_passes_whole_to_who_speaks_its_api_and_others_name_what_they_lose() {
+    let cases = [
+        (json!([1, 2, 3]), json!({})),
+        (json!([[1, 2], [3]]), json!({})),
+        (json!(["a", "b"]), json!({"input_type": "query", "novel": {"a": [1.50]}, "encoding_format": "int8"})),
+        (json!("a"), json!({"user": "u"})),
+    ];
+    for (input, more) in cases {
+        let mut body = json!({"model": "chain", "input": input});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let own = FaultyModel::start(Wire::OpenAiChat).await.then(Reply::text(""));
+        let stage = Stage::over(&[&own]).await;
+        let inbound = stage.inbound(Dialect::OpenAiChat, &body, &[]);
+        let answer = Answer::read(Dialect::OpenAiChat, stage.router.embed_openai(inbound).await).await;
+        let mut expected = body.clone();
+        expected["model"] = json!(FaultyModel::MODEL);
+        assert_eq!((answer.status, &own.received()[0].body), (200, &expected), "{answer:?}");
+        assert_eq!(answer.json()["model"], "chain", "{answer:?}");
+        assert_eq!(answer.header("x-devmesh-lost-fields"), None, "{answer:?}");
+
+        let foreign = FaultyModel::start(Wire::Ollama).await.then(Reply::text(""));
+        let stage = Stage::over(&[&foreign]).await;
+        let inbound = stage.inbound(Dialect::OpenAiChat, &body, &[]);
+        let answer = Answer::read(Dialect::OpenAiChat, stage.router.embed_openai(inbound).await).await;
+        if body["user"] == "u" {
+            assert_eq!((answer.status, answer.header("x-devmesh-lost-fields")), (200, Some("/user")), "{answer:?}");
+        } else {
+            assert_eq!((answer.status, foreign.received().len()), (400, 0), "{answer:?}");
+        }
+    }
+    let body = json!({"model": "chain", "input": "a", "novel": 1, "options": {"num_ctx": 1, "x": 2}});
+    let own = FaultyModel::start(Wire::Ollama).await.then(Reply::text(""));
+    let stage = Stage::over(&[&own]).await;
+    let ask = async |stage: &Stage, body| {
+        let inbound = stage.inbound(Dialect::OllamaChat, body, &[]);
+        Answer::read(Dialect::OllamaChat, stage.router.embed_ollama(inbound, false).await).await
+    };
+    let answer = ask(&stage, &body).await;
+    let sent = own.received()[0].body.clone();
+    assert_eq!((answer.status, &sent["novel"], &sent["options"]["x"]), (200, &json!(1), &json!(2)), "{sent}");
+    assert_eq!(answer.header("x-devmesh-lost-fields"), Some("/options/num_ctx"), "{answer:?}");
+    let body = json!({"model": "chain", "input": "a", "novel": 1});
+    let foreign = FaultyModel::start(Wire::OpenAiChat).await.then(Reply::text(""));
+    let answer = ask(&Stage::over(&[&foreign]).await, &body).await;
+    assert_eq!((answer.status, answer.header("x-devmesh-lost-fields")), (200, Some("/novel")), "{answer:?}");
 }
