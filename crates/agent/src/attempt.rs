@@ -26,7 +26,7 @@ use crate::{
 };
 use client::Client;
 use domain::{Epoch, JobId, JobKind};
-use protocol::{CreateJob, Lease};
+use protocol::{CheckResult, CreateJob, Lease};
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -55,6 +55,10 @@ pub(crate) struct Attempt {
     pub(crate) untold: Vec<String>,
     /// The newest model call, so that a repeat of it gets another name.
     pub(crate) newest_call: Option<ModelCallId>,
+    /// How the check ended, the last time it ran.
+    pub(crate) checked: Option<CheckResult>,
+    /// People were told that the check changes files.
+    pub(crate) said_undone: bool,
 }
 
 /// What a job that succeeded has to say.

@@ -18,6 +18,9 @@ use protocol::{ChatMessage, ModelAnswer};
 /// Most of the list of files in the first message, in bytes: about 1,000 tokens.
 const FILE_LIST_BYTES: usize = 3_000;
 
+/// The closing words of a job whose model does not come to an end.
+const MENDED: &str = "The check passes now.";
+
 impl Attempt {
     pub(crate) async fn code(&mut self, first_turn: u32, past: Vec<Fact>) -> Result<Done, Halt> {
         self.profile.check_fits("the task", &self.spec.task)?;
@@ -31,20 +34,28 @@ impl Attempt {
         };
         let offered = Tool::offered(&self.spec.approvals);
         let mut conversation = Conversation::new(self.profile.dialect, offered, task, first_turn);
+        let has_turns = past.iter().any(|fact| matches!(fact, Fact::Answered { .. }));
         conversation.replay(past);
+        self.check_before(&mut conversation, has_turns).await?;
         if let Some(call) = conversation.interrupted().cloned() {
             let finished = self.interrupt(&call).await?;
             conversation.finished(&call.id, &finished);
         }
         loop {
             let circle = match conversation.next() {
+                Next::Answer { .. } if self.check_turn(&mut conversation).await? => {
+                    return Ok(Done { answer: MENDED.into() });
+                }
                 Next::Answer { turn } => self.next_answer(&mut conversation, turn, Part::Action).await?,
                 Next::Body { turn } => self.next_answer(&mut conversation, turn, Part::Body).await?,
                 Next::Call(call) => {
                     let finished = self.carry_out(&call).await?;
                     conversation.finished(&call.id, &finished)
                 }
-                Next::Finish { summary } => return Ok(Done { answer: summary }),
+                Next::Finish { summary } if self.check_finish(&mut conversation).await? => {
+                    return Ok(Done { answer: summary });
+                }
+                Next::Finish { .. } => None,
                 Next::Stuck(pattern) => {
                     let message = format!(
                         "{}, although it had been told so before; a larger model or a smaller task may help",

@@ -13,6 +13,7 @@
 //!   any answer or result the stuck detector gives up on ─▶ Next::Stuck
 //! ```
 
+mod check;
 mod render;
 mod turn;
 
@@ -20,6 +21,7 @@ pub(crate) use turn::Call;
 
 use crate::{
     call_id::{Part, tool_call_id},
+    check::{Checks, Told},
     envelope::{self, Reading},
     prompt::{self, Dialect},
     stuck::{Detector, Pattern, Verdict},
@@ -75,6 +77,9 @@ pub(crate) struct Conversation {
     detector: Detector,
     stuck: Option<Pattern>,
     shrunk: usize,
+    checks: Checks,
+    /// Of the check before the work.
+    told_first: Option<Told>,
 }
 
 impl Conversation {
@@ -89,6 +94,8 @@ impl Conversation {
             detector: Detector::default(),
             stuck: None,
             shrunk: 0,
+            checks: Checks::default(),
+            told_first: None,
         }
     }
 
@@ -132,6 +139,8 @@ impl Conversation {
     fn action_answered(&mut self, number: u32, answer: Answer) -> Option<Pattern> {
         // The log may hold an answer that never reached the agent, which then asked again: the newer one counts.
         self.turns.pop_if(|turn| turn.number == number && !turn.has_begun());
+        // It was asked again after a finish, so the finish was refused.
+        self.refuse_finish();
         let mut turn = Turn::new(number, answer.content);
         let outcome = match unusable(answer.finish_reason) {
             Some(reason) => Err(reason.to_owned()),
@@ -234,10 +243,11 @@ impl Conversation {
     pub(crate) fn shrink(&mut self) -> usize {
         let Some(kept) = KEPT_WHEN_SHRINKING.get(self.shrunk) else { return 0 };
         self.shrunk += 1;
+        let forgotten = self.forget_checks();
         let results = self.turns.iter_mut().flat_map(|turn| &mut turn.calls).filter_map(|state| state.result.as_mut());
         let mut results: Vec<&mut Observation> = results.collect();
         let droppable = results.len().saturating_sub(*kept);
-        let mut dropped = 0;
+        let mut dropped = forgotten;
         for result in &mut results[..droppable] {
             if !result.dropped && result.text.len() > prompt::DROPPED.len() {
                 result.text = prompt::DROPPED.into();

@@ -26,6 +26,7 @@ mod remove;
 mod restore;
 mod scan;
 mod source;
+mod sources;
 mod step;
 mod submodules;
 mod tools_repository;
@@ -37,9 +38,10 @@ pub(crate) use handle::{Failure, Helper, Reach};
 pub(crate) use measure::{Measure, Measured};
 pub(crate) use prepare::{From, Local, Prepare, Prepared, Remote};
 pub(crate) use remove::Empty;
-pub(crate) use restore::{Restore, Restored};
+pub(crate) use restore::{Extent, Restore, Restored};
 pub(crate) use scan::FILE_BYTES;
 pub(crate) use source::Uncommitted;
+pub(crate) use sources::Sources;
 pub(crate) use step::{Difference, Step, Stepped};
 pub(crate) use write::{Write, Written, check_path};
 
@@ -63,6 +65,8 @@ pub(crate) enum Task {
     /// What a patch touches, as `git diff --numstat -z` prints it, after the answer.
     Changed(Difference),
     Write(Write),
+    /// Texts of files as a commit has them.
+    Sources(Sources),
     Empty(Empty),
     Measure(Measure),
 }
@@ -147,6 +151,10 @@ fn do_it(task: &Task) -> Done {
         Task::Changed(task) => {
             git::configure(&task.git)?;
             Ok((serde_json::Value::Null, task.names()?))
+        }
+        Task::Sources(task) => {
+            git::configure(&task.git)?;
+            plain(sources::read(task)?)
         }
         Task::Write(task) => plain(write::write(task)),
         Task::Empty(task) => plain(remove::empty(task)?),

@@ -3,6 +3,7 @@
 
 use crate::{
     call_id::{ModelCallId, Part},
+    check::{Check, Ended},
     conversation::{Answer, Conversation, Finished},
 };
 use domain::ErrorCode;
@@ -23,6 +24,8 @@ pub(crate) enum Fact {
         call_id: String,
         finished: Finished,
     },
+    CheckStarted(Check),
+    Checked(Ended),
     /// A prompt did not fit, and outputs were dropped for the next try.
     DidNotFit,
 }
@@ -82,6 +85,11 @@ impl Past {
                 self.usage.tool_ms += duration_ms;
                 self.facts.push(Fact::Finished { call_id, finished: Finished { outcome, exit_code, output } });
             }
+            EventBody::CheckStarted { command, why, .. } => self.facts.push(Fact::CheckStarted(Check { command, why })),
+            EventBody::CheckFinished { commit, outcome, exit_code, passed, failed, output, duration_ms, .. } => {
+                self.usage.tool_ms += duration_ms;
+                self.facts.push(Fact::Checked(Ended { commit, outcome, exit_code, passed, failed, output }));
+            }
             _ => {}
         }
     }
@@ -130,6 +138,8 @@ impl Conversation {
                 Fact::Answered { turn, part, answer } => drop(self.answered(turn, part, answer)),
                 Fact::Started { call_id } => self.started(&call_id),
                 Fact::Finished { call_id, finished } => drop(self.finished(&call_id, &finished)),
+                Fact::CheckStarted(check) => self.check_started(check),
+                Fact::Checked(ended) => self.checked(ended),
                 Fact::DidNotFit => drop(self.shrink()),
             }
         }

@@ -27,12 +27,14 @@ pub mod access;
 mod files;
 mod local;
 mod lock;
+mod look;
 mod objects;
 mod patch;
 mod prepare;
 mod record;
 mod step;
 mod tidy;
+mod undo;
 
 pub use access::{Access, Ssh};
 pub use patch::ChangedFile;

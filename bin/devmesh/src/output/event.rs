@@ -13,7 +13,7 @@
 
 use super::{BAD, CAREFUL, FAINT, GOOD, STRONG, bytes, duration_ms, one_line, plain, styled, tokens_text, visible};
 use domain::{ApprovalId, JobState};
-use protocol::{Decision, Event, EventBody, JobResult, Protection, RequeueCause, ToolOutcome};
+use protocol::{CheckOutcome, Decision, Event, EventBody, JobResult, Protection, RequeueCause, ToolOutcome, failed_of};
 
 const LABEL: usize = 10;
 
@@ -138,6 +138,29 @@ impl EventView {
                     text += &format!("; {} more in the artifact {}", bytes(omitted_bytes), plain(&name));
                 }
                 self.entry("", text)
+            }
+            EventBody::CheckStarted { command, why, .. } => {
+                self.entry("check", format!("{} ({})", one_line(&command, 200), one_line(&why, 200)))
+            }
+            EventBody::CheckFinished {
+                outcome,
+                exit_code,
+                duration_ms: took,
+                passed,
+                failed,
+                output,
+                undone_files,
+                ..
+            } => {
+                let mut text = if outcome == CheckOutcome::Passed { String::new() } else { self.stream(&output) };
+                let undone = match undone_files {
+                    0 => String::new(),
+                    1 => "; 1 file put back".to_owned(),
+                    files => format!("; {files} files put back"),
+                };
+                let word = check_text(outcome, exit_code, (passed, failed));
+                text += &self.entry("", format!("{word} after {}{undone}", duration_ms(took)));
+                text
             }
             EventBody::ApprovalRequested { tool, arguments, approval_id, .. } => {
                 let question = styled(CAREFUL, format!("may it {}?", plain(&tool)));
@@ -294,6 +317,23 @@ fn outcome_text(outcome: ToolOutcome, exit_code: Option<i32>) -> String {
     }
 }
 
+fn check_text(outcome: CheckOutcome, exit_code: Option<i32>, (passed, failed): (Option<u64>, Option<u64>)) -> String {
+    match (outcome, failed_of(passed, failed)) {
+        (CheckOutcome::Passed, _) => {
+            let tests =
+                passed.filter(|passed| *passed > 0).map_or_else(String::new, |passed| format!(", {passed} tests"));
+            styled(GOOD, format!("passed{tests}"))
+        }
+        (CheckOutcome::Failed, Some(counts)) => styled(BAD, format!("{counts} fail")),
+        (CheckOutcome::Failed, None) => {
+            styled(BAD, exit_code.map_or_else(|| "failed".to_owned(), |code| format!("failed, exit {code}")))
+        }
+        (CheckOutcome::TimedOut, _) => styled(BAD, "timed out"),
+        (CheckOutcome::Cancelled, _) => styled(BAD, "cancelled"),
+        (CheckOutcome::Unusable, _) => styled(CAREFUL, "cannot run here"),
+    }
+}
+
 fn short(commit: &str) -> String {
     plain(commit).chars().take(12).collect()
 }
@@ -360,6 +400,15 @@ mod tests {
                 json!({"call_id": "t", "outcome": "failed", "exit_code": 1, "duration_ms": 400, "output": "", "omitted_bytes": 2048, "artifact": "output-1"})
             ),
             ("workspace.checkpoint", json!({"commit": "c", "step": 1})),
+            (
+                "check.started",
+                json!({"check_id": "check-1", "command": "pytest -q", "why": "named by the job", "commit": "c"})
+            ),
+            (
+                "check.finished",
+                json!({"check_id": "check-1", "commit": "c", "outcome": "failed", "exit_code": 1, "duration_ms": 900, "passed": 12, "failed": 2,
+                "output": "FAILED a.py::b", "omitted_bytes": 10, "undone_files": 1})
+            ),
             (
                 "approval.requested",
                 json!({"approval_id": id, "call_id": "u", "tool": "run", "arguments": {"command": "rm -rf build"}, "arguments_sha256": ""})

@@ -1,6 +1,6 @@
 //! The conversation as messages for a model. Roles always take turns, because many chat templates insist on it.
 
-use super::{Conversation, turn::Turn};
+use super::{Conversation, check, turn::Turn};
 use crate::prompt::{self, Dialect};
 use protocol::{ChatMessage, Role};
 
@@ -11,6 +11,9 @@ impl Conversation {
             ChatMessage::new(Role::System, prompt::code_rules(self.dialect, &self.offered)),
             ChatMessage::new(Role::User, self.task.clone()),
         ];
+        if let (Some(told), Some(task)) = (&self.told_first, messages.last_mut()) {
+            check::append(&mut task.content, told);
+        }
         for turn in &self.turns {
             match (self.dialect, turn.native.is_empty()) {
                 (Dialect::Native, false) => self.native_turn(turn, &mut messages),
@@ -23,6 +26,9 @@ impl Conversation {
             {
                 last.content.push_str("\n\n");
                 last.content.push_str(&pattern.nudge());
+            }
+            if let (Some(told), Some(last)) = (&turn.told, messages.last_mut()) {
+                check::append(&mut last.content, told);
             }
         }
         messages

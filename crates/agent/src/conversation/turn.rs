@@ -1,6 +1,6 @@
 //! One answer of a model and what came of it.
 
-use crate::{call_id::tool_call_id, envelope::Bodiless, stuck::Pattern, tool::Action};
+use crate::{call_id::tool_call_id, check::Told, envelope::Bodiless, stuck::Pattern, tool::Action};
 use protocol::ToolCall;
 
 /// One thing to do, by the name it has in the log.
@@ -36,6 +36,8 @@ pub(super) struct Turn {
     pub(super) malformed: Option<String>,
     /// What the model is told after this turn.
     pub(super) nudge: Option<Pattern>,
+    /// What it is told of the check that ran after it.
+    pub(super) told: Option<Told>,
 }
 
 impl Turn {
@@ -49,6 +51,7 @@ impl Turn {
             calls: Vec::new(),
             malformed: None,
             nudge: None,
+            told: None,
         }
     }
 

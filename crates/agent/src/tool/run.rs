@@ -36,9 +36,15 @@ pub(crate) struct Ran {
 }
 
 /// A command was stopped for want of room, and what was done about it.
-struct NoRoom {
+pub(crate) struct NoRoom {
     full: disk::Full,
     cleaned: String,
+}
+
+impl NoRoom {
+    pub(crate) fn describe(&self) -> String {
+        format!("{}; {}", self.full.describe(), self.cleaned)
+    }
 }
 
 impl Attempt {
@@ -108,7 +114,7 @@ impl Attempt {
     }
 
     /// Runs a command while there is room on the disk. What a command that took too much has written is removed.
-    async fn run_with_room(
+    pub(crate) async fn run_with_room(
         &self,
         command: &sandbox::Command,
         pieces: mpsc::Sender<sandbox::Output>,

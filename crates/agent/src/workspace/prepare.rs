@@ -10,7 +10,9 @@ use super::{
 };
 use crate::{
     disk,
-    helper::{Failure, From, Helper, Prepared, Reach, Remote, Restore, Restored, Task, Uncommitted, is_object_id},
+    helper::{
+        Extent, Failure, From, Helper, Prepared, Reach, Remote, Restore, Restored, Task, Uncommitted, is_object_id,
+    },
     sandbox,
 };
 use domain::JobId;
@@ -146,10 +148,11 @@ async fn taken_over(
     let Some(record) = record::load(&desk.folder) else { return Ok(None) };
     // A command may have filled the disk just before the attempt ended.
     let has_room = disk::check(&desk.tree(), prepare.disk).is_ok();
-    let task = Restore { git: desk.git(), tree: desk.tree(), commit: resume.commit.clone(), ignored_too: !has_room };
+    let extent = if has_room { Extent::New } else { Extent::Everything };
+    let task = Restore { git: desk.git(), tree: desk.tree(), commit: resume.commit.clone(), extent };
     let reach = Reach::new([desk.git(), desk.tree()], PREPARING_TAKES);
     let reach = Reach { readable: lenders(&record, &desk.git()), ..reach };
-    let (Restored { files }, _) = helper.ask(&Task::Restore(task), reach, prepare.cancel.clone()).await?;
+    let (Restored { files, .. }, _) = helper.ask(&Task::Restore(task), reach, prepare.cancel.clone()).await?;
     if files > 0 {
         let were = if files == 1 { "file was" } else { "files were" };
         notes.add(format!("{files} {were} put back to how the last step left them"));

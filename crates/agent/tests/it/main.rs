@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod ask;
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod code;
 #[cfg(test)]
 mod interruption;
