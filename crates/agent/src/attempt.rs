@@ -112,7 +112,14 @@ impl Leased {
             Ok((mut attempt, past)) => {
                 let outcome = match attempt.spec.kind {
                     JobKind::Ask => attempt.ask(past.last_turn + 1, past.facts).await,
-                    JobKind::Code => attempt.code(past.last_turn + 1, past.facts).await,
+                    // Both in boxes: a future holds the larger of all that it may wait for.
+                    JobKind::Code => {
+                        let here = attempt.workspace.location().display().to_string();
+                        match Box::pin(attempt.set_up(past.set_up == Some(here))).await {
+                            Ok(()) => Box::pin(attempt.code(past.last_turn + 1, past.facts)).await,
+                            Err(halt) => Err(halt),
+                        }
+                    }
                 };
                 (Some(attempt), outcome)
             }

@@ -11,9 +11,11 @@
 //!
 //! - `prepare` makes a tree: `source` looks at a repository, `submodules` at those in it, `copy` at a plain folder, and `tools_repository` gives the tree a
 //!   repository of its own.
+//! - `bring` copies what was installed beside a checkout; `sources` reads what a commit has.
 //! - `step` commits what changed, which `scan` finds with what is `known` and what is `ignored`; `restore` goes back.
 //! - `write`, `remove` and `measure` do what they say. All of them go through `folder`, and `git` only keeps objects.
 
+mod bring;
 mod copy;
 mod folder;
 mod git;

@@ -7,6 +7,7 @@
 //! - `conversation` is the turns as a fold over the log, so that `rebuild` can put the next attempt where the last one died;
 //!   `prompt` holds every word a model is told, `envelope` reads the actions of models without tool calls, `stuck` notices
 //!   circles, `budget` counts.
+//! - `setup` makes a workspace ready, once.
 //! - `check` is the command that tells whether the work is right, and what follows from how it ends.
 //! - `tool` does what the model asks for: [`sandbox`] runs its commands, [`workspace`] keeps and commits the files, [`disk`]
 //!   sees that there is room, `output` makes what they print safe and short.
@@ -34,6 +35,7 @@ mod prompt;
 mod rebuild;
 mod run_loop;
 pub mod sandbox;
+mod setup;
 mod stop;
 mod stuck;
 mod tool;

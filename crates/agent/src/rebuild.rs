@@ -5,9 +5,10 @@ use crate::{
     call_id::{ModelCallId, Part},
     check::{Check, Ended},
     conversation::{Answer, Conversation, Finished},
+    setup,
 };
 use domain::ErrorCode;
-use protocol::{Event, EventBody, FinishReason, Usage};
+use protocol::{Event, EventBody, FinishReason, ToolOutcome, Usage};
 
 /// One entry of the log that moves a conversation.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +52,8 @@ pub(crate) struct Past {
     pub(crate) usage: Usage,
     /// `provider/model` of every model that answered, in order of appearance.
     pub(crate) models: Vec<String>,
+    /// The setup of the workspace at this location succeeded.
+    pub(crate) set_up: Option<String>,
     prepared: Option<(String, String, String)>,
 }
 
@@ -79,6 +82,12 @@ impl Past {
             EventBody::ModelFinished { .. } => self.answered(body),
             EventBody::ModelFailed { code, .. } if code == ErrorCode::ContextLengthExceeded.as_str() => {
                 self.facts.push(Fact::DidNotFit);
+            }
+            EventBody::ToolStarted { call_id, .. } if call_id == setup::CALL_ID => {}
+            EventBody::ToolFinished { call_id, outcome, duration_ms, .. } if call_id == setup::CALL_ID => {
+                self.usage.tool_ms += duration_ms;
+                let location = self.prepared.as_ref().map(|(location, ..)| location.clone());
+                self.set_up = location.filter(|_| outcome == ToolOutcome::Succeeded);
             }
             EventBody::ToolStarted { call_id, .. } => self.facts.push(Fact::Started { call_id }),
             EventBody::ToolFinished { call_id, outcome, exit_code, output, duration_ms, .. } => {

@@ -20,7 +20,7 @@ const REFERENCE_BYTES: usize = 255;
 /// Long enough for `provider/organisation/model:tag`.
 const ROUTE_BYTES: usize = 200;
 /// A command line, not a script: that belongs into the repository.
-const CHECK_BYTES: usize = 4096;
+const COMMAND_BYTES: usize = 4096;
 /// What a person may say along with a command: a paragraph, kept in the log for ever.
 pub(crate) const MESSAGE_BYTES: usize = 2048;
 const NAME_BYTES: usize = 128;
@@ -130,13 +130,9 @@ pub(crate) fn create_job(job: &CreateJob) -> Result<(), Error> {
         }
         check_write_file(&mut mistakes, file);
     }
-    if let Some(check) = &job.check {
-        if job.kind != JobKind::Code {
-            mistakes.add("/check", "is for `code` jobs only; an `ask` job runs no commands");
-        }
-        mistakes.bytes("/check", check, 1..=CHECK_BYTES);
-        if check.trim().is_empty() && !check.is_empty() {
-            mistakes.add("/check", "is blank; give a command such as `pytest -q`, or `none`");
+    for (pointer, command) in [("/setup", &job.setup), ("/check", &job.check)] {
+        if let Some(command) = command {
+            check_command(&mut mistakes, pointer, job.kind, command);
         }
     }
     if let Some(route) = &job.route {
@@ -147,6 +143,17 @@ pub(crate) fn create_job(job: &CreateJob) -> Result<(), Error> {
     }
     check_limits(&mut mistakes, &job.limits);
     mistakes.into_result()
+}
+
+/// A command that a job names.
+fn check_command(mistakes: &mut Mistakes, pointer: &str, kind: JobKind, command: &str) {
+    if kind != JobKind::Code {
+        mistakes.add(pointer, "is for `code` jobs only; an `ask` job runs no commands");
+    }
+    mistakes.bytes(pointer, command, 1..=COMMAND_BYTES);
+    if command.trim().is_empty() && !command.is_empty() {
+        mistakes.add(pointer, "is blank; give a command, such as `make test`, or leave it out");
+    }
 }
 
 fn check_repository(mistakes: &mut Mistakes, repository: &Repository) {
@@ -242,12 +249,12 @@ mod tests {
 
     #[test]
     fn a_check_is_a_command_of_a_code_job() {
-        assert!(pointers(json!({"kind": "code", "task": "x", "check": "pytest -q"})).is_empty());
-        assert!(pointers(json!({"kind": "code", "task": "x", "check": "x".repeat(CHECK_BYTES)})).is_empty());
-        for check in ["", "  ", "a\u{0}b", &"x".repeat(CHECK_BYTES + 1)] {
+        assert!(pointers(json!({"kind": "code", "task": "x", "check": "pytest -q", "setup": "npm ci"})).is_empty());
+        assert!(pointers(json!({"kind": "code", "task": "x", "check": "x".repeat(COMMAND_BYTES)})).is_empty());
+        for check in ["", "  ", "a\u{0}b", &"x".repeat(COMMAND_BYTES + 1)] {
             assert_eq!(pointers(json!({"kind": "code", "task": "x", "check": check})), ["/check"], "{check:.20}");
         }
-        assert_eq!(pointers(json!({"kind": "ask", "task": "x", "check": "pytest -q"})), ["/check"]);
+        assert_eq!(pointers(json!({"kind": "ask", "task": "x", "check": "a", "setup": "b"})), ["/setup", "/check"]);
     }
 
     #[test]

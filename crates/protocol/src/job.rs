@@ -21,6 +21,12 @@ pub struct CreateJob {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 4096)]
     pub write_file: Option<String>,
+    /// `code` only: a command that makes the workspace ready, such as `npm ci`, as for `sh -c`. It runs once per workspace before
+    /// everything else, with a network where the agent's configuration (`agents.setup_network`) and the job's `egress` allow it.
+    /// What it leaves in ignored folders stays; what else it changes is put back. Where it fails the job fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 4096, example = "npm ci")]
+    pub setup: Option<String>,
     /// `code` only: the command that tells whether the work is right, such as `pytest -q`, as for `sh -c`. It runs before the work
     /// and after each change, in the job's sandbox, and the job succeeds only when it passes. Default: found in the workspace by
     /// what lies there, where tools may run without asking (`approvals.run` is `auto`). `none`: no check.
@@ -52,6 +58,7 @@ impl CreateJob {
             task: task.into(),
             repository: None,
             write_file: None,
+            setup: None,
             check: None,
             route: None,
             priority: Priority::DEFAULT,
@@ -103,7 +110,7 @@ pub struct Limits {
     /// Longest run of one tool call, in milliseconds. Default 2 minutes.
     #[schema(minimum = 100, maximum = 86_400_000)]
     pub tool_timeout_ms: u64,
-    /// Longest run of the job's check, in milliseconds. Default 5 minutes: a suite that takes longer is no answer to each change.
+    /// Longest run of the job's check, and of its setup, in milliseconds. Default 5 minutes: a suite that takes longer is no answer to each change.
     #[schema(minimum = 100, maximum = 86_400_000)]
     pub check_timeout_ms: u64,
     /// How often the job may be started, the first time included. Default 5, at most 20.

@@ -51,8 +51,14 @@ impl Ending {
     }
 
     async fn close(&self, attempt: Option<&mut Attempt>, outcome: Result<Done, Halt>) -> Result<&'static str, Halt> {
+        let changes_files = attempt.as_ref().is_some_and(|attempt| attempt.spec.kind == JobKind::Code);
         let halt = match outcome {
             Ok(done) => match self.result(attempt, Some(done.answer)).await {
+                Ok(result) if changes_files && result.patch_artifact.is_none() => {
+                    // People read it; the job ends the same without.
+                    let _ = self.appender.append(vec![EventBody::AgentNote { message: UNCHANGED.into() }]).await;
+                    return self.finish(Outcome::Succeeded { result }, "succeeded").await;
+                }
                 Ok(result) => return self.finish(Outcome::Succeeded { result }, "succeeded").await,
                 Err((halt, _)) => halt,
             },
@@ -120,9 +126,6 @@ impl Ending {
             let _ = self.appender.append(vec![EventBody::AgentNote { message: plain(&words) }]).await;
         }
         if patch.is_empty() {
-            if attempt.spec.kind == JobKind::Code {
-                let _ = self.appender.append(vec![EventBody::AgentNote { message: UNCHANGED.into() }]).await;
-            }
             return Ok(None);
         }
         let upload = Upload::Bytes(patch.into());

@@ -116,7 +116,7 @@ impl Attempt {
         let started = EventBody::CheckStarted { check_id: check_id.clone(), command, why, commit: commit.clone() };
         self.appender.append(vec![started]).await?;
         self.appender.flush().await?;
-        let (ended, record) = self.run_check(conversation.checks(), &check.command, commit).await?;
+        let (ended, record) = Box::pin(self.run_check(conversation.checks(), &check.command, commit)).await?;
         let undone = self.put_back().await?;
         let duration_ms = u64::try_from(record.duration.as_millis()).unwrap_or(u64::MAX);
         self.budget.count_tool(duration_ms);

@@ -51,7 +51,12 @@ impl Attempt {
     pub(crate) async fn run_command(&self, call_id: &str, command: &str) -> Result<Ran, Halt> {
         let timeout = Duration::from_millis(self.spec.limits.tool_timeout_ms);
         let folder = self.workspace.subfolder().to_owned();
-        let command = sandbox::Command { folder, ..sandbox::Command::new(command, timeout) };
+        self.run_logged(call_id, sandbox::Command { folder, ..sandbox::Command::new(command, timeout) }).await
+    }
+
+    /// Runs a command whose output goes to the log as that of this call.
+    pub(crate) async fn run_logged(&self, call_id: &str, command: sandbox::Command) -> Result<Ran, Halt> {
+        let timeout = command.timeout;
         let (pieces, printed) = mpsc::channel(PIECES);
         let started = Instant::now();
         disk::check(&self.place.tree, self.options.disk).map_err(|full| Halt::AttemptFailed {

@@ -217,7 +217,7 @@ async fn fresh(prepare: &Prepare, helper: &Helper, notes: &mut Notes) -> Result<
             access.check_remote(&remote)?;
             let address = remote.address().to_owned();
             let ssh = access.ssh.clone().filter(|_| address.starts_with("ssh://"));
-            let readable = network_files().into_iter();
+            let readable = sandbox::NETWORK_FILES.iter().map(PathBuf::from);
             let readable =
                 readable.chain(ssh.iter().flat_map(|ssh| [ssh.key.clone(), ssh.known_hosts.clone()])).collect();
             let remote = Remote { address: address.clone(), reference: repository.reference.clone(), ssh };
@@ -291,11 +291,6 @@ async fn fresh(prepare: &Prepare, helper: &Helper, notes: &mut Notes) -> Result<
 /// Repositories that a workspace borrows from, without its own.
 fn lenders(record: &Record, own: &Path) -> Vec<PathBuf> {
     record.prepared.objects.iter().filter(|repository| *repository != own).cloned().collect()
-}
-
-/// What a name lookup and a certificate check read.
-fn network_files() -> Vec<PathBuf> {
-    ["/etc/resolv.conf", "/etc/gai.conf", "/etc/ssl", "/etc/pki"].map(PathBuf::from).to_vec()
 }
 
 /// The folder of this attempt, empty, and its lock.

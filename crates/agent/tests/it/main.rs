@@ -7,6 +7,8 @@ mod check;
 #[cfg(test)]
 mod code;
 #[cfg(test)]
+mod dependencies;
+#[cfg(test)]
 mod interruption;
 #[cfg(test)]
 mod mesh;

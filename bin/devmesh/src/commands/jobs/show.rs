@@ -61,6 +61,9 @@ fn facts(job: &Job) -> Table {
             ),
         );
     }
+    if let Some(setup) = &job.spec.setup {
+        fact("setup", one_line(setup, 400));
+    }
     let ended = job.result.as_ref().and_then(|result| result.check.as_ref());
     if let Some(check) = ended.map(|check| &check.command).or(job.spec.check.as_ref()) {
         fact("check", one_line(check, 400));
