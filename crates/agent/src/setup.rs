@@ -8,7 +8,6 @@ use crate::{
 };
 use protocol::{Egress, EventBody, ToolOutcome};
 use serde_json::json;
-use std::time::Duration;
 
 /// Its name in the log: no call of a model is named so.
 pub(crate) const CALL_ID: &str = "setup";
@@ -28,7 +27,7 @@ impl Attempt {
             folder: self.workspace.subfolder().to_owned(),
             environment: vec![("CI".into(), "true".into())],
             network,
-            ..sandbox::Command::new(script, Duration::from_millis(self.spec.limits.check_timeout_ms))
+            ..sandbox::Command::new(script, self.check_timeout())
         };
         let ran = self.run_logged(CALL_ID, command).await?;
         // A lockfile it wrote anew is nobody's work.

@@ -110,7 +110,8 @@ pub struct Limits {
     /// Longest run of one tool call, in milliseconds. Default 2 minutes.
     #[schema(minimum = 100, maximum = 86_400_000)]
     pub tool_timeout_ms: u64,
-    /// Longest run of the job's check, and of its setup, in milliseconds. Default 5 minutes: a suite that takes longer is no answer to each change.
+    /// Longest run of the job's check, and of its setup, in milliseconds; nine tenths of `idle_timeout_ms` where that is less.
+    /// Default 5 minutes: a suite that takes longer is no answer to each change.
     #[schema(minimum = 100, maximum = 86_400_000)]
     pub check_timeout_ms: u64,
     /// How often the job may be started, the first time included. Default 5, at most 20.

@@ -11,9 +11,11 @@
 //! ```
 //! Text of models and tools streams behind a gutter, so that it can never pass for a line of ours.
 
-use super::{BAD, CAREFUL, FAINT, GOOD, STRONG, bytes, duration_ms, one_line, plain, styled, tokens_text, visible};
+use super::{
+    BAD, CAREFUL, FAINT, GOOD, STRONG, bytes, check, duration_ms, one_line, plain, styled, tokens_text, visible,
+};
 use domain::{ApprovalId, JobState};
-use protocol::{CheckOutcome, Decision, Event, EventBody, JobResult, Protection, RequeueCause, ToolOutcome, failed_of};
+use protocol::{CheckOutcome, Decision, Event, EventBody, JobResult, Protection, RequeueCause, ToolOutcome};
 
 const LABEL: usize = 10;
 
@@ -153,13 +155,8 @@ impl EventView {
                 ..
             } => {
                 let mut text = if outcome == CheckOutcome::Passed { String::new() } else { self.stream(&output) };
-                let undone = match undone_files {
-                    0 => String::new(),
-                    1 => "; 1 file put back".to_owned(),
-                    files => format!("; {files} files put back"),
-                };
-                let word = check_text(outcome, exit_code, (passed, failed));
-                text += &self.entry("", format!("{word} after {}{undone}", duration_ms(took)));
+                let ended = check::ended(outcome, exit_code, (passed, failed));
+                text += &self.entry("", format!("{ended} after {}{}", duration_ms(took), check::undone(undone_files)));
                 text
             }
             EventBody::ApprovalRequested { tool, arguments, approval_id, .. } => {
@@ -314,23 +311,6 @@ fn outcome_text(outcome: ToolOutcome, exit_code: Option<i32>) -> String {
         ToolOutcome::Cancelled => styled(BAD, "cancelled"),
         ToolOutcome::Denied => styled(BAD, "denied"),
         ToolOutcome::Interrupted => styled(CAREFUL, "interrupted, effect unknown"),
-    }
-}
-
-fn check_text(outcome: CheckOutcome, exit_code: Option<i32>, (passed, failed): (Option<u64>, Option<u64>)) -> String {
-    match (outcome, failed_of(passed, failed)) {
-        (CheckOutcome::Passed, _) => {
-            let tests =
-                passed.filter(|passed| *passed > 0).map_or_else(String::new, |passed| format!(", {passed} tests"));
-            styled(GOOD, format!("passed{tests}"))
-        }
-        (CheckOutcome::Failed, Some(counts)) => styled(BAD, format!("{counts} fail")),
-        (CheckOutcome::Failed, None) => {
-            styled(BAD, exit_code.map_or_else(|| "failed".to_owned(), |code| format!("failed, exit {code}")))
-        }
-        (CheckOutcome::TimedOut, _) => styled(BAD, "timed out"),
-        (CheckOutcome::Cancelled, _) => styled(BAD, "cancelled"),
-        (CheckOutcome::Unusable, _) => styled(CAREFUL, "cannot run here"),
     }
 }
 

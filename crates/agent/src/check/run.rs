@@ -47,7 +47,6 @@ const MISSING: &[&str] = &[
     "Cannot access central",
     "No cached version of ",
     "Cannot find package '",
-    ": not found\n",
 ];
 
 impl Attempt {
@@ -145,7 +144,7 @@ impl Attempt {
     }
 
     async fn run_check(&self, checks: &Checks, command: &str, commit: String) -> Result<(Ended, Record), Halt> {
-        let timeout = Duration::from_millis(self.spec.limits.check_timeout_ms);
+        let timeout = self.check_timeout();
         let command = sandbox::Command {
             folder: self.workspace.subfolder().to_owned(),
             // Runners that wait for changes on a terminal run once, and none asks anything.
@@ -210,6 +209,12 @@ impl Attempt {
         Ok((ended, Record { duration: finished.duration, omitted_bytes: omitted + unread }))
     }
 
+    /// Below the time after which a silent job is given up.
+    pub(crate) fn check_timeout(&self) -> Duration {
+        let limits = &self.spec.limits;
+        Duration::from_millis(limits.check_timeout_ms.min(limits.idle_timeout_ms / 10 * 9))
+    }
+
     /// What a check changes is nobody's work: files are as the last step has them when the model goes on.
     async fn put_back(&mut self) -> Result<u64, Halt> {
         let Restored { files, names } = self.workspace.undo().await.map_err(broken_workspace)?;
@@ -260,7 +265,7 @@ mod tests {
         assert!(unusable(127, 0, "bash: mvn: command not found"));
         assert!(unusable(1, 0, "/usr/bin/python3: No module named pytest\n"));
         assert!(unusable(101, 0, "error: no matching package named `itoa` found\n"));
-        assert!(unusable(1, 0, "sh: 1: vitest: not found\n"));
+        assert!(unusable(127, 0, "sh: 1: vitest: not found\n"));
         assert!(!unusable(1, 0, "error[E0425]: cannot find value `x` in this scope\n"));
         assert!(!unusable(1, 3, "No module named pytest"), "tests ran");
         assert!(!unusable(1, 0, "ModuleNotFoundError: No module named 'slug'"), "what the task may be to write");

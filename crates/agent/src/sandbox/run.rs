@@ -98,6 +98,7 @@ impl Sandbox {
                 files.readable.extend(path.canonicalize().ok().and_then(|path| text(&path).ok()));
             }
         }
+        let home_links = self.toolchain.home_links.iter().map(|(inside, to)| (format!("{home}/{inside}"), to.clone()));
         let temporary = platform::temporary_folder(&files, layers.files).to_owned();
         Ok(Policy {
             layers,
@@ -112,12 +113,7 @@ impl Sandbox {
             },
             timeout_ms: u64::try_from(command.timeout.as_millis()).unwrap_or(u64::MAX),
             environment: environment::scrubbed(&self.options, &self.toolchain, command, &folder, &home, &temporary),
-            home_links: self
-                .toolchain
-                .home_links
-                .iter()
-                .map(|(inside, to)| (format!("{home}/{inside}"), to.clone()))
-                .collect(),
+            home_links: if command.network { Vec::new() } else { home_links.collect() },
             files,
             folder,
             verify,

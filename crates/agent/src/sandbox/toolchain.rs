@@ -77,7 +77,8 @@ fn find_with(options: &Options, users: &str) -> Toolchain {
     let mut caches = if options.caches { caches::find(home, known) } else { caches::Caches::default() };
     let readable = std::mem::take(&mut caches.readable);
     caches.readable = readable.into_iter().filter(|path| found.offer(path)).collect();
-    let home_links = caches.links.into_iter().filter(|(_, path)| caches.readable.contains(path));
+    let home_links =
+        caches.links.into_iter().filter(|(_, path)| caches.readable.iter().any(|shown| shown.starts_with(path)));
     let home_links = home_links.filter_map(|(inside, path)| text(inside).zip(text(path))).collect();
 
     let links = found.paths.iter().flat_map(|path| platform::links_along(path)).collect::<BTreeSet<_>>();

@@ -2,13 +2,14 @@
 
 use crate::{
     code::finish,
+    interruption::with_short_lease,
     mesh::{Mesh, checked},
 };
 use domain::{FailureReason, JobState};
 use protocol::{CheckOutcome, CreateJob, Egress, EventBody, ToolOutcome};
 use std::{path::Path, process::Command};
 use tempfile::TempDir;
-use testkit::{SampleRepository, sample_repository, skipped};
+use testkit::{Gate, SampleRepository, Script, sample_repository, skipped};
 
 fn own(name: &str) -> (String, String) {
     #[expect(clippy::disallowed_methods, reason = "it is about what this machine has")]
@@ -187,6 +188,39 @@ async fn a_go_module_with_a_dependency_tests_itself() {
     its_tests_run(&repository, &[cache], "go test ./...", None).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setup_installs_from_what_npm_has_downloaded() {
+    let repository = project(&[
+        (".gitignore", "node_modules\n"),
+        ("package.json", r#"{"name": "sample", "dependencies": {"is-number": "7.0.0"}}"#),
+    ]);
+    let cache = folder();
+    let install = format!(
+        "npm_config_cache='{}' npm install --silent --no-audit --no-fund --omit-lockfile-registry-resolved=false && rm -rf node_modules",
+        cache.path().display()
+    );
+    if let Err(why) = here(repository.path(), &install) {
+        return skipped(&format!("no package can be had from the registry: {why}"));
+    }
+    here(cache.path(), "chmod -R a+rX .").unwrap();
+    repository.git(&["add", "--all"]);
+    repository.git(&["commit", "--quiet", "--message", "A lockfile"]);
+    let mesh = Mesh::start([finish("Nothing to do.")]).await;
+    let npm = ("npm_config_cache".to_owned(), cache.path().display().to_string());
+    // Where a registry of its own is configured, what is kept is kept under its name.
+    let registry = ("npm_config_registry".to_owned(), here(repository.path(), "npm config get registry").unwrap());
+    let _agent = mesh
+        .agent_with(|options| {
+            options.pass_environment = vec![registry.0.clone()];
+            options.environment = vec![own("PATH"), own("HOME"), npm, registry];
+        })
+        .await;
+    let job =
+        mesh.ended(mesh.create(with_setup(&repository, "npm ci", "node -e 'require(\"is-number\")'")).await).await;
+    assert_eq!(job.state, JobState::Succeeded, "{job:?}");
+    assert_eq!(job.result.unwrap().check.unwrap().outcome, CheckOutcome::Passed);
+}
+
 fn with_setup(repository: &SampleRepository, setup: &str, check: &str) -> CreateJob {
     CreateJob { setup: Some(setup.into()), check: Some(check.into()), ..checked(repository, "Look.") }
 }
@@ -194,10 +228,16 @@ fn with_setup(repository: &SampleRepository, setup: &str, check: &str) -> Create
 #[tokio::test(flavor = "multi_thread")]
 async fn a_setup_runs_once_before_the_check_and_without_a_network() {
     let repository = sample_repository();
-    let mesh = Mesh::start([finish("Nothing to do.")]).await;
-    let _agent = mesh.agent_of(|options| options.setup_network = true).await;
+    let gate = Gate::new();
+    let mesh = Mesh::with(with_short_lease(), Script::by_conversation([finish("Nothing to do.").hold(&gate)])).await;
+    let first = mesh.agent_of(|options| options.setup_network = true).await;
     let setup = "mkdir -p node_modules; echo x >> node_modules/made; echo y >> README.md; ls /sys/class/net; cat /proc/net/route | wc -l";
     let id = mesh.create(with_setup(&repository, setup, "test $(wc -l < node_modules/made) = 1")).await;
+    // The next attempt finds what was made.
+    gate.reached().await;
+    first.vanish().await;
+    gate.open();
+    let _second = mesh.agent_of(|options| options.setup_network = true).await;
     let job = mesh.ended(id).await;
     assert_eq!(job.state, JobState::Succeeded, "{job:?}");
     assert_eq!(job.result.unwrap().patch_artifact, None, "neither what is ignored nor what was put back");

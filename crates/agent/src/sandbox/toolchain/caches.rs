@@ -2,7 +2,8 @@
 //!
 //! Only content is shown, by the parts that are known to hold nothing else: what signs in lies beside them (`credentials.toml`,
 //! `.npmrc`, `settings.xml`, `gradle.properties`, the repositories Go clones). A manager that must write beside what it
-//! reads finds its own folder in the command's home, with links to the parts; the confined process makes those itself.
+//! reads finds its own folder in the command's home, with links to the parts. The confined process makes those itself, where
+//! nothing is there: a command with a network gets none, and what it downloads into the home is found by those after it.
 
 use std::{
     ffi::OsStr,
@@ -87,7 +88,7 @@ impl Caches {
         let found: Vec<PathBuf> =
             hosts.take(GO_HOSTS).chain([modules.join("cache/download")]).filter(|path| path.is_dir()).collect();
         if !found.is_empty() {
-            self.environment.push(("GOMODCACHE".into(), modules.display().to_string()));
+            self.links.push(("go/pkg/mod".into(), modules.to_owned()));
             self.readable.extend(found);
         }
     }
@@ -156,8 +157,7 @@ mod tests {
             ]
         );
         assert!(caches.links.iter().all(|(inside, _)| inside.is_relative()));
-        let modules = at("go/pkg/mod").display().to_string();
-        assert!(caches.environment.contains(&("GOMODCACHE".into(), modules)));
+        assert!(caches.links.contains(&("go/pkg/mod".into(), at("go/pkg/mod"))));
     }
 
     #[test]
