@@ -4,6 +4,7 @@
 //! for. Every text that came from a model, a tool or another user passes [`plain`] before a terminal sees it.
 
 mod amount;
+mod check;
 mod event;
 mod exit;
 mod failure;

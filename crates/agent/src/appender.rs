@@ -150,7 +150,8 @@ fn size(event: &EventBody) -> usize {
     ENVELOPE
         + match event {
             EventBody::ToolOutput { text, .. } => text.len(),
-            EventBody::ToolFinished { output, .. } => output.len(),
+            EventBody::ToolFinished { output, .. } | EventBody::CheckFinished { output, .. } => output.len(),
+            EventBody::CheckStarted { command, .. } => command.len(),
             EventBody::ToolStarted { arguments, .. } => arguments
                 .as_object()
                 .into_iter()

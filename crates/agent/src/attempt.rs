@@ -26,7 +26,7 @@ use crate::{
 };
 use client::Client;
 use domain::{Epoch, JobId, JobKind};
-use protocol::{CreateJob, Lease};
+use protocol::{CheckResult, CreateJob, Lease};
 use std::{sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -55,6 +55,10 @@ pub(crate) struct Attempt {
     pub(crate) untold: Vec<String>,
     /// The newest model call, so that a repeat of it gets another name.
     pub(crate) newest_call: Option<ModelCallId>,
+    /// How the check ended, the last time it ran.
+    pub(crate) checked: Option<CheckResult>,
+    /// People were told that the check changes files.
+    pub(crate) said_undone: bool,
 }
 
 /// What a job that succeeded has to say.
@@ -108,7 +112,14 @@ impl Leased {
             Ok((mut attempt, past)) => {
                 let outcome = match attempt.spec.kind {
                     JobKind::Ask => attempt.ask(past.last_turn + 1, past.facts).await,
-                    JobKind::Code => attempt.code(past.last_turn + 1, past.facts).await,
+                    // Both in boxes: a future holds the larger of all that it may wait for.
+                    JobKind::Code => {
+                        let here = attempt.workspace.location().display().to_string();
+                        match Box::pin(attempt.set_up(past.set_up == Some(here))).await {
+                            Ok(()) => Box::pin(attempt.code(past.last_turn + 1, past.facts)).await,
+                            Err(halt) => Err(halt),
+                        }
+                    }
                 };
                 (Some(attempt), outcome)
             }

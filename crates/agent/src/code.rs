@@ -20,6 +20,9 @@ const FILE_LIST_BYTES: usize = 3_000;
 /// Most of the files that are shown with the task, in tokens: read once, and kept by the model's cache.
 const OPENING_TOKENS: u64 = 4_000;
 
+/// The closing words of a job whose model does not come to an end.
+const MENDED: &str = "The check passes now.";
+
 impl Attempt {
     pub(crate) async fn code(&mut self, first_turn: u32, past: Vec<Fact>) -> Result<Done, Halt> {
         self.profile.check_fits("the task", &self.spec.task)?;
@@ -30,19 +33,27 @@ impl Attempt {
             gives_hints: self.profile.is_small,
         };
         let mut conversation = Conversation::new(manner, self.opening().await?, first_turn);
+        let has_turns = past.iter().any(|fact| matches!(fact, Fact::Answered { .. }));
         conversation.replay(past);
+        self.check_before(&mut conversation, has_turns).await?;
         if let Some(call) = conversation.interrupted().cloned() {
             let finished = self.interrupt(&call).await?;
             conversation.finished(&call.id, &finished);
         }
         loop {
             let circle = match conversation.next() {
+                Next::Answer { .. } if self.check_turn(&mut conversation).await? => {
+                    return Ok(Done { answer: MENDED.into() });
+                }
                 Next::Answer { turn } => self.next_answer(&mut conversation, turn).await?,
                 Next::Call(call) => {
                     let finished = self.carry_out(&call).await?;
                     conversation.finished(&call.id, &finished)
                 }
-                Next::Finish { summary } => return Ok(Done { answer: summary }),
+                Next::Finish { summary } if self.check_finish(&mut conversation).await? => {
+                    return Ok(Done { answer: summary });
+                }
+                Next::Finish { .. } => None,
                 Next::Stuck(pattern) => {
                     let message = format!(
                         "{}, although it had been told so before; a larger model or a smaller task may help",

@@ -13,6 +13,7 @@
 //!   any answer or result the stuck detector gives up on ─▶ Next::Stuck
 //! ```
 
+mod check;
 mod opening;
 mod render;
 mod room;
@@ -24,6 +25,7 @@ pub(crate) use turn::Call;
 use crate::{
     answer::{self, CALLS_PER_ANSWER, Reading},
     call_id::tool_call_id,
+    check::{Checks, Told},
     prompt::{self, Dialect},
     stuck::{self, Detector, Pattern, Verdict},
     tool::{self, Action, Tool},
@@ -78,12 +80,24 @@ pub(crate) struct Conversation {
     first_turn: u32,
     detector: Detector,
     stuck: Option<Pattern>,
+    checks: Checks,
+    /// Of the check before the work.
+    told_first: Option<Told>,
 }
 
 impl Conversation {
     /// `first_turn` is above every turn the log already holds, so no call id is used twice.
     pub(crate) fn new(manner: Manner, opening: Opening, first_turn: u32) -> Self {
-        Self { manner, opening, turns: Vec::new(), first_turn, detector: Detector::default(), stuck: None }
+        Self {
+            manner,
+            opening,
+            turns: Vec::new(),
+            first_turn,
+            detector: Detector::default(),
+            stuck: None,
+            checks: Checks::default(),
+            told_first: None,
+        }
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
@@ -116,6 +130,8 @@ impl Conversation {
     pub(crate) fn answered(&mut self, number: u32, answer: Answer) -> Option<Pattern> {
         // The log may hold an answer that never reached the agent, which then asked again: the newer one counts.
         self.turns.pop_if(|turn| turn.number == number && !turn.has_begun());
+        // It was asked again after a finish, so the finish was refused.
+        self.refuse_finish();
         // As before the call, where this is a rebuild.
         self.make_room();
         let mut turn = Turn::new(number, answer.content);

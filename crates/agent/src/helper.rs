@@ -11,11 +11,13 @@
 //!
 //! - `prepare` makes a tree: `source` looks at a repository, `submodules` at those in it, `copy` at a plain folder, and `tools_repository` gives the tree a
 //!   repository of its own.
+//! - `bring` copies what was installed beside a checkout.
 //! - `step` commits what changed, which `scan` finds with what is `known` and what is `ignored`; `restore` goes back.
 //! - `sources` reads files as a commit has them; `read`, `search`, `edit` and `write` are the tools of models that look at files and change them; `inside` keeps their paths
 //!   in the tree.
 //! - `remove` and `measure` do what they say. All of them go through `folder`, and `git` only keeps objects.
 
+mod bring;
 mod copy;
 mod edit;
 mod folder;
@@ -47,7 +49,7 @@ pub(crate) use measure::{Measure, Measured};
 pub(crate) use prepare::{From, Local, Prepare, Prepared, Remote};
 pub(crate) use read::{Page, Read};
 pub(crate) use remove::Empty;
-pub(crate) use restore::{Restore, Restored};
+pub(crate) use restore::{Extent, Restore, Restored};
 pub(crate) use scan::FILE_BYTES;
 pub(crate) use search::{Found, Search};
 pub(crate) use source::Uncommitted;
@@ -78,6 +80,7 @@ pub(crate) enum Task {
     Edit(Edit),
     Read(Read),
     Search(Search),
+    /// Texts of files as a commit has them.
     Sources(Sources),
     Empty(Empty),
     Measure(Measure),

@@ -7,6 +7,8 @@
 //! - `conversation` is the turns as a fold over the log, so that `rebuild` can put the next attempt where the last one died;
 //!   `prompt` holds every word a model is told, `answer` reads what models write where their tool calls were not handed over,
 //!   `stuck` notices circles, `budget` counts.
+//! - `setup` makes a workspace ready, once.
+//! - `check` is the command that tells whether the work is right, and what follows from how it ends.
 //! - `tool` does what the model asks for: [`sandbox`] runs its commands, [`workspace`] keeps and commits the files, [`disk`]
 //!   sees that there is room, `output` makes what they print safe and short.
 //! - `helper` does all work on what commands left and on repositories of others: in the sandbox, where it can be killed.
@@ -17,6 +19,7 @@ mod ask;
 mod attempt;
 mod budget;
 mod call_id;
+mod check;
 mod code;
 mod context;
 mod conversation;
@@ -32,6 +35,7 @@ mod prompt;
 mod rebuild;
 mod run_loop;
 pub mod sandbox;
+mod setup;
 mod stop;
 mod stuck;
 mod tool;

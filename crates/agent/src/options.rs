@@ -20,6 +20,8 @@ pub struct Options {
     pub sandbox: sandbox::Options,
     /// What jobs may be about; who asked for the job is told by its lease.
     pub access: Access,
+    /// Whether the setup of a job whose `egress` is wider than `local_only` has this machine's network. Default no.
+    pub setup_network: bool,
     /// What kept workspaces may take of the disk, in bytes. Default 20 GiB.
     pub workspaces_bytes: u64,
     /// What commands may take of the disk.
@@ -40,6 +42,7 @@ impl Options {
             slots: 1,
             sandbox,
             access: Access::default(),
+            setup_network: false,
             workspaces_bytes: QUOTA_BYTES,
             disk: disk::Bounds::default(),
             model_retry_pause: Duration::from_secs(1),

@@ -4,10 +4,12 @@
 use crate::{
     answer::{self, fenced},
     call_id::ModelCallId,
+    check::{Check, Ended},
     conversation::{Answer, Conversation, Finished},
+    setup,
 };
 use domain::ErrorCode;
-use protocol::{Event, EventBody, FinishReason, Usage};
+use protocol::{Event, EventBody, FinishReason, ToolOutcome, Usage};
 
 /// One entry of the log that moves a conversation.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +25,8 @@ pub(crate) enum Fact {
         call_id: String,
         finished: Finished,
     },
+    CheckStarted(Check),
+    Checked(Ended),
     /// A prompt did not fit, and outputs were dropped for the next try.
     DidNotFit,
 }
@@ -48,6 +52,8 @@ pub(crate) struct Past {
     pub(crate) usage: Usage,
     /// `provider/model` of every model that answered, in order of appearance.
     pub(crate) models: Vec<String>,
+    /// The setup of the workspace at this location succeeded.
+    pub(crate) set_up: Option<String>,
     prepared: Option<(String, String, String)>,
 }
 
@@ -77,10 +83,21 @@ impl Past {
             EventBody::ModelFailed { code, .. } if code == ErrorCode::ContextLengthExceeded.as_str() => {
                 self.facts.push(Fact::DidNotFit);
             }
+            EventBody::ToolStarted { call_id, .. } if call_id == setup::CALL_ID => {}
+            EventBody::ToolFinished { call_id, outcome, duration_ms, .. } if call_id == setup::CALL_ID => {
+                self.usage.tool_ms += duration_ms;
+                let location = self.prepared.as_ref().map(|(location, ..)| location.clone());
+                self.set_up = location.filter(|_| outcome == ToolOutcome::Succeeded);
+            }
             EventBody::ToolStarted { call_id, .. } => self.facts.push(Fact::Started { call_id }),
             EventBody::ToolFinished { call_id, outcome, exit_code, output, duration_ms, .. } => {
                 self.usage.tool_ms += duration_ms;
                 self.facts.push(Fact::Finished { call_id, finished: Finished { outcome, exit_code, output } });
+            }
+            EventBody::CheckStarted { command, why, .. } => self.facts.push(Fact::CheckStarted(Check { command, why })),
+            EventBody::CheckFinished { commit, outcome, exit_code, passed, failed, output, duration_ms, .. } => {
+                self.usage.tool_ms += duration_ms;
+                self.facts.push(Fact::Checked(Ended { commit, outcome, exit_code, passed, failed, output }));
             }
             _ => {}
         }
@@ -155,6 +172,8 @@ impl Conversation {
                 Fact::Answered { turn, answer } => drop(self.answered(turn, answer)),
                 Fact::Started { call_id } => self.started(&call_id),
                 Fact::Finished { call_id, finished } => drop(self.finished(&call_id, &finished)),
+                Fact::CheckStarted(check) => self.check_started(check),
+                Fact::Checked(ended) => self.checked(ended),
                 Fact::DidNotFit => drop(self.shrink()),
             }
         }

@@ -33,6 +33,7 @@ use other as platform;
 pub(crate) use errand::{Errand, Outcome};
 pub use guard::{ARGUMENT, enter_if_asked};
 pub(crate) use probe::FOLDER as PROBE_FOLDER;
+pub(crate) use run::NETWORK_FILES;
 
 use protocol::{OutputStream, Protection};
 use std::{io, path::PathBuf, time::Duration};
@@ -50,6 +51,8 @@ pub struct Options {
     pub environment: Vec<(String, String)>,
     /// Names to pass on beyond those few. Secrets are not passed on even when named here.
     pub pass_environment: Vec<String>,
+    /// Whether commands may read the caches of package managers, see `toolchain/caches.rs`. Default yes.
+    pub caches: bool,
     pub limits: Limits,
     /// Names of protections without which no command is to run: [`Sandbox::probe`] fails where one is not in force.
     pub require: Vec<String>,
@@ -66,6 +69,7 @@ impl Options {
             readable: Vec::new(),
             environment,
             pass_environment: Vec::new(),
+            caches: true,
             limits: Limits::default(),
             require: Vec::new(),
             namespaces: true,
@@ -133,6 +137,8 @@ pub struct Command {
     pub timeout: Duration,
     /// Added to the scrubbed environment.
     pub environment: Vec<(String, String)>,
+    /// Uses this machine's network, loopback included: for a setup that the configuration allows it.
+    pub network: bool,
 }
 
 impl Command {
@@ -140,7 +146,7 @@ impl Command {
     pub const SCRIPT_BYTES: usize = 120 << 10;
 
     pub fn new(script: impl Into<String>, timeout: Duration) -> Self {
-        Self { script: script.into(), folder: PathBuf::new(), timeout, environment: Vec::new() }
+        Self { script: script.into(), folder: PathBuf::new(), timeout, environment: Vec::new(), network: false }
     }
 }
 

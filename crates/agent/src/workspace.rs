@@ -34,6 +34,7 @@ mod prepare;
 mod record;
 mod step;
 mod tidy;
+mod undo;
 
 pub use access::{Access, Ssh};
 pub use patch::ChangedFile;

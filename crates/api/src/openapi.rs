@@ -48,13 +48,15 @@ as Server-Sent Events, or over one WebSocket for many jobs.";
 struct Base;
 
 /// Those for which [`protocol::EventBody::is_agents_to_write`] holds.
-const AGENTS_EVENTS: [&str; 8] = [
+const AGENTS_EVENTS: [&str; 10] = [
     "sandbox.ready",
     "workspace.prepared",
     "workspace.checkpoint",
     "tool.started",
     "tool.output",
     "tool.finished",
+    "check.started",
+    "check.finished",
     "budget.updated",
     "agent.note",
 ];

@@ -76,6 +76,8 @@ names! {
         Stuck = "stuck",
         /// Policy or a person said no.
         Refused = "refused",
+        /// The job's check does not pass, and the model says that it is done.
+        CheckFailed = "check_failed",
     }
 }
 

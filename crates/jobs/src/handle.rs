@@ -93,7 +93,10 @@ impl Batch {
         let counts = |body: &&EventBody| {
             matches!(
                 body,
-                EventBody::BudgetUpdated { .. } | EventBody::ModelFinished { .. } | EventBody::ToolFinished { .. }
+                EventBody::BudgetUpdated { .. }
+                    | EventBody::ModelFinished { .. }
+                    | EventBody::ToolFinished { .. }
+                    | EventBody::CheckFinished { .. }
             )
         };
         let counted = bodies.iter().filter(counts).cloned().collect();

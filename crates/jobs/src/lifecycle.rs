@@ -148,7 +148,7 @@ pub(crate) fn count(usage: Usage, event: &EventBody) -> Usage {
             model_ms: usage.model_ms.saturating_add(*total_ms),
             ..usage
         },
-        EventBody::ToolFinished { duration_ms, .. } => {
+        EventBody::ToolFinished { duration_ms, .. } | EventBody::CheckFinished { duration_ms, .. } => {
             Usage { tool_ms: usage.tool_ms.saturating_add(*duration_ms), ..usage }
         }
         _ => usage,

@@ -19,6 +19,8 @@ const PATH_BYTES: usize = 4096;
 const REFERENCE_BYTES: usize = 255;
 /// Long enough for `provider/organisation/model:tag`.
 const ROUTE_BYTES: usize = 200;
+/// A command line, not a script: that belongs into the repository.
+const COMMAND_BYTES: usize = 4096;
 /// What a person may say along with a command: a paragraph, kept in the log for ever.
 pub(crate) const MESSAGE_BYTES: usize = 2048;
 const NAME_BYTES: usize = 128;
@@ -31,6 +33,8 @@ const SHORTEST_TIMEOUT_MS: u64 = 100;
 /// A week of work without a person looking at it is a mistake.
 const TOTAL_TIMEOUT_MS: RangeInclusive<u64> = SHORTEST_TIMEOUT_MS..=7 * DAY_MS;
 const IDLE_TIMEOUT_MS: RangeInclusive<u64> = SHORTEST_TIMEOUT_MS..=7 * DAY_MS;
+/// As a tool call.
+const CHECK_TIMEOUT_MS: RangeInclusive<u64> = TOOL_TIMEOUT_MS;
 /// A build may take hours; a command that takes a day hangs.
 const TOOL_TIMEOUT_MS: RangeInclusive<u64> = SHORTEST_TIMEOUT_MS..=DAY_MS;
 const STEPS: RangeInclusive<u64> = 1..=1_000;
@@ -126,6 +130,11 @@ pub(crate) fn create_job(job: &CreateJob) -> Result<(), Error> {
         }
         check_write_file(&mut mistakes, file);
     }
+    for (pointer, command) in [("/setup", &job.setup), ("/check", &job.check)] {
+        if let Some(command) = command {
+            check_command(&mut mistakes, pointer, job.kind, command);
+        }
+    }
     if let Some(route) = &job.route {
         mistakes.bytes("/route", route, 1..=ROUTE_BYTES);
         if !route.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -134,6 +143,17 @@ pub(crate) fn create_job(job: &CreateJob) -> Result<(), Error> {
     }
     check_limits(&mut mistakes, &job.limits);
     mistakes.into_result()
+}
+
+/// A command that a job names.
+fn check_command(mistakes: &mut Mistakes, pointer: &str, kind: JobKind, command: &str) {
+    if kind != JobKind::Code {
+        mistakes.add(pointer, "is for `code` jobs only; an `ask` job runs no commands");
+    }
+    mistakes.bytes(pointer, command, 1..=COMMAND_BYTES);
+    if command.trim().is_empty() && !command.is_empty() {
+        mistakes.add(pointer, "is blank; give a command, such as `make test`, or leave it out");
+    }
 }
 
 fn check_repository(mistakes: &mut Mistakes, repository: &Repository) {
@@ -173,6 +193,7 @@ fn check_limits(mistakes: &mut Mistakes, limits: &Limits) {
     mistakes.number("/limits/total_timeout_ms", limits.total_timeout_ms, TOTAL_TIMEOUT_MS);
     mistakes.number("/limits/idle_timeout_ms", limits.idle_timeout_ms, IDLE_TIMEOUT_MS);
     mistakes.number("/limits/tool_timeout_ms", limits.tool_timeout_ms, TOOL_TIMEOUT_MS);
+    mistakes.number("/limits/check_timeout_ms", limits.check_timeout_ms, CHECK_TIMEOUT_MS);
     mistakes.number("/limits/attempts", limits.attempts.into(), ATTEMPTS);
 }
 
@@ -224,6 +245,16 @@ mod tests {
                 "/limits/attempts"
             ]
         );
+    }
+
+    #[test]
+    fn a_check_is_a_command_of_a_code_job() {
+        assert!(pointers(json!({"kind": "code", "task": "x", "check": "pytest -q", "setup": "npm ci"})).is_empty());
+        assert!(pointers(json!({"kind": "code", "task": "x", "check": "x".repeat(COMMAND_BYTES)})).is_empty());
+        for check in ["", "  ", "a\u{0}b", &"x".repeat(COMMAND_BYTES + 1)] {
+            assert_eq!(pointers(json!({"kind": "code", "task": "x", "check": check})), ["/check"], "{check:.20}");
+        }
+        assert_eq!(pointers(json!({"kind": "ask", "task": "x", "check": "a", "setup": "b"})), ["/setup", "/check"]);
     }
 
     #[test]

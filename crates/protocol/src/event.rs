@@ -1,6 +1,6 @@
 //! The typed events of a job's log.
 
-use crate::{Decision, JobResult, Limits, ToolCall, Usage};
+use crate::{CheckOutcome, Decision, JobResult, Limits, ToolCall, Usage};
 use domain::{ApprovalId, Cursor, Epoch, EventHash, FailureReason, JobId, JobState, Timestamp, WorkerId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -189,6 +189,35 @@ pub enum EventBody {
         /// The artifact with all of it, when something was left out.
         artifact: Option<String>,
     },
+    /// The job's check begins: before the work, and after each change.
+    #[serde(rename = "check.started")]
+    CheckStarted {
+        check_id: String,
+        command: String,
+        /// Who named it, or what it was found by, in words.
+        why: String,
+        /// The workspace it is about, as `workspace.checkpoint` names it.
+        commit: String,
+    },
+    /// The check ended.
+    #[serde(rename = "check.finished")]
+    CheckFinished {
+        check_id: String,
+        commit: String,
+        outcome: CheckOutcome,
+        /// Exit code of the command, when it ended by itself.
+        exit_code: Option<i32>,
+        duration_ms: u64,
+        /// Tests that passed and that did not, where the output says so.
+        passed: Option<u64>,
+        failed: Option<u64>,
+        /// What the model is shown of its output: where the first failure begins, and the end.
+        output: String,
+        /// Bytes the model is not shown.
+        omitted_bytes: u64,
+        /// Files it changed or made that are part of the work; they were put back.
+        undone_files: u64,
+    },
     /// The job waits for a person.
     #[serde(rename = "approval.requested")]
     ApprovalRequested {
@@ -260,6 +289,8 @@ impl EventBody {
                 | Self::ToolStarted { .. }
                 | Self::ToolOutput { .. }
                 | Self::ToolFinished { .. }
+                | Self::CheckStarted { .. }
+                | Self::CheckFinished { .. }
                 | Self::BudgetUpdated { .. }
                 | Self::AgentNote { .. }
         )

@@ -1,5 +1,6 @@
 //! Jobs as clients see them.
 
+use crate::CheckResult;
 use domain::{Cursor, FailureReason, JobId, JobKind, JobState, PrincipalId, Priority, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -20,6 +21,18 @@ pub struct CreateJob {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 4096)]
     pub write_file: Option<String>,
+    /// `code` only: a command that makes the workspace ready, such as `npm ci`, as for `sh -c`. It runs once per workspace before
+    /// everything else, with a network where the agent's configuration (`agents.setup_network`) and the job's `egress` allow it.
+    /// What it leaves in ignored folders stays; what else it changes is put back. Where it fails the job fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 4096, example = "npm ci")]
+    pub setup: Option<String>,
+    /// `code` only: the command that tells whether the work is right, such as `pytest -q`, as for `sh -c`. It runs before the work
+    /// and after each change, in the job's sandbox, and the job succeeds only when it passes. Default: found in the workspace by
+    /// what lies there, where tools may run without asking (`approvals.run` is `auto`). `none`: no check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 4096, example = "pytest -q")]
+    pub check: Option<String>,
     /// Logical model name (`default`, `code`, …) or `provider/model`. Default: `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(pattern = "^[!-~]{1,200}$")]
@@ -45,6 +58,8 @@ impl CreateJob {
             task: task.into(),
             repository: None,
             write_file: None,
+            setup: None,
+            check: None,
             route: None,
             priority: Priority::DEFAULT,
             limits: Limits::default(),
@@ -95,6 +110,10 @@ pub struct Limits {
     /// Longest run of one tool call, in milliseconds. Default 2 minutes.
     #[schema(minimum = 100, maximum = 86_400_000)]
     pub tool_timeout_ms: u64,
+    /// Longest run of the job's check, and of its setup, in milliseconds; nine tenths of `idle_timeout_ms` where that is less.
+    /// Default 5 minutes: a suite that takes longer is no answer to each change.
+    #[schema(minimum = 100, maximum = 86_400_000)]
+    pub check_timeout_ms: u64,
     /// How often the job may be started, the first time included. Default 5, at most 20.
     #[schema(minimum = 1, maximum = 20)]
     pub attempts: u32,
@@ -109,6 +128,7 @@ impl Default for Limits {
             total_timeout_ms: 3_600_000,
             idle_timeout_ms: 600_000,
             tool_timeout_ms: 120_000,
+            check_timeout_ms: 300_000,
             attempts: 5,
         }
     }
@@ -206,6 +226,14 @@ pub struct Job {
     pub finished_at: Option<Timestamp>,
 }
 
+impl Job {
+    /// It was to change files, is over, and did not.
+    pub fn changed_nothing(&self) -> bool {
+        let has_patch = self.result.as_ref().is_some_and(|result| result.patch_artifact.is_some());
+        self.spec.kind == JobKind::Code && self.state == JobState::Succeeded && !has_patch
+    }
+}
+
 /// What keeps a queued job from being worked on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -234,6 +262,9 @@ pub struct JobResult {
     /// relative to the top.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subfolder: Option<String>,
+    /// How the job's check ended; absent for a job without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckResult>,
     /// `provider/model` of every model that answered.
     pub models: Vec<String>,
     pub usage: Usage,

@@ -86,6 +86,12 @@ fn options(settings: &Settings, workspaces: &Path, client: &Client, name: &str) 
     let agents = &settings.agents;
     let mut sandbox = agent::sandbox::Options::new(workspaces.to_owned(), Environment::inherited());
     sandbox.require.clone_from(&agents.require);
+    sandbox.readable.clone_from(&agents.readable);
+    sandbox.pass_environment.clone_from(&agents.pass_environment);
+    sandbox.caches = agents.caches;
+    sandbox.limits.processes = agents.processes;
+    sandbox.limits.open_files = agents.open_files;
+    sandbox.limits.file_bytes = agents.file_bytes;
     if let Some(memory_bytes) = agents.memory_bytes {
         sandbox.limits.memory_bytes = memory_bytes;
     }
@@ -99,6 +105,7 @@ fn options(settings: &Settings, workspaces: &Path, client: &Client, name: &str) 
     };
     agent::Options {
         access,
+        setup_network: agents.setup_network,
         workspaces_bytes: agents.workspaces_bytes,
         disk: agent::disk::Bounds { reserve_bytes: agents.reserve_bytes, job_bytes: agents.job_disk_bytes },
         ..agent::Options::new(client.clone(), name, sandbox)

@@ -161,6 +161,12 @@ pub async fn to_result(
                 // In a pipe the answer is data and stays as it is; a terminal gets it without escapes.
                 output.line(if output.stdout_is_terminal { crate::output::plain(answer) } else { answer.clone() })?;
             }
+            if let Some(check) = &result.check {
+                output.say(check);
+            }
+            if job.changed_nothing() {
+                output.say("nothing was changed");
+            }
             if result.patch_artifact.is_some() {
                 output.next(format_args!("devmesh diff {0}, then devmesh apply {0}", super::short(job.id)));
             } else if Exit::of_job(&job) != Exit::Done {

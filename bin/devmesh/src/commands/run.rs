@@ -27,6 +27,12 @@ pub struct Arguments {
     /// Edit with tools in a loop instead of answering once
     #[arg(long)]
     code: bool,
+    /// With --code: a command that makes the workspace ready, such as "npm ci"; it runs once, before everything else
+    #[arg(long, value_name = "COMMAND", requires = "code")]
+    setup: Option<String>,
+    /// With --code: the command that tells whether the work is right, such as "pytest -q"; `none` for none. Default: found in the repository
+    #[arg(long, value_name = "COMMAND", requires = "code")]
+    check: Option<String>,
     /// Write the answer to this file of the repository, and hand back the patch
     #[arg(long = "write", value_name = "FILE", conflicts_with = "code")]
     write_file: Option<String>,
@@ -104,6 +110,8 @@ impl Arguments {
             task: task_text(&self.task)?,
             repository,
             write_file: self.write_file.clone(),
+            setup: self.setup.clone(),
+            check: self.check.clone(),
             route: self.model.clone(),
             priority: priority.unwrap_or_default(),
             limits: self.limits()?,

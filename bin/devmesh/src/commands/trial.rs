@@ -206,6 +206,12 @@ fn summary(context: &Context, job: &Job, notices: &[String]) {
         one_line(&result.models.join(", "), 200),
         duration_ms(took)
     ));
+    if let Some(check) = &result.check {
+        output.say(check);
+    }
+    if job.changed_nothing() {
+        output.say("nothing was changed");
+    }
     for notice in notices {
         output.say(one_line(notice, 300));
     }

@@ -17,6 +17,17 @@ pub struct AgentSettings {
     pub ssh: Option<(PathBuf, PathBuf)>,
     /// Names of protections that must be in force.
     pub require: Vec<String>,
+    /// What commands may read and execute besides. Absolute.
+    pub readable: Vec<PathBuf>,
+    /// Names of variables that commands get.
+    pub pass_environment: Vec<String>,
+    /// Whether commands may read package managers' caches.
+    pub caches: bool,
+    /// Whether a setup may have a network.
+    pub setup_network: bool,
+    pub processes: u64,
+    pub open_files: u64,
+    pub file_bytes: u64,
     /// Of all kept working copies.
     pub workspaces_bytes: u64,
     /// Of one job's files.
@@ -35,10 +46,17 @@ pub(super) fn read(resolved: &Resolved, data: &Path, problems: &mut Problems) ->
         count: usize::try_from(number("agents.count")).unwrap_or_default(),
         name: resolved.text("agents.name").map(str::to_owned),
         workspaces: workspaces.unwrap_or_else(|| data.join("agent")),
-        roots: roots(resolved, problems),
+        roots: absolute(ROOTS, resolved, problems),
         remotes: remotes(resolved, problems),
         ssh: ssh(resolved, problems),
         require: resolved.list("agents.require"),
+        readable: absolute(READABLE, resolved, problems),
+        pass_environment: resolved.list("agents.pass_environment"),
+        caches: resolved.boolean("agents.caches"),
+        setup_network: resolved.boolean("agents.setup_network"),
+        processes: number("agents.processes"),
+        open_files: number("agents.open_files"),
+        file_bytes: number("agents.file_bytes"),
         workspaces_bytes: number("agents.workspaces_bytes"),
         job_disk_bytes: number("agents.job_disk_bytes"),
         reserve_bytes: number("agents.reserve_bytes"),
@@ -47,15 +65,16 @@ pub(super) fn read(resolved: &Resolved, data: &Path, problems: &mut Problems) ->
 }
 
 const ROOTS: &str = "agents.roots";
+const READABLE: &str = "agents.readable";
 const REMOTES: &str = "agents.remotes";
 
-fn roots(resolved: &Resolved, problems: &mut Problems) -> Vec<PathBuf> {
-    let roots: Vec<PathBuf> = resolved.list(ROOTS).into_iter().map(PathBuf::from).collect();
-    for root in roots.iter().filter(|root| !root.is_absolute()) {
-        let place = resolved.origin(ROOTS).map_or_else(|| ROOTS.to_owned(), ToString::to_string);
-        problems.add(place, format!("{ROOTS}: `{}` is not an absolute path, like /srv/projects", root.display()));
+fn absolute(name: &str, resolved: &Resolved, problems: &mut Problems) -> Vec<PathBuf> {
+    let paths: Vec<PathBuf> = resolved.list(name).into_iter().map(PathBuf::from).collect();
+    for path in paths.iter().filter(|path| !path.is_absolute()) {
+        let place = resolved.origin(name).map_or_else(|| name.to_owned(), ToString::to_string);
+        problems.add(place, format!("{name}: `{}` is not an absolute path, like /srv/projects", path.display()));
     }
-    roots
+    paths
 }
 
 fn remotes(resolved: &Resolved, problems: &mut Problems) -> Vec<String> {

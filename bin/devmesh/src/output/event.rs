@@ -11,9 +11,11 @@
 //! ```
 //! Text of models and tools streams behind a gutter, so that it can never pass for a line of ours.
 
-use super::{BAD, CAREFUL, FAINT, GOOD, STRONG, bytes, duration_ms, one_line, plain, styled, tokens_text, visible};
+use super::{
+    BAD, CAREFUL, FAINT, GOOD, STRONG, bytes, check, duration_ms, one_line, plain, styled, tokens_text, visible,
+};
 use domain::{ApprovalId, JobState};
-use protocol::{Decision, Event, EventBody, JobResult, Protection, RequeueCause, ToolOutcome};
+use protocol::{CheckOutcome, Decision, Event, EventBody, JobResult, Protection, RequeueCause, ToolOutcome};
 
 const LABEL: usize = 10;
 
@@ -138,6 +140,24 @@ impl EventView {
                     text += &format!("; {} more in the artifact {}", bytes(omitted_bytes), plain(&name));
                 }
                 self.entry("", text)
+            }
+            EventBody::CheckStarted { command, why, .. } => {
+                self.entry("check", format!("{} ({})", one_line(&command, 200), one_line(&why, 200)))
+            }
+            EventBody::CheckFinished {
+                outcome,
+                exit_code,
+                duration_ms: took,
+                passed,
+                failed,
+                output,
+                undone_files,
+                ..
+            } => {
+                let mut text = if outcome == CheckOutcome::Passed { String::new() } else { self.stream(&output) };
+                let ended = check::ended(outcome, exit_code, (passed, failed));
+                text += &self.entry("", format!("{ended} after {}{}", duration_ms(took), check::undone(undone_files)));
+                text
             }
             EventBody::ApprovalRequested { tool, arguments, approval_id, .. } => {
                 let question = styled(CAREFUL, format!("may it {}?", plain(&tool)));
@@ -360,6 +380,15 @@ mod tests {
                 json!({"call_id": "t", "outcome": "failed", "exit_code": 1, "duration_ms": 400, "output": "", "omitted_bytes": 2048, "artifact": "output-1"})
             ),
             ("workspace.checkpoint", json!({"commit": "c", "step": 1})),
+            (
+                "check.started",
+                json!({"check_id": "check-1", "command": "pytest -q", "why": "named by the job", "commit": "c"})
+            ),
+            (
+                "check.finished",
+                json!({"check_id": "check-1", "commit": "c", "outcome": "failed", "exit_code": 1, "duration_ms": 900, "passed": 12, "failed": 2,
+                "output": "FAILED a.py::b", "omitted_bytes": 10, "undone_files": 1})
+            ),
             (
                 "approval.requested",
                 json!({"approval_id": id, "call_id": "u", "tool": "run", "arguments": {"command": "rm -rf build"}, "arguments_sha256": ""})

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod backup;
+mod checks;
 mod exit_codes;
 mod first_run;
 mod jobs;

@@ -102,6 +102,7 @@ async fn a_code_job_runs_as_root_of_a_container_that_refuses_namespaces() -> Res
 
     let mut spec = CreateJob::new(JobKind::Code, "Look around.");
     spec.route = Some("default".into());
+    spec.check = Some(protocol::NO_CHECK.into());
     spec.repository = Some(Repository { path: "/repository".into(), reference: None });
     let job = ended(&admin, admin.create_job(&spec, None).await?.id).await?;
     let log = docker(&["logs", &container.0]).unwrap_or_default();

@@ -8,7 +8,7 @@ use crate::{
     stop::{Cause, Stop},
 };
 use client::{Client, Upload};
-use domain::{Epoch, FailureReason, JobId};
+use domain::{Epoch, FailureReason, JobId, JobKind};
 use protocol::{EventBody, FinishJob, JobResult, Outcome, ReleaseJob, Usage};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,8 @@ const PATCH_MEDIA_TYPE: &str = "text/x-diff";
 const MESSAGE_BYTES: usize = 2_000;
 /// How long after the lease is gone the answer to a last word may still come.
 const LATE_ANSWER: Duration = Duration::from_secs(2);
+/// Said of a `code` job without a patch.
+const UNCHANGED: &str = "nothing was changed, so there is no patch";
 /// Stands for words the backend would not take.
 const UNSAID: &str = "what there was to say could not be recorded; the agent's own log has it";
 /// Longest answer in a job's result, in bytes; the backend takes 4 MiB for the whole result.
@@ -49,8 +51,14 @@ impl Ending {
     }
 
     async fn close(&self, attempt: Option<&mut Attempt>, outcome: Result<Done, Halt>) -> Result<&'static str, Halt> {
+        let changes_files = attempt.as_ref().is_some_and(|attempt| attempt.spec.kind == JobKind::Code);
         let halt = match outcome {
             Ok(done) => match self.result(attempt, Some(done.answer)).await {
+                Ok(result) if changes_files && result.patch_artifact.is_none() => {
+                    // People read it; the job ends the same without.
+                    let _ = self.appender.append(vec![EventBody::AgentNote { message: UNCHANGED.into() }]).await;
+                    return self.finish(Outcome::Succeeded { result }, "succeeded").await;
+                }
                 Ok(result) => return self.finish(Outcome::Succeeded { result }, "succeeded").await,
                 Err((halt, _)) => halt,
             },
@@ -98,6 +106,7 @@ impl Ending {
             base_commit: Some(attempt.workspace.base_commit().to_owned()),
             branch: Some(attempt.workspace.branch().to_owned()),
             subfolder: attempt.workspace.subfolder().to_str().filter(|path| !path.is_empty()).map(str::to_owned),
+            check: attempt.checked.clone(),
             models: attempt.models.clone(),
             usage: attempt.budget.usage(),
         };

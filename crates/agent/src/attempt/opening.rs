@@ -86,6 +86,8 @@ impl Attempt {
             // A model that begins sees what there is; one that goes on may count on what was.
             untold: if past.facts.is_empty() { Vec::new() } else { notes },
             newest_call: None,
+            checked: None,
+            said_undone: false,
             options,
         };
         Ok((attempt, past))

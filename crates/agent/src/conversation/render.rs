@@ -1,7 +1,7 @@
 //! The conversation as messages for a model. Roles always take turns, because many chat templates insist on it.
 
 use super::{
-    Conversation,
+    Conversation, check,
     turn::{Refusal, Turn},
 };
 use crate::{
@@ -21,6 +21,9 @@ impl Conversation {
             ChatMessage::new(Role::System, prompt::code_rules(self.dialect(), self.offered())),
             ChatMessage::new(Role::User, self.opening.text()),
         ];
+        if let (Some(told), Some(task)) = (&self.told_first, messages.last_mut()) {
+            check::append(&mut task.content, told);
+        }
         for turn in &self.turns {
             match (self.dialect(), turn.native.is_empty()) {
                 (Dialect::Native, false) => self.native_turn(turn, &mut messages),
@@ -33,6 +36,9 @@ impl Conversation {
             {
                 last.content.push_str("\n\n");
                 last.content.push_str(&pattern.nudge());
+            }
+            if let (Some(told), Some(last)) = (&turn.told, messages.last_mut()) {
+                check::append(&mut last.content, told);
             }
         }
         if let (Some(steps), Some(last)) = (steps_left.filter(|steps| *steps <= FEW_STEPS), messages.last_mut()) {

@@ -1,7 +1,7 @@
 //! Room in a model's context. Before each call what is oldest and can be had again goes first:
 //!
 //! ```text
-//!   outputs but the newest ─▶ words and file bodies of turns but the newest ─▶ files shown with the task ─▶ the newest outputs,
+//!   older runs of the check ─▶ outputs but the newest ─▶ words and file bodies of turns but the newest ─▶ files shown with the task ─▶ the newest outputs,
 //!   cut to half, and again
 //! ```
 //! Where a prompt has to be made smaller, it is made a good deal smaller at once: each change of what stands early makes
@@ -55,7 +55,7 @@ impl Conversation {
     }
 
     fn drop_old(&mut self, target: u64) -> usize {
-        let mut dropped = 0;
+        let mut dropped = if self.estimated_tokens() > target { self.forget_checks() } else { 0 };
         let old = self.turns.len().saturating_sub(1);
         for turn in 0..old {
             for call in 0..self.turns[turn].calls.len() {

@@ -1,6 +1,6 @@
 //! One answer of a model and what came of it.
 
-use crate::{call_id::tool_call_id, stuck::Pattern, tool::Action};
+use crate::{call_id::tool_call_id, check::Told, stuck::Pattern, tool::Action};
 use protocol::{ToolCall, ToolOutcome};
 
 /// One thing to do, by the name it has in the log.
@@ -45,6 +45,8 @@ pub(super) struct Turn {
     pub(super) refused: Option<Refusal>,
     /// What the model is told after this turn.
     pub(super) nudge: Option<Pattern>,
+    /// What it is told of the check that ran after it.
+    pub(super) told: Option<Told>,
     /// Only what it asked for is shown, without its words and without the files it wrote.
     pub(super) is_compact: bool,
 }
@@ -59,6 +61,7 @@ impl Turn {
             left_out: None,
             refused: None,
             nudge: None,
+            told: None,
             is_compact: false,
         }
     }

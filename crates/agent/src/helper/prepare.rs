@@ -7,7 +7,7 @@
 //! ```
 
 use super::{
-    Error,
+    Error, bring,
     copy::{self, SOURCE_BYTES, within_limits},
     folder::{Folder, shown},
     git::{Git, Transport, is_object_id, zero_separated},
@@ -136,6 +136,14 @@ pub(super) fn prepare(task: &Prepare) -> Result<Prepared, Error> {
     let names = git.run(["ls-tree", "-r", "-z", "--name-only", "--full-tree", &prepared.start]).bytes()?;
     prepared.files = zero_separated(&names).map(|name| String::from_utf8_lossy(name).into_owned()).collect();
     prepared.files.sort_unstable();
+    if let From::Local(Local { checkout: Some(checkout), .. }) = &task.from
+        && prepared.is_repository
+    {
+        match bring::bring(checkout, &task.tree, &prepared.files) {
+            Ok(brought) => prepared.notes.extend(brought.into_notes()),
+            Err(error) => prepared.notes.push(format!("what was installed did not come along: {}", error.words())),
+        }
+    }
     Ok(prepared)
 }
 

@@ -25,14 +25,38 @@ pub(crate) struct Restore {
     pub git: PathBuf,
     pub tree: PathBuf,
     pub commit: String,
-    /// Also what no step holds: for want of room on the disk.
-    pub ignored_too: bool,
+    pub extent: Extent,
 }
+
+/// What is put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Extent {
+    /// What a step would take, changed or new.
+    Work,
+    /// Also what is new and too large for a step, or of another kind.
+    New,
+    /// Also what the rules ignore: for want of room on the disk.
+    Everything,
+}
+
+/// Names that are told.
+const NAMES: usize = 5;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Restored {
     /// Files that were not as the step has them.
     pub files: u64,
+    /// A few of them.
+    pub names: Vec<String>,
+}
+
+impl Restored {
+    fn count(&mut self, path: &[u8]) {
+        self.files += 1;
+        if self.names.len() < NAMES {
+            self.names.push(shown(path));
+        }
+    }
 }
 
 pub(super) fn restore(restore: &Restore) -> Result<Restored, Error> {
@@ -45,29 +69,30 @@ pub(super) fn restore(restore: &Restore) -> Result<Restored, Error> {
     let found =
         scan::scan(tree.again().map_err(Error::doing("opening the tree"))?, &known, &BTreeSet::new(), For::Restore)?;
     let mut wrong: Vec<Vec<u8>> = found.gone;
-    let mut files = 0;
+    let mut restored = Restored::default();
     for (path, _) in found.changed {
         match known.entries.contains_key(&path) {
             true => wrong.push(path),
             false => {
-                files += 1;
+                restored.count(&path);
                 remove_at(&tree, &path)?;
             }
         }
     }
-    for path in found.left_out {
-        files += 1;
+    let left_out = if restore.extent == Extent::Work { Vec::new() } else { found.left_out };
+    for path in left_out {
+        restored.count(&path);
         remove_at(&tree, &path)?;
     }
     // Those within others first. What is ignored in one keeps it.
     for path in found.folders.iter().rev() {
         let _ = super::reach(&tree, path).and_then(|(folder, name)| folder.remove_folder(name));
     }
-    if restore.ignored_too {
+    if restore.extent == Extent::Everything {
         remove_others(&tree, &known)?;
     }
     if !wrong.is_empty() {
-        files += write_out(&git, &tree, &restore.commit, &known, &wrong)?;
+        write_out(&git, &tree, &restore.commit, &known, &wrong, &mut restored)?;
         // They have other times now, later than the look that the rest is known from: the next step reads them again.
         for path in wrong {
             let look = super::reach(&tree, &path).and_then(|(folder, name)| folder.look(name));
@@ -77,7 +102,7 @@ pub(super) fn restore(restore: &Restore) -> Result<Restored, Error> {
         // On a full disk it may not be remembered; then everything is read again.
         let _ = known.save(&restore.git);
     }
-    Ok(Restored { files })
+    Ok(restored)
 }
 
 fn remove_at(tree: &Folder, path: &[u8]) -> Result<(), Error> {
@@ -108,9 +133,15 @@ fn remove_others(tree: &Folder, known: &Known) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes files of a commit, in place of whatever is in their way, where they are not there already. Returns how many.
-fn write_out(git: &Git, tree: &Folder, commit: &str, known: &Known, paths: &[Vec<u8>]) -> Result<u64, Error> {
-    let mut written = 0;
+/// Writes files of a commit, in place of whatever is in their way, where they are not there already.
+fn write_out(
+    git: &Git,
+    tree: &Folder,
+    commit: &str,
+    known: &Known,
+    paths: &[Vec<u8>],
+    restored: &mut Restored,
+) -> Result<(), Error> {
     let failed = |path: &[u8], error: io::Error| Error::Failed(format!("writing `{}`: {error}", shown(path)));
     let broken = Error::doing("reading a file from git");
     let mut child = git.run(["cat-file", "--batch"]).talk()?;
@@ -137,12 +168,12 @@ fn write_out(git: &Git, tree: &Folder, commit: &str, known: &Known, paths: &[Vec
         let content = read(id).map_err(|error| failed(path, error))?;
         if !is_there(tree, path, mode, &content) {
             put(tree, path, mode, &content).map_err(|error| failed(path, error))?;
-            written += 1;
+            restored.count(path);
         }
     }
     drop(ask);
     child.wait().map_err(broken)?;
-    Ok(written)
+    Ok(())
 }
 
 /// Whether a file is as it should be after all: what changed within a tick of the clock only looks as if it had.

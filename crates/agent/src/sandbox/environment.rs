@@ -11,6 +11,7 @@ pub(super) fn scrubbed(
     options: &Options,
     toolchain: &Toolchain,
     command: &Command,
+    folder: &str,
     home: &str,
     temporary: &str,
 ) -> Vec<(String, String)> {
@@ -25,8 +26,11 @@ pub(super) fn scrubbed(
     }
     scrubbed.entry("LANG".to_owned()).or_insert_with(|| "C.UTF-8".to_owned());
     scrubbed.entry("TERM".to_owned()).or_insert_with(|| "dumb".to_owned());
+    // A virtual environment of the project comes before the machine's Python, as if it were activated.
+    let path = known.get("PATH").copied().unwrap_or(DEFAULT_PATH);
+    let path = format!("{}/.venv/bin:{path}", folder.trim_end_matches('/'));
     for (name, value) in [
-        ("PATH", known.get("PATH").copied().unwrap_or(DEFAULT_PATH)),
+        ("PATH", path.as_str()),
         ("HOME", home),
         ("TMPDIR", temporary),
         ("USER", "devmesh"),
@@ -43,6 +47,9 @@ pub(super) fn scrubbed(
         scrubbed.insert(name.to_owned(), value.to_owned());
     }
     scrubbed.extend(toolchain.environment.iter().cloned());
+    if !command.network {
+        scrubbed.extend(toolchain.offline.iter().cloned());
+    }
     scrubbed.extend(command.environment.iter().filter(|(name, _)| !is_secret(name)).cloned());
     // A name or value with a zero byte cannot be passed at all.
     scrubbed.retain(|name, value| !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0'));
@@ -81,10 +88,11 @@ mod tests {
             ["RUST_LOG", "OPENAI_API_KEY", "github_token", "DEVMESH_ADMIN"].map(String::from).into();
         let mut command = Command::new("env", Duration::from_secs(1));
         command.environment = vec![("X_TOKEN".into(), "canary".into()), ("CI".into(), "1".into())];
-        let scrubbed = scrubbed(&options, &Toolchain::default(), &command, "/workspaces/home", "/tmp");
+        let scrubbed =
+            scrubbed(&options, &Toolchain::default(), &command, "/workspaces/tree", "/workspaces/home", "/tmp");
         assert!(!scrubbed.iter().any(|(_, value)| value == "canary"), "{scrubbed:?}");
         let of = |name: &str| scrubbed.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-        assert_eq!(of("PATH"), Some("/opt/tools/bin:/usr/bin"));
+        assert_eq!(of("PATH"), Some("/workspaces/tree/.venv/bin:/opt/tools/bin:/usr/bin"));
         assert_eq!(of("HOME"), Some("/workspaces/home"), "never the user's own");
         assert_eq!(of("LANG"), Some("de_DE.UTF-8"));
         assert_eq!(of("RUST_LOG"), Some("debug"));

@@ -129,6 +129,7 @@ impl Sandbox {
             timeout_ms: u64::try_from(errand.timeout.as_millis()).unwrap_or(u64::MAX),
             environment: Vec::new(),
             files,
+            home_links: Vec::new(),
             verify: None,
         })
     }

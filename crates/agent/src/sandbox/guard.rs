@@ -219,9 +219,15 @@ fn shell(policy: &Policy, reporter: &File) -> Failure {
         return failure;
     }
     let (shell, script) = match &policy.program {
-        Program::Shell { shell, script } => (shell, script),
+        Program::Shell { shell, script, .. } => (shell, script),
         Program::Helper { task, .. } => exit(crate::helper::carry_out(task)),
     };
+    // By the command itself, whatever an earlier one made of its home.
+    for (link, target) in &policy.home_links {
+        let link = std::path::Path::new(link);
+        let made = link.parent().map_or(Ok(()), std::fs::create_dir_all);
+        let _ = made.and_then(|()| std::os::unix::fs::symlink(target, link));
+    }
     let error = Command::new(shell)
         .arg("-c")
         .arg(script)

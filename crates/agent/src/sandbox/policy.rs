@@ -19,6 +19,8 @@ pub(super) struct Policy {
     pub timeout_ms: u64,
     pub environment: Vec<(String, String)>,
     pub files: Files,
+    /// Links the command finds in its home, by absolute path, and what they lead to.
+    pub home_links: Vec<(String, String)>,
     /// Set by the probe: try to break out, and refuse to run when that works.
     pub verify: Option<Verify>,
 }
@@ -27,7 +29,12 @@ pub(super) struct Policy {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Program {
     /// A shell with this script: a tool call.
-    Shell { shell: String, script: String },
+    Shell {
+        shell: String,
+        script: String,
+        /// Uses this machine's network: the setup of a job, where the configuration allows it.
+        network: bool,
+    },
     /// A piece of the agent's own work, see [`crate::helper`]. It has a user namespace of its own only where the
     /// namespaces came with one.
     Helper {
@@ -45,7 +52,7 @@ impl Program {
     }
 
     pub fn uses_network(&self) -> bool {
-        matches!(self, Self::Helper { network: true, .. })
+        matches!(self, Self::Helper { network: true, .. } | Self::Shell { network: true, .. })
     }
 }
 

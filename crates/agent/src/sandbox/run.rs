@@ -32,6 +32,9 @@ const GUARD_PATIENCE: Duration = Duration::from_secs(15);
 /// already; only where there is no PID namespace can anybody be left to hold it.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(2);
 
+/// What a name lookup and a certificate check read.
+pub(crate) const NETWORK_FILES: &[&str] = &["/etc/resolv.conf", "/etc/gai.conf", "/etc/ssl", "/etc/pki"];
+
 impl Sandbox {
     /// Runs one command to its end. Everything it prints goes to `output` in order of arrival, as fast as that is
     /// taken: the command waits when it is not, and nothing piles up. Dropping the receiver discards output and does
@@ -85,6 +88,17 @@ impl Sandbox {
             temporary: text(&place.temporary())?,
             root: text(&place.root())?,
         };
+        let folder = text(&place.tree.join(&command.folder))?;
+        let mut files = files;
+        let mut layers = layers;
+        if command.network {
+            layers.network = false;
+            for path in NETWORK_FILES.iter().map(Path::new) {
+                files.links.extend(platform::links_along(path).into_iter().filter_map(|link| text(&link).ok()));
+                files.readable.extend(path.canonicalize().ok().and_then(|path| text(&path).ok()));
+            }
+        }
+        let home_links = self.toolchain.home_links.iter().map(|(inside, to)| (format!("{home}/{inside}"), to.clone()));
         let temporary = platform::temporary_folder(&files, layers.files).to_owned();
         Ok(Policy {
             layers,
@@ -92,11 +106,16 @@ impl Sandbox {
             other_processes: self.other_processes(layers),
             control_group: self.control_group(layers)?,
             identity: super::Owner::NOBODY,
-            program: Program::Shell { shell: shell().to_owned(), script: command.script.clone() },
-            folder: text(&place.tree.join(&command.folder))?,
+            program: Program::Shell {
+                shell: shell().to_owned(),
+                script: command.script.clone(),
+                network: command.network,
+            },
             timeout_ms: u64::try_from(command.timeout.as_millis()).unwrap_or(u64::MAX),
-            environment: environment::scrubbed(&self.options, &self.toolchain, command, &home, &temporary),
+            environment: environment::scrubbed(&self.options, &self.toolchain, command, &folder, &home, &temporary),
+            home_links: if command.network { Vec::new() } else { home_links.collect() },
             files,
+            folder,
             verify,
         })
     }

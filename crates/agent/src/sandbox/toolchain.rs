@@ -3,6 +3,7 @@
 //! A toolchain in a folder of its own, `/opt/tool` or `/usr/local/go`, is shown as it is. In a home folder, programs have
 //! their credentials beside them: there only their own folder is shown and what [`layout`] knows for their parts.
 
+mod caches;
 mod homes;
 mod layout;
 
@@ -21,6 +22,10 @@ pub(super) struct Toolchain {
     pub links: Vec<String>,
     /// What the toolchains need to find their own files when `HOME` is another.
     pub environment: Vec<(String, String)>,
+    /// What commands without a network are told besides.
+    pub offline: Vec<(String, String)>,
+    /// Links to caches, made in a command's home: where, relative to it, and to what.
+    pub home_links: Vec<(String, String)>,
 }
 
 pub(super) fn find(options: &Options) -> Toolchain {
@@ -54,8 +59,7 @@ fn find_with(options: &Options, users: &str) -> Toolchain {
     }
 
     // The programs in ~/.cargo/bin are links to rustup, which looks for toolchains in the home folder. Of ~/.cargo
-    // nothing else is shown: it holds credentials, and the sources in its registry are of use only to a Cargo that may
-    // write beside them.
+    // nothing else is shown but what `caches` knows: it holds credentials.
     let mut environment = Vec::new();
     let homes = found.homes.of(home.into_iter().chain(folders));
     let named = known("RUSTUP_HOME").map(PathBuf::from);
@@ -70,9 +74,22 @@ fn find_with(options: &Options, users: &str) -> Toolchain {
         }
     }
 
+    let mut caches = if options.caches { caches::find(home, known) } else { caches::Caches::default() };
+    let readable = std::mem::take(&mut caches.readable);
+    caches.readable = readable.into_iter().filter(|path| found.offer(path)).collect();
+    let home_links =
+        caches.links.into_iter().filter(|(_, path)| caches.readable.iter().any(|shown| shown.starts_with(path)));
+    let home_links = home_links.filter_map(|(inside, path)| text(inside).zip(text(path))).collect();
+
     let links = found.paths.iter().flat_map(|path| platform::links_along(path)).collect::<BTreeSet<_>>();
     let real = found.paths.iter().filter_map(|path| path.canonicalize().ok()).collect::<BTreeSet<_>>();
-    Toolchain { readable: outermost(real), links: links.into_iter().filter_map(text).collect(), environment }
+    Toolchain {
+        readable: outermost(real),
+        links: links.into_iter().filter_map(text).collect(),
+        environment,
+        offline: caches.environment,
+        home_links,
+    }
 }
 
 struct Found {

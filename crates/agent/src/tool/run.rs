@@ -36,16 +36,27 @@ pub(crate) struct Ran {
 }
 
 /// A command was stopped for want of room, and what was done about it.
-struct NoRoom {
+pub(crate) struct NoRoom {
     full: disk::Full,
     cleaned: String,
+}
+
+impl NoRoom {
+    pub(crate) fn describe(&self) -> String {
+        format!("{}; {}", self.full.describe(), self.cleaned)
+    }
 }
 
 impl Attempt {
     pub(crate) async fn run_command(&self, call_id: &str, command: &str) -> Result<Ran, Halt> {
         let timeout = Duration::from_millis(self.spec.limits.tool_timeout_ms);
         let folder = self.workspace.subfolder().to_owned();
-        let command = sandbox::Command { folder, ..sandbox::Command::new(command, timeout) };
+        self.run_logged(call_id, sandbox::Command { folder, ..sandbox::Command::new(command, timeout) }).await
+    }
+
+    /// Runs a command whose output goes to the log as that of this call.
+    pub(crate) async fn run_logged(&self, call_id: &str, command: sandbox::Command) -> Result<Ran, Halt> {
+        let timeout = command.timeout;
         let (pieces, printed) = mpsc::channel(PIECES);
         let started = Instant::now();
         disk::check(&self.place.tree, self.options.disk).map_err(|full| Halt::AttemptFailed {
@@ -108,7 +119,7 @@ impl Attempt {
     }
 
     /// Runs a command while there is room on the disk. What a command that took too much has written is removed.
-    async fn run_with_room(
+    pub(crate) async fn run_with_room(
         &self,
         command: &sandbox::Command,
         pieces: mpsc::Sender<sandbox::Output>,

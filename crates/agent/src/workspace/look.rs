@@ -2,8 +2,14 @@
 
 use super::{Error, STEP_TAKES, Workspace};
 use crate::helper::{Found, Page, Reach, Read, Search, Sources, Task};
+use std::path::Path;
 
 impl Workspace {
+    /// The last step that was committed.
+    pub(crate) async fn commit(&self) -> String {
+        self.state.lock().await.commit.clone()
+    }
+
     /// Shows a file, or a part of it, in at most about `bytes`. The inner error is for the model.
     pub(crate) async fn read_file(
         &self,
@@ -36,7 +42,7 @@ impl Workspace {
         let task = Sources { git: self.git.clone(), commit: self.start.clone(), names };
         let sources: Vec<(String, String)> = self.ask(&Task::Sources(task), self.reach()).await?.0;
         let below = |(name, text): (String, String)| {
-            let name = std::path::Path::new(&name).strip_prefix(&self.subfolder).ok()?.to_str()?.to_owned();
+            let name = Path::new(&name).strip_prefix(&self.subfolder).ok()?.to_str()?.to_owned();
             Some((name, text))
         };
         Ok(sources.into_iter().filter_map(below).collect())

@@ -10,7 +10,9 @@ use super::{
 };
 use crate::{
     disk,
-    helper::{Failure, From, Helper, Prepared, Reach, Remote, Restore, Restored, Task, Uncommitted, is_object_id},
+    helper::{
+        Extent, Failure, From, Helper, Prepared, Reach, Remote, Restore, Restored, Task, Uncommitted, is_object_id,
+    },
     sandbox,
 };
 use domain::JobId;
@@ -146,10 +148,11 @@ async fn taken_over(
     let Some(record) = record::load(&desk.folder) else { return Ok(None) };
     // A command may have filled the disk just before the attempt ended.
     let has_room = disk::check(&desk.tree(), prepare.disk).is_ok();
-    let task = Restore { git: desk.git(), tree: desk.tree(), commit: resume.commit.clone(), ignored_too: !has_room };
+    let extent = if has_room { Extent::New } else { Extent::Everything };
+    let task = Restore { git: desk.git(), tree: desk.tree(), commit: resume.commit.clone(), extent };
     let reach = Reach::new([desk.git(), desk.tree()], PREPARING_TAKES);
     let reach = Reach { readable: lenders(&record, &desk.git()), ..reach };
-    let (Restored { files }, _) = helper.ask(&Task::Restore(task), reach, prepare.cancel.clone()).await?;
+    let (Restored { files, .. }, _) = helper.ask(&Task::Restore(task), reach, prepare.cancel.clone()).await?;
     if files > 0 {
         let were = if files == 1 { "file was" } else { "files were" };
         notes.add(format!("{files} {were} put back to how the last step left them"));
@@ -214,7 +217,7 @@ async fn fresh(prepare: &Prepare, helper: &Helper, notes: &mut Notes) -> Result<
             access.check_remote(&remote)?;
             let address = remote.address().to_owned();
             let ssh = access.ssh.clone().filter(|_| address.starts_with("ssh://"));
-            let readable = network_files().into_iter();
+            let readable = sandbox::NETWORK_FILES.iter().map(PathBuf::from);
             let readable =
                 readable.chain(ssh.iter().flat_map(|ssh| [ssh.key.clone(), ssh.known_hosts.clone()])).collect();
             let remote = Remote { address: address.clone(), reference: repository.reference.clone(), ssh };
@@ -288,11 +291,6 @@ async fn fresh(prepare: &Prepare, helper: &Helper, notes: &mut Notes) -> Result<
 /// Repositories that a workspace borrows from, without its own.
 fn lenders(record: &Record, own: &Path) -> Vec<PathBuf> {
     record.prepared.objects.iter().filter(|repository| *repository != own).cloned().collect()
-}
-
-/// What a name lookup and a certificate check read.
-fn network_files() -> Vec<PathBuf> {
-    ["/etc/resolv.conf", "/etc/gai.conf", "/etc/ssl", "/etc/pki"].map(PathBuf::from).to_vec()
 }
 
 /// The folder of this attempt, empty, and its lock.

@@ -1,9 +1,7 @@
 //! Step commits, the way back to one, and what all of them add up to.
 
 use super::{Error, Ignored, PATCH_BYTES, STEP_TAKES, Workspace, patch};
-use crate::helper::{
-    Difference, Edit, Edited, Failure, Over, Reach, Restore, Restored, Step, Stepped, Task, Write, Written,
-};
+use crate::helper::{Difference, Edit, Edited, Failure, Over, Reach, Step, Stepped, Task, Write, Written};
 use std::{path::PathBuf, time::Duration};
 use tokio_util::sync::CancellationToken;
 
@@ -36,21 +34,6 @@ impl Workspace {
         last.written.clear();
         last.commit.clone_from(&stepped.commit);
         Ok(stepped.commit)
-    }
-
-    /// Puts the files back to the last step. `ignored_too`: removes also what no step holds, for want of room.
-    pub async fn restore(&self, ignored_too: bool) -> Result<u64, Error> {
-        let commit = self.state.lock().await.commit.clone();
-        let (git, tree) = (self.git.clone(), self.place.tree.clone());
-        let mut reach = self.reach();
-        reach.writable.push(tree.clone());
-        let restored: Restored = self.ask(&Task::Restore(Restore { git, tree, commit, ignored_too }), reach).await?.0;
-        if ignored_too {
-            let folders = ["tmp", "home"].map(|name| self.place.scratch.join(name)).to_vec();
-            let emptied = super::files::empty(&self.helper, folders, STEP_TAKES).await;
-            emptied.map_err(super::doing(|| "emptying the folders for temporary files and for the home"))?;
-        }
-        Ok(restored.files)
     }
 
     /// What its files take on the disk, as far as that can be told.

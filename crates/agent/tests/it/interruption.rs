@@ -10,7 +10,7 @@ use std::time::Duration;
 use testkit::{Fault, Gate, Script, eventually, eventually_within, sample_repository};
 use tokio::time::Instant;
 
-fn with_short_lease() -> Setup {
+pub fn with_short_lease() -> Setup {
     let jobs = jobs::Options {
         lease: Duration::from_secs(2),
         backoff: jobs::Backoff { lost_lease_cap: Duration::from_millis(50), ..Default::default() },

@@ -3,7 +3,11 @@
 #[cfg(test)]
 mod ask;
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod code;
+#[cfg(test)]
+mod dependencies;
 #[cfg(test)]
 mod interruption;
 #[cfg(test)]

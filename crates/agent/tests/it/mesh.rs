@@ -263,7 +263,13 @@ impl Drop for Worker {
     }
 }
 
+/// Without a check: the loop alone.
 pub fn code(repository: &SampleRepository, task: &str) -> CreateJob {
+    CreateJob { check: Some(protocol::NO_CHECK.into()), ..checked(repository, task) }
+}
+
+/// With the check that is found.
+pub fn checked(repository: &SampleRepository, task: &str) -> CreateJob {
     on(JobKind::Code, repository.path(), task)
 }
 

@@ -61,6 +61,13 @@ fn facts(job: &Job) -> Table {
             ),
         );
     }
+    if let Some(setup) = &job.spec.setup {
+        fact("setup", one_line(setup, 400));
+    }
+    let ended = job.result.as_ref().and_then(|result| result.check.as_ref());
+    if let Some(check) = ended.map(|check| &check.command).or(job.spec.check.as_ref()) {
+        fact("check", one_line(check, 400));
+    }
     fact("route", job.spec.route.clone().unwrap_or_else(|| "default".into()));
     fact("attempts", job.attempt.to_string());
     fact("created", job.created_at.to_string());
@@ -68,6 +75,12 @@ fn facts(job: &Job) -> Table {
         fact("took", duration_ms((finished.as_millis() - started.as_millis()).max(0).unsigned_abs()));
     }
     if let Some(result) = &job.result {
+        if let Some(check) = &result.check {
+            fact("", check.to_string());
+        }
+        if job.changed_nothing() {
+            fact("changed", "nothing".into());
+        }
         if !result.models.is_empty() {
             fact("models", result.models.join(", "));
         }

@@ -8,12 +8,11 @@ fn run(command: &str) -> Turn {
     Turn::tool("run", json!({"command": command}))
 }
 
-/// Looks, edits, tests, finishes.
-fn mending() -> [Turn; 4] {
+/// Looks, edits, finishes.
+fn mending() -> [Turn; 3] {
     [
         run("cat prices.py"),
         run(&SampleRepository::fix_command()),
-        run(SampleRepository::TEST_COMMAND),
         Turn::tool("finish", json!({"summary": "The discount is taken off now."})),
     ]
 }
@@ -24,6 +23,8 @@ async fn mended() -> (Mesh, SampleRepository, String) {
     let path = repository.path().to_str().unwrap();
     let answer = mesh.run(&["run", "--code", "--repo", path, "Make the test pass."]).await.good();
     assert_eq!(answer.stdout, "The discount is taken off now.\n");
+    assert!(answer.stderr.contains("check      python3 -m unittest (found by test_prices.py)"), "{}", answer.stderr);
+    assert!(answer.stderr.contains("\ncheck passed\n"), "{}", answer.stderr);
     assert!(!repository.test_passes(), "the user's tree is untouched until `apply`");
     let id = mesh.run(&["jobs", "list"]).await.good().stdout.split('\t').next().unwrap().to_owned();
     (mesh, repository, id)
@@ -202,7 +203,7 @@ async fn filters_of_the_user_run() {
     git(&["commit", "--quiet", "-m", "A letter"]);
     assert_eq!(git(&["show", "HEAD:letter"]), "Uryyb.\n");
     let path = repository.path().to_str().unwrap();
-    mesh.run(&["run", "--code", "--repo", path, "Say goodbye."]).await.good();
+    mesh.run(&["run", "--code", "--repo", path, "--check", "none", "Say goodbye."]).await.good();
     let id = mesh.run(&["jobs", "list"]).await.good().stdout.split('\t').next().unwrap().to_owned();
     mesh.run(&["apply", "--check", &id]).await.good();
     mesh.run(&["apply", &id]).await.good();

@@ -41,9 +41,15 @@ async fn the_toolchains_in_path_run() {
             let ran = bench.sh(command).await;
             assert_eq!(ran.finished.ending, Ending::Exited(0), "{program} with home `{home}`: {ran:?}");
         }
-        for file in
-            [".cargo/credentials.toml", ".cargo/registry", ".rustup/downloads", ".npmrc", ".config", ".gitconfig"]
-        {
+        for file in [
+            ".cargo/credentials.toml",
+            ".cargo/registry/src",
+            ".rustup/downloads",
+            ".npmrc",
+            ".npm/_logs",
+            ".config",
+            ".gitconfig",
+        ] {
             let ran = bench.sh(&format!("ls -d '{}/{file}'", environment[1].1)).await;
             assert_eq!(ran.stdout, "");
         }
