@@ -6,6 +6,8 @@ use router::dialect::Dialect;
 use testkit::{FaultyModel, Reply, Wire};
 
 const WHOLE: &str = "one two three four";
+/// They say why the model stopped before their last word.
+const TELL_WHY: [Wire; 2] = [Wire::OpenAiChat, Wire::Anthropic];
 const BEGUN: &str = "one two ";
 
 /// One target with one answer, asked in a dialect.
@@ -66,7 +68,7 @@ async fn what_is_unreadable_to_its_end_is_no_answer() {
 async fn all_words_without_the_word_that_ends_them_are_a_cut_answer() {
     for wire in Wire::ALL {
         let mut endless = vec![Reply::text(WHOLE).cut_after(99)];
-        if wire != Wire::OpenAiChat {
+        if !TELL_WHY.contains(&wire) {
             endless.push(Reply::text(WHOLE).without_done());
         }
         for reply in endless {
@@ -84,12 +86,15 @@ async fn all_words_without_the_word_that_ends_them_are_a_cut_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reason_to_end_is_an_end_and_the_caller_gets_its_last_word() {
-    for dialect in CALLERS {
-        let reply = Reply::text(WHOLE).without_done();
-        let (answer, _, asked) = alone(Wire::OpenAiChat, &reply, dialect, true).await;
-        assert_eq!((answer.said().as_str(), asked), (WHOLE, 1), "{dialect:?}: {}", answer.body);
-        assert_eq!(answer.ends(), Ends::of_a_whole(dialect), "{dialect:?}: {}", answer.body);
-        assert!(!says_done(dialect) || answer.body.ends_with("data: [DONE]\n\n"), "{dialect:?}: {}", answer.body);
+    for wire in TELL_WHY {
+        for dialect in CALLERS {
+            let reply = Reply::text(WHOLE).without_done();
+            let (answer, _, asked) = alone(wire, &reply, dialect, true).await;
+            let what = format!("{dialect:?} over {wire:?}: {}", answer.body);
+            assert_eq!((answer.said().as_str(), asked), (WHOLE, 1), "{what}");
+            assert_eq!(answer.ends(), Ends::of_a_whole(dialect), "{what}");
+            assert!(!says_done(dialect) || answer.body.ends_with("data: [DONE]\n\n"), "{what}");
+        }
     }
 }
 
