@@ -279,7 +279,7 @@ async fn the_environment_holds_no_secret() {
     assert!(seen.contains("PATH=/usr/local/bin:/usr/bin:/bin"), "{seen}");
     assert!(!seen.contains("canary") && !seen.contains("API_KEY"), "{seen}");
     // What the test runner was started with is not there either.
-    assert!(!seen.contains("CARGO"), "{seen}");
+    assert!(!seen.contains("CARGO_MANIFEST"), "{seen}");
 }
 
 /// The agent dies without a chance to clean up. Here that is a child of ours which does nothing but run a command.
