@@ -276,7 +276,7 @@ async fn rights_cannot_be_gained() {
 async fn the_environment_holds_no_secret() {
     let bench = Bench::with(|options| options.pass_environment = vec!["OPENAI_API_KEY".into()]).await;
     let seen = bench.sh("env; cat /proc/*/environ | tr '\\0' '\\n'").await.stdout;
-    assert!(seen.contains("PATH=/usr/local/bin:/usr/bin:/bin"), "{seen}");
+    assert!(seen.contains("/.venv/bin:/usr/local/bin:/usr/bin:/bin\n"), "{seen}");
     assert!(!seen.contains("canary") && !seen.contains("API_KEY"), "{seen}");
     // What the test runner was started with is not there either.
     assert!(!seen.contains("CARGO_MANIFEST"), "{seen}");
