@@ -119,9 +119,9 @@ mod tests {
         for file in [
             ".cargo/credentials.toml",
             ".cargo/config.toml",
-            ".cargo/registry/cache/index.crates.io-1/itoa-1.0.0.crate",
-            ".cargo/registry/index/index.crates.io-1/.cache/it/oa/itoa",
-            ".cargo/registry/index/index.crates.io-1/config.json",
+            ".cargo/registry/cache/public-1/itoa-1.0.0.crate",
+            ".cargo/registry/index/public-1/.cache/it/oa/itoa",
+            ".cargo/registry/index/public-1/config.json",
             ".cargo/registry/index/company-2/.git/config",
             ".npmrc",
             ".npm/_cacache/index-v5/x",
@@ -147,8 +147,8 @@ mod tests {
             readable,
             [
                 ".cargo/registry/cache",
-                ".cargo/registry/index/index.crates.io-1/.cache",
-                ".cargo/registry/index/index.crates.io-1/config.json",
+                ".cargo/registry/index/public-1/.cache",
+                ".cargo/registry/index/public-1/config.json",
                 ".gradle/caches/modules-2",
                 ".m2/repository",
                 ".npm/_cacache",

@@ -206,23 +206,23 @@ fn toolchains_in_a_home_keep_their_parts() {
 #[test]
 fn a_virtual_environment_brings_the_interpreter_it_was_made_from() {
     let machine = Machine::with(&[
-        "people/person/work/.venv/pyvenv.cfg",
-        "people/person/work/.venv/lib/x",
-        "people/person/work/secret",
+        "people/person/source/.venv/pyvenv.cfg",
+        "people/person/source/.venv/lib/x",
+        "people/person/source/secret",
         "people/person/pythons/cpython-3.12/bin/python3.12*",
         "people/person/pythons/cpython-3.12/lib/x",
         "people/person/pythons/cpython-3.11/lib/x",
     ]);
-    machine.link("people/person/work/.venv/bin/python", "../../../pythons/3.12/bin/python3.12");
+    machine.link("people/person/source/.venv/bin/python", "../../../pythons/3.12/bin/python3.12");
     machine.link("people/person/pythons/3.12", "cpython-3.12");
-    let found = machine.find(&["people/person/work/.venv/bin"], &[]);
+    let found = machine.find(&["people/person/source/.venv/bin"], &[]);
     let shown: Vec<_> = found.readable.iter().filter_map(|path| machine.own(path)).collect();
     let expected = [
         "pythons/cpython-3.12/bin",
         "pythons/cpython-3.12/lib",
-        "work/.venv/bin",
-        "work/.venv/lib",
-        "work/.venv/pyvenv.cfg",
+        "source/.venv/bin",
+        "source/.venv/lib",
+        "source/.venv/pyvenv.cfg",
     ];
     assert_eq!(shown, expected.map(|name| format!("{HOME}/{name}")));
     assert!(found.links.contains(&machine.at("people/person/pythons/3.12").display().to_string()));
