@@ -3,6 +3,7 @@
 
 use crate::wire::lenient::Members;
 use bytes::{Bytes, BytesMut};
+use memchr::memmem;
 use serde_json::{Value, value::RawValue};
 
 /// `raw` with `name` for the model of `fields`, which were read from it.
@@ -33,7 +34,7 @@ fn place(raw: &[u8], told: &str) -> Option<usize> {
     // An event of several lines, or with words that are no JSON, was read from a copy. The quotes of a key are never escaped.
     at.or_else(|| {
         const KEY: &[u8] = b"\"model\"";
-        raw.windows(KEY.len()).enumerate().filter(|(_, window)| *window == KEY).find_map(|(at, _)| {
+        memmem::find_iter(raw, KEY).find_map(|at| {
             let rest = raw[at + KEY.len()..].trim_ascii_start();
             let value = rest.strip_prefix(b":")?.trim_ascii_start();
             value.starts_with(told.as_bytes()).then(|| raw.len() - value.len())

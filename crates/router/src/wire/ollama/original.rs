@@ -3,6 +3,7 @@
 use super::provider::{Details, Settings};
 use crate::{Error, json_object::Fields, providers::Edits};
 use bytes::Bytes;
+use memchr::memmem;
 use serde_json::{Map, Value};
 
 /// Options that belong to the loaded model and not to one request: another value makes Ollama load the model anew.
@@ -82,7 +83,7 @@ pub(crate) fn embedding(body: &[u8], model: &str, settings: &Settings<'_>) -> Re
 /// A line of an answer without the log probabilities that its reader did not ask for; everything else byte for byte.
 pub(crate) fn without_logprobs(line: &Bytes) -> Bytes {
     const NAME: &[u8] = b"\"logprobs\"";
-    if !line.windows(NAME.len()).any(|bytes| bytes == NAME) {
+    if memmem::find(line, NAME).is_none() {
         return line.clone();
     }
     let Ok(fields) = Fields::of(line) else { return line.clone() };

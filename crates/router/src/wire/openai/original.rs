@@ -9,6 +9,7 @@ use crate::{
     wire::effort,
 };
 use bytes::Bytes;
+use memchr::memmem;
 use serde_json::{Value, value::RawValue};
 
 /// `output_limit` is what the server calls the limit on an answer, where the caller set none.
@@ -41,8 +42,7 @@ pub(crate) fn body(request: &ChatRequest, original: &Bytes, output_limit: Output
 
 /// The same request with `system` where a message's role is `developer`: the older name of it, which every server knows.
 pub(crate) fn without_developers(body: Bytes) -> Bytes {
-    const ROLE: &str = "\"developer\"";
-    if !body.windows(ROLE.len()).any(|window| window == ROLE.as_bytes()) {
+    if memmem::find(&body, b"\"developer\"").is_none() {
         return body;
     }
     let renamed = || {
@@ -65,6 +65,9 @@ pub(crate) fn without_developers(body: Bytes) -> Bytes {
 /// The same request with the nearest of the levels every server takes where it asks for another one.
 pub(crate) fn with_common_effort(body: Bytes) -> Bytes {
     const NAME: &str = "reasoning_effort";
+    if memmem::find(&body, NAME.as_bytes()).is_none() {
+        return body;
+    }
     let mapped = || {
         let fields = Fields::of(&body).ok()?;
         let asked = fields.read::<String>(NAME)?;

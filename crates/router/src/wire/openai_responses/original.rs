@@ -3,6 +3,7 @@
 use super::FOREIGN_SEAL;
 use crate::{Error, json_object::Fields};
 use bytes::Bytes;
+use memchr::memmem;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -12,7 +13,7 @@ use std::borrow::Cow;
 /// # Errors
 /// [`Error::Invalid`] when the body is not JSON.
 pub(crate) fn without_foreign_seals(body: &Bytes) -> Result<Cow<'_, Bytes>, Error> {
-    if !contains(body, FOREIGN_SEAL.as_bytes()) {
+    if memmem::find(body, FOREIGN_SEAL.as_bytes()).is_none() {
         return Ok(Cow::Borrowed(body));
     }
     let fields = Fields::of(body)?;
@@ -27,10 +28,6 @@ pub(crate) fn without_foreign_seals(body: &Bytes) -> Result<Cow<'_, Bytes>, Erro
 fn is_sealed_elsewhere(item: &RawValue) -> bool {
     let sealed = Fields::of(item.get().as_bytes()).ok().and_then(|item| item.read::<String>("encrypted_content"));
     sealed.is_some_and(|sealed| sealed.starts_with(FOREIGN_SEAL))
-}
-
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|window| window == part)
 }
 
 #[cfg(test)]
