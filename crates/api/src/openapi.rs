@@ -20,7 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 const DESCRIPTION: &str = "\
 Durable jobs done by agents, on models that are local first.
 
-Every request but `/`, `/healthz` and `/readyz` carries `Authorization: Bearer dm_…`. The list behind `bearer` in an operation's \
+Every request but `/`, `/ollama/`, `/healthz` and `/readyz` carries `Authorization: Bearer dm_…`. The list behind `bearer` in an operation's \
 security names the scopes that may use it, any of them: `admin` includes `user`, which includes `viewer`; `agent` and `model` stand apart.
 
 Errors are RFC 9457 problems with a stable `code`; `type` leads to the page that explains it. Every answer has an \

@@ -4,7 +4,8 @@
 //!   body ──peek──▶ what routing needs          ──conversation──▶ only when something must be translated
 //!   frames ──encoder──▶ bytes of a stream      whole answer ──▶ one body      error ──▶ the vendor's shape
 //! ```
-//! Each dialect is a module under `dialects/` with the same functions; this is the switch between them.
+//! Each dialect has the same functions in its module under `wire/`, beside what is read of providers that speak it; this is the
+//! switch between them.
 
 use crate::{
     Conversation, Error, Frame,

@@ -9,8 +9,8 @@
 //! |---|---|
 //! | one call through the targets, and what happens when one breaks off | [`run`] |
 //! | which targets a name leads to, and why | [`plan`], [`route`] |
-//! | what callers speak | [`dialect`], `dialects/` |
-//! | what providers speak | [`providers`], [`endpoint`] |
+//! | what callers may speak, and what providers have to do | [`dialect`], [`providers`], [`endpoint`] |
+//! | a vendor's requests and answers, on both sides | `wire/`, a module each |
 //! | foreign clients: heads, bodies, embeddings, listings | [`gateway`] |
 //! | spans for a collector | [`telemetry`] |
 //! | keys, budgets, prices, the record of a call | [`accounts`], [`books`] |
