@@ -4,7 +4,12 @@
 const LEVELS: [&str; 6] = ["minimal", "low", "medium", "high", "xhigh", "max"];
 
 /// What every server knows that knows any.
-pub(crate) const COMMON: &[&str] = &["low", "medium", "high"];
+const COMMON: &[&str] = &["low", "medium", "high"];
+
+/// The nearest of those that every server knows.
+pub(crate) fn common(asked: &str) -> Option<&'static str> {
+    nearest(asked, COMMON)
+}
 
 /// The one of `taken` that comes nearest to what was asked for: not more than that, where there is one. `None` for a word that
 /// is no level here.

@@ -71,7 +71,7 @@ pub(crate) fn with_common_effort(body: Bytes) -> Bytes {
     let mapped = || {
         let fields = Fields::of(&body).ok()?;
         let asked = fields.read::<String>(NAME)?;
-        let nearest = effort::nearest(&asked, effort::COMMON).filter(|nearest| *nearest != asked)?;
+        let nearest = effort::common(&asked).filter(|nearest| *nearest != asked)?;
         Some(fields.with(&[(NAME, &format!("\"{nearest}\""))]))
     };
     mapped().unwrap_or(body)

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 pub(crate) fn unknown(location: Location, conversation: &Conversation) -> Vec<Field> {
     let is_cloud = location == Location::Cloud;
     let thinking = match &conversation.thinking {
-        Thinking::Effort(effort) => effort::nearest(effort, effort::COMMON).is_none(),
+        Thinking::Effort(effort) => effort::common(effort).is_none(),
         Thinking::BudgetTokens(_) => true,
         _ => is_cloud,
     };
@@ -69,7 +69,7 @@ pub(crate) fn body(conversation: &Conversation, dressing: &Dressing<'_>) -> Valu
     }
     match &conversation.thinking {
         Thinking::Effort(effort) => {
-            if let Some(effort) = effort::nearest(effort, effort::COMMON) {
+            if let Some(effort) = effort::common(effort) {
                 body["reasoning_effort"] = json!(effort);
             }
         }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 /// What this API has no field for.
 pub(crate) fn unknown(conversation: &Conversation) -> Vec<Field> {
     let mut unknown = vec![Field::TopK, Field::FrequencyPenalty, Field::PresencePenalty, Field::Seed, Field::Stop];
-    let is_told = matches!(&conversation.thinking, Thinking::Effort(effort) if known_effort(effort).is_some());
+    let is_told = matches!(&conversation.thinking, Thinking::Effort(effort) if effort::common(effort).is_some());
     unknown.extend((!is_told).then_some(Field::Thinking));
     unknown
 }
@@ -68,16 +68,11 @@ pub(crate) fn body(conversation: &Conversation, dressing: &Dressing<'_>) -> Valu
         }
     }
     if let Thinking::Effort(effort) = &conversation.thinking
-        && let Some(effort) = known_effort(effort)
+        && let Some(effort) = effort::common(effort)
     {
         body["reasoning"] = json!({"effort": effort, "summary": "auto"});
     }
     body
-}
-
-/// The words for it that every server of this API knows.
-fn known_effort(effort: &str) -> Option<&'static str> {
-    effort::nearest(effort, effort::COMMON)
 }
 
 fn input(messages: &[Message]) -> Vec<Value> {
@@ -145,19 +140,20 @@ mod tests {
         providers::openai::{OutputLimit, Prefill},
     };
 
+    const DRESSING: Dressing<'_> = Dressing {
+        provider: "p",
+        model: "gpt",
+        location: Location::Cloud,
+        output_limit: OutputLimit::MaxTokens,
+        prefill: Prefill::None,
+    };
+
     #[test]
     fn how_much_to_think_is_said_in_words_every_server_knows() {
-        let dressing = Dressing {
-            provider: "p",
-            model: "gpt",
-            location: Location::Cloud,
-            output_limit: OutputLimit::MaxTokens,
-            prefill: Prefill::None,
-        };
         for (asked, told) in [("minimal", "low"), ("high", "high"), ("xhigh", "high"), ("max", "high")] {
             let thinking = Thinking::Effort(asked.to_owned());
             let conversation = Conversation { thinking, ..Conversation::default() };
-            assert_eq!(body(&conversation, &dressing)["reasoning"]["effort"], told, "{asked}");
+            assert_eq!(body(&conversation, &DRESSING)["reasoning"]["effort"], told, "{asked}");
         }
     }
 
@@ -186,13 +182,6 @@ mod tests {
             max_output_tokens: Some(9),
             ..Conversation::default()
         };
-        let dressing = Dressing {
-            provider: "p",
-            model: "gpt",
-            location: Location::Cloud,
-            output_limit: OutputLimit::MaxTokens,
-            prefill: Prefill::None,
-        };
         let url = "https://example.invalid/a.png";
         let expected = json!({
             "model": "gpt", "stream": true, "store": false, "instructions": "Be brief.", "max_output_tokens": 9,
@@ -210,6 +199,6 @@ mod tests {
             "text": {"format": {"type": "json_schema", "name": "n", "schema": {"type": "string"}, "strict": true}},
             "reasoning": {"effort": "low", "summary": "auto"},
         });
-        assert_eq!(body(&conversation, &dressing), expected);
+        assert_eq!(body(&conversation, &DRESSING), expected);
     }
 }
