@@ -144,7 +144,30 @@ struct Member<'a> {
     /// The colon after it was read.
     is_named: bool,
     /// Of all members up to here.
-    names: HashSet<Cow<'a, str>>,
+    names: Names<'a>,
+}
+
+/// The names in an object. Nearly all objects have few, which are compared one by one; the others pay for a table.
+#[derive(Default)]
+struct Names<'a> {
+    few: Vec<Cow<'a, str>>,
+    many: HashSet<Cow<'a, str>>,
+}
+
+impl<'a> Names<'a> {
+    const FEW: usize = 16;
+
+    /// Whether it is new.
+    fn insert(&mut self, name: Cow<'a, str>) -> bool {
+        if self.few.contains(&name) {
+            return false;
+        }
+        if self.few.len() < Self::FEW {
+            self.few.push(name);
+            return true;
+        }
+        self.many.insert(name)
+    }
 }
 
 /// What a name in the text says.

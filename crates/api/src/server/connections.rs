@@ -218,15 +218,15 @@ mod tests {
 
     #[tokio::test]
     async fn no_token_has_more_than_its_share() {
-        // 48 known, 16 of one token.
+        // 48 known, 32 of one token.
         let connections = Connections::new(64);
         for scope in [Scope::Viewer, Scope::Agent, Scope::Admin] {
             let token = token(scope);
-            let places: Vec<_> = (0..16).map(|_| show(&connections, &token).unwrap()).collect();
+            let places: Vec<_> = (0..32).map(|_| show(&connections, &token).unwrap()).collect();
             let refused = show(&connections, &token).unwrap_err();
             assert_eq!(refused.code, ErrorCode::TooManyConnections);
             assert!(
-                refused.detail.contains("has 16 connections") && refused.retry_after.is_some(),
+                refused.detail.contains("has 32 connections") && refused.retry_after.is_some(),
                 "{}",
                 refused.detail
             );
@@ -242,7 +242,7 @@ mod tests {
         let (crowd, other) = (token(Scope::Viewer), token(Scope::User));
         let waits = show(&connections, &other).unwrap();
         waits.answered();
-        let mut places: Vec<_> = (0..16).map(|_| show(&connections, &crowd).unwrap()).collect();
+        let mut places: Vec<_> = (0..32).map(|_| show(&connections, &crowd).unwrap()).collect();
         places[5].answered();
         assert!(show(&connections, &crowd).is_err(), "its client may not have taken the answer yet");
         advance(Duration::from_secs(2)).await;

@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 /// Of 256 connections.
-const SHARE: usize = 64;
-const CROWD: usize = 100;
+const SHARE: usize = 128;
+const CROWD: usize = 200;
 
 async fn app() -> TestApp {
     let mut options = options();

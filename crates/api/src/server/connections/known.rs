@@ -12,9 +12,9 @@ use domain::{ErrorCode, Scope};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// One part in so many of all connections is what one token may have: 256 of 1,024. A browser or a program with a stream for
-/// every job it looks at has some dozens.
-const OF_A_TOKEN: usize = 4;
+/// One part in so many of all connections is what one token may have: 512 of 1,024. A browser with a stream for every job it
+/// looks at has some dozens, a busy gateway's key hundreds.
+const OF_A_TOKEN: usize = 2;
 /// And what is kept free of everybody else: for agents, who keep a few open each for as long as they live, 64 of 1,024; for
 /// admins, who have to get in to revoke what crowds the others out, 32.
 const KEPT: [(Scope, usize); 2] = [(Scope::Agent, 16), (Scope::Admin, 32)];
