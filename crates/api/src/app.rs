@@ -43,7 +43,7 @@ pub struct Limits {
     /// How long a client may leave its socket full before the connection is closed. Default 30 s.
     pub write_stall: Duration,
     /// Connections at once. Default 1,024: under the usual limit of open files with room for the database. A quarter of them
-    /// is for those that have shown no token yet; of the others a sixteenth is kept for agents and a thirty-second part for
+    /// stays free for those that have shown no token yet; of the others a sixteenth is kept for agents and a thirty-second part for
     /// admins, and one token has half of all at most.
     pub connections: usize,
     /// How long answers in flight may take after shutdown began. Default 10 s: what container runtimes wait for.

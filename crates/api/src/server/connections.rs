@@ -4,11 +4,11 @@
 //!                    a request with a valid token            room for it
 //!  accept ─▶ stranger ─────────────────────────────▶ known? ────────────▶ known, until it closes
 //!               │                                      └─ none ─▶ 503, and it is closed
-//!               └─ too many strangers: the oldest of this address, or of all, is closed
+//!               └─ all places taken: the oldest stranger of the address that has most of them is closed
 //! ```
 //! A newcomer is always let in, because nobody can tell yet whether it brings a token. So sockets that say nothing, however
 //! many, keep nobody out: a client with a token needs its place among the strangers for the moment until its first request.
-//! Everybody behind one address (a proxy, this machine) shares a bound only for that moment.
+//! Strangers may have whatever is free, because a program that opens hundreds of streams at once is one for a moment too.
 
 mod known;
 mod line;
@@ -19,22 +19,19 @@ use crate::{auth::Entry, problem::Result, rate::network};
 use known::Known;
 use line::Line;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-/// One part in so many of all connections is for those that have shown no token yet: 256 of 1,024. A first request follows
-/// within milliseconds, so that is thousands of newcomers a second.
+/// One part in so many of all connections stays free for those that have shown no token yet, however many have: 256 of 1,024.
+/// A first request follows within milliseconds, so that is thousands of newcomers a second.
 const STRANGERS: usize = 4;
-/// And for those of one address: 128 of 1,024.
-const STRANGERS_OF_AN_ADDRESS: usize = 8;
 
 #[derive(Debug)]
 pub struct Connections {
-    strangers: usize,
-    strangers_of_an_address: usize,
+    limit: usize,
     places: Mutex<Places>,
     /// Ends with the last place.
     open: TaskTracker,
@@ -56,11 +53,9 @@ struct Stranger {
 
 impl Connections {
     pub fn new(limit: usize) -> Arc<Self> {
-        let part = |of: usize| (limit / of).max(1);
-        let known = Known::new(limit, limit.saturating_sub(part(STRANGERS)));
+        let known = Known::new(limit, limit.saturating_sub((limit / STRANGERS).max(1)));
         Arc::new(Self {
-            strangers: part(STRANGERS),
-            strangers_of_an_address: part(STRANGERS_OF_AN_ADDRESS),
+            limit,
             places: Mutex::new(Places { next: 0, strangers: BTreeMap::new(), known }),
             open: TaskTracker::new(),
         })
@@ -70,15 +65,9 @@ impl Connections {
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Place {
         let address = network(address);
         let mut places = self.lock();
-        let of_address = places.strangers.values().filter(|stranger| stranger.address == address).count();
-        let gives_way = if of_address >= self.strangers_of_an_address {
-            places.strangers.iter().find(|(_, stranger)| stranger.address == address).map(|(&number, _)| number)
-        } else if places.strangers.len() >= self.strangers {
-            places.strangers.keys().next().copied()
-        } else {
-            None
-        };
-        if let Some(stranger) = gives_way.and_then(|number| places.strangers.remove(&number)) {
+        if places.strangers.len() + places.known.len() >= self.limit
+            && let Some(stranger) = places.one_gives_way()
+        {
             stranger.line.end(Leave::Now);
         }
         let (number, line) = (places.next, Arc::new(Line::new()));
@@ -101,6 +90,20 @@ impl Connections {
 
     fn lock(&self) -> MutexGuard<'_, Places> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Places {
+    /// The oldest stranger of the address that has most of them: who floods us from one address closes its own.
+    fn one_gives_way(&mut self) -> Option<Stranger> {
+        let mut of_an_address: HashMap<IpAddr, usize> = HashMap::new();
+        for stranger in self.strangers.values() {
+            *of_an_address.entry(stranger.address).or_default() += 1;
+        }
+        let most = of_an_address.values().max().copied()?;
+        let mut in_order = self.strangers.iter();
+        let (&number, _) = in_order.find(|(_, stranger)| of_an_address.get(&stranger.address) == Some(&most))?;
+        self.strangers.remove(&number)
     }
 }
 
@@ -187,25 +190,37 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_oldest_silent_one_of_the_same_address_gives_way() {
-        // 8 strangers, 4 of one address.
-        let connections = Connections::new(32);
+    async fn the_oldest_of_the_address_with_most_strangers_gives_way() {
+        let connections = Connections::new(8);
         let other = connections.admit(address(2));
         let mut places: Vec<_> = (0..4).map(|_| connections.admit(address(1))).collect();
         places[1].showed(&token(Scope::User)).unwrap();
         places.extend((0..3).map(|_| connections.admit(address(1))));
-        assert_eq!(left(&places).await, [0, 2], "one showed a token and is not counted any more");
+        assert_eq!(left(&places).await, [0; 0], "there was room for all");
+        places.extend((0..2).map(|_| connections.admit(address(1))));
+        assert_eq!(left(&places).await, [0, 2], "one showed a token and is no stranger any more");
         assert_eq!(leave(&other).await, None);
-        assert_eq!(connections.lock().strangers.len(), 5);
     }
 
     #[tokio::test]
-    async fn many_addresses_together_take_no_more_than_their_part() {
+    async fn many_addresses_together_take_no_more_than_there_is() {
         let connections = Connections::new(64);
-        let places: Vec<_> = (0..40).map(|last| connections.admit(address(last))).collect();
-        assert_eq!(left(&places).await, (0..24).collect::<Vec<_>>());
+        let places: Vec<_> = (0..100).map(|last| connections.admit(address(last))).collect();
+        assert_eq!(left(&places).await, (0..36).collect::<Vec<_>>());
         drop(places);
         assert!(connections.lock().strangers.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_program_that_opens_hundreds_at_once_is_let_in_with_all() {
+        let connections = Connections::new(1_024);
+        let places: Vec<_> = (0..512).map(|_| connections.admit(address(1))).collect();
+        let token = token(Scope::Model);
+        for place in &places {
+            place.begins();
+            place.showed(&token).unwrap();
+        }
+        assert_eq!(left(&places).await, [0; 0]);
     }
 
     #[tokio::test]

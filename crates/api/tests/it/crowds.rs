@@ -9,7 +9,10 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 /// Of 256 connections.
 const SHARE: usize = 128;
@@ -65,6 +68,27 @@ async fn streams_of_one_token_keep_nobody_out() {
     let job = app.create_job("follow me").await;
     let line = format!("GET /api/v1/jobs/{}/events", job.id);
     keeps_nobody_out(&app, Scope::Viewer, |secret| request(&line, secret, "accept: text/event-stream\r\n\r\n")).await;
+}
+
+#[tokio::test]
+async fn hundreds_of_streams_that_one_program_opens_at_once_are_all_answered() {
+    let app = TestApp::start().await;
+    let job = app.create_job("follow me").await;
+    let line = format!("GET /api/v1/jobs/{}/events", job.id);
+    let request = request(&line, app.token(Scope::Viewer), "accept: text/event-stream\r\n\r\n");
+    // All are there before the first one says a word.
+    let mut sockets = Vec::new();
+    for _ in 0..500 {
+        sockets.push(TcpStream::connect(app.address).await.unwrap());
+    }
+    let answers = sockets.into_iter().map(async |mut socket| {
+        socket.write_all(&request).await.unwrap();
+        let mut status = [0; 12];
+        socket.read_exact(&mut status).await.unwrap();
+        (String::from_utf8_lossy(&status).into_owned(), socket)
+    });
+    let answers = futures_util::future::join_all(answers).await;
+    assert!(answers.iter().all(|(status, _)| status == "HTTP/1.1 200"), "{answers:?}");
 }
 
 #[tokio::test]

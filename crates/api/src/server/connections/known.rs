@@ -75,6 +75,10 @@ impl Known {
         Ok(())
     }
 
+    pub fn len(&self) -> usize {
+        self.holders.len()
+    }
+
     pub fn remove(&mut self, number: u64) {
         self.holders.remove(&number);
     }
