@@ -32,7 +32,7 @@ mod settings;
 mod telemetry;
 mod value;
 
-pub use agents::AgentSettings;
+pub use agents::{AgentSettings, memory_of_the_machine};
 pub use environment::Environment;
 pub use ignored::Ignored;
 pub use key::{Key, Settable, Unit};

@@ -21,7 +21,7 @@ mod telemetry;
 
 pub use agents::Agents;
 pub use backend::{Backend, bind, listen, url_file as backend_url_file};
-pub use catalogue::{Catalogue, Registered};
+pub use catalogue::{Catalogue, Entry, Origin, PROVIDER, Registered};
 pub use logging::start as start_logging;
 pub use private::make_folder;
 pub use signals::Signals;

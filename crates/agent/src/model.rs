@@ -350,7 +350,7 @@ mod tests {
     }
 
     fn profile(targets: Vec<Model>, egress: Egress) -> Option<Profile> {
-        Profile::of(&Route { name: "default".into(), targets }, egress)
+        Profile::of(&Route { name: "default".into(), targets, why: None }, egress)
     }
 
     #[test]

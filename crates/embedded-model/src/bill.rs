@@ -1,6 +1,7 @@
 //! The bill of materials: which models devmesh knows where to get, and what exactly each file must be.
 
 use crate::Error;
+use crate::fetch::{Hosted, Wanted};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -42,6 +43,8 @@ pub struct File {
     pub extension: String,
     pub sha256: String,
     pub size_bytes: u64,
+    /// Where its maker offers the very same bytes, as `hf:OWNER/REPOSITORY/FILE`.
+    pub vendor: Option<Hosted>,
     /// Concatenated in this order they are the file.
     #[serde(rename = "part")]
     pub parts: Vec<Part>,
@@ -56,6 +59,16 @@ pub struct Part {
     pub package_bytes: u64,
     /// The path inside the package.
     pub member: String,
+    /// Of the member, and of no use where it is the whole file: then the file's own.
+    pub piece: Option<Piece>,
+}
+
+/// What a part must be, so that one that came once need not come again.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Piece {
+    pub sha256: String,
+    pub size_bytes: u64,
 }
 
 /// The package client that gets a part. Where from is its own configuration's business.
@@ -115,13 +128,26 @@ impl Entry {
 }
 
 impl File {
+    /// Its parts in order, each with what it must be.
+    pub fn pieces(&self) -> impl Iterator<Item = (&Part, Piece)> {
+        self.parts.iter().map(|part| {
+            let whole = || Piece { sha256: self.sha256.clone(), size_bytes: self.size_bytes };
+            (part, part.piece.clone().unwrap_or_else(whole))
+        })
+    }
+
+    pub(crate) fn wanted(&self) -> Wanted {
+        let File { sha256, size_bytes, extension, .. } = self;
+        Wanted { sha256: sha256.clone(), size_bytes: *size_bytes, extension: extension.clone() }
+    }
+
     /// Where the file stands in the cache.
     pub fn path(&self, cache_folder: &Path) -> PathBuf {
-        cache_folder.join("models").join(format!("{}.{}", self.sha256, self.extension))
+        self.wanted().path(cache_folder)
     }
 
     pub fn is_cached(&self, cache_folder: &Path) -> bool {
-        self.path(cache_folder).metadata().is_ok_and(|found| found.is_file() && found.len() == self.size_bytes)
+        self.wanted().is_cached(cache_folder)
     }
 }
 
@@ -131,7 +157,7 @@ mod tests {
 
     #[test]
     fn the_bill_is_complete_and_well_formed() {
-        assert_eq!(entries().len(), 3);
+        assert_eq!(entries().len(), 5);
         for entry in entries() {
             assert!(entry.file(Kind::Weights).is_some(), "{}", entry.name);
             assert!(!entry.licence.is_empty() && !entry.notice.is_empty() && entry.parameters > 0);
@@ -139,6 +165,9 @@ mod tests {
             for file in &entry.files {
                 assert!(file.sha256.len() == 64 && file.sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')));
                 assert!(!file.parts.is_empty());
+                let pieces: u64 = file.pieces().map(|(_, piece)| piece.size_bytes).sum();
+                assert_eq!(pieces, file.size_bytes, "{}: the parts are the file", entry.name);
+                assert!(file.parts.len() == 1 || file.parts.iter().all(|part| part.piece.is_some()), "{}", entry.name);
             }
         }
         assert_eq!(entry("all-minilm-l6-v2").unwrap().download_bytes(), 83_506_384, "one package holds both files");

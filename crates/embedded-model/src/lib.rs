@@ -3,13 +3,15 @@
 //! - [`Engine`] loads a GGUF file and answers conversations: streamed, seeded, stopped, cancelled, or held to a JSON
 //!   schema or a grammar. The decoder under it runs on candle's quantized kernels.
 //! - [`Embedder`] turns texts into vectors.
-//! - [`bill`] says which models devmesh knows where to get, and [`fetch`] gets them, through Python's package client.
+//! - [`bill`] says which models devmesh knows where to get, and [`fetch`] gets them: from their vendor, through Python's
+//!   package client, or whatever else a hub or a registry has; [`pulled`] remembers the latter.
 //! - [`ollama_store`] finds the models an Ollama on this machine has already.
 //! - [`cpu_check`] tells a binary built for another CPU before an illegal instruction does.
 //!
 //! Everything is synchronous and the environment is never read: callers say where files are, and run it on a thread
 //! they can spare.
 
+mod about;
 pub mod bill;
 mod chat;
 mod cpu;
@@ -22,11 +24,13 @@ mod format;
 mod gguf;
 mod memory;
 pub mod ollama_store;
+pub mod pulled;
 mod sampler;
 mod threads;
 mod tokenizer;
 mod weights;
 
+pub use about::{About, about};
 pub use chat::{Message, Role};
 pub use cpu::cpu_check;
 pub use embedder::{Embedder, Embedding};

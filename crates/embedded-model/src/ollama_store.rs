@@ -5,8 +5,10 @@
 //! <store>/blobs/sha256-<hex>                               the layers; a model's is a GGUF file
 //! ```
 
+pub(crate) mod manifest;
+
 use crate::Error;
-use serde::Deserialize;
+use manifest::{MAX_TEXT_BYTES, MODEL, Manifest, PARAMETERS, TEMPLATE};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -75,24 +77,6 @@ pub fn default_folders(configured: Option<&Path>, home: Option<&Path>) -> Vec<Pa
     }
 }
 
-#[derive(Deserialize)]
-struct Manifest {
-    layers: Vec<Layer>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Layer {
-    media_type: String,
-    digest: String,
-    size: u64,
-}
-
-const MODEL: &str = "application/vnd.ollama.image.model";
-const TEMPLATE: &str = "application/vnd.ollama.image.template";
-const PARAMETERS: &str = "application/vnd.ollama.image.params";
-/// Manifests and text layers are a few kilobytes; what is larger is none.
-const MAX_TEXT_BYTES: u64 = 1024 * 1024;
 /// Registry, namespace, name, tag.
 const MANIFEST_DEPTH: usize = 4;
 /// A store with more is not one.
@@ -148,8 +132,6 @@ fn read(store: &Path, parts: &[String], path: &Path) -> Option<StoredModel> {
         let layer = manifest.layers.iter().find(|layer| layer.media_type == media_type)?;
         read_text(&self::blob(store, &layer.digest)?.1)
     };
-    let ignored = manifest.layers.iter().map(|layer| layer.media_type.as_str());
-    let ignored = ignored.filter(|media_type| media_type.ends_with(".adapter") || media_type.ends_with(".projector"));
     Some(StoredModel {
         name: name(parts),
         path: blob,
@@ -157,15 +139,14 @@ fn read(store: &Path, parts: &[String], path: &Path) -> Option<StoredModel> {
         sha256,
         template: text(TEMPLATE),
         parameters: text(PARAMETERS).and_then(|text| serde_json::from_str(&text).ok()),
-        ignored_layers: ignored.map(str::to_owned).collect(),
+        ignored_layers: manifest.ignored_layers(),
     })
 }
 
-/// The digest comes from a file: only a well-formed one becomes part of a path.
+/// Where a layer's content lies.
 fn blob(store: &Path, digest: &str) -> Option<(String, PathBuf)> {
-    let hex = digest.strip_prefix("sha256:")?;
-    let good = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-    good.then(|| (hex.to_owned(), store.join("blobs").join(format!("sha256-{hex}"))))
+    let hex = manifest::sha256(digest)?;
+    Some((hex.to_owned(), store.join("blobs").join(format!("sha256-{hex}"))))
 }
 
 fn read_text(path: &Path) -> Option<String> {

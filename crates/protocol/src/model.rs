@@ -185,6 +185,9 @@ pub enum Location {
 pub struct Route {
     pub name: String,
     pub targets: Vec<Model>,
+    /// Why the first target is the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -21,6 +21,7 @@
 //! off as a whole one; a second model going on other than where the first one stopped; a key in a log line or an error; a
 //! database on the way of a call.
 
+pub mod ability;
 pub mod accounts;
 mod admission;
 pub mod answer;

@@ -112,6 +112,8 @@ pub(crate) struct Table {
     pub(crate) patterns: Arc<Patterns>,
     /// Of routes that spread their calls.
     turns: HashMap<String, Turns>,
+    /// What this machine has; `None`: not known.
+    memory_bytes: Option<u64>,
 }
 
 /// How busy a target is; lower is better.
@@ -125,10 +127,11 @@ impl Table {
         routes: Vec<RouteConfig>,
         timeouts: Vec<Timeouts>,
         patterns: Patterns,
+        memory_bytes: Option<u64>,
     ) -> Self {
         let spread = routes.iter().filter(|route| route.policy.balance == Balance::Spread);
         let turns = spread.map(|route| (route.name.clone(), Turns::default())).collect();
-        Self { shelves, routes, timeouts, patterns: Arc::new(patterns), turns }
+        Self { shelves, routes, timeouts, patterns: Arc::new(patterns), turns, memory_bytes }
     }
 
     /// The providers that a request with this egress may ask anything.
@@ -238,6 +241,7 @@ impl Table {
             why: found.rule.clone().into_owned(),
             score: found.score,
         }));
+        considered.append(&mut named.passed_over);
         let candidates = targets
             .into_iter()
             .map(|Found { shelf, model, rule, loaded, notice, .. }| Candidate {

@@ -41,6 +41,8 @@ pub struct Options {
     pub books: Books,
     /// Who is told of calls. `None`: nobody.
     pub telemetry: Option<Telemetry>,
+    /// What this machine has of memory, for `default` to know which local models fit; `None`: not known, all do.
+    pub memory_bytes: Option<u64>,
 }
 
 /// What may change while calls are made.
@@ -142,6 +144,7 @@ impl Options {
             clock,
             books,
             telemetry: None,
+            memory_bytes: None,
         }
     }
 }
@@ -154,6 +157,7 @@ pub struct Router {
 
 pub(crate) struct Inner {
     table: RwLock<Arc<Table>>,
+    memory_bytes: Option<u64>,
     pub(crate) shelves: Arc<Vec<Arc<Shelf>>>,
     admissions: Vec<Admission>,
     pub(crate) targets: Targets,
@@ -178,10 +182,11 @@ impl Router {
         let shelves: Arc<Vec<Arc<Shelf>>> =
             Arc::new(options.providers.into_iter().map(|mounted| Arc::new(Shelf::new(mounted.provider))).collect());
         options.books.set_prices(options.prices);
-        let table = Arc::new(Table::new(shelves.clone(), options.routes, timeouts, options.patterns));
+        let table = Arc::new(Table::new(shelves.clone(), options.routes, timeouts, options.patterns, options.memory_bytes));
         Ok(Self {
             inner: Arc::new(Inner {
                 table: RwLock::new(table),
+                memory_bytes: options.memory_bytes,
                 shelves,
                 admissions,
                 targets: Targets::default(),
@@ -206,7 +211,7 @@ impl Router {
         check(&routes, &names)?;
         self.inner.books.set_prices(prices);
         let timeouts = names.iter().map(|name| timeouts.get(*name).copied().unwrap_or_default()).collect();
-        let table = Arc::new(Table::new(self.inner.shelves.clone(), routes, timeouts, patterns));
+        let table = Arc::new(Table::new(self.inner.shelves.clone(), routes, timeouts, patterns, self.inner.memory_bytes));
         *self.inner.table.write().unwrap_or_else(PoisonError::into_inner) = table;
         self.inner.kept.clear();
         Ok(())
@@ -230,9 +235,10 @@ impl Router {
         }
         for name in table.route_names() {
             // From the listings fetched above. A route that leads nowhere now is still a route.
-            let mut targets = self.targets(&name, egress).await.unwrap_or_default();
-            targets.extend(table.targets_beyond(&name, egress));
-            all.routes.push(Route { name, targets });
+            let mut route =
+                self.route(&name, egress).await.unwrap_or_else(|_| Route { name: name.clone(), targets: Vec::new(), why: None });
+            route.targets.extend(table.targets_beyond(&name, egress));
+            all.routes.push(route);
         }
         all
     }
@@ -244,10 +250,6 @@ impl Router {
     /// [`Error::UnknownRoute`], [`Error::NoModel`] when it leads nowhere now, or [`Error::EgressRefused`] when only cloud
     /// targets are left.
     pub async fn route(&self, name: &str, egress: Egress) -> Result<Route, Error> {
-        Ok(Route { name: name.to_owned(), targets: self.targets(name, egress).await? })
-    }
-
-    async fn targets(&self, name: &str, egress: Egress) -> Result<Vec<Model>, Error> {
         let needs = Needs::new(egress, Placement::Auto, Work::Chat);
         let table = self.inner.table();
         let plan = match table.plan(name, &needs, Freshness::SHOWN, &self.inner.targets).await {
@@ -258,7 +260,10 @@ impl Router {
             }
             plan => plan,
         };
-        Ok(plan?.candidates.into_iter().map(|candidate| Arc::unwrap_or_clone(candidate.model)).collect())
+        let candidates = plan?.candidates;
+        let why = candidates.first().map(|first| first.why.to_string());
+        let targets = candidates.into_iter().map(|candidate| Arc::unwrap_or_clone(candidate.model)).collect();
+        Ok(Route { name: name.to_owned(), targets, why })
     }
 
     /// Answers a call of one of devmesh's own agents. The last item is `finished` or `failed`, always exactly one of them.

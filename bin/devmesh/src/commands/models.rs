@@ -1,9 +1,11 @@
 //! `devmesh models`.
 
 mod add;
+mod facts;
 mod list;
 pub(super) mod pull;
 mod remove;
+mod show;
 
 use crate::{
     context::Context,
@@ -18,8 +20,11 @@ pub enum Command {
     Pull(pull::Arguments),
     /// Offer a GGUF file as a model
     Add(add::Arguments),
+    /// Everything known of one model
+    Show(show::Arguments),
     /// Take back an added file, or delete a fetched one from the cache
-    Rm(remove::Arguments),
+    #[command(alias = "rm")]
+    Remove(remove::Arguments),
 }
 
 pub async fn run(command: Command, context: &Context) -> Result<Exit> {
@@ -27,6 +32,7 @@ pub async fn run(command: Command, context: &Context) -> Result<Exit> {
         Command::List(arguments) => list::run(&arguments, context).await,
         Command::Pull(arguments) => pull::run(arguments, context).await,
         Command::Add(arguments) => add::run(arguments, context).await,
-        Command::Rm(arguments) => remove::run(arguments, context),
+        Command::Show(arguments) => show::run(arguments, context).await,
+        Command::Remove(arguments) => remove::run(arguments, context),
     }
 }

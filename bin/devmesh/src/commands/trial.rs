@@ -21,7 +21,7 @@ use crate::{
 };
 use client::Client;
 use domain::JobKind;
-use embedded_model::bill;
+use embedded_model::{bill, fetch::Origin};
 use protocol::{CreateJob, Egress, Job, Limits, Models};
 use std::{path::PathBuf, time::Duration};
 
@@ -73,7 +73,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         Some(name) => name.clone(),
         None => {
             let entry = bill::entry(pull::SMALLEST).map_err(|error| Failure::failed(error.to_string()))?;
-            if pull::fetch(entry, context, &mut signals).await?.is_none() {
+            if pull::fetch_known(entry, Origin::Any, context, &mut signals).await?.is_none() {
                 return Ok(Exit::Interrupted);
             }
             format!("embedded/{}", pull::SMALLEST)

@@ -116,7 +116,7 @@ fn names_a_host(remote: &str) -> bool {
 }
 
 /// What this process could have, in bytes: the machine's, or less where it runs in a group with a limit.
-pub(super) fn memory_of_the_machine() -> Option<u64> {
+pub fn memory_of_the_machine() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -1,6 +1,6 @@
 //! How much context an Ollama is asked for.
 
-use super::{Resolved, agents::memory_of_the_machine};
+use super::{Resolved, memory_of_the_machine};
 use reqwest::Url;
 use router::providers::ollama::Context;
 

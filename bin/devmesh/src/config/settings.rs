@@ -1,6 +1,7 @@
 //! The typed outcome: what the rest of the program takes.
 
 use super::{AgentSettings, Flags, Paths, Problems, Resolved, agents, context, routes, telemetry};
+use embedded_model::fetch::Endpoints;
 use protocol::Egress;
 use router::{Policy, Target, Timeouts, providers::ollama::Context};
 use std::{
@@ -34,6 +35,8 @@ pub struct Settings {
     /// `None`: no collector is told of calls.
     pub telemetry: Option<router::telemetry::Options>,
     pub embedded: EmbeddedSettings,
+    /// Where models are fetched from.
+    pub model_servers: Endpoints,
     pub log: LogSettings,
     /// What this was read from, to read it again when it changes.
     pub config_files: Vec<PathBuf>,
@@ -203,6 +206,7 @@ impl Settings {
                     .unwrap_or_else(|| data.join("cache")),
                 ollama_store: resolved.path("embedded.ollama_store").or_else(|| paths.ollama_store.clone()),
             },
+            model_servers: model_servers(resolved),
             log: LogSettings {
                 filter: resolved.text("log.filter").unwrap_or_default().to_owned(),
                 json: resolved.text("log.format") == Some("json"),
@@ -260,6 +264,15 @@ fn jobs(resolved: &Resolved) -> JobSettings {
         retention: days(resolved, "jobs.retention_days"),
         model_calls_retention: days(resolved, "models.calls_retention_days"),
         audit_retention: days(resolved, "audit.retention_days"),
+    }
+}
+
+fn model_servers(resolved: &Resolved) -> Endpoints {
+    let hub = resolved.pair("hugging_face.base_url", "hugging_face.token");
+    Endpoints {
+        hub: hub.address.unwrap_or_default().to_owned(),
+        hub_token: hub.secret.map(str::to_owned),
+        registry: resolved.text("ollama.registry_url").unwrap_or_default().to_owned(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The models that can run inside this process, and where their files are.
 //!
-//! From three places, in the order in which `default` takes one: files the user registered with `models add`, the store
-//! of an Ollama on this disk (read, never written), and the bill of materials of models that can be fetched.
+//! From four places; what comes first has a name that several have: files the user registered with `models add`, what was
+//! fetched by a reference, the store of an Ollama on this disk (read, never written), and the bill of materials.
 
 use super::private;
 use crate::config::{EmbeddedSettings, Settings};
@@ -9,13 +9,14 @@ use embedded_model::{
     Engine, Error, Info, Options,
     bill::{self, Role},
     ollama_store,
+    pulled::{self, Pulled},
 };
 use protocol::{Location, Model};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::SystemTime,
 };
 
@@ -39,7 +40,12 @@ pub struct Catalogue {
     options: Options,
     /// Headers read before, by path, size and time of change: reading one takes tens of milliseconds.
     headers: Arc<Mutex<HashMap<Header, Result<Info, String>>>>,
+    /// Name and bytes of the model that this process has in memory.
+    in_memory: InMemory,
 }
+
+/// Name and bytes of a loaded model.
+pub type InMemory = Arc<RwLock<Option<(String, u64)>>>;
 
 /// A file as it was when its header was read: path, size, time of change.
 type Header = (PathBuf, u64, Option<SystemTime>);
@@ -50,6 +56,16 @@ pub struct Entry {
     pub model: Model,
     /// `None`: it has to be fetched first.
     pub path: Option<PathBuf>,
+    pub origin: Origin,
+}
+
+/// How a model came to be known.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    Added,
+    Pulled(Box<Pulled>),
+    OllamaStore,
+    Bill(&'static bill::Entry),
 }
 
 impl Catalogue {
@@ -61,6 +77,7 @@ impl Catalogue {
             ollama_stores: ollama_store::default_folders(ollama_store.as_deref(), settings.home.as_deref()),
             options: Options { context_tokens: *context_tokens, threads: Some(*threads), ..Options::default() },
             headers: Arc::default(),
+            in_memory: Arc::default(),
         }
     }
 
@@ -72,17 +89,30 @@ impl Catalogue {
         &self.cache
     }
 
-    /// Every chat model, the best guess for a default first. Blocks on the disk.
+    /// To be written by whoever loads models: what is in memory needs no room, and makes some when another one is asked for.
+    pub fn in_memory(&self) -> &InMemory {
+        &self.in_memory
+    }
+
+    /// Every chat model. Blocks on the disk.
     pub fn models(&self) -> Vec<Entry> {
-        let room = memory_available();
+        let loaded = self.in_memory.read().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, |(_, bytes)| *bytes);
+        let room = memory_available().map(|bytes| bytes + loaded);
         let mut entries: Vec<Entry> = Vec::new();
         for registered in self.registered().unwrap_or_default() {
-            entries.push(self.local(&registered.name, &registered.path, None, room));
+            entries.push(self.local(&registered.name, &registered.path, Origin::Added, room));
+        }
+        for record in pulled::list(&self.cache) {
+            if entries.iter().all(|known| known.model.name != record.name) {
+                let (name, path) = (record.name.clone(), record.path(&self.cache));
+                entries.push(self.local(&name, &path, Origin::Pulled(Box::new(record)), room));
+            }
         }
         for stored in self.ollama_stores.iter().filter_map(|store| ollama_store::list(store).ok()).flatten() {
-            let note = (!stored.ignored_layers.is_empty())
-                .then(|| "adapters and image parts of this model are not used".to_owned());
-            let entry = self.local(&stored.name, &stored.path, note, room);
+            let mut entry = self.local(&stored.name, &stored.path, Origin::OllamaStore, room);
+            if !stored.ignored_layers.is_empty() {
+                note(&mut entry.model, PARTLY_USED);
+            }
             // Adding a second store must not hide what the first one has.
             if entries.iter().all(|known| known.model.name != entry.model.name) {
                 entries.push(entry);
@@ -94,15 +124,16 @@ impl Catalogue {
                 .filter(|file| file.is_cached(&self.cache))
                 .map(|file| file.path(&self.cache));
             let mut entry = match &path {
-                Some(path) => self.local(&listed.name, path, None, room),
-                None => Entry { model: model(&listed.name, false), path: None },
+                Some(path) => self.local(&listed.name, path, Origin::Bill(listed), room),
+                None => Entry { model: model(&listed.name, false), path: None, origin: Origin::Bill(listed) },
             };
             entry.model.size_bytes = listed.file(bill::Kind::Weights).map(|file| file.size_bytes);
             entry.model.digest = listed.file(bill::Kind::Weights).map(|file| file.sha256.clone());
-            entry.model.notice = Some(if path.is_some() {
-                listed.notice.clone()
-            } else {
-                format!("{}; not on this machine yet: devmesh models pull {}", listed.notice, listed.name)
+            entry.model.notice = Some(match (&path, entry.model.available) {
+                (None, _) => format!("{}; not on this machine yet: devmesh models pull {}", listed.notice, listed.name),
+                (Some(_), true) => listed.notice.clone(),
+                // Why it is not says more than what it is for.
+                (Some(_), false) => entry.model.notice.take().unwrap_or_default(),
             });
             if entries.iter().all(|known| known.model.name != entry.model.name) {
                 entries.push(entry);
@@ -147,9 +178,9 @@ impl Catalogue {
         self.models().into_iter().find(|entry| entry.model.name == name)
     }
 
-    fn local(&self, name: &str, path: &Path, note: Option<String>, room: Option<u64>) -> Entry {
+    fn local(&self, name: &str, path: &Path, origin: Origin, room: Option<u64>) -> Entry {
         let mut model = model(name, true);
-        let mut notices: Vec<String> = note.into_iter().collect();
+        let mut notices = Vec::new();
         match self.header(path) {
             Ok(info) => {
                 model.context_tokens = Some(info.context_tokens as u64);
@@ -171,7 +202,13 @@ impl Catalogue {
             }
         }
         model.notice = (!notices.is_empty()).then(|| notices.join("; "));
-        Entry { model, path: Some(path.to_owned()) }
+        if let Origin::Pulled(record) = &origin {
+            model.digest = Some(record.sha256.clone());
+            if !record.ignored_layers.is_empty() {
+                note(&mut model, PARTLY_USED);
+            }
+        }
+        Entry { model, path: Some(path.to_owned()), origin }
     }
 
     /// What the file's header says, or why this process cannot run it.
@@ -204,6 +241,13 @@ impl Catalogue {
         private::make_folder(folder)?;
         private::write_file(&self.registry, &serde_json::to_string_pretty(models)?)
     }
+}
+
+const PARTLY_USED: &str = "adapters and image parts of this model are not used";
+
+fn note(model: &mut Model, note: &str) {
+    let notice = model.notice.take().map_or_else(|| note.to_owned(), |notice| format!("{note}; {notice}"));
+    model.notice = Some(notice);
 }
 
 /// Headers remembered at once.

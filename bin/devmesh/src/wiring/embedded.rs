@@ -9,7 +9,7 @@
 
 mod embedding;
 
-use super::catalogue::{Catalogue, PROVIDER};
+use super::catalogue::{Catalogue, InMemory, PROVIDER};
 use crate::config::EmbeddedSettings;
 use async_trait::async_trait;
 use domain::Clock;
@@ -27,7 +27,7 @@ use std::{
     panic::AssertUnwindSafe,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, PoisonError,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     time::Duration,
@@ -45,8 +45,6 @@ pub struct Embedded {
     queue: usize,
     clock: Arc<dyn Clock>,
     worker: Mutex<Option<SyncSender<Work>>>,
-    /// The model in memory, for those who would rather ask a loaded one.
-    loaded: Arc<RwLock<Option<String>>>,
     embeddings: Embeddings,
 }
 
@@ -66,7 +64,6 @@ impl Embedded {
             queue: settings.queue,
             clock,
             worker: Mutex::default(),
-            loaded: Arc::default(),
         }
     }
 
@@ -88,7 +85,7 @@ impl Embedded {
             },
         };
         let (queue, arriving) = sync_channel(self.queue);
-        let (options, idle, told) = (self.catalogue.options().clone(), self.idle, self.loaded.clone());
+        let (options, idle, told) = (self.catalogue.options().clone(), self.idle, self.catalogue.in_memory().clone());
         std::thread::Builder::new()
             .name("embedded-model".into())
             .spawn(move || Worker { options, loaded: None, told }.run(&arriving, idle))
@@ -148,13 +145,13 @@ impl Provider for Embedded {
     }
 
     async fn loaded(&self) -> Option<Vec<Loaded>> {
-        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let of = |model| Loaded {
+        let loaded = self.catalogue.in_memory().read().unwrap_or_else(PoisonError::into_inner).clone();
+        let of = |(model, size_bytes)| Loaded {
             model,
             digest: None,
             context_tokens: None,
             vram_bytes: None,
-            size_bytes: None,
+            size_bytes: Some(size_bytes),
             expires_at: None,
         };
         Some(loaded.into_iter().map(of).collect())
@@ -222,7 +219,7 @@ fn write(part: &Part, text: &mut String) -> Result<(), Error> {
 struct Worker {
     options: embedded_model::Options,
     loaded: Option<(PathBuf, Engine)>,
-    told: Arc<RwLock<Option<String>>>,
+    told: InMemory,
 }
 
 impl Worker {
@@ -296,8 +293,9 @@ impl Worker {
                 memory_bytes = engine.info().memory_bytes,
                 "an embedded model was loaded"
             );
+            let told = Some((name.to_owned(), engine.info().memory_bytes));
             self.loaded = Some((path.to_owned(), engine));
-            *self.told.write().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());
+            *self.told.write().unwrap_or_else(PoisonError::into_inner) = told;
         }
         self.loaded.as_mut().map(|(_, engine)| engine).ok_or_else(|| failed("no model is loaded".to_owned()))
     }

@@ -1,7 +1,7 @@
 //! From settings to a router.
 
 use super::{Catalogue, embedded::Embedded};
-use crate::config::{Dialect, ProviderSettings, RouteSettings, Settings};
+use crate::config::{Dialect, ProviderSettings, RouteSettings, Settings, memory_of_the_machine};
 use domain::{Clock, SystemClock};
 use protocol::Location;
 use router::{
@@ -16,8 +16,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 /// The embedded model answers one call at a time; who is next is decided where all queues are.
 const EMBEDDED_CONCURRENCY: usize = 1;
 
-/// Connects nowhere. The order of providers is the order in which `default` looks for a model: a running Ollama first,
-/// other services, and last what runs in this process, which is there when nothing else is.
+/// Connects nowhere. The order of providers decides between equals: a running Ollama first, other services, and last what
+/// runs in this process, which is there when nothing else is.
 pub fn router(settings: &Settings, books: Books, telemetry: Option<Telemetry>) -> Result<Router, Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut providers = Vec::new();
@@ -41,7 +41,7 @@ pub fn router(settings: &Settings, books: Books, telemetry: Option<Telemetry>) -
         providers.push(mounted(all, Arc::new(embedded), EMBEDDED_CONCURRENCY));
     }
     let Configuration { routes, prices, patterns, .. } = configuration(settings)?;
-    Router::new(Options { routes, prices, telemetry, ..Options::new(providers, patterns, clock, books) })
+    Router::new(Options { routes, prices, telemetry, memory_bytes: memory_of_the_machine(), ..Options::new(providers, patterns, clock, books) })
 }
 
 /// What may change while the backend runs.

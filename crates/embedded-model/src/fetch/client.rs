@@ -130,5 +130,9 @@ fn tail(log: &Path) -> String {
         Ok(bytes)
     };
     let bytes = read().unwrap_or_default();
-    String::from_utf8_lossy(&bytes).split_whitespace().collect::<Vec<_>>().join(" ")
+    let text = String::from_utf8_lossy(&bytes);
+    // Each of its tries warns; what it says in the end is enough.
+    let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("ERROR:")).collect();
+    let said = if errors.is_empty() { text.into_owned() } else { errors.join(" ") };
+    said.split_whitespace().collect::<Vec<_>>().join(" ")
 }

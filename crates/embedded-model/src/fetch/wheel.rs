@@ -11,7 +11,7 @@ pub(crate) fn read_member(
     folder: &Path,
     member: &str,
     most_bytes: u64,
-    write: &mut dyn FnMut(&[u8]) -> std::io::Result<()>,
+    write: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let path = wheel_in(folder)?;
     let corrupt = |reason: String| Error::Corrupt { path: path.clone(), reason };
@@ -29,7 +29,7 @@ pub(crate) fn read_member(
         if read_bytes > most_bytes {
             return Err(corrupt(format!("{member} is longer than the {most_bytes} bytes it should have")));
         }
-        write(&buffer[..count]).map_err(Error::io(folder))?;
+        write(&buffer[..count])?;
     }
 }
 

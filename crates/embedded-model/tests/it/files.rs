@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 /// A model of one layer with a vocabulary of eight tokens.
-fn tiny(architecture: &str, change: impl FnOnce(&mut Vec<(String, Value)>)) -> Vec<u8> {
+pub(crate) fn tiny(architecture: &str, change: impl FnOnce(&mut Vec<(String, Value)>)) -> Vec<u8> {
     let key = |name: &str| format!("{architecture}.{name}");
     let texts = |texts: &[&str]| Value::Array(texts.iter().map(|text| Value::String((*text).into())).collect());
     let mut metadata = vec![

@@ -5,6 +5,7 @@
 mod chat;
 mod embedding;
 mod files;
+mod hubs;
 mod models;
 mod ollama;
 mod tokens;

@@ -1,10 +1,16 @@
 //! What a name leads to: the targets of a route, one model, or the default.
 
 use super::{NOT_OUT, Needs, Table, Work, is_kept_in};
-use crate::{DEFAULT_ROUTE, Error, Target, catalogue::Freshness, route::Policy};
+use crate::{
+    DEFAULT_ROUTE, Error, Target,
+    ability::{self, Ability},
+    catalogue::Freshness,
+    providers::Provider,
+    route::Policy,
+};
 use futures_util::future::join_all;
 use protocol::{Candidate as Considered, Egress, Location, Model};
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 /// Targets of a name, before anything is filtered.
 pub(super) struct Named<'a> {
@@ -12,6 +18,8 @@ pub(super) struct Named<'a> {
     pub(super) targets: Vec<Found<'a>>,
     /// Targets that egress or the caller kept out before their provider was asked.
     pub(super) kept_in: Vec<Considered>,
+    /// Models that could answer too, were the first one not there.
+    pub(super) passed_over: Vec<Considered>,
     pub(super) egress: Egress,
     pub(super) policy: Policy,
 }
@@ -53,6 +61,7 @@ impl Table {
                 rule: format!("`{route}` is a configured route"),
                 targets: targets.collect(),
                 kept_in,
+                passed_over: Vec::new(),
                 egress,
                 policy: config.policy.clone(),
             });
@@ -91,6 +100,7 @@ impl Table {
             rule: format!("`{route}` is a model, not a route"),
             targets: vec![found],
             kept_in: Vec::new(),
+            passed_over: Vec::new(),
             egress: asked_egress,
             policy: Policy::default(),
         })
@@ -107,51 +117,57 @@ impl Table {
         None
     }
 
-    /// One local model: going on to the next provider by itself could silently swap a real model for a toy.
+    /// One local model: going on to another by itself could silently swap a real model for a toy.
     async fn default_route(&self, work: Work, freshness: Freshness) -> Named<'_> {
-        let mut named = Named {
-            rule: format!("route `{DEFAULT_ROUTE}` is not configured: the first local provider that has a model"),
-            targets: Vec::new(),
-            kept_in: Vec::new(),
-            egress: Egress::LocalOnly,
-            policy: Policy::default(),
-        };
-        for (at, shelf) in self.shelves.iter().enumerate() {
-            if shelf.provider.location() == Location::Cloud {
-                continue;
-            }
-            let listing = shelf.listing(freshness).await;
-            let Ok(models) = &*listing else { continue };
-            let fits = |model: &&Arc<Model>| match work {
+        let local = self.shelves.iter().enumerate().filter(|(_, shelf)| shelf.provider.location() == Location::Local);
+        let listings = local.map(async |(at, shelf)| (at, shelf.listing(freshness).await));
+        let mut usable: Vec<(usize, Arc<Model>)> = Vec::new();
+        for (at, listing) in join_all(listings).await {
+            // A provider that does not answer has none now.
+            let models = listing.iter().flatten().filter(|model| model.available && model.location == Location::Local);
+            let able = models.filter(|model| match work {
                 Work::Chat => model.chats,
                 Work::Embed => model.embeds,
-            };
-            let usable =
-                || models.iter().filter(|model| model.available && model.location == Location::Local).filter(fits);
-            if let Some(model) = usable().find(|model| model.native_tools).or_else(|| usable().next()) {
-                let first = if model.native_tools { "its first model with tool calls" } else { "its first model" };
-                let provider = shelf.provider.name();
-                named.targets.push(Found {
-                    shelf: at,
-                    target: Cow::Owned(Target {
-                        provider: provider.to_owned(),
-                        model: model.name.clone(),
-                        digest: None,
-                        weight: 1,
-                    }),
-                    model: model.clone(),
-                    rule: format!(
-                        "route `{DEFAULT_ROUTE}` is not configured, `{provider}` is the first provider here that has a model, and this is {first}"
-                    )
-                    .into(),
-                    loaded: None,
-                    notice: None,
-                    score: None,
-                });
-                return named;
-            }
+            });
+            usable.extend(able.map(|model| (at, model.clone())));
         }
-        named
+        let (rule, found) = match work {
+            Work::Chat => ("the ablest local model that fits into memory", self.ablest_first(usable)),
+            // Vectors of two models do not compare: the choice must not change with what else is there.
+            Work::Embed => ("the first local model that makes vectors", in_order(usable)),
+        };
+        let mut found = found.into_iter();
+        let targets: Vec<Found<'_>> = found.next().into_iter().collect();
+        let passed_over = found.map(|found| Considered {
+            target: found.model.id.clone(),
+            kept: false,
+            why: found.rule.into_owned(),
+            score: found.score,
+        });
+        Named {
+            rule: format!("route `{DEFAULT_ROUTE}` is not configured: {rule}"),
+            targets,
+            kept_in: Vec::new(),
+            passed_over: passed_over.collect(),
+            egress: Egress::LocalOnly,
+            policy: Policy::default(),
+        }
+    }
+
+    fn ablest_first<'a>(&self, usable: Vec<(usize, Arc<Model>)>) -> Vec<Found<'a>> {
+        let memory_of = |shelf: usize| self.memory_bytes.filter(|_| is_on_this_machine(&*self.shelves[shelf].provider));
+        let abilities: Vec<Ability> =
+            usable.iter().map(|(shelf, model)| Ability::of(model, memory_of(*shelf))).collect();
+        let ordered = ability::order(&abilities).into_iter().enumerate();
+        ordered
+            .map(|(rank, at)| {
+                let (shelf, model) = &usable[at];
+                let is = if rank == 0 { "the ablest of" } else { "less able than another of" };
+                let rule = format!("{is} {} local models: {}", usable.len(), abilities[at].why());
+                let rule = if usable.len() == 1 { format!("the one local model: {}", abilities[at].why()) } else { rule };
+                found(*shelf, model, rule, Some(abilities[at].score()))
+            })
+            .collect()
     }
 
     /// What is known of each target, all providers asked at once, and those that were not asked because of `egress`.
@@ -196,4 +212,29 @@ impl Table {
         let known: Vec<String> = self.route_names().chain(models).collect();
         Error::UnknownRoute { name: name.chars().take(128).collect(), known: known.join(", ") }
     }
+}
+
+fn in_order<'a>(usable: Vec<(usize, Arc<Model>)>) -> Vec<Found<'a>> {
+    let why = |at| if at == 0 { "the first local model that makes vectors" } else { "another one comes first" };
+    usable.iter().enumerate().map(|(at, (shelf, model))| found(*shelf, model, why(at).to_owned(), None)).collect()
+}
+
+fn found<'a>(shelf: usize, model: &Arc<Model>, rule: String, score: Option<f64>) -> Found<'a> {
+    let (provider, name) = (model.provider.clone(), model.name.clone());
+    Found {
+        shelf,
+        target: Cow::Owned(Target { provider, model: name, digest: None, weight: 1 }),
+        model: model.clone(),
+        rule: rule.into(),
+        loaded: None,
+        notice: None,
+        score,
+    }
+}
+
+/// In this process, or reached over loopback: then this machine's memory is what it has.
+fn is_on_this_machine(provider: &dyn Provider) -> bool {
+    let Some((host, _)) = provider.server() else { return true };
+    let host = host.trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -2,8 +2,15 @@ use crate::{
     context::Context,
     output::{CAREFUL, Exit, Result, Table, bytes, one_line, styled},
     wiring::Catalogue,
+    config::memory_of_the_machine,
 };
-use protocol::{Egress, Location, Models};
+use protocol::{Egress, Location, Model, Models, Route};
+use router::{
+    DEFAULT_ROUTE,
+    ability::{self, Ability},
+};
+
+use super::pull::ABLEST;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -41,7 +48,8 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
     output.table(table)?;
     for route in &models.routes {
         let first = route.targets.first().map_or("no model now", |model| model.id.as_str());
-        output.say(format_args!("route {} leads to {}", one_line(&route.name, 64), one_line(first, 128)));
+        let why = route.why.as_ref().map_or_else(String::new, |why| format!(" ({})", one_line(why, 200)));
+        output.say(format_args!("route {} leads to {}{why}", one_line(&route.name, 64), one_line(first, 128)));
     }
     for missing in &models.unavailable {
         output.say(styled(CAREFUL, one_line(&missing.error, 300)));
@@ -51,7 +59,7 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
         output.say(format_args!("in the cloud, configured and not asked: {names} (--allow-cloud asks)"));
     }
     if models.models.iter().all(|model| !model.available) {
-        output.next("devmesh models pull");
+        output.next(format_args!("devmesh models pull {ABLEST}"));
     } else {
         output.next("devmesh run --model MODEL \"TASK\"");
     }
@@ -59,11 +67,26 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
 }
 
 fn local(context: &Context) -> Models {
-    let entries = Catalogue::new(&context.config.settings).models();
+    let settings = &context.config.settings;
+    let catalogue = Catalogue::new(settings);
+    let mut models: Vec<Model> = catalogue.models().into_iter().map(|entry| entry.model).collect();
+    let is_configured = settings.routes.iter().any(|route| route.name == DEFAULT_ROUTE);
+    let default = default_among(&models).filter(|_| !is_configured);
+    models.extend(catalogue.embedding_models());
     Models {
-        models: entries.into_iter().map(|entry| entry.model).collect(),
-        routes: Vec::new(),
+        models,
+        routes: default.into_iter().collect(),
         unavailable: Vec::new(),
         not_asked: Vec::new(),
     }
+}
+
+/// Where `default` leads as long as nobody configures it and no other provider has an abler model.
+fn default_among(models: &[Model]) -> Option<Route> {
+    let usable: Vec<&Model> = models.iter().filter(|model| model.available).collect();
+    let memory_bytes = memory_of_the_machine();
+    let abilities: Vec<Ability> = usable.iter().map(|model| Ability::of(model, memory_bytes)).collect();
+    let first = *ability::order(&abilities).first()?;
+    let why = format!("the ablest of those in this process: {}", abilities[first].why());
+    Some(Route { name: DEFAULT_ROUTE.to_owned(), targets: vec![usable[first].clone()], why: Some(why) })
 }

@@ -21,8 +21,8 @@ fn routes_and_models_that_can_answer_are_listed() {
     let models = Models {
         models: vec![model("a:7b", true), model("gone", false)],
         routes: vec![
-            Route { name: "fast".to_owned(), targets: vec![model("gone", false), model("a:7b", true)] },
-            Route { name: "dead".to_owned(), targets: vec![model("gone", false)] },
+            Route { name: "fast".to_owned(), targets: vec![model("gone", false), model("a:7b", true)], why: None },
+            Route { name: "dead".to_owned(), targets: vec![model("gone", false)], why: None },
         ],
         unavailable: vec![],
         not_asked: vec![],
