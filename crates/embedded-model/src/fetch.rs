@@ -38,11 +38,20 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// A host is asked for the first time.
-    Asks { host: String },
+    Asks {
+        host: String,
+    },
     /// What it is about is known: this much is still to come, from here.
-    Begins { source: String, size_bytes: u64, missing_bytes: u64 },
+    Begins {
+        source: String,
+        size_bytes: u64,
+        missing_bytes: u64,
+    },
     /// A source did not bring it; the next one is tried.
-    GaveUp { source: String, reason: String },
+    GaveUp {
+        source: String,
+        reason: String,
+    },
     At(Progress),
 }
 
@@ -260,8 +269,7 @@ pub fn fetch_reference(
             let described = tagged.describe(&mut http, &server, tell)?;
             let url = tagged.weights_url(&server, &described);
             let registry::Described { weights, licence, template, parameters, ignored_layers, .. } = described;
-            let record =
-                Pulled { licence, template, parameters, ignored_layers, ..record(name, source, &weights) };
+            let record = Pulled { licence, template, parameters, ignored_layers, ..record(name, source, &weights) };
             (weights, url, record)
         }
     };
@@ -269,7 +277,11 @@ pub fn fetch_reference(
         true => 0,
         false => wanted.size_bytes - Partial::length_of(&wanted, cache),
     };
-    tell(Step::Begins { source: format!("{reference} at {}", server.host()), size_bytes: wanted.size_bytes, missing_bytes });
+    tell(Step::Begins {
+        source: format!("{reference} at {}", server.host()),
+        size_bytes: wanted.size_bytes,
+        missing_bytes,
+    });
     // Before its first byte, so that an unfinished one can be removed by its name.
     pulled::write(cache, &record)?;
     if !wanted.is_cached(cache) {

@@ -79,7 +79,8 @@ pub fn remove(cache: &Path, record: &Pulled) -> Result<Removed, Error> {
     fetch::discard_unfinished_pull(record, cache)?;
     let others = list(cache).into_iter().filter(|other| other.name != record.name);
     let pulled = others.filter(|other| other.sha256 == record.sha256).map(|other| other.name).next();
-    let listed = crate::bill::entries().iter().find(|entry| entry.files.iter().any(|file| file.sha256 == record.sha256));
+    let listed =
+        crate::bill::entries().iter().find(|entry| entry.files.iter().any(|file| file.sha256 == record.sha256));
     let shared = pulled.or_else(|| listed.map(|entry| entry.name.clone()));
     let path = record_path(cache, &record.name);
     fs::remove_file(&path).or_else(fetch::ignore_missing).map_err(Error::io(&path))?;

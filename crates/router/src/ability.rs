@@ -146,7 +146,11 @@ mod tests {
             ),
             (
                 "a model made for code before a larger one that is not, but not before a far larger one",
-                vec![model("llama3.2:3b", Some(2 * GIB), false), model("coder:2b", Some(GIB), false), model("chat:8b", Some(5 * GIB), false)],
+                vec![
+                    model("llama3.2:3b", Some(2 * GIB), false),
+                    model("coder:2b", Some(GIB), false),
+                    model("chat:8b", Some(5 * GIB), false),
+                ],
                 Some(24 * GIB),
                 &["chat:8b", "coder:2b", "llama3.2:3b"],
             ),
@@ -170,7 +174,11 @@ mod tests {
             ),
             (
                 "of equals the one with tool calls, then the first",
-                vec![model("a:7b", Some(5 * GIB), false), model("b:7b", Some(5 * GIB), false), model("c:7b", Some(5 * GIB), true)],
+                vec![
+                    model("a:7b", Some(5 * GIB), false),
+                    model("b:7b", Some(5 * GIB), false),
+                    model("c:7b", Some(5 * GIB), true),
+                ],
                 Some(24 * GIB),
                 &["c:7b", "a:7b", "b:7b"],
             ),
@@ -192,9 +200,15 @@ mod tests {
     #[test]
     fn the_reason_is_told_in_words() {
         let of = |name, size, tools, memory| Ability::of(&model(name, size, tools), memory).why();
-        assert_eq!(of("qwen2.5-coder:1.5b", None, true, None), "about 1.5 billion parameters, made for code, with tool calls of its own");
+        assert_eq!(
+            of("qwen2.5-coder:1.5b", None, true, None),
+            "about 1.5 billion parameters, made for code, with tool calls of its own"
+        );
         assert_eq!(of("smollm2-135m", None, false, None), "about 135 million parameters");
-        assert_eq!(of("m:70b", Some(40 * GIB), false, Some(8 * GIB)), "about 70 billion parameters, too large for this machine's memory");
+        assert_eq!(
+            of("m:70b", Some(40 * GIB), false, Some(8 * GIB)),
+            "about 70 billion parameters, too large for this machine's memory"
+        );
         assert_eq!(of("mystery", None, false, None), "of unknown size");
     }
 }

@@ -182,7 +182,8 @@ impl Router {
         let shelves: Arc<Vec<Arc<Shelf>>> =
             Arc::new(options.providers.into_iter().map(|mounted| Arc::new(Shelf::new(mounted.provider))).collect());
         options.books.set_prices(options.prices);
-        let table = Arc::new(Table::new(shelves.clone(), options.routes, timeouts, options.patterns, options.memory_bytes));
+        let table =
+            Arc::new(Table::new(shelves.clone(), options.routes, timeouts, options.patterns, options.memory_bytes));
         Ok(Self {
             inner: Arc::new(Inner {
                 table: RwLock::new(table),
@@ -211,7 +212,8 @@ impl Router {
         check(&routes, &names)?;
         self.inner.books.set_prices(prices);
         let timeouts = names.iter().map(|name| timeouts.get(*name).copied().unwrap_or_default()).collect();
-        let table = Arc::new(Table::new(self.inner.shelves.clone(), routes, timeouts, patterns, self.inner.memory_bytes));
+        let table =
+            Arc::new(Table::new(self.inner.shelves.clone(), routes, timeouts, patterns, self.inner.memory_bytes));
         *self.inner.table.write().unwrap_or_else(PoisonError::into_inner) = table;
         self.inner.kept.clear();
         Ok(())
@@ -235,8 +237,11 @@ impl Router {
         }
         for name in table.route_names() {
             // From the listings fetched above. A route that leads nowhere now is still a route.
-            let mut route =
-                self.route(&name, egress).await.unwrap_or_else(|_| Route { name: name.clone(), targets: Vec::new(), why: None });
+            let mut route = self.route(&name, egress).await.unwrap_or_else(|_| Route {
+                name: name.clone(),
+                targets: Vec::new(),
+                why: None,
+            });
             route.targets.extend(table.targets_beyond(&name, egress));
             all.routes.push(route);
         }

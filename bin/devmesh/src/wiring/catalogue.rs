@@ -96,7 +96,8 @@ impl Catalogue {
 
     /// Every chat model. Blocks on the disk.
     pub fn models(&self) -> Vec<Entry> {
-        let loaded = self.in_memory.read().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, |(_, bytes)| *bytes);
+        let loaded =
+            self.in_memory.read().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, |(_, bytes)| *bytes);
         let room = memory_available().map(|bytes| bytes + loaded);
         let mut entries: Vec<Entry> = Vec::new();
         for registered in self.registered().unwrap_or_default() {

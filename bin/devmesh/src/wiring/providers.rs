@@ -41,7 +41,13 @@ pub fn router(settings: &Settings, books: Books, telemetry: Option<Telemetry>) -
         providers.push(mounted(all, Arc::new(embedded), EMBEDDED_CONCURRENCY));
     }
     let Configuration { routes, prices, patterns, .. } = configuration(settings)?;
-    Router::new(Options { routes, prices, telemetry, memory_bytes: memory_of_the_machine(), ..Options::new(providers, patterns, clock, books) })
+    Router::new(Options {
+        routes,
+        prices,
+        telemetry,
+        memory_bytes: memory_of_the_machine(),
+        ..Options::new(providers, patterns, clock, books)
+    })
 }
 
 /// What may change while the backend runs.

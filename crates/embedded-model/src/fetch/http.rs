@@ -198,7 +198,8 @@ impl Http {
         }
         while let Some(chunk) = self.runtime.block_on(response.chunk()).map_err(|error| unreachable(&host, error))? {
             partial.append(&chunk)?;
-            let progress = Progress { stage: Stage::Downloading, done_bytes: partial.length(), total_bytes: size_bytes };
+            let progress =
+                Progress { stage: Stage::Downloading, done_bytes: partial.length(), total_bytes: size_bytes };
             tell(Step::At(progress));
         }
         partial.sync()?;
@@ -231,7 +232,8 @@ impl Http {
             let response = self.runtime.block_on(request.send()).map_err(|error| unreachable(&host, error))?;
             let location = response.headers().get(header::LOCATION).filter(|_| response.status().is_redirection());
             let Some(location) = location.filter(|_| !is_enough(&response)) else { return Ok(response) };
-            let refused = |message: String| Error::Server { host, status: response.status().as_u16(), message };
+            let status = response.status().as_u16();
+            let refused = |message: String| Error::Server { host: host.clone(), status, message };
             let next = location.to_str().ok().and_then(|location| url.join(location).ok());
             let next = next.ok_or_else(|| refused("it redirects to what is no address".into()))?;
             if next.scheme() != "https" && next.scheme() != server.base.scheme() {

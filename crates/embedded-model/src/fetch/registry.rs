@@ -203,7 +203,10 @@ mod tests {
             let tagged: Tagged = reference.parse().unwrap();
             let server = Server::new("https://registry.example", None, "").unwrap();
             let url = tagged.url(&server, "manifests", &tagged.tag);
-            assert_eq!((url.as_str(), tagged.model_name().as_str()), (format!("https://registry.example/v2/{path}").as_str(), name));
+            assert_eq!(
+                (url.as_str(), tagged.model_name().as_str()),
+                (format!("https://registry.example/v2/{path}").as_str(), name)
+            );
         }
         for reference in ["ollama:", "ollama:a/b/c:d", "ollama:../x", "ollama:a b", "ollama:a:", "ollama:.hidden"] {
             assert!(matches!(reference.parse::<Tagged>(), Err(Error::Reference { .. })), "{reference}");

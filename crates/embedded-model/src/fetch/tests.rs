@@ -1,8 +1,8 @@
 //! The whole way with a stand-in for Python that hands out small archives made here.
 
 use super::*;
-use std::io::Write;
 use crate::bill::{Client as PackageClient, Part, Piece, Role};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 use tempfile::TempDir;

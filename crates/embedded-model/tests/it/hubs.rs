@@ -3,8 +3,8 @@
 mod server;
 
 use crate::files::tiny;
-use embedded_model::bill::{Entry, File, Kind, Role};
 use embedded_model::Error;
+use embedded_model::bill::{Entry, File, Kind, Role};
 use embedded_model::fetch::{self, Endpoints, Origin, Reference, Step};
 use embedded_model::pulled::{self, Pulled, Removed};
 use server::{Seen, Servers, Storage, TEMPLATE, TOKEN};
@@ -249,6 +249,7 @@ fn a_vendors_file_of_another_size_is_refused_at_once() {
     let mut entry = known(&bench);
     entry.files[0].size_bytes += 1;
     let endpoints = &bench.servers.endpoints;
-    let error = fetch::fetch_from(&entry, Origin::Vendor, endpoints, bench.cache(), &mut |_| {}).unwrap_err().to_string();
+    let error =
+        fetch::fetch_from(&entry, Origin::Vendor, endpoints, bench.cache(), &mut |_| {}).unwrap_err().to_string();
     assert!(error.contains("it was changed") && error.contains("should have"), "{error}");
 }

@@ -164,7 +164,8 @@ impl Table {
                 let (shelf, model) = &usable[at];
                 let is = if rank == 0 { "the ablest of" } else { "less able than another of" };
                 let rule = format!("{is} {} local models: {}", usable.len(), abilities[at].why());
-                let rule = if usable.len() == 1 { format!("the one local model: {}", abilities[at].why()) } else { rule };
+                let rule =
+                    if usable.len() == 1 { format!("the one local model: {}", abilities[at].why()) } else { rule };
                 found(*shelf, model, rule, Some(abilities[at].score()))
             })
             .collect()

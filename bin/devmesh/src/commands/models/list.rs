@@ -1,8 +1,8 @@
 use crate::{
+    config::memory_of_the_machine,
     context::Context,
     output::{CAREFUL, Exit, Result, Table, bytes, one_line, styled},
     wiring::Catalogue,
-    config::memory_of_the_machine,
 };
 use protocol::{Egress, Location, Model, Models, Route};
 use router::{
@@ -73,12 +73,7 @@ fn local(context: &Context) -> Models {
     let is_configured = settings.routes.iter().any(|route| route.name == DEFAULT_ROUTE);
     let default = default_among(&models).filter(|_| !is_configured);
     models.extend(catalogue.embedding_models());
-    Models {
-        models,
-        routes: default.into_iter().collect(),
-        unavailable: Vec::new(),
-        not_asked: Vec::new(),
-    }
+    Models { models, routes: default.into_iter().collect(), unavailable: Vec::new(), not_asked: Vec::new() }
 }
 
 /// Where `default` leads as long as nobody configures it and no other provider has an abler model.

@@ -2,7 +2,7 @@ use super::facts::Facts;
 use crate::{
     context::Context,
     output::{CAREFUL, Exit, Failure, Output, Result, Stages, bytes, one_line, styled},
-    wiring::{Catalogue, PROVIDER, Signals},
+    wiring::{Catalogue, Signals},
 };
 use embedded_model::{
     Error,

@@ -4,7 +4,7 @@
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use embedded_model::fetch::Endpoints;
 use futures_util::StreamExt;
@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex};
 
 pub const TOKEN: &str = "hub-token";
 pub const TEMPLATE: &str = "{{ .System }}<|im_start|>user\n{{ .Prompt }}<|im_end|>";
-const LICENCE: &str = "                                 Apache License\n                           Version 2.0, January 2004\n";
+const LICENCE: &str =
+    "                                 Apache License\n                           Version 2.0, January 2004\n";
 
 /// How storage treats the next answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,7 +35,6 @@ pub enum Storage {
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub host: String,
-    pub method: Method,
     pub path: String,
     pub range: Option<String>,
     pub token: Option<String>,
@@ -127,7 +127,6 @@ impl Shared {
         let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         self.seen.lock().unwrap().push(Seen {
             host: text(header::HOST).unwrap_or_default(),
-            method: request.method().clone(),
             path: request.uri().path().to_owned(),
             range: text(header::RANGE),
             token: text(header::AUTHORIZATION),
@@ -153,7 +152,8 @@ fn registry(shared: &Shared, request: &Request) -> Response {
             ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], shared.manifest.clone()).into_response()
         }
         "library/newer/manifests/latest" => {
-            (StatusCode::PRECONDITION_FAILED, "\nThe model you are pulling requires a newer version of Ollama.\n").into_response()
+            (StatusCode::PRECONDITION_FAILED, "\nThe model you are pulling requires a newer version of Ollama.\n")
+                .into_response()
         }
         blob if blob.starts_with("library/tiny/blobs/sha256:") => {
             let digest = blob.rsplit('/').next().unwrap_or_default();
