@@ -229,7 +229,9 @@ impl Http {
             if let Some(token) = server.token.as_ref().filter(|_| url.origin() == server.base.origin()) {
                 request = request.bearer_auth(token);
             }
-            let response = self.runtime.block_on(request.send()).map_err(|error| unreachable(&host, error))?;
+            // Its timers begin with the call, which therefore is made inside the runtime.
+            let sent = self.runtime.block_on(async { request.send().await });
+            let response = sent.map_err(|error| unreachable(&host, error))?;
             let location = response.headers().get(header::LOCATION).filter(|_| response.status().is_redirection());
             let Some(location) = location.filter(|_| !is_enough(&response)) else { return Ok(response) };
             let status = response.status().as_u16();
