@@ -25,20 +25,21 @@ pub(super) fn append(
         if partial.length() < end {
             // Half a part, or what a server had begun to send of it.
             partial.cut(start)?;
-            let folder = package(client, part, cache, &mut |bytes| {
+            let package = package(client, part, cache, &mut |bytes| {
                 let done_bytes = start + scaled(bytes, part.package_bytes, piece.size_bytes);
                 tell(Step::At(Progress { stage: Stage::Downloading, done_bytes, total_bytes }));
             })?;
-            if let Err(error) = unpack(&folder, part, &piece, partial) {
+            if let Err(error) = unpack(&package, part, &piece, partial) {
                 // Its package is as wrong as what came out of it, or did not.
                 partial.cut(start)?;
-                remove(&folder)?;
+                remove(&package)?;
                 return Err(error);
             }
             partial.sync()?;
-            if !later.iter().flat_map(|file| &file.parts).any(|needed| is_same(needed, part)) {
-                remove(&folder)?;
-            }
+        }
+        // Also one whose part was there already: a kill may have come between the two.
+        if !later.iter().flat_map(|file| &file.parts).any(|needed| is_same(needed, part)) {
+            remove(&folder(part, cache))?;
         }
         start = end;
         tell(Step::At(Progress { stage: Stage::Downloading, done_bytes: end, total_bytes }));

@@ -154,9 +154,13 @@ fn an_interrupted_fetch_keeps_what_came_down_whole() {
     );
     let error = shop.fetch(&entry).unwrap_err().to_string();
     assert!(error.contains("two==1.0") && error.contains("connection lost"), "{error}");
+    // As if it had been killed before it could clear up.
+    let left = shop.cache().join("staging/packages/one-1_0");
+    fs::create_dir_all(&left).unwrap();
     shop.python("cp \"$shop/$name.whl\" \"$destination/$name-1.0.whl\"");
     shop.fetch(&entry).unwrap();
     assert_eq!(shop.downloads(), ["one==1.0", "two==1.0", "two==1.0"]);
+    assert!(!left.exists());
 }
 
 #[test]
