@@ -27,11 +27,14 @@ pub fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     models.retain(|known| known.name != name);
     let removed = if models.len() < before {
         catalogue.register(&models)?;
-        Some("entry".to_owned())
+        Some("entry")
     } else if let Some(record) = pulled::find_begun(cache, name) {
         Some(match pulled::remove(cache, &record).map_err(failed)? {
-            Removed::WithFile => "files".to_owned(),
-            Removed::Shared(other) => format!("name; its file stays, it is also embedded/{other}"),
+            Removed::WithFile => "files",
+            Removed::Shared(other) => {
+                context.output.say(format_args!("its file stays: it is also embedded/{other}"));
+                "name"
+            }
         })
     } else {
         bill::entry(name).ok().map(|entry| remove_listed(entry, cache)).transpose()?.flatten()
@@ -47,17 +50,17 @@ pub fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
 }
 
 /// Whole files, and what a fetch that did not end left of them.
-fn remove_listed(entry: &bill::Entry, cache: &Path) -> Result<Option<String>> {
+fn remove_listed(entry: &bill::Entry, cache: &Path) -> Result<Option<&'static str>> {
     let had_unfinished = fetch::discard_unfinished(entry, cache).map_err(failed)?;
     let pulled = pulled::list(cache);
     if let Some(other) = pulled.iter().find(|record| entry.files.iter().any(|file| file.sha256 == record.sha256)) {
         let what = format!("its file is also embedded/{}", other.name);
         return Err(Failure::failed(what).next(format!("devmesh models remove {}", other.name)));
     }
-    let mut removed = had_unfinished.then(|| "unfinished files".to_owned());
+    let mut removed = had_unfinished.then_some("unfinished files");
     for path in entry.files.iter().map(|file| file.path(cache)).filter(|path| path.exists()) {
         std::fs::remove_file(&path).map_err(|error| Failure::from(error).context(path.display()))?;
-        removed = Some("files".to_owned());
+        removed = Some("files");
     }
     Ok(removed)
 }
