@@ -7,4 +7,5 @@ mod embedding;
 mod files;
 mod models;
 mod ollama;
+mod together;
 mod tokens;
