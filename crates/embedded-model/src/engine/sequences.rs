@@ -3,7 +3,7 @@
 //! ```text
 //! prompt ─▶ the longest beginning it shares ─▶ all that a kept sequence holds: that sequence goes on (a conversation)
 //!                                           ─▶ a part of it, or one under way: a copy of that part goes on (a second
-//!                                              answer to the same prompt); the original stays while there is room
+//!                                              answer to the same prompt); the original keeps its place in the line
 //! ```
 //! Together they hold a bounded number of tokens; what was not used for longest goes first.
 
@@ -58,20 +58,8 @@ impl Kept {
         let elsewhere = other.map_or(0, |sequence| sequence.shared_with(prompt));
         let sequence = match (best, other) {
             (_, Some(other)) if elsewhere > kept => other.beginning(elsewhere),
-            (Some(best), _) if kept > 0 => {
-                let room = self.held() + reserved <= self.most_tokens;
-                let Sequence { mut tokens, mut cache } = self.sequences.remove(best);
-                if kept < tokens.len() && room {
-                    let copy = Sequence { tokens: tokens[..kept].to_vec(), cache: cache.beginning(kept) };
-                    self.sequences.push(Sequence { tokens, cache });
-                    copy
-                } else {
-                    // It goes on, or its end is less of a loss than another sequence would be.
-                    tokens.truncate(kept);
-                    cache.rewind(kept);
-                    Sequence { tokens, cache }
-                }
-            }
+            (Some(best), _) if kept > 0 && kept == self.sequences[best].tokens.len() => self.sequences.remove(best),
+            (Some(best), _) if kept > 0 => self.sequences[best].beginning(kept),
             _ => Sequence { tokens: Vec::new(), cache: new() },
         };
         self.make_room(reserved);
@@ -86,12 +74,8 @@ impl Kept {
         self.make_room(reserved);
     }
 
-    fn held(&self) -> usize {
-        self.sequences.iter().map(|sequence| sequence.tokens.len()).sum()
-    }
-
     fn make_room(&mut self, reserved: usize) {
-        let mut held = self.held();
+        let mut held: usize = self.sequences.iter().map(|sequence| sequence.tokens.len()).sum();
         let mut gone = 0;
         while gone < self.sequences.len() && held + reserved > self.most_tokens {
             held -= self.sequences[gone].tokens.len();
