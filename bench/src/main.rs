@@ -4,10 +4,11 @@
 //! 127.0.0.1, and prints medians and spread. Nothing here is a test: a slow machine prints slow figures.
 //!
 //! `--older FOLDER` names a folder with `bench` and `devmesh` of an older build: each benchmark then runs with both, one
-//! after the other, and the figures stand beside each other.
+//! after the other, and the figures stand beside each other. `--model FILE` adds a model to `engine`.
 
 mod append;
 mod compare;
+mod engine;
 mod gateway;
 mod lease;
 mod peer;
@@ -31,12 +32,13 @@ const BENCHMARKS: &[(&str, &str)] = &[
     ("scale", "enqueue, claim, list and tail with 1,000 and with 1,000,000 jobs stored"),
     ("gateway", "what a hop through the model gateway costs, beside nginx, LiteLLM and Portkey"),
     ("hop", "the hop through the model gateway alone, beside nginx: two ratios"),
+    ("engine", "the embedded model's tokens per second, beside llama.cpp"),
     ("start", "exec → ready on an existing folder, and memory at rest"),
 ];
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let (older, asked) = older_and_names(std::env::args().skip(1))?;
+    let Arguments { older, files, names: asked } = arguments(std::env::args().skip(1))?;
     if let Some(unknown) = asked.iter().find(|name| BENCHMARKS.iter().all(|(known, _)| known != name)) {
         let known: Vec<_> = BENCHMARKS.iter().map(|(name, _)| *name).collect();
         bail!("there is no benchmark `{unknown}`; there are {}", known.join(", "));
@@ -57,20 +59,33 @@ async fn main() -> Result<()> {
             "gateway" => gateway::run().await?,
             "hop" => gateway::hop::run().await?,
             "scale" => scale::run().await?,
+            "engine" => tokio::task::block_in_place(|| engine::run(&files))?,
             _ => start::run().await?,
         }
     }
     Ok(())
 }
 
-/// The folder of an older build, and which benchmarks were asked for.
-fn older_and_names(mut arguments: impl Iterator<Item = String>) -> Result<(Option<PathBuf>, Vec<String>)> {
-    let (mut older, mut names) = (None, Vec::new());
-    while let Some(argument) = arguments.next() {
+#[derive(Default)]
+struct Arguments {
+    /// The folder of an older build.
+    older: Option<PathBuf>,
+    /// Models for the engine, beside those of the bill.
+    files: Vec<PathBuf>,
+    /// Which benchmarks were asked for.
+    names: Vec<String>,
+}
+
+fn arguments(mut given: impl Iterator<Item = String>) -> Result<Arguments> {
+    let mut arguments = Arguments::default();
+    while let Some(argument) = given.next() {
         match argument.as_str() {
-            "--older" => older = Some(arguments.next().context("--older wants the folder of an older build")?.into()),
-            _ => names.push(argument),
+            "--older" => {
+                arguments.older = Some(given.next().context("--older wants the folder of an older build")?.into());
+            }
+            "--model" => arguments.files.push(given.next().context("--model wants a GGUF file")?.into()),
+            _ => arguments.names.push(argument),
         }
     }
-    Ok((older, names))
+    Ok(arguments)
 }

@@ -45,6 +45,9 @@ enum Chore {
         /// A folder with `bench` and `devmesh` of an older build: both run in turn, and the figures stand beside each other
         #[arg(long, value_name = "FOLDER")]
         older: Option<PathBuf>,
+        /// A GGUF file for the benchmark `engine`, beside the models of the bill; may be given several times
+        #[arg(long = "model", value_name = "FILE")]
+        models: Vec<PathBuf>,
     },
 }
 
@@ -59,6 +62,6 @@ fn main() -> anyhow::Result<()> {
         Chore::Ollama => tools::ollama::OLLAMA.get().map(|folder| println!("{}", folder.join("ollama").display())),
         Chore::Sdks => tools::python::SDKS.get().map(|folder| println!("{}", folder.join("bin/python").display())),
         Chore::Clients => tools::coding_tools(),
-        Chore::Bench { names, older } => bench::benchmarks(&names, older.as_deref()),
+        Chore::Bench { names, older, models } => bench::benchmarks(&names, older.as_deref(), &models),
     }
 }

@@ -97,6 +97,14 @@ pub fn for_the_gateway() {
     }
 }
 
+/// The engine that ours is measured against. The benchmark says so where it has to do without.
+pub fn for_the_engine() {
+    eprintln!("llama.cpp: built once, five to fifteen minutes");
+    if let Err(error) = python::LLAMA_CPP.get() {
+        eprintln!("llama.cpp is not here: {error:#}");
+    }
+}
+
 fn folder() -> Result<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));

@@ -1,9 +1,12 @@
 //! A chat model in memory.
 
 mod answer;
+mod sequences;
 mod text;
+mod turns;
 
 pub use answer::{Finish, Output, Request, Usage};
+pub use turns::{AnswerId, Progress, Reader};
 
 use crate::chat::Chat;
 use crate::decoder::{Config, Decoder};
@@ -12,15 +15,20 @@ use crate::gguf::Gguf;
 use crate::memory::ReturnedOnDrop;
 use crate::tokenizer::Tokenizer;
 use crate::{Error, threads};
+use sequences::Kept;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+use turns::UnderWay;
 
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Most tokens of prompt and answer together. The cache for them costs memory ([`Info::memory_bytes`]), so a model
     /// made for more is held to this: 8,192 by default, a long prompt and a long answer.
     pub context_tokens: usize,
+    /// Contexts in memory at once, for answers under way and for what is kept of earlier ones: 2 by default, an agent's
+    /// conversation and whatever comes in between.
+    pub contexts: usize,
     /// Most threads; the cores this process may use when `None`, never more than 16 (more only fight for memory).
     pub threads: Option<usize>,
     /// The chat template (Jinja) where the file has none, such as
@@ -31,7 +39,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { context_tokens: 8192, threads: None, fallback_chat_template: None }
+        Options { context_tokens: 8192, contexts: 2, threads: None, fallback_chat_template: None }
     }
 }
 
@@ -47,7 +55,7 @@ pub struct Info {
     /// What the model was made for; the engine holds it to `context_tokens`.
     pub trained_context_tokens: usize,
     pub size_bytes: u64,
-    /// The weights and a full context's cache.
+    /// The weights and the cache of all contexts when they are full.
     pub memory_bytes: u64,
     /// Where the file's name tells it (fetched models, Ollama's blobs).
     pub sha256: Option<String>,
@@ -65,8 +73,14 @@ pub struct Engine {
     decoder: Decoder,
     pool: rayon::ThreadPool,
     formats: OnceLock<Formats>,
-    /// The tokens in the decoder's cache. A prompt that begins alike is not read again.
-    cached: Vec<u32>,
+    kept: Kept,
+    under_way: Vec<UnderWay>,
+    /// Of all sequences together.
+    most_tokens: usize,
+    /// Answers begun, each one's name.
+    begun: u64,
+    /// Whose prompt was read last.
+    turn: AnswerId,
     /// Until the first answer has reported it.
     load_time: Option<Duration>,
     _memory: ReturnedOnDrop,
@@ -75,9 +89,10 @@ pub struct Engine {
 impl Engine {
     /// Reads a GGUF file of a supported architecture into memory.
     pub fn load(path: &Path, options: &Options) -> Result<Engine, Error> {
-        if options.context_tokens == 0 {
-            let rule = "it must be at least 1";
-            return Err(Error::InvalidOption { field: "context_tokens", value: "0".into(), rule });
+        for (field, value) in [("context_tokens", options.context_tokens), ("contexts", options.contexts)] {
+            if value == 0 {
+                return Err(Error::InvalidOption { field, value: "0".into(), rule: "it must be at least 1" });
+            }
         }
         let started = Instant::now();
         let mut gguf = Gguf::open(path)?;
@@ -87,7 +102,9 @@ impl Engine {
         let template = gguf.text("tokenizer.chat_template").or(options.fallback_chat_template.as_deref());
         let chat = Chat::new(template, &tokenizer)?;
         let info = info(&gguf, &config, options, chat.has_template());
-        let decoder = Decoder::load(&mut gguf, config)?;
+        let most_tokens = info.context_tokens.saturating_mul(options.contexts);
+        // On the pool's threads: weights are laid out anew for this CPU.
+        let decoder = pool.install(|| Decoder::load(&mut gguf, config))?;
         if tokenizer.len() > decoder.vocabulary() {
             let (tokens, scores) = (tokenizer.len(), decoder.vocabulary());
             return Err(gguf.corrupt(format!("{tokens} tokens but embeddings for {scores}")));
@@ -99,7 +116,11 @@ impl Engine {
             decoder,
             pool,
             formats: OnceLock::new(),
-            cached: Vec::new(),
+            kept: Kept::new(most_tokens),
+            under_way: Vec::new(),
+            most_tokens,
+            begun: 0,
+            turn: AnswerId::default(),
             load_time: Some(started.elapsed()),
             _memory: ReturnedOnDrop,
         })
@@ -148,7 +169,10 @@ fn info(gguf: &Gguf, config: &Config, options: &Options, has_chat_template: bool
         context_tokens,
         trained_context_tokens: config.context,
         size_bytes: gguf.size_bytes(),
-        memory_bytes: gguf.size_bytes() + config.cache_bytes_per_token() * context_tokens as u64,
+        memory_bytes: config
+            .cache_bytes_per_token()
+            .saturating_mul(context_tokens.saturating_mul(options.contexts) as u64)
+            .saturating_add(gguf.size_bytes()),
         sha256: is_digest.then(|| digest.to_owned()),
         notice: notice(parameters, has_chat_template),
         has_chat_template,

@@ -1,7 +1,7 @@
 //! Models run inside the process: chat models from GGUF files and text embeddings, on the CPU, without a server.
 //!
-//! - [`Engine`] loads a GGUF file and answers conversations: streamed, seeded, stopped, cancelled, or held to a JSON
-//!   schema or a grammar. The decoder under it runs on candle's quantized kernels.
+//! - [`Engine`] loads a GGUF file and answers conversations, several at once: streamed, seeded, stopped, cancelled, or
+//!   held to a JSON schema or a grammar. What a conversation has read is kept for what begins alike.
 //! - [`Embedder`] turns texts into vectors.
 //! - [`bill`] says which models devmesh knows where to get, and [`fetch`] gets them: from their vendor, through Python's
 //!   package client, or whatever else a hub or a registry has; [`pulled`] remembers the latter.
@@ -34,7 +34,7 @@ pub use about::{About, about};
 pub use chat::{Message, Role};
 pub use cpu::cpu_check;
 pub use embedder::{Embedder, Embedding};
-pub use engine::{Engine, Finish, Info, Options, Output, Request, Usage};
+pub use engine::{AnswerId, Engine, Finish, Info, Options, Output, Progress, Reader, Request, Usage};
 pub use error::Error;
 pub use format::Format;
 pub use sampler::Sampling;

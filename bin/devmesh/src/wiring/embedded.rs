@@ -1,40 +1,39 @@
 //! The embedded model as one of the router's providers.
 //!
 //! ```text
-//!   chat() ──bounded queue──▶ thread `embedded-model`: load if another model is asked for ─▶ generate ─▶ chunks
+//!   chat() ──bounded queue──▶ thread `embedded-model`: load if another model is asked for ─▶ steps ─▶ chunks
 //!                                │ nothing for `idle`: the model leaves memory
 //! ```
-//! One answer at a time: two would share the same cores and both take twice as long. The thread begins with the first
-//! call, so a backend that never uses it pays nothing. Dropping the stream stops the computation.
+//! Answers of one model are computed together, a step at a time; another model waits until they are over. The thread
+//! begins with the first call, so a backend that never uses it pays nothing. Dropping the stream stops the computation.
 
 mod embedding;
+mod worker;
 
-use super::catalogue::{Catalogue, InMemory, PROVIDER};
+use super::catalogue::{Catalogue, PROVIDER};
 use crate::config::EmbeddedSettings;
 use async_trait::async_trait;
 use domain::Clock;
-use embedded_model::{Engine, Finish, Request, Role, Sampling};
+use embedded_model::{Request, Role, Sampling};
 use embedding::Embeddings;
 use futures_util::stream;
-use protocol::{FinishReason, Location, Model};
+use protocol::{Location, Model};
 use router::{
-    Conversation, Error, Event, Frame, Provider, Said,
-    answer::{Finish as Finished, Usage},
+    Conversation, Error, Frame, Provider, Said,
     conversation::{Document, Format, Message, Part},
     providers::{ChatRequest, ChatStream, EmbedRequest, Loaded},
 };
 use std::{
-    panic::AssertUnwindSafe,
-    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+        mpsc::{SyncSender, TrySendError, sync_channel},
     },
     time::Duration,
 };
 use tokio::sync::mpsc;
+use worker::{Work, Worker};
 
-/// Chunks between the computation and whoever reads it. A slow reader slows the model down.
+/// Chunks between the computation and whoever reads it. An answer whose reader is slower waits; the others go on.
 const CHUNKS: usize = 64;
 /// While a call waits for its turn, for the model to load or for the prompt to be read, it says so this often.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
@@ -46,13 +45,6 @@ pub struct Embedded {
     clock: Arc<dyn Clock>,
     worker: Mutex<Option<SyncSender<Work>>>,
     embeddings: Embeddings,
-}
-
-struct Work {
-    model: String,
-    path: PathBuf,
-    request: Request,
-    frames: mpsc::Sender<Result<Frame, Error>>,
 }
 
 impl Embedded {
@@ -88,7 +80,7 @@ impl Embedded {
         let (options, idle, told) = (self.catalogue.options().clone(), self.idle, self.catalogue.in_memory().clone());
         std::thread::Builder::new()
             .name("embedded-model".into())
-            .spawn(move || Worker { options, loaded: None, told }.run(&arriving, idle))
+            .spawn(move || Worker::new(options, idle, told).run(&arriving))
             .map_err(|error| unavailable(format!("no thread for the embedded model: {error}")))?;
         // The queue is new and empty, so this cannot be refused.
         queue.try_send(work).map_err(|_| unavailable("the embedded model's thread ended at once"))?;
@@ -213,92 +205,6 @@ fn write(part: &Part, text: &mut String) -> Result<(), Error> {
         Part::Thinking { .. } | Part::RedactedThinking { .. } => {}
     }
     Ok(())
-}
-
-/// The thread and the model it holds.
-struct Worker {
-    options: embedded_model::Options,
-    loaded: Option<(PathBuf, Engine)>,
-    told: InMemory,
-}
-
-impl Worker {
-    fn run(mut self, arriving: &Receiver<Work>, idle: Duration) {
-        loop {
-            // Without a model there is nothing to let go of.
-            let work = match self.loaded {
-                Some(_) => arriving.recv_timeout(idle),
-                None => arriving.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            match work {
-                Ok(work) => self.answer(work),
-                Err(RecvTimeoutError::Timeout) => {
-                    tracing::info!(idle_s = idle.as_secs(), "the embedded model leaves memory");
-                    self.unload();
-                }
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-        }
-    }
-
-    fn unload(&mut self) {
-        self.loaded = None;
-        *self.told.write().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    fn answer(&mut self, work: Work) {
-        let Work { model, path, request, frames } = work;
-        let gone = || frames.is_closed();
-        if gone() {
-            return;
-        }
-        // A defect in the engine fails this answer and costs the loaded model, not the backend.
-        let answered = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            let engine = self.engine(&path, &model)?;
-            let mut on_text = |text: &str| {
-                // Nobody listening shows in `gone` a moment later.
-                let _ = frames.blocking_send(Ok(Event::Text(text.to_owned()).into()));
-            };
-            engine.generate(&request, &gone, &mut on_text).map_err(|error| translated(error, &model))
-        }));
-        let last = match answered {
-            Ok(Ok(output)) => match output.finish {
-                Finish::Cancelled => Err(Error::Cancelled),
-                finish => {
-                    let reason = if finish == Finish::Length { FinishReason::Length } else { FinishReason::Stop };
-                    let usage = Usage {
-                        input_tokens: output.usage.input_tokens as u64,
-                        output_tokens: output.usage.output_tokens as u64,
-                        ..Usage::default()
-                    };
-                    Ok(Event::Finished(Finished::new(reason, usage)).into())
-                }
-            },
-            Ok(Err(error)) => Err(error),
-            Err(_) => {
-                self.unload();
-                Err(failed("the inference engine broke down; the model was unloaded".to_owned()))
-            }
-        };
-        let _ = frames.blocking_send(last);
-    }
-
-    fn engine(&mut self, path: &Path, name: &str) -> Result<&mut Engine, Error> {
-        if self.loaded.as_ref().is_none_or(|(loaded, _)| loaded != path) {
-            // The old one goes first: two models at once may be more than the machine has memory for.
-            self.unload();
-            let engine = Engine::load(path, &self.options).map_err(|error| unavailable(error.to_string()))?;
-            tracing::info!(
-                model = engine.info().name,
-                memory_bytes = engine.info().memory_bytes,
-                "an embedded model was loaded"
-            );
-            let told = Some((name.to_owned(), engine.info().memory_bytes));
-            self.loaded = Some((path.to_owned(), engine));
-            *self.told.write().unwrap_or_else(PoisonError::into_inner) = told;
-        }
-        self.loaded.as_mut().map(|(_, engine)| engine).ok_or_else(|| failed("no model is loaded".to_owned()))
-    }
 }
 
 fn translated(error: embedded_model::Error, model: &str) -> Error {

@@ -13,8 +13,9 @@ pub(crate) struct Rotary {
     magnitude: f32,
 }
 
-/// Cosine and sine for a run of positions, `positions × pairs`.
+/// Cosine and sine for some positions, `positions × pairs`.
 pub(crate) struct Angles {
+    positions: usize,
     full: Vec<(f32, f32)>,
     windowed: Option<Vec<(f32, f32)>>,
 }
@@ -41,19 +42,28 @@ impl Rotary {
         })
     }
 
-    pub(crate) fn angles(&self, start: usize, count: usize) -> Angles {
+    pub(crate) fn angles(&self, positions: impl Iterator<Item = usize> + Clone) -> Angles {
         let table = |speeds: &Vec<f64>| {
             let turn = |position: usize, speed: f64| {
                 let (sine, cosine) = (position as f64 * speed).sin_cos();
                 (cosine as f32 * self.magnitude, sine as f32 * self.magnitude)
             };
-            (start..start + count).flat_map(|position| speeds.iter().map(move |&speed| turn(position, speed))).collect()
+            let turns = |position| speeds.iter().map(move |&speed| turn(position, speed));
+            positions.clone().flat_map(turns).collect()
         };
-        Angles { full: table(&self.speeds), windowed: self.speeds_windowed.as_ref().map(table) }
+        Angles {
+            positions: positions.clone().count(),
+            full: table(&self.speeds),
+            windowed: self.speeds_windowed.as_ref().map(table),
+        }
     }
 }
 
 impl Angles {
+    pub(crate) fn positions(&self) -> usize {
+        self.positions
+    }
+
     /// Turns `values`, `positions × heads × head width`, in place.
     pub(crate) fn rotate(&self, config: &Config, windowed: bool, values: &mut [f32], heads: usize) {
         let table = self.windowed.as_ref().filter(|_| windowed).unwrap_or(&self.full);

@@ -202,8 +202,10 @@ fn load(maker: &Maker) -> Decoder {
     Decoder::load(&mut gguf, config).unwrap()
 }
 
-fn read(decoder: &mut Decoder, tokens: &[u32]) -> Vec<f32> {
-    decoder.read(tokens, &|| false).unwrap_or_else(|Interrupted| panic!("nobody asked to stop"))
+fn read(decoder: &Decoder, cache: &mut Cache, tokens: &[u32]) -> Vec<f32> {
+    let mut parts = [Part { cache, tokens, scored: true }];
+    let read = decoder.read(&mut parts, &|| false);
+    read.unwrap_or_else(|Interrupted| panic!("nobody asked to stop")).remove(0)
 }
 
 /// The first scores llama.cpp (with a 32-bit cache and without flash attention) gives after the prompt.
@@ -219,7 +221,8 @@ const REFERENCE: [(&str, [f32; 8]); 5] = [
 fn every_architecture_scores_as_llama_cpp_does() {
     for ((name, maker), (reference_name, reference)) in makers().iter().zip(REFERENCE) {
         assert_eq!(*name, reference_name);
-        let scores = read(&mut load(maker), &PROMPT);
+        let decoder = load(maker);
+        let scores = read(&decoder, &mut decoder.cache(), &PROMPT);
         // The reference looks Gemma's activation up in a table of half-precision values.
         let tolerance = if *name == "gemma3" { 2e-3 } else { 2e-5 };
         for (found, expected) in scores.iter().zip(reference) {
@@ -231,27 +234,66 @@ fn every_architecture_scores_as_llama_cpp_does() {
 #[test]
 fn reading_in_pieces_or_again_from_a_shared_beginning_changes_nothing() {
     for (name, maker) in makers() {
-        let mut decoder = load(&maker);
-        let whole = read(&mut decoder, &PROMPT);
-        decoder.rewind(7);
-        assert_eq!(decoder.position(), 7);
-        assert_eq!(read(&mut decoder, &PROMPT[7..]), whole, "{name}, again from the middle");
-        decoder.rewind(0);
-        for piece in [0..5, 5..6, 6..11] {
-            read(&mut decoder, &PROMPT[piece]);
+        let decoder = load(&maker);
+        let mut cache = decoder.cache();
+        let whole = read(&decoder, &mut cache, &PROMPT);
+        let mut copy = cache.beginning(7);
+        for cache in [&mut copy, &mut cache] {
+            cache.rewind(7);
+            assert_eq!(cache.position(), 7);
+            assert_eq!(read(&decoder, cache, &PROMPT[7..]), whole, "{name}, again from the middle");
         }
-        assert_eq!(read(&mut decoder, &PROMPT[11..]), whole, "{name}, in pieces");
+        cache.rewind(0);
+        for piece in [0..5, 5..6, 6..11] {
+            read(&decoder, &mut cache, &PROMPT[piece]);
+        }
+        assert_eq!(read(&decoder, &mut cache, &PROMPT[11..]), whole, "{name}, in pieces");
+    }
+}
+
+#[test]
+fn reading_long_past_a_block_of_positions_in_any_pieces_changes_nothing() {
+    let tokens: Vec<u32> = (0..61).map(|at| at * 7 % VOCABULARY as u32).collect();
+    for (name, maker) in makers() {
+        let decoder = load(&maker);
+        let whole = read(&decoder, &mut decoder.cache(), &tokens);
+        let mut cache = decoder.cache();
+        tokens[..60].chunks(13).for_each(|piece| _ = read(&decoder, &mut cache, piece));
+        assert_eq!(read(&decoder, &mut cache, &tokens[60..]), whole, "{name}");
+    }
+}
+
+#[test]
+fn sequences_read_together_give_what_each_gives_alone() {
+    for (name, maker) in makers() {
+        let decoder = load(&maker);
+        let texts: [&[u32]; 3] = [&PROMPT, &PROMPT[3..9], &PROMPT[5..]];
+        let alone = texts.map(|tokens| read(&decoder, &mut decoder.cache(), tokens));
+        let mut caches = texts.map(|_| decoder.cache());
+        // The second has read something before, and the third is asked for no scores.
+        read(&decoder, &mut caches[1], &texts[1][..2]);
+        let [first, second, third] = &mut caches;
+        let mut parts = [
+            Part { cache: first, tokens: texts[0], scored: true },
+            Part { cache: third, tokens: &texts[2][..4], scored: false },
+            Part { cache: second, tokens: &texts[1][2..], scored: true },
+        ];
+        let Ok(scores) = decoder.read(&mut parts, &|| false) else { panic!("nobody asked to stop") };
+        assert_eq!(scores, alone[..2], "{name}");
+        assert_eq!(read(&decoder, &mut caches[2], &texts[2][4..]), alone[2], "{name}, the rest");
     }
 }
 
 #[test]
 fn an_interrupted_reading_leaves_no_trace() {
-    let mut decoder = load(&qwen3());
-    let whole = read(&mut decoder, &PROMPT);
-    decoder.rewind(4);
+    let decoder = load(&qwen3());
+    let mut cache = decoder.cache();
+    let whole = read(&decoder, &mut cache, &PROMPT);
+    cache.rewind(4);
     let asked = std::cell::Cell::new(0);
     let second_layer = || asked.replace(asked.get() + 1) == 1;
-    assert!(decoder.read(&PROMPT[4..], &second_layer).is_err());
-    assert_eq!(decoder.position(), 4);
-    assert_eq!(read(&mut decoder, &PROMPT[4..]), whole);
+    let mut parts = [Part { cache: &mut cache, tokens: &PROMPT[4..], scored: true }];
+    assert!(decoder.read(&mut parts, &second_layer).is_err());
+    assert_eq!(cache.position(), 4);
+    assert_eq!(read(&decoder, &mut cache, &PROMPT[4..]), whole);
 }

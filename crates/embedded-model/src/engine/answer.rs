@@ -1,22 +1,12 @@
-//! One request through the model.
-//!
-//! ```text
-//! render → encode → fits? → cut the cache back to the shared prefix → read the prompt in chunks
-//!     → ┌ choose a token (format mask, sampling) → a stop token, stop text, or limit? → show its text → read it ┐
-//!       └───────────────────────────────────────────────────────────────────────────────────────────────────────┘
-//! ```
+//! One answer: what is asked for, and how far it has come.
 
-use super::Engine;
 use super::text::{Next, TextOut};
 use crate::Error;
 use crate::chat::Message;
-use crate::format::{Constraint, Format, Formats};
+use crate::format::{Constraint, Format};
 use crate::sampler::{Sampler, Sampling};
+use crate::tokenizer::Tokenizer;
 use std::time::{Duration, Instant};
-
-/// Prompt tokens read at once. Larger chunks are hardly faster (16 rows already share each weight read) and hold more
-/// memory.
-const PROMPT_CHUNK: usize = 128;
 
 #[derive(Clone, Debug, Default)]
 pub struct Request {
@@ -52,7 +42,7 @@ pub struct Output {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     pub input_tokens: usize,
-    /// Of the input, tokens remembered from the request before.
+    /// Of the input, tokens that an earlier request, or another under way, had read already.
     pub reused_tokens: usize,
     pub output_tokens: usize,
     /// Loading the model; zero from the second answer on.
@@ -62,132 +52,88 @@ pub struct Usage {
     pub total_ms: u64,
 }
 
-impl Engine {
-    /// Answers a conversation. `on_text` gets the answer as it grows, in whole characters; `cancelled` is asked several
-    /// times per token, and between the layers of a long prompt.
-    ///
-    /// A prompt that does not fit the context is an error, never cut.
-    pub fn generate(
-        &mut self,
-        request: &Request,
-        cancelled: &(dyn Fn() -> bool + Sync),
-        on_text: &mut dyn FnMut(&str),
-    ) -> Result<Output, Error> {
-        let started = Instant::now();
-        if request.max_output_tokens == Some(0) {
-            let rule = "it must be at least 1";
-            return Err(Error::InvalidOption { field: "max_output_tokens", value: "0".into(), rule });
-        }
-        if request.messages.is_empty() {
-            let rule = "there must be at least one";
-            return Err(Error::InvalidOption { field: "messages", value: "empty".into(), rule });
-        }
-        let mut sampler = Sampler::new(&request.sampling)?;
-        let prompt = self.chat.render(&request.messages, request.now)?;
-        let prompt = self.tokenizer.encode_prompt(&prompt.text, prompt.guard)?;
-        let limit = self.info.context_tokens;
-        if prompt.len() >= limit {
-            return Err(Error::ContextExceeded { prompt_tokens: prompt.len(), limit });
-        }
-        let mut constraint = request.format.as_ref().map(|format| self.constraint(format)).transpose()?;
-        let load_time = self.load_time.take().unwrap_or_default();
-        // Inside JSON of a schema, or a block of a grammar, those texts are content.
-        let own_stops = if request.format.is_some() { &[] } else { self.chat.stops() };
-        let stops = request.stop.iter().map(String::as_str).chain(own_stops.iter().copied()).map(str::to_owned);
-        let mut answer = Answer {
-            out: TextOut::new(stops),
-            text: String::new(),
-            skip_space: self.tokenizer.has_leading_space() || !self.chat.has_template(),
-            on_text,
-            usage: Usage { input_tokens: prompt.len(), load_ms: milliseconds(load_time), ..Usage::default() },
-            started,
-        };
-        let Some((mut scores, reused)) = self.read_prompt(&prompt, cancelled) else {
-            return Ok(answer.finish(Finish::Cancelled));
-        };
-        answer.usage.reused_tokens = reused;
-        let mut tokens = prompt;
-        let finish = loop {
-            if cancelled() {
-                break Finish::Cancelled;
-            }
-            if let Some(constraint) = &mut constraint
-                && !constraint.apply(&mut scores)?
-            {
-                break Finish::Stop;
-            }
-            let token = sampler.choose(&mut scores, &tokens);
-            answer.usage.first_token_ms.get_or_insert_with(|| milliseconds(started.elapsed()));
-            if self.tokenizer.stops().contains(&token) {
-                break Finish::Stop;
-            }
-            if let Some(constraint) = &mut constraint {
-                constraint.accept(token)?;
-            }
-            answer.usage.output_tokens += 1;
-            if answer.show(self.tokenizer.text(token)) {
-                break Finish::Stop;
-            }
-            tokens.push(token);
-            if request.max_output_tokens.is_some_and(|most| answer.usage.output_tokens >= most) || tokens.len() >= limit
-            {
-                // The last token may have been the one that completed the format.
-                let complete = constraint.as_mut().map(|constraint| constraint.apply(&mut scores)).transpose()?;
-                break if complete == Some(false) { Finish::Stop } else { Finish::Length };
-            }
-            match self.read(&[token], cancelled) {
-                Some(next) => scores = next,
-                None => break Finish::Cancelled,
-            }
-        };
-        Ok(answer.finish(finish))
-    }
-
-    /// Reads what the cache does not hold already. `None` when cancelled.
-    fn read_prompt(&mut self, prompt: &[u32], cancelled: &(dyn Fn() -> bool + Sync)) -> Option<(Vec<f32>, usize)> {
-        let shared = self.cached.iter().zip(prompt).take_while(|(cached, token)| cached == token).count();
-        // The last token is read in any case: its scores are the beginning of the answer.
-        let shared = shared.min(prompt.len().checked_sub(1)?);
-        self.cached.truncate(shared);
-        self.decoder.rewind(shared);
-        let mut scores = Vec::new();
-        for chunk in prompt[shared..].chunks(PROMPT_CHUNK) {
-            scores = self.read(chunk, cancelled)?;
-        }
-        Some((scores, shared))
-    }
-
-    fn read(&mut self, tokens: &[u32], cancelled: &(dyn Fn() -> bool + Sync)) -> Option<Vec<f32>> {
-        let decoder = &mut self.decoder;
-        let scores = self.pool.install(|| decoder.read(tokens, cancelled)).ok()?;
-        self.cached.extend_from_slice(tokens);
-        debug_assert_eq!(self.cached.len(), self.decoder.position());
-        Some(scores)
-    }
-
-    fn constraint(&self, format: &Format) -> Result<Constraint, Error> {
-        let formats = match self.formats.get() {
-            Some(formats) => formats,
-            None => {
-                let made = Formats::new(&self.tokenizer, self.decoder.vocabulary())?;
-                self.formats.get_or_init(|| made)
-            }
-        };
-        formats.constraint(format)
-    }
-}
-
-struct Answer<'a> {
+/// An answer in the making, without what the decoder keeps of it.
+pub(super) struct Answer {
+    /// The prompt and what was written.
+    pub tokens: Vec<u32>,
+    pub usage: Usage,
+    /// Most tokens of prompt and answer.
+    pub limit: usize,
+    sampler: Sampler,
+    constraint: Option<Constraint>,
     out: TextOut,
     text: String,
+    /// Of the text, what the caller has.
+    told: usize,
     /// The next text loses the space in front.
     skip_space: bool,
-    on_text: &'a mut dyn FnMut(&str),
-    usage: Usage,
     started: Instant,
 }
 
-impl Answer<'_> {
+/// What an answer is made of besides the request's numbers.
+pub(super) struct Beginning {
+    pub prompt: Vec<u32>,
+    pub sampler: Sampler,
+    pub constraint: Option<Constraint>,
+    pub out: TextOut,
+    pub skip_space: bool,
+    pub limit: usize,
+    pub load_time: Duration,
+    pub started: Instant,
+}
+
+impl Answer {
+    pub(super) fn new(beginning: Beginning) -> Answer {
+        let Beginning { prompt, sampler, constraint, out, skip_space, limit, load_time, started } = beginning;
+        let usage = Usage { input_tokens: prompt.len(), load_ms: milliseconds(load_time), ..Usage::default() };
+        let text = String::new();
+        Answer { tokens: prompt, usage, limit, sampler, constraint, out, text, told: 0, skip_space, started }
+    }
+
+    /// Takes the next token from the scores. `Some` when it was the last.
+    pub(super) fn write(&mut self, tokenizer: &Tokenizer, scores: &mut [f32]) -> Result<Option<Finish>, Error> {
+        if let Some(constraint) = &mut self.constraint
+            && !constraint.apply(scores)?
+        {
+            return Ok(Some(Finish::Stop));
+        }
+        let token = self.sampler.choose(scores, &self.tokens);
+        let elapsed = self.started.elapsed();
+        self.usage.first_token_ms.get_or_insert_with(|| milliseconds(elapsed));
+        if tokenizer.stops().contains(&token) {
+            return Ok(Some(Finish::Stop));
+        }
+        if let Some(constraint) = &mut self.constraint {
+            constraint.accept(token)?;
+        }
+        self.usage.output_tokens += 1;
+        if self.show(tokenizer.text(token)) {
+            return Ok(Some(Finish::Stop));
+        }
+        self.tokens.push(token);
+        if self.tokens.len() < self.limit {
+            return Ok(None);
+        }
+        // The last token may have been the one that completed the format.
+        let complete = self.constraint.as_mut().map(|constraint| constraint.apply(scores)).transpose()?;
+        Ok(Some(if complete == Some(false) { Finish::Stop } else { Finish::Length }))
+    }
+
+    /// The text since this was asked last.
+    pub(super) fn news(&mut self) -> String {
+        let news = self.text[self.told..].to_owned();
+        self.told = self.text.len();
+        news
+    }
+
+    pub(super) fn finish(&mut self, finish: Finish) -> Output {
+        let out = std::mem::replace(&mut self.out, TextOut::new([]));
+        // After a stop text nothing is held back.
+        self.emit(&out.finish());
+        self.usage.total_ms = milliseconds(self.started.elapsed());
+        Output { text: self.text.clone(), finish, usage: self.usage.clone() }
+    }
+
     /// `true` when a stop text was reached.
     fn show(&mut self, bytes: &[u8]) -> bool {
         match self.out.push(bytes) {
@@ -207,16 +153,7 @@ impl Answer<'_> {
         if !text.is_empty() {
             self.skip_space = false;
             self.text.push_str(text);
-            (self.on_text)(text);
         }
-    }
-
-    fn finish(mut self, finish: Finish) -> Output {
-        let out = std::mem::replace(&mut self.out, TextOut::new([]));
-        // After a stop text nothing is held back.
-        self.emit(&out.finish());
-        self.usage.total_ms = milliseconds(self.started.elapsed());
-        Output { text: self.text, finish, usage: self.usage }
     }
 }
 

@@ -8,4 +8,5 @@ mod files;
 mod hubs;
 mod models;
 mod ollama;
+mod together;
 mod tokens;
