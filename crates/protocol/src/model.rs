@@ -1,6 +1,6 @@
 //! Models, messages and streamed answers.
 
-use crate::{Egress, Fallback};
+use crate::{Egress, Fallback, ModelProfile};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -146,6 +146,9 @@ pub struct Model {
     /// What to know before using it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notice: Option<String>,
+    /// How to work with it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ModelProfile>,
 }
 
 impl Model {
@@ -168,6 +171,7 @@ impl Model {
             digest: None,
             size_bytes: None,
             notice: None,
+            profile: None,
         }
     }
 }
