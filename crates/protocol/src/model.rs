@@ -141,6 +141,9 @@ pub struct Model {
     pub available: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// How it is built, as its file says: `qwen2`, `llama`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
     /// What to know before using it.
@@ -169,6 +172,7 @@ impl Model {
             grammar: false,
             available: true,
             digest: None,
+            architecture: None,
             size_bytes: None,
             notice: None,
             profile: None,

@@ -38,6 +38,15 @@ pub enum ProfileSource {
     Family,
 }
 
+impl ProfileSource {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exam => "exam",
+            Self::Family => "family",
+        }
+    }
+}
+
 /// How a model asks for actions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -46,6 +55,15 @@ pub enum Calls {
     Native,
     /// Actions are described in the prompt and read from its words.
     Text,
+}
+
+impl Calls {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Text => "text",
+        }
+    }
 }
 
 /// How a model changes a file.
@@ -60,6 +78,16 @@ pub enum EditForm {
     WholeFile,
 }
 
+impl EditForm {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tool => "tool",
+            Self::Blocks => "blocks",
+            Self::WholeFile => "whole_file",
+        }
+    }
+}
+
 /// Who decides what comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -68,4 +96,13 @@ pub enum WorkMode {
     Free,
     /// The agent: it asks for one small thing after the other.
     Guided,
+}
+
+impl WorkMode {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Guided => "guided",
+        }
+    }
 }
