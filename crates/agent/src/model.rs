@@ -5,9 +5,11 @@ mod size;
 mod tests;
 
 use crate::{
+    answer,
     attempt::Attempt,
     call_id::ModelCallId,
     context::estimated_tokens,
+    conversation::Conversation,
     halt::{Halt, persist, refused},
     prompt::Dialect,
     stop::Stop,
@@ -64,7 +66,7 @@ impl Profile {
     }
 
     /// What was found out about the model, and where nothing was, what its kind and size suggest.
-    fn of_model(model: &Model) -> Self {
+    pub(crate) fn of_model(model: &Model) -> Self {
         let found = model.profile.as_ref();
         let is_native = model.native_tools && found.is_none_or(|found| found.calls == Calls::Native);
         let is_local = model.location == Location::Local;
@@ -93,7 +95,7 @@ impl Profile {
     }
 
     /// Most tokens of the answer to a prompt of this size.
-    fn answer_tokens_after(&self, prompt_tokens: u64) -> u64 {
+    pub(crate) fn answer_tokens_after(&self, prompt_tokens: u64) -> u64 {
         let Some(context) = self.context_tokens else { return self.answer_tokens() };
         let least = (context / 4).min(LEAST_ANSWER_TOKENS);
         context.saturating_sub(prompt_tokens).clamp(least, self.answer_tokens().max(least))
@@ -171,8 +173,18 @@ pub(crate) struct Prompt {
 }
 
 impl Prompt {
+    /// What comes next in a conversation.
+    pub(crate) fn of(conversation: &Conversation, profile: &Profile, steps_left: Option<u32>) -> Self {
+        let offered = conversation.offered();
+        let (tools, grammar) = match conversation.dialect() {
+            Dialect::Native => (offered.iter().map(|tool| tool.spec()).collect(), None),
+            Dialect::Text => (Vec::new(), profile.grammar.then(|| answer::grammar(offered))),
+        };
+        Self { messages: conversation.messages(steps_left), tools, grammar }
+    }
+
     /// About how many tokens it takes.
-    fn estimated_tokens(&self) -> u64 {
+    pub(crate) fn estimated_tokens(&self) -> u64 {
         let of = |value: &serde_json::Value| estimated_tokens(&value.to_string());
         let messages = self.messages.iter().map(|message| {
             estimated_tokens(&message.content) + message.tool_calls.iter().map(|call| of(&call.arguments)).sum::<u64>()
