@@ -173,3 +173,21 @@ fn check(model: &Model, put: &PutModelProfile) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::Location;
+
+    #[test]
+    fn other_weights_under_the_same_name_are_another_model() {
+        let model = |digest: Option<&str>| Model {
+            digest: digest.map(str::to_owned),
+            ..Model::new("ollama", "qwen3:8b", Location::Local)
+        };
+        let keys = [None, Some("sha256:a"), Some("sha256:b")].map(|digest| key(&model(digest)));
+        assert_eq!(keys[0], ("name:ollama/qwen3:8b".to_owned(), KnownBy::Name));
+        assert_eq!(keys[1], ("digest:sha256:a".to_owned(), KnownBy::Digest));
+        assert_ne!(keys[1], keys[2]);
+    }
+}

@@ -1,9 +1,12 @@
 //! `devmesh models`.
 
 mod add;
+mod exam;
 mod list;
+mod profile;
 pub(super) mod pull;
 mod remove;
+mod show;
 
 use crate::{
     context::Context,
@@ -14,6 +17,10 @@ use crate::{
 pub enum Command {
     /// The models that can answer, and what to know about each
     List(list::Arguments),
+    /// How to work with a model, and how that is known
+    Show(show::Arguments),
+    /// Examine a model: how it calls tools, edits files and can be left to itself
+    Test(exam::Arguments),
     /// Fetch a model into this machine's cache
     Pull(pull::Arguments),
     /// Offer a GGUF file as a model
@@ -25,6 +32,8 @@ pub enum Command {
 pub async fn run(command: Command, context: &Context) -> Result<Exit> {
     match command {
         Command::List(arguments) => list::run(&arguments, context).await,
+        Command::Show(arguments) => show::run(arguments, context).await,
+        Command::Test(arguments) => exam::run(arguments, context).await,
         Command::Pull(arguments) => pull::run(arguments, context).await,
         Command::Add(arguments) => add::run(arguments, context).await,
         Command::Rm(arguments) => remove::run(arguments, context),

@@ -15,7 +15,8 @@ use crate::{
     tool::{Action, Tool},
 };
 use protocol::{
-    ApprovalPolicies, ApprovalPolicy, ChatMessage, ExamQuestion, FinishReason, ModelAnswer, Role, ToolCall, ToolOutcome,
+    ApprovalPolicies, ApprovalPolicy, ChatMessage, ExamOutcome, ExamQuestion, FinishReason, ModelAnswer, Role,
+    ToolCall, ToolOutcome,
 };
 
 /// Answers a model has for an edit: one may go into looking, or into copying the lines wrongly.
@@ -57,7 +58,7 @@ async fn native_call(asker: &mut Asker<'_>) -> Result<Verdict, Trouble> {
             _ => Verdict::failed(format!("its call of `{called}` cannot be carried out")),
         }
     });
-    if !verdict.as_ref().is_ok_and(|verdict| verdict.outcome == protocol::ExamOutcome::Passed) {
+    if !verdict.as_ref().is_ok_and(|verdict| verdict.outcome == ExamOutcome::Passed) {
         asker.give_up_native_calls();
     }
     verdict
@@ -67,15 +68,14 @@ async fn schema(asker: &mut Asker<'_>) -> Result<Verdict, Trouble> {
     let desk = Desk::new(&[paper::PRICES])?;
     let question = prompt::ask_task(paper::DESCRIBE, &desk.shown(paper::DESCRIBE).join("\n\n"));
     let answer = asker.ask(plain(prompt::ask_rules(None), question), Some(paper::described_schema())).await?;
-    let said = answer::without_reasoning(&answer.content);
-    let fields: Option<serde_json::Map<_, _>> = serde_json::from_str(said.trim()).ok();
-    let Some(fields) = fields else { return Ok(Verdict::failed(format!("it is no JSON object: {}", excerpt(said)))) };
-    match (&fields["name"], &fields["parameters"]) {
-        (name, count) if name.is_string() && count.is_u64() && fields.len() == 2 => {
-            Ok(Verdict::passed("the object is as the schema says"))
-        }
-        _ => Ok(Verdict::failed(format!("the object is not as the schema says: {}", excerpt(said)))),
-    }
+    let said = answer::without_reasoning(&answer.content).trim();
+    let object: Value = serde_json::from_str(said).unwrap_or_default();
+    let is_described = object["name"].is_string() && object["parameters"].is_u64();
+    Ok(match object.as_object().map(serde_json::Map::len) {
+        None => Verdict::failed(format!("it is no JSON object: {}", excerpt(said))),
+        Some(2) if is_described => Verdict::passed("the object is as the schema says"),
+        Some(_) => Verdict::failed(format!("the object is not as the schema says: {}", excerpt(said))),
+    })
 }
 
 async fn edit_tool(asker: &mut Asker<'_>) -> Result<Verdict, Trouble> {
