@@ -57,9 +57,13 @@ async fn it_survives_a_restart() {
     let app = TestApp::start().await;
     let request = app.request(Method::PUT, PATH, Scope::Admin).json(&put(None));
     let kept: FoundModelProfile = parsed(request, StatusCode::OK).await;
-    let app = app.restart(options()).await;
+    let folder = app.folder().to_owned();
+    let directory = app.stop().await;
+    let app = TestApp::on(folder, options()).await;
     let found: FoundModelProfile = parsed(app.get(PATH, Scope::Viewer), StatusCode::OK).await;
     assert_eq!(found, kept);
+    app.stop().await;
+    drop(directory);
 }
 
 #[tokio::test]
