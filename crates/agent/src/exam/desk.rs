@@ -5,7 +5,7 @@
 use crate::{
     context,
     conversation::{Finished, Opening},
-    helper::{self, Edit, Over, Read, Search, Task, Write, Written},
+    helper::{self, Edit, Edited, Over, Read, Search, Task, Write, Written},
     model::Profile,
     output::{plain, shown_characters},
     prompt,
@@ -69,12 +69,12 @@ impl Desk {
             Action::ReadFile { path, from, to } => here(Task::Read(Read { tree, folder, path, from, to, bytes })),
             Action::Search { pattern, path } => here(Task::Search(Search { tree, folder, pattern, path, bytes })),
             Action::EditFile { path, old, new } => {
-                here(Task::Edit(Edit { tree, folder, path, old, new })).map(|edited| edited.map(said::edited))
+                here(Task::Edit(Edit { tree, folder, path, old, new })).map(|edited: Edited| edited.map(said::edited))
             }
             Action::WriteFile { path, content } => {
                 let named = (path.clone(), content.clone());
                 let written = here(Task::Write(Write { tree, folder, path, content, over }));
-                written.map(|written| said::written(written, (&named.0, &named.1), over, profile.dialect))
+                written.map(|written: Written| said::written(written, (&named.0, &named.1), over, profile.dialect))
             }
             Action::Run { .. } | Action::Finish { .. } => Err("no command can be run here".to_owned()),
         };
