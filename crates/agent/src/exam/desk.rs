@@ -43,7 +43,7 @@ impl Desk {
     }
 
     /// Whether the file is as it should be, but for white space at the ends of lines.
-    pub(super) fn holds(&self, (name, expected): File) -> bool {
+    pub(super) fn holds(&self, name: &str, expected: &str) -> bool {
         let text = self.text(name);
         text.trim_end().lines().map(str::trim_end).eq(expected.trim_end().lines().map(str::trim_end))
     }

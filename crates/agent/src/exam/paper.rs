@@ -85,7 +85,8 @@ pub(super) const CORRECT: &str =
 /// The number of the other file, or a reference to it.
 pub(super) fn is_corrected(client: &str) -> bool {
     let call = client.lines().find(|line| line.contains("HTTPConnection("));
-    let refers = |call: &str| client.contains("import") && client.contains("settings") && call.contains("PORT");
+    let imports = |line: &str| (line.starts_with("import ") || line.starts_with("from ")) && line.contains("settings");
+    let refers = |call: &str| client.lines().any(imports) && call.contains("PORT");
     call.is_some_and(|call| !call.contains("8000") && (call.contains("8413") || refers(call)))
         && client.contains("connection.request(\"GET\", path)")
 }

@@ -18,6 +18,7 @@ use protocol::{
     ApprovalPolicies, ApprovalPolicy, ChatMessage, ExamOutcome, ExamQuestion, FinishReason, ModelAnswer, Role,
     ToolCall, ToolOutcome,
 };
+use serde_json::Value;
 
 /// Answers a model has for an edit: one may go into looking, or into copying the lines wrongly.
 const EDIT_TURNS: u32 = 2;
@@ -82,7 +83,7 @@ async fn edit_tool(asker: &mut Asker<'_>) -> Result<Verdict, Trouble> {
     let desk = Desk::new(&[paper::PRICES])?;
     let conversation = conversation(asker, &desk, paper::EDIT, false);
     let expected = paper::edited_prices();
-    let is_right = |desk: &Desk| desk.holds((paper::PRICES.0, &expected));
+    let is_right = |desk: &Desk| desk.holds(paper::PRICES.0, &expected);
     work(asker, &desk, conversation, EDIT_TURNS, is_right).await
 }
 
@@ -95,7 +96,7 @@ async fn edit_blocks(asker: &mut Asker<'_>) -> Result<Verdict, Trouble> {
         return Ok(Verdict::failed(format!("there is no block in its answer: {}", excerpt(&answer.content))));
     };
     let done = desk.carry_out(&Action::EditFile { path: path.to_owned(), old, new }, &asker.profile);
-    Ok(match (desk.holds((path, &paper::edited_prices())), done.outcome) {
+    Ok(match (desk.holds(path, &paper::edited_prices()), done.outcome) {
         (true, _) => Verdict::passed("the file is as asked for"),
         (false, ToolOutcome::Succeeded) => {
             Verdict::failed(format!("the edit is another one: {}", excerpt(&done.output)))
@@ -113,7 +114,7 @@ async fn whole_file(asker: &mut Asker<'_>) -> Result<Verdict, Trouble> {
     if let Err(why) = desk.replace(path, content) {
         return Ok(Verdict::failed(format!("the file cannot be written: {}", excerpt(&why))));
     }
-    Ok(match desk.holds((path, &paper::edited_prices())) {
+    Ok(match desk.holds(path, &paper::edited_prices()) {
         true => Verdict::passed("the file is as asked for"),
         false => Verdict::failed(format!("the file is another one: {}", excerpt(&desk.text(path)))),
     })
@@ -122,7 +123,7 @@ async fn whole_file(asker: &mut Asker<'_>) -> Result<Verdict, Trouble> {
 async fn two_files(asker: &mut Asker<'_>) -> Result<Verdict, Trouble> {
     let desk = Desk::new(&[paper::CLIENT, paper::SETTINGS])?;
     let conversation = conversation(asker, &desk, paper::CORRECT, false);
-    let is_right = |desk: &Desk| paper::is_corrected(&desk.text(paper::CLIENT.0)) && desk.holds(paper::SETTINGS);
+    let is_right = |desk: &Desk| paper::is_corrected(&desk.text(paper::CLIENT.0)) && desk.holds(paper::SETTINGS.0, paper::SETTINGS.1);
     work(asker, &desk, conversation, TWO_FILES_TURNS, is_right).await
 }
 
