@@ -97,8 +97,9 @@ impl Profile {
     /// Most tokens of the answer to a prompt of this size.
     pub(crate) fn answer_tokens_after(&self, prompt_tokens: u64) -> u64 {
         let Some(context) = self.context_tokens else { return self.answer_tokens() };
-        let least = (context / 4).min(LEAST_ANSWER_TOKENS);
-        context.saturating_sub(prompt_tokens).clamp(least, self.answer_tokens().max(least))
+        let most = self.answer_tokens();
+        let least = (context / 4).min(LEAST_ANSWER_TOKENS).min(most);
+        context.saturating_sub(prompt_tokens).clamp(least, most)
     }
 
     /// Fails where a text alone is certainly more than the model can take. What is merely likely is left to the model,

@@ -141,6 +141,18 @@ mod tests {
     }
 
     #[test]
+    fn the_smallest_get_the_form_that_asks_least_of_them() {
+        for (name, edits) in [
+            ("qwen2.5-coder:0.5b", EditForm::WholeFile),
+            ("qwen2.5-coder-1.5b-instruct-q4_k_m", EditForm::Blocks),
+            ("qwen2.5-coder:14b", EditForm::Tool),
+        ] {
+            let found = of_family(&Model::new("p", name, Location::Local)).unwrap();
+            assert_eq!(found.edits, edits, "{name}");
+        }
+    }
+
+    #[test]
     fn a_file_tells_its_family_where_its_name_does_not() {
         let by = |architecture, size_bytes| found("mine", Some(architecture), size_bytes);
         let tell = |family: &str, calls, mode| Some((family.to_owned(), calls, mode));

@@ -103,12 +103,12 @@ impl<'a> Asker<'a> {
         }
         let call = self.call(prompt, schema);
         let limit = call.max_output_tokens.unwrap_or_default();
-        let answer = match timeout(ANSWER_TAKES.min(left), self.answer(call)).await {
+        let answer = match timeout(ANSWER_TAKES.min(left), self.answer_at_last(&call)).await {
             Ok(answer) => answer?,
             Err(_) if left < ANSWER_TAKES => return Err(time_is_over()),
             Err(_) => {
                 let why = format!("no whole answer came within {} s", ANSWER_TAKES.as_secs());
-                return Err(Trouble::Question(Verdict::failed(why)));
+                return Err(Trouble::Question(Verdict::skipped(why)));
             }
         };
         let ModelAnswer { input_tokens, output_tokens, first_token_ms, total_ms, .. } = answer;
@@ -142,12 +142,20 @@ impl<'a> Asker<'a> {
         }
     }
 
-    async fn answer(&self, call: CreateModelCall) -> Result<ModelAnswer, Trouble> {
+    /// A call that fails is made once more, as agents do: what a slow model read of the prompt it may know by then.
+    async fn answer_at_last(&self, call: &CreateModelCall) -> Result<ModelAnswer, Trouble> {
+        match self.answer(call).await {
+            Err(Trouble::Question(_)) => self.answer(call).await,
+            answer => answer,
+        }
+    }
+
+    async fn answer(&self, call: &CreateModelCall) -> Result<ModelAnswer, Trouble> {
         let ended = |error: client::Error| match &error {
             client::Error::Problem(problem) => self.failed(Some(problem.code), problem.detail.clone()),
             _ => Trouble::Exam(error.into()),
         };
-        let mut stream = self.client.create_model_call(&call).await.map_err(ended)?;
+        let mut stream = self.client.create_model_call(call).await.map_err(ended)?;
         while let Some(item) = stream.next().await {
             match item.map_err(ended)? {
                 ModelStreamItem::Started { .. } | ModelStreamItem::Delta { .. } => {}
@@ -160,9 +168,10 @@ impl<'a> Asker<'a> {
 
     fn failed(&self, code: Option<ErrorCode>, message: String) -> Trouble {
         match code {
-            // It was asked, and could not do it.
+            // Of this call alone: it may be the tools, the schema, the length, or the pace that its server does not stand. What the
+            // model would have answered is not known.
             Some(ErrorCode::ModelFailed | ErrorCode::ContextLengthExceeded | ErrorCode::InvalidRequest) => {
-                Trouble::Question(Verdict::failed(format!("the call failed: {message}")))
+                Trouble::Question(Verdict::skipped(format!("the call failed: {message}")))
             }
             _ => Trouble::Exam(Error::NotAsked { model: self.model.id.clone(), message }),
         }

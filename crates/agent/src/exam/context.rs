@@ -15,8 +15,9 @@ const MOST_TOKENS: u64 = 32_768;
 const BESIDE_TOKENS: u64 = 512;
 /// Where nobody tells what the model holds.
 const ASSUMED_CONTEXT_TOKENS: u64 = 8_192;
-/// How long the longer text may take to read, in seconds; the shorter takes half of it.
-const READS_FOR: f64 = 40.;
+/// How long the longer text may take to read, in seconds; the shorter takes half of it. Routers are patient for some 30 s with a
+/// short prompt.
+const READS_FOR: f64 = 25.;
 /// Of plain English.
 const BYTES_PER_TOKEN: f64 = 4.5;
 

@@ -123,7 +123,9 @@ async fn whole_file(asker: &mut Asker<'_>) -> Result<Verdict, Trouble> {
 async fn two_files(asker: &mut Asker<'_>) -> Result<Verdict, Trouble> {
     let desk = Desk::new(&[paper::CLIENT, paper::SETTINGS])?;
     let conversation = conversation(asker, &desk, paper::CORRECT, false);
-    let is_right = |desk: &Desk| paper::is_corrected(&desk.text(paper::CLIENT.0)) && desk.holds(paper::SETTINGS.0, paper::SETTINGS.1);
+    let is_right = |desk: &Desk| {
+        paper::is_corrected(&desk.text(paper::CLIENT.0)) && desk.holds(paper::SETTINGS.0, paper::SETTINGS.1)
+    };
     work(asker, &desk, conversation, TWO_FILES_TURNS, is_right).await
 }
 

@@ -102,7 +102,6 @@ async fn each_question_can_be_failed_and_says_why() {
     for (question, turn, why) in [
         (ExamQuestion::NativeCall, Turn::text("{\"name\": \"search\"}"), "it wrote words in place of a call"),
         (ExamQuestion::NativeCall, Turn::tool("browse", json!({})), "its call of `browse` cannot be carried out"),
-        (ExamQuestion::NativeCall, Turn::error(400, "it has no tools"), "the call failed"),
         (ExamQuestion::Schema, Turn::text("It takes two."), "it is no JSON object: It takes two."),
         (ExamQuestion::Schema, Turn::text("{\"name\": 2, \"parameters\": 2}"), "the object is not as the schema says"),
         (ExamQuestion::EditTool, Turn::text("I would change the rate."), "not right after 2 answers"),
@@ -131,6 +130,16 @@ async fn each_question_can_be_failed_and_says_why() {
         assert_eq!((answer.question, answer.outcome), (question, ExamOutcome::Failed));
         assert!(answer.why.contains(why), "{question:?}: {}", answer.why);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_fails_says_nothing_of_the_model() {
+    let mesh = mesh(Speaks::Tools, Some((ExamQuestion::Stops, Turn::error(400, "not today")))).await;
+    let exam = examined(&mesh).await.unwrap();
+    let answer = exam.answers.iter().find(|answer| answer.question == ExamQuestion::Stops).unwrap();
+    assert_eq!(answer.outcome, ExamOutcome::Skipped);
+    assert!(answer.why.starts_with("the call failed: ") && answer.why.contains("not today"), "{}", answer.why);
+    assert_eq!(exam::profile(&exam, None).mode, WorkMode::Guided, "who was not seen to stop is not left alone");
 }
 
 #[tokio::test(flavor = "multi_thread")]
