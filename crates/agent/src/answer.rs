@@ -23,7 +23,7 @@ mod prose;
 mod qwen;
 mod said;
 
-pub(crate) use edit_blocks::with_marks;
+pub(crate) use edit_blocks::{search_and_replace, with_marks};
 pub(crate) use grammar::grammar;
 
 use crate::tool::Action;

@@ -1,13 +1,12 @@
 //! The turn loop of a `code` job: the conversation says what comes next, this does it and tells the conversation.
 
 use crate::{
-    answer,
     attempt::{Attempt, Done, broken_workspace},
     context,
     conversation::{Answer, Conversation, Manner, Next, Opening},
     halt::Halt,
     model::{CallError, Prompt},
-    prompt::{self, Dialect},
+    prompt,
     rebuild::Fact,
     stuck::Pattern,
     tool::Tool,
@@ -131,12 +130,6 @@ impl Attempt {
     }
 
     fn request(&self, conversation: &Conversation) -> Prompt {
-        let offered = conversation.offered();
-        let steps_left = self.budget.steps_left();
-        let (tools, grammar) = match conversation.dialect() {
-            Dialect::Native => (offered.iter().map(|tool| tool.spec()).collect(), None),
-            Dialect::Text => (Vec::new(), self.profile.grammar.then(|| answer::grammar(offered))),
-        };
-        Prompt { messages: conversation.messages(Some(steps_left)), tools, grammar }
+        Prompt::of(conversation, &self.profile, Some(self.budget.steps_left()))
     }
 }

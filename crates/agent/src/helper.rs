@@ -135,6 +135,12 @@ pub(crate) fn carry_out(task: &str) -> i32 {
     i32::from(written.is_err())
 }
 
+/// The same in this process, for a folder that nobody else writes to. Without the bytes that some answers come with.
+pub(crate) fn here<T: serde::de::DeserializeOwned>(task: &Task) -> Result<T, Error> {
+    let (answer, _) = do_it(task)?;
+    serde_json::from_value(answer).map_err(Error::doing("reading the answer"))
+}
+
 type Done = Result<(serde_json::Value, Vec<u8>), Error>;
 
 fn do_it(task: &Task) -> Done {

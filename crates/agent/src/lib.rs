@@ -11,6 +11,7 @@
 //! - `check` is the command that tells whether the work is right, and what follows from how it ends.
 //! - `tool` does what the model asks for: [`sandbox`] runs its commands, [`workspace`] keeps and commits the files, [`disk`]
 //!   sees that there is room, `output` makes what they print safe and short.
+//! - [`exam`] finds out how to work with a model, with the prompts, readers and edits of a job.
 //! - `helper` does all work on what commands left and on repositories of others: in the sandbox, where it can be killed.
 
 mod answer;
@@ -25,6 +26,7 @@ mod context;
 mod conversation;
 pub mod disk;
 mod error;
+pub mod exam;
 mod halt;
 mod heartbeat;
 mod helper;

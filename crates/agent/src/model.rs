@@ -1,11 +1,15 @@
 //! Which model works for a job, and calls to it.
 
 mod size;
+#[cfg(test)]
+mod tests;
 
 use crate::{
+    answer,
     attempt::Attempt,
     call_id::ModelCallId,
     context::estimated_tokens,
+    conversation::Conversation,
     halt::{Halt, persist, refused},
     prompt::Dialect,
     stop::Stop,
@@ -14,8 +18,8 @@ use client::Client;
 use domain::{ErrorCode, FailureReason};
 use futures_util::StreamExt;
 use protocol::{
-    ChatMessage, CreateJob, Egress, EventBody, Location, Model, ModelAnswer, ModelCall, ModelStreamItem, Route,
-    ToolSpec,
+    Calls, ChatMessage, CreateJob, EditForm, Egress, EventBody, Location, Model, ModelAnswer, ModelCall,
+    ModelStreamItem, Route, ToolSpec, WorkMode,
 };
 use std::time::Duration;
 
@@ -43,6 +47,12 @@ pub(crate) struct Profile {
     pub(crate) temperature: Option<f32>,
     /// Tokens that prompt and answer share, where that is known.
     pub(crate) context_tokens: Option<u64>,
+    /// The longest answer that does it good, in tokens, where that was found out.
+    pub(crate) longest_answer: Option<u32>,
+    /// Who decides what comes next, where that was found out.
+    pub(crate) mode: Option<WorkMode>,
+    /// How it changes files best, where that was found out.
+    pub(crate) edits: Option<EditForm>,
 }
 
 impl Profile {
@@ -52,19 +62,30 @@ impl Profile {
         let allowed = |model: &&Model| egress == Egress::Allowed || model.location == Location::Local;
         let model = route.targets.iter().filter(allowed).find(|model| model.available);
         let model = model.or_else(|| route.targets.iter().find(allowed))?;
+        Some(Self::of_model(model))
+    }
+
+    /// What was found out about the model, and where nothing was, what its kind and size suggest.
+    pub(crate) fn of_model(model: &Model) -> Self {
+        let found = model.profile.as_ref();
+        let is_native = model.native_tools && found.is_none_or(|found| found.calls == Calls::Native);
         let is_local = model.location == Location::Local;
-        Some(Self {
-            dialect: if model.native_tools { Dialect::Native } else { Dialect::Text },
-            grammar: model.grammar && !model.native_tools,
+        Self {
+            dialect: if is_native { Dialect::Native } else { Dialect::Text },
+            grammar: model.grammar && !is_native,
             is_small: size::is_small(model),
-            temperature: is_local.then_some(TEMPERATURE),
+            temperature: is_local.then(|| found.and_then(|found| found.temperature).unwrap_or(TEMPERATURE)),
             context_tokens: model.context_tokens,
-        })
+            longest_answer: found.and_then(|found| found.answer_tokens),
+            mode: found.map(|found| found.mode),
+            edits: found.map(|found| found.edits),
+        }
     }
 
     /// Tokens kept free for the answer: half of a small context.
     pub(crate) fn answer_tokens(&self) -> u64 {
-        self.context_tokens.map_or(ANSWER_TOKENS, |context| (context / 2).min(ANSWER_TOKENS))
+        let longest = self.longest_answer.map_or(ANSWER_TOKENS, u64::from);
+        self.context_tokens.map_or(longest, |context| (context / 2).min(longest))
     }
 
     /// Most tokens of a prompt. Before anything of a conversation is dropped, answers become shorter, down to what one step
@@ -74,10 +95,11 @@ impl Profile {
     }
 
     /// Most tokens of the answer to a prompt of this size.
-    fn answer_tokens_after(&self, prompt_tokens: u64) -> u64 {
+    pub(crate) fn answer_tokens_after(&self, prompt_tokens: u64) -> u64 {
         let Some(context) = self.context_tokens else { return self.answer_tokens() };
-        let least = (context / 4).min(LEAST_ANSWER_TOKENS);
-        context.saturating_sub(prompt_tokens).clamp(least, self.answer_tokens().max(least))
+        let most = self.answer_tokens();
+        let least = (context / 4).min(LEAST_ANSWER_TOKENS).min(most);
+        context.saturating_sub(prompt_tokens).clamp(least, most)
     }
 
     /// Fails where a text alone is certainly more than the model can take. What is merely likely is left to the model,
@@ -152,8 +174,18 @@ pub(crate) struct Prompt {
 }
 
 impl Prompt {
+    /// What comes next in a conversation.
+    pub(crate) fn of(conversation: &Conversation, profile: &Profile, steps_left: Option<u32>) -> Self {
+        let offered = conversation.offered();
+        let (tools, grammar) = match conversation.dialect() {
+            Dialect::Native => (offered.iter().map(|tool| tool.spec()).collect(), None),
+            Dialect::Text => (Vec::new(), profile.grammar.then(|| answer::grammar(offered))),
+        };
+        Self { messages: conversation.messages(steps_left), tools, grammar }
+    }
+
     /// About how many tokens it takes.
-    fn estimated_tokens(&self) -> u64 {
+    pub(crate) fn estimated_tokens(&self) -> u64 {
         let of = |value: &serde_json::Value| estimated_tokens(&value.to_string());
         let messages = self.messages.iter().map(|message| {
             estimated_tokens(&message.content) + message.tool_calls.iter().map(|call| of(&call.arguments)).sum::<u64>()
@@ -339,52 +371,4 @@ fn given_up(code: Option<ErrorCode>, message: &str, failures: u32) -> Halt {
         ),
     };
     Halt::Failed { reason, message }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn model(location: Location, native_tools: bool, grammar: bool, available: bool) -> Model {
-        Model { context_tokens: Some(4_096), native_tools, grammar, available, ..Model::new("p", "m", location) }
-    }
-
-    fn profile(targets: Vec<Model>, egress: Egress) -> Option<Profile> {
-        Profile::of(&Route { name: "default".into(), targets, why: None }, egress)
-    }
-
-    #[test]
-    fn the_profile_is_of_the_model_that_will_answer() {
-        let cloud = model(Location::Cloud, true, false, true);
-        let held = model(Location::Local, false, true, true);
-        let absent = model(Location::Local, true, false, false);
-        let dialect = |targets, egress| profile(targets, egress).map(|profile| (profile.dialect, profile.grammar));
-        assert_eq!(dialect(vec![cloud.clone(), held.clone()], Egress::LocalOnly), Some((Dialect::Text, true)));
-        assert_eq!(dialect(vec![cloud.clone(), held.clone()], Egress::Allowed), Some((Dialect::Native, false)));
-        assert_eq!(dialect(vec![absent.clone(), held.clone()], Egress::LocalOnly), Some((Dialect::Text, true)));
-        assert_eq!(dialect(vec![absent], Egress::LocalOnly), Some((Dialect::Native, false)));
-        assert_eq!(dialect(vec![cloud.clone()], Egress::LocalOnly), None);
-        let temperature = |target| profile(vec![target], Egress::Allowed).and_then(|profile| profile.temperature);
-        assert_eq!((temperature(held), temperature(cloud)), (Some(0.2), None));
-    }
-
-    #[test]
-    fn answers_get_shorter_before_a_conversation_is_cut() {
-        let profile = profile(vec![model(Location::Local, false, true, true)], Egress::LocalOnly).unwrap();
-        assert_eq!(profile.prompt_tokens(), Some(3_072));
-        let after = [0, 2_000, 2_500, 3_072, 4_000].map(|prompt| profile.answer_tokens_after(prompt));
-        assert_eq!(after, [2_048, 2_048, 1_596, 1_024, 1_024]);
-    }
-
-    #[test]
-    fn a_text_that_can_never_fit_is_refused_with_the_figures() {
-        let target = Model { context_tokens: Some(2_048), ..model(Location::Local, false, false, true) };
-        let small = profile(vec![target], Egress::LocalOnly).unwrap();
-        assert_eq!(small.check_fits("the task", &"word ".repeat(1_000)), Ok(()));
-        let Err(Halt::Failed { message, .. }) = small.check_fits("the task", &"x".repeat(2 << 20)) else {
-            panic!("2 MiB do not fit 2,048 tokens")
-        };
-        assert!(message.contains("2097152 bytes, at least 262144 tokens"), "{message}");
-        assert!(message.contains("context holds 2048 tokens"), "{message}");
-    }
 }

@@ -2,6 +2,7 @@
 
 mod carry_out;
 pub(crate) mod run;
+pub(crate) mod said;
 mod spec;
 
 use crate::answer;

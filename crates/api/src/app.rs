@@ -3,6 +3,7 @@
 use crate::{
     auth::{Secret, Tickets, Tokens},
     guard::Allowed,
+    profiles::Profiles,
     rate::{FailedAuthentications, Rate},
 };
 use domain::Clock;
@@ -106,6 +107,7 @@ pub struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: Options,
     pub(crate) tokens: Tokens,
+    pub(crate) profiles: Profiles,
     pub(crate) tickets: Tickets,
     pub(crate) failed_authentications: FailedAuthentications,
     /// Work that outlives the request that began it, such as recording a model call.
@@ -119,10 +121,11 @@ pub struct App {
 }
 
 impl App {
-    /// Loads the tokens. Make the first one before, with [`crate::ensure_admin_token`].
+    /// Loads the tokens and what is known of models. Make the first one before, with [`crate::ensure_admin_token`].
     pub async fn start(parts: Parts) -> Result<Arc<Self>, store::Error> {
         let Parts { store, jobs, router, clock, options } = parts;
         let tokens = Tokens::load(store.clone(), clock.clone(), options.rates, router.books().accounts()).await?;
+        let profiles = Profiles::load(store.clone()).await?;
         Ok(Arc::new(Self {
             failed_authentications: FailedAuthentications::new(options.rates.failed_authentications_per_minute),
             tickets: Tickets::default(),
@@ -136,6 +139,7 @@ impl App {
             clock,
             options,
             tokens,
+            profiles,
         }))
     }
 

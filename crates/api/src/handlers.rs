@@ -14,5 +14,6 @@ pub mod key;
 pub mod lease;
 pub mod model;
 pub mod model_call;
+pub mod profile;
 pub mod token;
 pub mod websocket;

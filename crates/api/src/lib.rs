@@ -14,6 +14,7 @@
 //! | streams: pages, Server-Sent Events, WebSocket | `live` |
 //! | a model's answer on its way to an agent and into the log | `model_call` |
 //! | clients of OpenAI, Anthropic and Ollama | `gateway`, `vendor` |
+//! | what exams found out about models | `profiles` |
 //! | backups | `backup` |
 //!
 //! Handlers decide nothing about jobs: they extract, authorise, call and map. Nothing in here waits for the database to
@@ -38,6 +39,7 @@ mod live;
 mod model_call;
 mod openapi;
 mod problem;
+mod profiles;
 mod query;
 mod rate;
 mod routes;

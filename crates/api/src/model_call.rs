@@ -78,8 +78,14 @@ pub async fn stream(app: &Arc<App>, asker: &Identity, job: JobId, call: ModelCal
     request.egress = recorder.attempt.spec().egress.min(allowed);
     let items = app.router.call(request).take_until(recorder.upstream.clone().cancelled_owned());
     app.tasks.spawn(recorder.run(items));
+    let told = stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
+    Ok(respond(Box::pin(told), app.options.limits.heartbeat))
+}
+
+/// The items of an answer on their way out.
+pub fn respond(items: impl Stream<Item = ModelStreamItem> + Send + Unpin + 'static, heartbeat: Duration) -> Response {
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (HeaderName::from_static("x-accel-buffering"), "no")];
-    Ok((headers, Body::from_stream(frames(receiver, app.options.limits.heartbeat))).into_response())
+    (headers, Body::from_stream(frames(items, heartbeat))).into_response()
 }
 
 fn check_call_id(id: &str) -> Result<()> {
@@ -92,16 +98,16 @@ fn check_call_id(id: &str) -> Result<()> {
 
 /// Comments keep the connection from looking dead while a model thinks.
 fn frames(
-    receiver: mpsc::Receiver<ModelStreamItem>,
+    items: impl Stream<Item = ModelStreamItem> + Send + Unpin + 'static,
     heartbeat: Duration,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
-    stream::unfold(receiver, move |mut receiver| async move {
-        let text = match tokio::time::timeout(heartbeat, receiver.recv()).await {
+    stream::unfold(items, move |mut items| async move {
+        let text = match tokio::time::timeout(heartbeat, items.next()).await {
             Ok(Some(item)) => frame::sse(name(&item), &item),
             Ok(None) => return None,
             Err(_) => ": waiting for the model\n\n".to_owned(),
         };
-        Some((Ok(Bytes::from(text)), receiver))
+        Some((Ok(Bytes::from(text)), items))
     })
 }
 

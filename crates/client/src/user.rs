@@ -1,18 +1,18 @@
 //! What people do: each call is made once.
 
 use crate::{
-    ByteStream, EventStream, Result,
+    ByteStream, EventStream, ModelStream, Result,
     http::{Client, with_query},
 };
 use domain::{ApprovalId, Cursor, JobId, ModelCallId, TokenId};
 use protocol::{
     Approval, ApprovalPage, ArtifactPage, AskModels, AuditPage, AuditVerification, CancelJob, CheckContent,
-    ContentCheck, CreateJob, CreateToken, CreatedToken, DecideApproval, Egress, EgressPage, EgressVerification,
-    EventPage, ExplainRoute, Health, Job, JobPage, KeyAccount, KeyPolicy, ListAll, ListApprovals, ListAudit,
-    ListEvents, ListJobs, ListModelCalls, ModelCallPage, ModelCallRecord, Models, Route, RouteExplanation, Targets,
-    TokenPage, VerifyReport, Version, WebSocketTicket,
+    ContentCheck, CreateJob, CreateModelCall, CreateToken, CreatedToken, DecideApproval, Egress, EgressPage,
+    EgressVerification, EventPage, ExplainRoute, FoundModelProfile, Health, Job, JobPage, KeyAccount, KeyPolicy,
+    ListAll, ListApprovals, ListAudit, ListEvents, ListJobs, ListModelCalls, ModelCallPage, ModelCallRecord, Models,
+    PutModelProfile, Route, RouteExplanation, Targets, TokenPage, VerifyReport, Version, WebSocketTicket,
 };
-use reqwest::{Method, RequestBuilder, Url};
+use reqwest::{Method, RequestBuilder, Url, header};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
@@ -106,6 +106,35 @@ impl Client {
     /// Breakers and queues.
     pub async fn targets(&self) -> Result<Targets> {
         self.get(self.api(&["targets"])).await
+    }
+
+    /// How to work with a model, and how that is known; of `local_only`, no provider in the cloud is asked.
+    pub async fn model_profile(&self, model: &str, egress: Egress) -> Result<FoundModelProfile> {
+        self.get(with_query(self.api(&["models", model, "profile"]), &AskModels { egress })?).await
+    }
+
+    /// Keeps what an exam found out about a model.
+    pub async fn put_model_profile(
+        &self,
+        model: &str,
+        egress: Egress,
+        put: &PutModelProfile,
+    ) -> Result<FoundModelProfile> {
+        let url = with_query(self.api(&["models", model, "profile"]), &AskModels { egress })?;
+        self.ask(self.request(Method::PUT, url).json(put)).await
+    }
+
+    /// Forgets what an exam found out about a model.
+    pub async fn delete_model_profile(&self, model: &str, egress: Egress) -> Result<()> {
+        let url = with_query(self.api(&["models", model, "profile"]), &AskModels { egress })?;
+        self.tell(self.request(Method::DELETE, url)).await
+    }
+
+    /// Calls a model outside of a job. Dropping the stream stops it.
+    pub async fn create_model_call(&self, call: &CreateModelCall) -> Result<ModelStream> {
+        let request = self.request(Method::POST, self.api(&["model-calls"])).json(call);
+        let response = self.send(request.header(header::ACCEPT, "text/event-stream"), self.options.silence).await?;
+        Ok(ModelStream::new(self, response))
     }
 
     pub async fn model_calls(&self, list: &ListModelCalls) -> Result<ModelCallPage> {

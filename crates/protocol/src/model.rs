@@ -1,6 +1,6 @@
 //! Models, messages and streamed answers.
 
-use crate::{Egress, Fallback};
+use crate::{Egress, Fallback, ModelProfile};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -141,11 +141,17 @@ pub struct Model {
     pub available: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// How it is built, as its file says: `qwen2`, `llama`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
     /// What to know before using it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notice: Option<String>,
+    /// How to work with it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ModelProfile>,
 }
 
 impl Model {
@@ -166,8 +172,10 @@ impl Model {
             grammar: false,
             available: true,
             digest: None,
+            architecture: None,
             size_bytes: None,
             notice: None,
+            profile: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What became of one model call, and why.
 
-use crate::Egress;
+use crate::{ChatMessage, Egress, ToolSpec};
 use domain::{JobId, ModelCallId, PrincipalId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -91,6 +91,35 @@ impl ModelCallState {
             Self::Cancelled => "cancelled",
         }
     }
+}
+
+/// A call of a model outside of a job. The answer streams as SSE of [`crate::ModelStreamItem`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateModelCall {
+    /// A route or `provider/model`.
+    #[schema(min_length = 1, max_length = 300)]
+    pub route: String,
+    /// How far its words may go; the token may allow less. Default `local_only`.
+    #[serde(default)]
+    pub egress: Egress,
+    pub messages: Vec<ChatMessage>,
+    /// Tools the model may call natively.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<ToolSpec>,
+    /// The answer must be JSON of this schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_schema: Option<serde_json::Value>,
+    /// As in [`crate::ModelCall`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 65_536)]
+    pub grammar: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_output_tokens: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
 }
 
 /// One request to one target.

@@ -46,6 +46,7 @@ mod kept;
 mod lost;
 mod metrics;
 mod plan;
+pub mod profiles;
 pub mod providers;
 pub mod quality;
 pub mod redaction;

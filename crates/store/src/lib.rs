@@ -53,7 +53,7 @@ pub use operations::*;
 pub use rows::{
     AccountSpend, ApprovalFilter, ApprovalRow, ArtifactRow, AuditEntry, AuditFilter, AuditRow, BatchNumber,
     ContentPlace, EventRow, IdempotencyRow, JobFilter, JobHead, JobRow, KeyPolicyRow, LedgerRow, ModelCallFilter,
-    ModelCallRow, NewEvent, Page, SpendCount, SpendKey, TokenRow,
+    ModelCallRow, ModelProfileRow, NewEvent, Page, SpendCount, SpendKey, TokenRow,
 };
 pub use sqlite::connection::sqlite_version;
 pub use store::{Options, Store};

@@ -11,6 +11,7 @@
 //! | tokens, policies, remembered answers, the audit trail | [`Access`] |
 //! | spend, model calls, the egress ledger | [`Books`] |
 //! | which content is named, and which may go | [`Content`] |
+//! | what was found out about models | [`Profiles`] |
 //! | letting somebody in again | [`Recovery`] |
 
 mod access;
@@ -18,6 +19,7 @@ mod books;
 mod content;
 mod jobs;
 mod lists;
+mod profiles;
 mod recovery;
 
 pub use access::*;
@@ -25,6 +27,7 @@ pub use books::*;
 pub use content::Content;
 pub use jobs::*;
 pub use lists::*;
+pub use profiles::Profiles;
 pub use recovery::*;
 
 use crate::Error;
@@ -35,4 +38,4 @@ use futures_util::future::BoxFuture;
 pub type Answer<T> = BoxFuture<'static, Result<T, Error>>;
 
 /// Everything a database does for devmesh.
-pub trait Database: Jobs + Lists + Access + Books + Content + Recovery + Send + Sync {}
+pub trait Database: Jobs + Lists + Access + Books + Content + Profiles + Recovery + Send + Sync {}

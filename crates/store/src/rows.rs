@@ -2,11 +2,13 @@
 
 mod models;
 mod page;
+mod profiles;
 
 pub use models::{
     AccountSpend, BatchNumber, KeyPolicyRow, LedgerRow, ModelCallFilter, ModelCallRow, SpendCount, SpendKey,
 };
 pub use page::Page;
+pub use profiles::ModelProfileRow;
 
 use crate::limits;
 use domain::{

@@ -17,6 +17,7 @@ mod identity;
 mod jobs;
 mod lists;
 pub(crate) mod migration;
+mod profiles;
 mod queue;
 pub(crate) mod reader;
 mod readers;

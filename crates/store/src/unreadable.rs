@@ -76,6 +76,7 @@ fn id_of(row: &Row<'_>) -> String {
     match row.get_ref(0) {
         Ok(ValueRef::Integer(number)) => number.to_string(),
         Ok(ValueRef::Blob(bytes)) => Uuid::from_slice(bytes).map_or_else(|_| hex::encode(bytes), |id| id.to_string()),
+        Ok(ValueRef::Text(text)) => String::from_utf8_lossy(text).into_owned(),
         _ => "without an id".to_owned(),
     }
 }

@@ -187,6 +187,7 @@ impl Catalogue {
                 model.context_tokens = Some(info.context_tokens as u64);
                 model.size_bytes = Some(info.size_bytes);
                 model.digest = info.sha256.clone();
+                model.architecture = Some(info.architecture.clone());
                 notices.extend(info.notice.clone());
                 if let Some(room) = room.filter(|room| info.memory_bytes > *room) {
                     model.available = false;

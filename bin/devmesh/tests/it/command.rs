@@ -3,6 +3,7 @@
 mod approvals;
 mod backup;
 mod checks;
+mod exam;
 mod exit_codes;
 mod first_run;
 mod jobs;

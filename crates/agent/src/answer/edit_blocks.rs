@@ -26,6 +26,16 @@ pub(super) fn old_and_new(blocks: &[Fence<'_>]) -> Option<(String, String)> {
     }
 }
 
+/// Both halves of the first block in an answer that is nothing else, with or without a fence around it.
+pub(crate) fn search_and_replace(answer: &str) -> Option<(String, String)> {
+    let answer = super::without_reasoning(answer);
+    let mut lines = answer.split_inclusive('\n').scan(0, |end, line| {
+        *end += line.len();
+        Some((*end - line.len(), line))
+    });
+    lines.find(|(_, line)| line.trim_start().starts_with(SEARCH)).and_then(|(at, _)| marked(&answer[at..]))
+}
+
 /// The way of merge conflicts, which many models are trained on.
 fn marked(text: &str) -> Option<(String, String)> {
     let (mut old, mut new) = (String::new(), String::new());
@@ -78,5 +88,20 @@ mod tests {
         for incomplete in ["x\n", "<<<<<<< SEARCH\na\n=======\nb\n"] {
             assert_eq!(old_and_new(&[block("", incomplete)]), None, "{incomplete}");
         }
+    }
+
+    #[test]
+    fn a_block_is_found_whatever_stands_around_it() {
+        let block = "<<<<<<< SEARCH\na\n=======\nb\n>>>>>>> REPLACE\n";
+        let found = Some(("a\n".to_owned(), "b\n".to_owned()));
+        for answer in [
+            block.to_owned(),
+            format!("```python\n{block}```\n"),
+            format!("<think>\n<<<<<<< SEARCH\n</think>\nHere it is:\n\n{block}"),
+        ] {
+            assert_eq!(search_and_replace(&answer), found, "{answer}");
+        }
+        assert_eq!(search_and_replace("change a to b"), None);
+        assert_eq!(search_and_replace("<<<<<<< SEARCH\na\n"), None);
     }
 }

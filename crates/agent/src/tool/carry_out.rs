@@ -9,12 +9,12 @@
 //! `tool.finished` and `workspace.checkpoint` are stored together. So a log either knows both, and the next attempt goes on
 //! after the call, or neither, and it goes on before it.
 
-use super::{Action, run::Ran};
+use super::{Action, run::Ran, said};
 use crate::{
     attempt::{Attempt, broken_workspace},
     conversation::{Call, Finished},
     halt::{Halt, persist},
-    helper::{Over, Refused},
+    helper::Over,
     output::{plain, shown_characters},
     prompt, workspace,
 };
@@ -108,7 +108,7 @@ impl Attempt {
     async fn edit(&self, path: &str, old: &str, new: &str) -> Result<Ran, Halt> {
         let edited = async |_| {
             let edited = self.workspace.edit(path, old, new).await?;
-            Ok(edited.map(|(path, difference)| format!("Edited {}:\n{difference}", prompt::shown_path(&path))))
+            Ok(edited.map(said::edited))
         };
         self.timed(edited).await
     }
@@ -122,14 +122,7 @@ impl Attempt {
         };
         let written = async |_| {
             let written = self.workspace.write_over(path, content, over).await?;
-            let said = format!("Wrote {} bytes to {}.", content.len(), prompt::shown_path(path));
-            Ok(written.map(|_| said).map_err(|refused| {
-                let Refused { why, instead } = refused;
-                match over {
-                    Over::Anything => why,
-                    _ => prompt::edit_instead(self.profile.dialect, path, &why, instead),
-                }
-            }))
+            Ok(said::written(written, (path, content), over, self.profile.dialect))
         };
         self.timed(written).await
     }

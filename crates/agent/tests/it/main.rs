@@ -9,6 +9,8 @@ mod code;
 #[cfg(test)]
 mod dependencies;
 #[cfg(test)]
+mod exam;
+#[cfg(test)]
 mod interruption;
 #[cfg(test)]
 mod mesh;

@@ -15,6 +15,7 @@ mod limits;
 mod lists;
 mod model_calls;
 mod problems;
+mod profiles;
 mod provider;
 mod raw;
 mod schemathesis;

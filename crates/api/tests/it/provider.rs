@@ -96,8 +96,10 @@ impl Provider for ScriptedProvider {
             vision: false,
             available: true,
             digest: None,
+            architecture: None,
             size_bytes: None,
             notice: Some("repeats what the test says".into()),
+            profile: None,
         }])
     }
 

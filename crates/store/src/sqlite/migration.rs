@@ -40,6 +40,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0010_blobs",
     "0011_audit_chain",
     "0012_own_file",
+    "0013_model_profiles",
 ];
 
 /// The version this build brings a database to.

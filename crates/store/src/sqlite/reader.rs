@@ -9,6 +9,7 @@ pub(crate) mod models;
 mod page;
 #[cfg(test)]
 mod plans;
+pub(crate) mod profiles;
 
 use crate::{Error, error::Failure};
 use domain::Epoch;

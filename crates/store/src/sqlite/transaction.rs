@@ -6,6 +6,7 @@ pub(crate) mod artifacts;
 pub(crate) mod events;
 pub(crate) mod jobs;
 pub(crate) mod models;
+pub(crate) mod profiles;
 
 use crate::Blobs;
 use crate::sqlite::Reader;

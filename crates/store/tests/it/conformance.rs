@@ -9,6 +9,7 @@ mod content;
 mod jobs;
 mod lists;
 mod log;
+mod profiles;
 
 /// Makes a module with a test for each case, over a store that `$open` makes.
 macro_rules! conformance {
@@ -79,6 +80,10 @@ macro_rules! databases {
             content {
                 content_is_new_once,
                 a_recovery_sees_all_tokens_and_replaces_those_it_names,
+            }
+            profiles {
+                the_newest_profile_of_a_model_is_kept_until_it_is_deleted,
+                there_are_no_more_profiles_than_allowed,
             }
             log {
                 a_page_ends_at_its_rows_or_its_bytes_and_never_empty,

@@ -99,6 +99,9 @@ async fn every_row_of_every_earlier_version_is_read_back() {
             if version >= 5 {
                 models(&store, version).await;
             }
+            if version >= 13 {
+                assert_eq!(store.model_profiles().await.unwrap(), [rows::model_profile()]);
+            }
             store.close().await;
         }
         // And it goes on.

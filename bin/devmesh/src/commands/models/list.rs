@@ -1,3 +1,4 @@
+use super::profile;
 use crate::{
     config::memory_of_the_machine,
     context::Context,
@@ -30,7 +31,7 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
         output.json(&models)?;
         return Ok(Exit::Done);
     }
-    let mut table = Table::new(["MODEL", "READY", "WHERE", "SIZE", "CONTEXT", "NOTE"]);
+    let mut table = Table::new(["MODEL", "READY", "WHERE", "SIZE", "CONTEXT", "PROFILE", "NOTE"]);
     for model in &models.models {
         let place = match model.location {
             Location::Local => "local",
@@ -42,6 +43,7 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Exit> {
             place.into(),
             model.size_bytes.map_or_else(|| "-".into(), bytes),
             model.context_tokens.map_or_else(|| "-".into(), |tokens| tokens.to_string()),
+            profile::short(model.profile.as_ref()),
             model.notice.clone().unwrap_or_default(),
         ]);
     }

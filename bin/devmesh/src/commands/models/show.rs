@@ -1,10 +1,10 @@
-use super::facts::Facts;
+use super::{facts::Facts, profile};
 use crate::{
     context::Context,
     output::{Exit, Failure, Result, one_line},
     wiring::{Catalogue, PROVIDER},
 };
-use protocol::{Egress, Location, Model, Models};
+use protocol::{Egress, FoundModelProfile, Location, Model, Models};
 use serde::Serialize;
 
 #[derive(Debug, clap::Args)]
@@ -21,6 +21,9 @@ struct Shown {
     /// Names that lead to it first. Absent: no backend answers, and only that knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     routes: Option<Vec<String>>,
+    /// How agents work with it. Absent: nothing is known of that, and they go by its size, or no backend answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<FoundModelProfile>,
 }
 
 /// Of a route's names or a notice, in characters.
@@ -44,7 +47,11 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         return Err(Failure::new(Exit::NotFound, what).next("devmesh models list"));
     };
     let routes = listed.map(|models| leading_to(&facts.model, &models));
-    let shown = Shown { facts, routes };
+    let profile = match context.client() {
+        Ok(client) => profile::found(&client, &facts.model, Egress::LocalOnly).await,
+        Err(_) => None,
+    };
+    let shown = Shown { facts, routes, profile };
     if output.json {
         output.json(&shown)?;
         return Ok(Exit::Done);
@@ -52,7 +59,6 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     for (name, value) in shown.facts.rows() {
         output.line(format_args!("{name:<13} {}", one_line(&value, SHOWN)))?;
     }
-    // A profile, where one was measured, has its rows here.
     let routes = match &shown.routes {
         None => "no backend answers".to_owned(),
         Some(routes) if routes.is_empty() => "none".to_owned(),
@@ -61,6 +67,10 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     output.line(format_args!("{:<13} {}", "routes", one_line(&routes, SHOWN)))?;
     if !shown.facts.ready && shown.facts.path.is_none() && shown.facts.model.starts_with(PROVIDER) {
         output.next(format_args!("devmesh models pull {name}"));
+    }
+    if let Some(found) = &shown.profile {
+        output.table(profile::table(found))?;
+        output.next(format_args!("devmesh models test {}", shown.facts.model));
     }
     Ok(Exit::Done)
 }

@@ -21,5 +21,8 @@ pub async fn list(
     Query(AskModels { egress }): Query<AskModels>,
 ) -> Json<Models> {
     let (_, allowed) = gateway::caller(&app, &asker);
-    Json(app.router.models(egress.min(allowed)).await)
+    let mut all = app.router.models(egress.min(allowed)).await;
+    let of_routes = all.routes.iter_mut().flat_map(|route| &mut route.targets);
+    all.models.iter_mut().chain(of_routes).for_each(|model| app.profiles.complete(model));
+    Json(all)
 }

@@ -29,5 +29,5 @@ pub async fn route(
     Query(AskModels { egress }): Query<AskModels>,
 ) -> Result<Json<Route>> {
     let (_, allowed) = gateway::caller(&app, &asker);
-    Ok(Json(app.router.route(&name, egress.min(allowed)).await?))
+    Ok(Json(app.profiles.complete_route(app.router.route(&name, egress.min(allowed)).await?)))
 }

@@ -253,6 +253,7 @@ impl Ollama {
             structured_output: notice.is_none() && details.chats,
             available: notice.is_none(),
             digest: tag.digest,
+            architecture: tag.details.family.filter(|family| !family.is_empty()),
             size_bytes: tag.size,
             notice,
             ..Model::new(&self.options.name, &tag.name, self.location_of(&tag.name, remote || details.remote))

@@ -87,6 +87,7 @@ const SEARCHES: &[&str] = &[
     write::access::DELETE_AUDIT,
     write::models::DELETE_POLICY,
     write::models::DELETE_CALLS,
+    write::profiles::DELETE,
 ];
 
 fn database() -> Connection {

@@ -10,7 +10,7 @@ use domain::{
 };
 use store::{
     ApprovalRow, ArtifactRow, AuditRow, BatchNumber, IdempotencyRow, JobRow, KeyPolicyRow, LedgerRow, ModelCallRow,
-    NewEvent, SpendCount, SpendKey, TokenRow,
+    ModelProfileRow, NewEvent, SpendCount, SpendKey, TokenRow,
 };
 use uuid::Uuid;
 
@@ -276,4 +276,13 @@ pub fn ledger() -> [LedgerRow; 2] {
         hash: EventHash([seq as u8; 32]),
     };
     [entry(1), entry(2)]
+}
+
+/// Since the thirteenth version.
+pub fn model_profile() -> ModelProfileRow {
+    ModelProfileRow {
+        key: "digest:sha256:ab".to_owned(),
+        found_at: at(100),
+        detail: r#"{"profile":{"source":"exam","calls":"text"},"text":"é"}"#.to_owned(),
+    }
 }

@@ -16,6 +16,15 @@ pub(crate) struct Tag {
     pub(crate) digest: Option<String>,
     pub(crate) size: Option<u64>,
     pub(crate) remote_host: Option<String>,
+    #[serde(default)]
+    pub(crate) details: TagDetails,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct TagDetails {
+    /// Its architecture.
+    pub(crate) family: Option<String>,
 }
 
 #[derive(Deserialize)]
