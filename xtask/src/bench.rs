@@ -7,6 +7,8 @@ use crate::{
 use anyhow::{Context, Result};
 use std::{ffi::OsStr, path::Path};
 
+/// `names` may be `agent` with options of its own behind it, which this program passes on.
+///
 /// `older`: a folder with `bench` and `devmesh` of an older build, to stand beside this one.
 pub fn benchmarks(names: &[String], older: Option<&Path>) -> Result<()> {
     if names.iter().any(|name| name == "hop") {
@@ -14,6 +16,9 @@ pub fn benchmarks(names: &[String], older: Option<&Path>) -> Result<()> {
     }
     if names.is_empty() || names.iter().any(|name| name == "gateway") {
         tools::for_the_gateway();
+    }
+    if names.first().is_some_and(|name| name == "agent") {
+        tools::for_the_agent();
     }
     run(cargo().args(["build", "--release", "--package", "devmesh", "--package", "bench"]))?;
     let older = older.map(Path::canonicalize).transpose().context("--older: there is no such folder")?;

@@ -20,11 +20,18 @@ pub const AIDER: Tool =
 /// A gateway that the benchmark measures ours against.
 pub const LITELLM: Tool =
     Tool { name: "litellm", works: |folder| works(folder, LITELLM_LIST), make: |folder| make(folder, LITELLM_LIST) };
+/// A coding tool that the benchmark measures ours against.
+pub const MINI_SWE_AGENT: Tool = Tool {
+    name: "mini-swe-agent",
+    works: |folder| works(folder, MINI_SWE_AGENT_LIST),
+    make: |folder| make(folder, MINI_SWE_AGENT_LIST),
+};
 
 const SDK_LIST: &str = "tests/sdk/requirements.txt";
 const SCHEMATHESIS_LIST: &str = "tests/schemathesis/requirements.txt";
 const AIDER_LIST: &str = "tests/clients/requirements.txt";
 const LITELLM_LIST: &str = "bench/peers/litellm.txt";
+const MINI_SWE_AGENT_LIST: &str = "bench/peers/mini-swe-agent.txt";
 /// What was installed, written last: an environment without it is a half-made one.
 const INSTALLED: &str = "requirements.txt";
 

@@ -1,0 +1,149 @@
+//! The gateway that all tools speak to: a mesh with one agent, on a folder of its own.
+
+use super::{environment, options::Options, record::Tokens};
+use crate::server::Server;
+use anyhow::{Context, Result, ensure};
+use client::Client;
+use domain::{JobId, PrincipalId, Scope, TokenId};
+use protocol::{CreateToken, Egress, ListModelCalls, ModelCallState};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+/// After a caller is gone its answer is given up within a second; a busy machine takes longer.
+const CALLS_END: Duration = Duration::from_secs(60);
+/// Calls of one page of the books, the most that can be asked for.
+const PAGE: u32 = 200;
+
+pub struct Mesh {
+    server: Server,
+    admin: Client,
+    pub program: PathBuf,
+    /// As the gateway names the model.
+    pub model: String,
+    /// What the model holds.
+    pub context_tokens: u64,
+    /// Where the runs' folders lie: jobs may be about what is in it.
+    pub runs: PathBuf,
+}
+
+/// What one run speaks to the gateway with.
+pub struct Key {
+    pub id: TokenId,
+    principal: PrincipalId,
+    pub secret: String,
+}
+
+impl Mesh {
+    pub async fn start(options: &Options, folder: &Path) -> Result<Self> {
+        let (program, data, runs) = (super::program(options)?, folder.join("data"), folder.join("runs"));
+        for folder in [&data, &runs] {
+            fs::create_dir_all(folder)?;
+        }
+        if let Some(file) = options.model_file() {
+            register(&program, &data, &file)?;
+        }
+        let text = |path: &Path| path.to_str().map(str::to_owned).context("a folder's name that is not UTF-8");
+        let mut variables = vec![
+            ("DEVMESH_AGENTS__ROOTS".to_owned(), text(&runs)?),
+            // The model stays loaded while a slow compiler runs tests.
+            ("DEVMESH_EMBEDDED__IDLE_S".to_owned(), "86400".to_owned()),
+        ];
+        for (name, value) in environment::of_this_machine() {
+            variables.push((name.to_owned(), value.into_string().unwrap_or_default()));
+        }
+        if options.model_file().is_none() {
+            variables.push(("OLLAMA_BASE_URL".to_owned(), options.ollama.clone()));
+        }
+        let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let log = options.out.join("mesh.log");
+        let server = Server::start_as(&program, &["up", "--agents", "1"], &data, &variables, Some(&log)).await?;
+        let (admin, model) = (server.client()?, options.model_id());
+        let listed = admin.models(Egress::LocalOnly).await?.models;
+        ensure!(
+            listed.iter().any(|known| known.id == model),
+            "the mesh has no model `{model}` but {}",
+            listed.iter().map(|known| known.id.as_str()).collect::<Vec<_>>().join(", ")
+        );
+        let context_tokens = admin.context_tokens(&model).await?;
+        let context_tokens = context_tokens.with_context(|| format!("nobody knows how much {model} holds"))?;
+        let mesh = Self { server, admin, program, model, context_tokens, runs };
+        mesh.load().await?;
+        Ok(mesh)
+    }
+
+    pub fn url(&self) -> &str {
+        &self.server.url
+    }
+
+    pub fn admin_token(&self) -> Result<String> {
+        self.server.admin_token()
+    }
+
+    /// What tools of others speak to.
+    pub fn openai_url(&self) -> String {
+        format!("{}/v1", self.server.url)
+    }
+
+    /// One word, so that the first tool does not wait for the model to be read from the disk.
+    async fn load(&self) -> Result<()> {
+        let key = self.key("load", Scope::Model).await?;
+        let body = serde_json::json!({
+            "model": self.model, "max_tokens": 1, "messages": [{"role": "user", "content": "Say yes."}],
+        });
+        let request = reqwest::Client::builder().no_proxy().build()?;
+        let url = format!("{}/chat/completions", self.openai_url());
+        let answer = request.post(url).bearer_auth(&key.secret).json(&body).send().await?;
+        let status = answer.status();
+        ensure!(status.is_success(), "{} does not answer: {status}: {}", self.model, answer.text().await?);
+        Ok(())
+    }
+
+    pub async fn key(&self, name: &str, scope: Scope) -> Result<Key> {
+        // Names of tokens have at most 64 characters.
+        let name: String = name.chars().take(64).collect();
+        let made = self.admin.create_token(&CreateToken::new(name, scope)).await?;
+        Ok(Key { id: made.token.id, principal: made.token.principal, secret: made.secret })
+    }
+
+    /// What a run's calls came to, once none is running any more.
+    pub async fn spent(&self, key: &Key, job: Option<JobId>) -> Result<Tokens> {
+        let (started, mut list) = (Instant::now(), ListModelCalls { job_id: job, limit: Some(PAGE), cursor: None });
+        let mut tokens = Tokens::default();
+        loop {
+            let page = self.admin.model_calls(&list).await?;
+            let own = page.model_calls.iter().filter(|call| job.is_some() || call.caller == key.principal);
+            let mut is_running = false;
+            for call in own {
+                is_running |= call.state == ModelCallState::Running;
+                let counted = call.tokens.unwrap_or_default();
+                tokens.model_calls += 1;
+                tokens.tokens_in += counted.input;
+                tokens.tokens_out += counted.output;
+            }
+            list.cursor = page.next_cursor;
+            if is_running && started.elapsed() < CALLS_END {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                (tokens, list.cursor) = (Tokens::default(), None);
+            } else if list.cursor.is_none() {
+                return Ok(tokens);
+            }
+        }
+    }
+
+    /// The run is over, and so is its token.
+    pub async fn end(&self, key: Key) -> Result<()> {
+        Ok(self.admin.delete_token(key.id).await?)
+    }
+}
+
+/// The file stays where it is; its name in the mesh is the one that it has.
+fn register(program: &Path, data: &Path, file: &Path) -> Result<()> {
+    let mut command = Command::new(program);
+    let said = command.env_clear().env("HOME", data).args(["models", "add"]).arg(file).arg("--data").arg(data).output()?;
+    ensure!(said.status.success(), "devmesh models add: {}", String::from_utf8_lossy(&said.stderr).trim());
+    Ok(())
+}
