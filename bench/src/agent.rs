@@ -84,13 +84,17 @@ async fn run_what_is_missing(
     let keys = (1..=options.runs).flat_map(|run| {
         exercises.iter().flat_map(move |exercise| {
             tools.iter().map(move |tool| {
-                (*exercise, *tool, Key {
-                    model: options.model_id(),
-                    wall_seconds: options.seconds,
-                    tool: tool.name().to_owned(),
-                    exercise: exercise.name.clone(),
-                    run,
-                })
+                (
+                    *exercise,
+                    *tool,
+                    Key {
+                        model: options.model_id(),
+                        wall_seconds: options.seconds,
+                        tool: tool.name().to_owned(),
+                        exercise: exercise.name.clone(),
+                        run,
+                    },
+                )
             })
         })
     });

@@ -4,8 +4,9 @@ use std::{ffi::OsString, path::Path, path::PathBuf, process::Command};
 
 /// Nobody listens there. It stands for everything that is not this machine.
 const NOBODY: &str = "http://127.0.0.1:9";
-/// Tells the processes of one run from all others, also those that left its group.
-pub const MARK: &str = "DEVMESH_BENCH_RUN";
+/// Tells the processes of one run from all others, also those that left its group. Without devmesh's own prefix, which it
+/// takes for a setting.
+pub const MARK: &str = "BENCH_RUN";
 
 /// Takes everything of this process's environment away from a command and gives it a home of its own.
 pub fn clean(command: &mut Command, home: &Path, mark: &str) {

@@ -51,6 +51,9 @@ impl Mesh {
             ("DEVMESH_AGENTS__ROOTS".to_owned(), text(&runs)?),
             // The model stays loaded while a slow compiler runs tests.
             ("DEVMESH_EMBEDDED__IDLE_S".to_owned(), "86400".to_owned()),
+            // A long prompt on a slow machine is no failure: the run's own time ends it, for every tool alike.
+            ("DEVMESH_TIMEOUTS__EMBEDDED__FIRST_TOKEN_MS".to_owned(), (options.seconds * 1_000).to_string()),
+            ("DEVMESH_TIMEOUTS__OLLAMA__FIRST_TOKEN_MS".to_owned(), (options.seconds * 1_000).to_string()),
         ];
         for (name, value) in environment::of_this_machine() {
             variables.push((name.to_owned(), value.into_string().unwrap_or_default()));
@@ -143,7 +146,8 @@ impl Mesh {
 /// The file stays where it is; its name in the mesh is the one that it has.
 fn register(program: &Path, data: &Path, file: &Path) -> Result<()> {
     let mut command = Command::new(program);
-    let said = command.env_clear().env("HOME", data).args(["models", "add"]).arg(file).arg("--data").arg(data).output()?;
+    let said =
+        command.env_clear().env("HOME", data).args(["models", "add"]).arg(file).arg("--data").arg(data).output()?;
     ensure!(said.status.success(), "devmesh models add: {}", String::from_utf8_lossy(&said.stderr).trim());
     Ok(())
 }

@@ -24,6 +24,8 @@ pub enum End {
 
 /// How often it is looked whether it is over: less than what is told of its time.
 const LOOK: Duration = Duration::from_millis(50);
+/// What does not go for longer than this waits for a disk, and cannot be made to.
+const KILLED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Runs a command in `home`'s environment, with what it says in the file `said`, and ends everything it started.
 pub fn run(command: &mut Command, home: &Path, said: &Path, limit: Duration) -> Result<(End, Duration)> {
@@ -32,7 +34,8 @@ pub fn run(command: &mut Command, home: &Path, said: &Path, limit: Duration) -> 
     let log = File::create(said).with_context(|| format!("cannot write {}", said.display()))?;
     // Of this run and no other: homes are temporary folders.
     let mark = home.to_string_lossy().into_owned();
-    let own: Vec<_> = command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
+    let own: Vec<_> =
+        command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
     environment::clean(command, home, &mark);
     command.envs(own).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
     let started = Instant::now();
@@ -56,16 +59,32 @@ pub fn run(command: &mut Command, home: &Path, said: &Path, limit: Duration) -> 
     Ok((end, taken))
 }
 
-/// What left the group of processes still has the mark in its environment.
+/// What left the group of processes still has the mark in its environment. Comes back when it is gone: a signal takes its
+/// time on a busy machine, and what forks meanwhile is found the next time.
 fn kill_marked(mark: &str) {
-    let wanted = format!("{MARK}={mark}");
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    for id in processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
-        let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
-        if environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes()) {
-            let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
+    let started = Instant::now();
+    loop {
+        let found = marked(mark);
+        if found.is_empty() || started.elapsed() >= KILLED_WITHIN {
+            return;
         }
+        for id in found {
+            let _ = kill(id, Signal::SIGKILL);
+        }
+        std::thread::sleep(LOOK);
     }
+}
+
+fn marked(mark: &str) -> Vec<Pid> {
+    let wanted = format!("{MARK}={mark}");
+    let is_marked = |id: &i32| {
+        // Of one that is dead and not yet waited for it is empty.
+        let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
+    };
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    ids.filter(is_marked).map(Pid::from_raw).collect()
 }
 
 #[cfg(test)]
@@ -94,11 +113,6 @@ mod tests {
         command.args(["-c", "setsid sleep 60 & sleep 60 & echo $!; wait"]);
         let (end, _) = run(&mut command, home.path(), &home.path().join("said"), Duration::from_millis(500)).unwrap();
         assert_eq!(end, End::Stopped);
-        let mark = format!("{MARK}={}", home.path().display());
-        let left = fs::read_dir("/proc").unwrap().flatten().filter(|entry| {
-            let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
-        });
-        assert_eq!(left.count(), 0);
+        assert_eq!(marked(&home.path().to_string_lossy()), []);
     }
 }

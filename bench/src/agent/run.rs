@@ -104,7 +104,8 @@ async fn work(stage: &Stage<'_>, options: &Options, tool: Tool) -> Result<Outcom
 
 /// Tools expect a repository with a clean tree.
 fn commit(repository: &Path, home: &Path) -> Result<()> {
-    for arguments in [&["init", "--quiet", "--initial-branch=main"][..], &["add", "."], &["commit", "--quiet", "-m", "Begin"]]
+    for arguments in
+        [&["init", "--quiet", "--initial-branch=main"][..], &["add", "."], &["commit", "--quiet", "-m", "Begin"]]
     {
         git(repository, home, arguments)?;
     }

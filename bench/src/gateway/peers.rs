@@ -6,14 +6,7 @@ use super::{
 };
 use crate::tools;
 use anyhow::{Context, Result, ensure};
-use std::{
-    collections::hash_map::RandomState,
-    fs,
-    hash::BuildHasher,
-    path::Path,
-    process::Command,
-    time::Duration,
-};
+use std::{collections::hash_map::RandomState, fs, hash::BuildHasher, path::Path, process::Command, time::Duration};
 
 /// Python and a few hundred modules.
 const LITELLM_START: Duration = Duration::from_secs(90);
