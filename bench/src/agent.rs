@@ -51,7 +51,7 @@ pub async fn run(arguments: impl Iterator<Item = String>) -> Result<()> {
                 missing.is_none()
             })
             .collect();
-        run_what_is_missing(&options, &tools, &exercises, &mut results).await?;
+        run_what_is_missing(&options, &tools, &exercises, &mut results, &mut skipped).await?;
     }
     let model = options.model_id();
     table::print(&results.of(&model, options.seconds), &exercises);
@@ -80,6 +80,7 @@ async fn run_what_is_missing(
     tools: &[Tool],
     exercises: &[&Exercise],
     results: &mut Results,
+    skipped: &mut Vec<String>,
 ) -> Result<()> {
     let keys = (1..=options.runs).flat_map(|run| {
         exercises.iter().flat_map(move |exercise| {
@@ -98,13 +99,18 @@ async fn run_what_is_missing(
             })
         })
     });
-    let missing: Vec<_> = keys.filter(|(_, _, key)| !results.has(key)).collect();
+    let mut missing: Vec<_> = keys.filter(|(_, _, key)| !results.has(key)).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let folder = crate::server::folder()?;
-    println!("  {} runs of at most {} s each", missing.len(), options.seconds);
     let mesh = Mesh::start(options, folder.path()).await?;
+    if let Some(why) = mesh.refuses_tools().await? {
+        missing.retain(|(_, tool, _)| !tool.needs_tool_calls());
+        let left_out = tools.iter().filter(|tool| tool.needs_tool_calls());
+        skipped.extend(left_out.map(|tool| format!("{}: {why}", tool.name())));
+    }
+    println!("  {} runs of at most {} s each", missing.len(), options.seconds);
     for (number, (exercise, tool, key)) in missing.iter().enumerate() {
         print!("  {} of {}  {:<28} {:<16} ", number + 1, missing.len(), exercise.name, tool.name());
         let _ = std::io::Write::flush(&mut std::io::stdout());

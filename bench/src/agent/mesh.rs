@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use client::Client;
 use domain::{JobId, PrincipalId, Scope, TokenId};
 use protocol::{CreateToken, Egress, ListModelCalls, ModelCallState};
+use serde_json::{Value, json};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -93,16 +94,35 @@ impl Mesh {
 
     /// One word, so that the first tool does not wait for the model to be read from the disk.
     async fn load(&self) -> Result<()> {
-        let key = self.key("load", Scope::Model).await?;
-        let body = serde_json::json!({
-            "model": self.model, "max_tokens": 1, "messages": [{"role": "user", "content": "Say yes."}],
-        });
-        let request = reqwest::Client::builder().no_proxy().build()?;
-        let url = format!("{}/chat/completions", self.openai_url());
-        let answer = request.post(url).bearer_auth(&key.secret).json(&body).send().await?;
-        let status = answer.status();
-        ensure!(status.is_success(), "{} does not answer: {status}: {}", self.model, answer.text().await?);
+        let refused = self.refusal(json!({})).await?;
+        ensure!(refused.is_none(), "{} does not answer: {}", self.model, refused.unwrap_or_default());
         Ok(())
+    }
+
+    /// Why the model takes no tools of a caller's, where it does not: a tool that has no other way cannot work with it.
+    pub async fn refuses_tools(&self) -> Result<Option<String>> {
+        let function = json!({"name": "look", "parameters": {"type": "object", "properties": {}}});
+        self.refusal(json!({"tools": [{"type": "function", "function": function}]})).await
+    }
+
+    /// What the gateway says to a call for one word with these fields, where that is no.
+    async fn refusal(&self, more: Value) -> Result<Option<String>> {
+        let key = self.key("bench", Scope::Model).await?;
+        let mut body =
+            json!({"model": self.model, "max_tokens": 1, "messages": [{"role": "user", "content": "Say yes."}]});
+        for (name, value) in more.as_object().into_iter().flatten() {
+            body[name] = value.clone();
+        }
+        let url = format!("{}/chat/completions", self.openai_url());
+        let request = reqwest::Client::builder().no_proxy().build()?.post(url).bearer_auth(&key.secret);
+        let answer = request.json(&body).send().await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        self.end(key).await?;
+        if status.is_success() {
+            return Ok(None);
+        }
+        let said: Value = serde_json::from_str(&text).unwrap_or_default();
+        Ok(Some(said["error"]["message"].as_str().map_or_else(|| format!("{status}: {text}"), str::to_owned)))
     }
 
     pub async fn key(&self, name: &str, scope: Scope) -> Result<Key> {

@@ -39,6 +39,11 @@ impl Tool {
         }
     }
 
+    /// Whether it can do nothing with a model that calls no tools by itself.
+    pub fn needs_tool_calls(self) -> bool {
+        self == Self::Pi
+    }
+
     pub fn program(self, options: &Options) -> Result<PathBuf> {
         let inside = match self {
             Self::Devmesh => return super::program(options),
