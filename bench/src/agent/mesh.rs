@@ -132,15 +132,27 @@ impl Mesh {
         Ok(Key { id: made.token.id, principal: made.token.principal, secret: made.secret })
     }
 
-    /// What a run's calls came to, once none is running any more.
+    /// What a run's calls came to, once none is running any more and all stand in the books.
     pub async fn spent(&self, key: &Key, job: Option<JobId>) -> Result<Tokens> {
-        let (started, mut list) = (Instant::now(), ListModelCalls { job_id: job, limit: Some(PAGE), cursor: None });
-        let mut tokens = Tokens::default();
+        let started = Instant::now();
+        loop {
+            let account = self.admin.key_account(key.id).await?;
+            let (tokens, is_running) = self.counted(key, job).await?;
+            let is_over = !is_running && account.running_requests == 0 && tokens.model_calls >= account.total.requests;
+            if is_over || started.elapsed() >= CALLS_END {
+                return Ok(tokens);
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// The calls that stand in the books, and whether one of them is running.
+    async fn counted(&self, key: &Key, job: Option<JobId>) -> Result<(Tokens, bool)> {
+        let (mut tokens, mut is_running) = (Tokens::default(), false);
+        let mut list = ListModelCalls { job_id: job, limit: Some(PAGE), cursor: None };
         loop {
             let page = self.admin.model_calls(&list).await?;
-            let own = page.model_calls.iter().filter(|call| job.is_some() || call.caller == key.principal);
-            let mut is_running = false;
-            for call in own {
+            for call in page.model_calls.iter().filter(|call| job.is_some() || call.caller == key.principal) {
                 is_running |= call.state == ModelCallState::Running;
                 let counted = call.tokens.unwrap_or_default();
                 tokens.model_calls += 1;
@@ -148,11 +160,8 @@ impl Mesh {
                 tokens.tokens_out += counted.output;
             }
             list.cursor = page.next_cursor;
-            if is_running && started.elapsed() < CALLS_END {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                (tokens, list.cursor) = (Tokens::default(), None);
-            } else if list.cursor.is_none() {
-                return Ok(tokens);
+            if list.cursor.is_none() {
+                return Ok((tokens, is_running));
             }
         }
     }

@@ -30,8 +30,9 @@ pub fn command(program: &Path, stage: &Stage<'_>, token: &str) -> Result<Command
         .env("PI_OFFLINE", "1")
         .env("PI_TELEMETRY", "0")
         .args(["--provider", "devmesh", "--model", &stage.mesh.model])
-        // As `--print`, and with every step in what it says.
-        .args(["--print", "--mode", "json", "--no-session"])
+        // It prints its last words; all of them are in its session, which is kept beside them.
+        .args(["--print", "--session-dir"])
+        .arg(stage.said.with_extension("session"))
         .arg(&stage.exercise.task);
     Ok(command)
 }
