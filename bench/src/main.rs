@@ -5,7 +5,10 @@
 //!
 //! `--older FOLDER` names a folder with `bench` and `devmesh` of an older build: each benchmark then runs with both, one
 //! after the other, and the figures stand beside each other. `--model FILE` adds a model to `engine`.
+//!
+//! `agent OPTION…` is one of its own kind: it measures coding tools with a model, for hours.
 
+mod agent;
 mod append;
 mod compare;
 mod engine;
@@ -20,6 +23,7 @@ mod stalled;
 mod start;
 mod stream;
 mod summary;
+mod tools;
 
 use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
@@ -38,10 +42,14 @@ const BENCHMARKS: &[(&str, &str)] = &[
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let Arguments { older, files, names: asked } = arguments(std::env::args().skip(1))?;
+    let mut arguments = std::env::args().skip(1).peekable();
+    if arguments.next_if(|first| first == agent::NAME).is_some() {
+        return agent::run(arguments).await;
+    }
+    let Arguments { older, files, names: asked } = self::arguments(arguments)?;
     if let Some(unknown) = asked.iter().find(|name| BENCHMARKS.iter().all(|(known, _)| known != name)) {
         let known: Vec<_> = BENCHMARKS.iter().map(|(name, _)| *name).collect();
-        bail!("there is no benchmark `{unknown}`; there are {}", known.join(", "));
+        bail!("there is no benchmark `{unknown}`; there are {} and {}", known.join(", "), agent::NAME);
     }
     for (name, what) in
         BENCHMARKS.iter().filter(|(name, _)| asked.is_empty() || asked.iter().any(|asked| asked == name))

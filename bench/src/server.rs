@@ -5,6 +5,7 @@ use client::{Client, Options};
 use domain::{Scope, SystemClock, WorkerId};
 use protocol::{CreateToken, LeaseRequest};
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -26,8 +27,24 @@ impl Server {
 
     /// The same with more of its environment set.
     pub async fn start_with(folder: &Path, variables: &[(&str, &str)]) -> Result<Self> {
+        Self::start_as(&Self::own_program()?, &["serve"], folder, variables, None).await
+    }
+
+    /// The one that was built with this benchmark.
+    pub fn own_program() -> Result<PathBuf> {
         let program = std::env::current_exe()?.with_file_name("devmesh");
         ensure!(program.exists(), "{} is not built: use `cargo xtask bench`", program.display());
+        Ok(program)
+    }
+
+    /// A program in a role, which tells the file `log` what it does.
+    pub async fn start_as(
+        program: &Path,
+        role: &[&str],
+        folder: &Path,
+        variables: &[(&str, &str)],
+        log: Option<&Path>,
+    ) -> Result<Self> {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let url = format!("http://127.0.0.1:{port}");
         let probe = Client::new(Options::new(&url, ""))?;
@@ -41,13 +58,13 @@ impl Server {
             // The client and the server are one machine; limits against strangers would measure themselves.
             .env("DEVMESH_SERVER__REQUESTS_PER_SECOND", "1000000")
             .envs(variables.iter().copied())
-            .arg("serve")
+            .args(role)
             .arg("--data")
             .arg(folder)
             .args(["--port", &port.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log.map(File::create).transpose()?.map_or_else(Stdio::null, Stdio::from))
             .spawn()?;
         let mut server = Self { child, url, folder: folder.into(), ready_after: Duration::ZERO };
         while probe.ready().await.is_err() {

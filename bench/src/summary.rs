@@ -55,9 +55,13 @@ impl Rounds {
         sorted[sorted.len() / 2]
     }
 
+    /// The least and the most.
+    pub fn bounds(&self) -> (f64, f64) {
+        (self.0.iter().copied().fold(f64::INFINITY, f64::min), self.0.iter().copied().fold(0.0, f64::max))
+    }
+
     pub fn line(&self, unit: &str) -> String {
-        let least = self.0.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = self.0.iter().copied().fold(0.0, f64::max);
+        let (least, most) = self.bounds();
         format!("median {:.0} {unit}  ({least:.0} to {most:.0}, {} rounds)", self.median(), self.0.len())
     }
 }

@@ -10,6 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// `names` may be `agent` with options of its own behind it, which this program passes on.
+///
 /// `older`: a folder with `bench` and `devmesh` of an older build, to stand beside this one.
 ///
 /// `models`: files for the engine, beside those of the bill.
@@ -22,6 +24,9 @@ pub fn benchmarks(names: &[String], older: Option<&Path>, models: &[PathBuf]) ->
     }
     if names.is_empty() || names.iter().any(|name| name == "engine") {
         tools::for_the_engine();
+    }
+    if names.first().is_some_and(|name| name == "agent") {
+        tools::for_the_agent();
     }
     run(cargo().args(["build", "--release", "--package", "devmesh", "--package", "bench"]))?;
     let older = older.map(Path::canonicalize).transpose().context("--older: there is no such folder")?;

@@ -39,8 +39,9 @@ enum Chore {
     Sdks,
     /// Install the coding tools once that tests run against the gateway
     Clients,
-    /// Run the benchmarks on a release build: all of them, or the named ones
+    /// Run the benchmarks on a release build: all of them, or the named ones. `bench agent --help` tells of the one with coding tools
     Bench {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         names: Vec<String>,
         /// A folder with `bench` and `devmesh` of an older build: both run in turn, and the figures stand beside each other
         #[arg(long, value_name = "FOLDER")]

@@ -105,6 +105,15 @@ pub fn for_the_engine() {
     }
 }
 
+/// The coding tools that ours is measured against. The benchmark names those it has to do without.
+pub fn for_the_agent() {
+    for tool in [&python::AIDER, &python::MINI_SWE_AGENT, &node::PI] {
+        if let Err(error) = tool.get() {
+            eprintln!("{} is not here: {error:#}", tool.name);
+        }
+    }
+}
+
 fn folder() -> Result<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));

@@ -4,15 +4,9 @@ use super::{
     alone,
     process::{Running, free_port},
 };
+use crate::tools;
 use anyhow::{Context, Result, ensure};
-use std::{
-    collections::hash_map::RandomState,
-    fs,
-    hash::BuildHasher,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{collections::hash_map::RandomState, fs, hash::BuildHasher, path::Path, process::Command, time::Duration};
 
 /// Python and a few hundred modules.
 const LITELLM_START: Duration = Duration::from_secs(90);
@@ -28,7 +22,7 @@ pub struct Peer {
 /// LiteLLM's proxy with one worker and one key, without a database or logs: the least it can do, as it refuses to start
 /// without a key.
 pub fn litellm(folder: &Path, upstream: u16) -> Result<Peer> {
-    let program = tools()?.join("litellm/bin/litellm");
+    let program = tools::folder()?.join("litellm/bin/litellm");
     ensure!(program.exists(), "{} is not there: `cargo xtask bench gateway` installs it", program.display());
     fs::create_dir_all(folder)?;
     let configuration = folder.join("config.yaml");
@@ -67,7 +61,7 @@ pub fn litellm(folder: &Path, upstream: u16) -> Result<Peer> {
 /// Portkey's gateway. It listens on every interface, so only in a network of our own.
 pub fn portkey(folder: &Path) -> Result<Peer> {
     ensure!(alone::is_inside(), "it listens on every interface of the machine, and no network of our own is to be had");
-    let program = tools()?.join("portkey/node_modules/@portkey-ai/gateway/build/start-server.js");
+    let program = tools::folder()?.join("portkey/node_modules/@portkey-ai/gateway/build/start-server.js");
     ensure!(program.exists(), "{} is not there: `cargo xtask bench gateway` installs it", program.display());
     fs::create_dir_all(folder)?;
     let (port, log) = (free_port()?, fs::File::create(folder.join("log"))?);
@@ -93,11 +87,4 @@ pub fn portkey_headers(upstream: u16) -> [(String, String); 2] {
         ("x-portkey-provider".to_owned(), "openai".to_owned()),
         ("x-portkey-custom-host".to_owned(), format!("http://127.0.0.1:{upstream}/v1")),
     ]
-}
-
-/// Where `cargo xtask` keeps programs of others.
-fn tools() -> Result<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
-    Ok(cache.context("neither XDG_CACHE_HOME nor HOME is set")?.join("devmesh/tools"))
 }

@@ -11,6 +11,9 @@ pub const PORTKEY: Tool = Tool {
     works: |folder| works(folder, PORTKEY_PACKAGES),
     make: |folder| make(folder, PORTKEY_PACKAGES),
 };
+/// A coding tool that the benchmark measures ours against.
+pub const PI: Tool =
+    Tool { name: "pi", works: |folder| works(folder, PI_PACKAGES), make: |folder| make(folder, PI_PACKAGES) };
 /// What people write code with, for the tests in `bin/devmesh`.
 pub const CODING_TOOLS: Tool = Tool {
     name: "coding-tools",
@@ -19,6 +22,7 @@ pub const CODING_TOOLS: Tool = Tool {
 };
 
 const PORTKEY_PACKAGES: &str = "bench/peers/portkey";
+const PI_PACKAGES: &str = "bench/peers/pi";
 const CODING_TOOL_PACKAGES: &str = "tests/clients";
 const LIST: &str = "package.json";
 const PINS: &str = "package-lock.json";

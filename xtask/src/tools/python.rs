@@ -36,11 +36,18 @@ pub const LLAMA_CPP: Tool = Tool {
     works: |folder| works(folder, LLAMA_CPP_LIST),
     make: |folder| make(folder, LLAMA_CPP_LIST, &["--prefer-binary"]),
 };
+/// A coding tool that the benchmark measures ours against.
+pub const MINI_SWE_AGENT: Tool = Tool {
+    name: "mini-swe-agent",
+    works: |folder| works(folder, MINI_SWE_AGENT_LIST),
+    make: |folder| make(folder, MINI_SWE_AGENT_LIST, ONLY_WHEELS),
+};
 
 const SDK_LIST: &str = "tests/sdk/requirements.txt";
 const SCHEMATHESIS_LIST: &str = "tests/schemathesis/requirements.txt";
 const AIDER_LIST: &str = "tests/clients/requirements.txt";
 const LITELLM_LIST: &str = "bench/peers/litellm.txt";
+const MINI_SWE_AGENT_LIST: &str = "bench/peers/mini-swe-agent.txt";
 const LLAMA_CPP_LIST: &str = "bench/peers/llama-cpp.txt";
 /// Nothing is built.
 const ONLY_WHEELS: &[&str] = &["--only-binary", ":all:"];

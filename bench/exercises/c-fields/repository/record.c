@@ -1,0 +1,28 @@
+#include "record.h"
+
+#include "fields.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LINE_MOST 256
+
+int record_parse(struct record *record, const char *line)
+{
+    char copy[LINE_MOST];
+    char *fields[FIELDS_MOST];
+    int count;
+
+    snprintf(copy, sizeof copy, "%s", line);
+    count = fields_split(copy, fields);
+    memset(record, 0, sizeof *record);
+    if (count < 1 || fields[0][0] == '\0')
+        return -1;
+    snprintf(record->name, sizeof record->name, "%s", fields[0]);
+    if (count > 1)
+        snprintf(record->town, sizeof record->town, "%s", fields[1]);
+    if (count > 2)
+        record->age = atoi(fields[2]);
+    return 0;
+}
