@@ -23,11 +23,11 @@ mod prose;
 mod qwen;
 mod said;
 
-pub(crate) use edit_blocks::{search_and_replace, with_marks};
-pub(crate) use grammar::grammar;
+pub(crate) use edit_blocks::{marked_edits, search_and_replace, with_marks};
+pub(crate) use fence::{Fence, first_fence};
+pub(crate) use grammar::{BLOCK_RULES, grammar};
 
 use crate::tool::Action;
-use fence::{Fence, first_fence};
 use said::Said;
 
 /// Places in an answer that are looked into, for a bound on the time: each may be read to the answer's end.

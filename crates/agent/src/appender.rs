@@ -160,6 +160,8 @@ fn size(event: &EventBody) -> usize {
                 .map(str::len)
                 .sum(),
             EventBody::AgentNote { message } => message.len(),
+            EventBody::GuidedStarted { files, .. } => files.iter().map(|file| file.path.len() + ENVELOPE / 4).sum(),
+            EventBody::ModelEscalated { why, .. } => why.len(),
             _ => 0,
         }
 }

@@ -9,7 +9,7 @@ use crate::{
     conversation::{Answer, Call},
     halt::Halt,
     helper::check_path,
-    model::{CallError, Prompt},
+    model::{CallError, Prompt, Sampling},
     prompt,
     rebuild::Fact,
     tool::{Action, Tool},
@@ -82,7 +82,7 @@ impl Attempt {
     /// The room for the workspace is an estimate. Where it was too much, less is tried, and people are told.
     async fn first_answer(&mut self, first_turn: u32) -> Result<(u32, Vec<ChatMessage>, ModelAnswer), Halt> {
         let room = self.room();
-        let (names, sources) = (self.workspace.files_at_base(), self.sources().await?);
+        let (names, sources) = (self.workspace.files_at_base(), self.sources(None).await?);
         for (turn, room) in (first_turn..).zip([room, room / 3, 0]) {
             let gathered = context::gather(&names, sources.clone(), &self.spec.task, room);
             if !names.is_empty() {
@@ -183,7 +183,7 @@ fn cut_off(tokens: u64) -> Halt {
 }
 
 fn plain(messages: &[ChatMessage]) -> Prompt {
-    Prompt { messages: messages.to_vec(), tools: Vec::new(), grammar: None }
+    Prompt { messages: messages.to_vec(), tools: Vec::new(), grammar: None, sampling: Sampling::default() }
 }
 
 #[cfg(test)]

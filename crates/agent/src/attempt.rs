@@ -46,6 +46,10 @@ pub(crate) struct Attempt {
     pub(crate) workspace: Workspace,
     pub(crate) place: Place,
     pub(crate) profile: Profile,
+    /// The one target of the job's route that is asked; `None` for whichever it comes to.
+    pub(crate) target: Option<String>,
+    /// The model only writes; see `guided`.
+    pub(crate) is_guided: bool,
     pub(crate) budget: Budget,
     /// `provider/model` of every model that answered.
     pub(crate) models: Vec<String>,

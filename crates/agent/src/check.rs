@@ -19,7 +19,7 @@ mod find;
 mod run;
 mod words;
 
-pub(crate) use words::{Told, not_yet, told};
+pub(crate) use words::{Told, counted, not_yet, told};
 
 use protocol::{CheckOutcome, CheckResult};
 
@@ -102,6 +102,20 @@ impl Checks {
     /// Whether it was looked for, and run, by an earlier attempt.
     pub(crate) fn has_begun(&self) -> bool {
         self.begun > 0
+    }
+
+    /// How it ended the first time, before the work.
+    pub(crate) fn before(&self) -> Option<&Ended> {
+        self.before.as_ref()
+    }
+
+    pub(crate) fn command(&self) -> Option<&str> {
+        self.check.as_ref().map(|check| check.command.as_str())
+    }
+
+    /// There is one, and it can run here.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.last.as_ref().is_some_and(|last| last.outcome != CheckOutcome::Unusable)
     }
 
     /// It fails no more, and it did.

@@ -1,4 +1,5 @@
-//! The turn loop of a `code` job: the conversation says what comes next, this does it and tells the conversation.
+//! The turn loop of a `code` job whose model decides by itself: the conversation says what comes next, this does it and tells the
+//! conversation.
 
 use crate::{
     attempt::{Attempt, Done, broken_workspace},
@@ -7,7 +8,8 @@ use crate::{
     halt::Halt,
     model::{CallError, Prompt},
     prompt,
-    rebuild::Fact,
+    rebuild::{Escalation, Fact},
+    stages::Stage,
     stuck::Pattern,
     tool::Tool,
 };
@@ -23,15 +25,15 @@ const OPENING_TOKENS: u64 = 4_000;
 const MENDED: &str = "The check passes now.";
 
 impl Attempt {
-    pub(crate) async fn code(&mut self, first_turn: u32, past: Vec<Fact>) -> Result<Done, Halt> {
-        self.profile.check_fits("the task", &self.spec.task)?;
+    pub(crate) async fn free(&mut self, stage: Stage) -> Result<Done, Halt> {
+        let Stage { first_turn, before, facts: past } = stage;
         let manner = Manner {
             dialect: self.profile.dialect,
             offered: Tool::offered(&self.spec.approvals, self.profile.is_small),
             prompt_tokens: self.profile.prompt_tokens(),
             gives_hints: self.profile.is_small,
         };
-        let mut conversation = Conversation::new(manner, self.opening().await?, first_turn);
+        let mut conversation = Conversation::new(manner, self.opening(before.as_ref()).await?, first_turn);
         let has_turns = past.iter().any(|fact| matches!(fact, Fact::Answered { .. }));
         conversation.replay(past);
         self.check_before(&mut conversation, has_turns).await?;
@@ -68,22 +70,27 @@ impl Attempt {
     }
 
     /// What the model is told before its first turn.
-    async fn opening(&self) -> Result<Opening, Halt> {
+    async fn opening(&self, before: Option<&Escalation>) -> Result<Opening, Halt> {
         let files = context::summary(&self.workspace.files_at_base(), self.file_list_bytes());
         let folder = self.workspace.subfolder();
-        let task = match folder.as_os_str().is_empty() {
+        let mut task = match folder.as_os_str().is_empty() {
             true => self.spec.task.clone(),
             false => format!("{}\n\n{}", self.spec.task, prompt::in_folder(folder)),
         };
+        if let Some(before) = before {
+            task.push_str(&format!("\n\n{}", prompt::taken_over(&before.why)));
+        }
         let budget = self.profile.prompt_tokens().map_or(OPENING_TOKENS, |tokens| (tokens / 4).min(OPENING_TOKENS));
-        let shown = context::opening(self.sources().await?, &self.spec.task, budget);
+        let shown = context::opening(self.sources(before).await?, &self.spec.task, budget);
         Ok(Opening { task: prompt::code_task(&task, &files, &self.spec.limits), shown })
     }
 
-    /// The texts of files as the job found them: after a restart the same, whatever was changed since.
-    pub(crate) async fn sources(&self) -> Result<Vec<(String, String)>, Halt> {
+    /// The texts of files as the job found them, or as the model before left them: after a restart the same, whatever was changed
+    /// since.
+    pub(crate) async fn sources(&self, before: Option<&Escalation>) -> Result<Vec<(String, String)>, Halt> {
         let names = context::worth_reading(&self.workspace.files_at_base(), &self.spec.task);
-        self.workspace.sources(&names).await.map_err(broken_workspace)
+        let commit = before.map(|before| before.commit.as_str());
+        self.workspace.sources_at(commit, &names).await.map_err(broken_workspace)
     }
 
     /// A small context has better uses than names.

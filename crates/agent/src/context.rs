@@ -9,6 +9,7 @@ mod excerpt;
 mod opening;
 mod tree;
 
+pub(crate) use excerpt::excerpt;
 pub(crate) use opening::opening;
 pub(crate) use tree::summary;
 
@@ -102,7 +103,7 @@ pub(crate) fn gather(names: &[String], sources: Vec<(String, String)>, task: &st
             // Half of what is left, so that one long file does not push out all others.
             false if ranked.score > 0 && room >= LEAST_EXCERPT_TOKENS * BYTES_PER_TOKEN => {
                 gathered.in_part.push(ranked.name);
-                excerpt::excerpt(&ranked.text, &ranked.words, space / 2)
+                excerpt(&ranked.text, &ranked.words, space / 2)
             }
             false => {
                 gathered.left_out += 1;

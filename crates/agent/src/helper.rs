@@ -41,7 +41,7 @@ mod tools_repository;
 mod write;
 
 pub(crate) use copy::is_secret;
-pub(crate) use edit::{Edit, Edited};
+pub(crate) use edit::{Edit, Edited, replaced};
 pub(crate) use git::is_object_id;
 pub(crate) use handle::{Failure, Helper, Reach};
 pub(crate) use inside::check_path;
@@ -55,7 +55,7 @@ pub(crate) use search::{Found, Search};
 pub(crate) use source::Uncommitted;
 pub(crate) use sources::Sources;
 pub(crate) use step::{Difference, Step, Stepped};
-pub(crate) use write::{Change, Over, Refused, Write, Written};
+pub(crate) use write::{Change, Over, Refused, Write, Written, placeholder, refusal};
 
 use folder::{Folder, Kind};
 use serde::{Deserialize, Serialize};

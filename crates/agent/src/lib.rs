@@ -3,7 +3,8 @@
 //!
 //! - [`Agent`] (`run_loop`) leases jobs and works on each as an attempt (`attempt`): `heartbeat` keeps the lease, `appender`
 //!   is the one way to the log, `stop` says why to end, and `halt` what that means.
-//! - `ask` answers a question with what `context` finds in the workspace; `code` is the turn loop.
+//! - `ask` answers a question with what `context` finds in the workspace. `stages` leads a `code` job from model to model: `code` is the
+//!   turn loop of those that decide by themselves, `guided` does everything but the writing for those that cannot.
 //! - `conversation` is the turns as a fold over the log, so that `rebuild` can put the next attempt where the last one died;
 //!   `prompt` holds every word a model is told, `answer` reads what models write where their tool calls were not handed over,
 //!   `stuck` notices circles, `budget` counts.
@@ -27,6 +28,7 @@ mod conversation;
 pub mod disk;
 mod error;
 pub mod exam;
+mod guided;
 mod halt;
 mod heartbeat;
 mod helper;
@@ -38,6 +40,7 @@ mod rebuild;
 mod run_loop;
 pub mod sandbox;
 mod setup;
+mod stages;
 mod stop;
 mod stuck;
 mod tool;

@@ -1,8 +1,11 @@
 //! Which model works for a job, and calls to it.
 
+mod route;
 mod size;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use route::{next_after, profile};
 
 use crate::{
     answer,
@@ -10,16 +13,14 @@ use crate::{
     call_id::ModelCallId,
     context::estimated_tokens,
     conversation::Conversation,
-    halt::{Halt, persist, refused},
+    halt::{Halt, refused},
     prompt::Dialect,
-    stop::Stop,
 };
-use client::Client;
 use domain::{ErrorCode, FailureReason};
 use futures_util::StreamExt;
 use protocol::{
-    Calls, ChatMessage, CreateJob, EditForm, Egress, EventBody, Location, Model, ModelAnswer, ModelCall,
-    ModelStreamItem, Route, ToolSpec, WorkMode,
+    Calls, ChatMessage, EditForm, Egress, EventBody, Location, Model, ModelAnswer, ModelCall, ModelStreamItem, Route,
+    ToolSpec, WorkMode,
 };
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ const DEFAULT_ROUTE: &str = "default";
 /// What the agent has to know about the model that will most likely answer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Profile {
+    /// `provider/model`.
+    pub(crate) model: String,
     pub(crate) dialect: Dialect,
     /// Its answers can be held to a grammar.
     pub(crate) grammar: bool,
@@ -58,9 +61,12 @@ pub(crate) struct Profile {
 impl Profile {
     /// The first target that may be used and is there; where none is there, the first that may be used, because the
     /// router knows best why it cannot be reached.
-    fn of(route: &Route, egress: Egress) -> Option<Self> {
+    ///
+    /// `target`: the one that took over from it, as long as the route has it.
+    fn of(route: &Route, egress: Egress, target: Option<&str>) -> Option<Self> {
         let allowed = |model: &&Model| egress == Egress::Allowed || model.location == Location::Local;
-        let model = route.targets.iter().filter(allowed).find(|model| model.available);
+        let named = route.targets.iter().filter(allowed).find(|model| Some(model.id.as_str()) == target);
+        let model = named.or_else(|| route.targets.iter().filter(allowed).find(|model| model.available));
         let model = model.or_else(|| route.targets.iter().find(allowed))?;
         Some(Self::of_model(model))
     }
@@ -71,13 +77,14 @@ impl Profile {
         let is_native = model.native_tools && found.is_none_or(|found| found.calls == Calls::Native);
         let is_local = model.location == Location::Local;
         Self {
+            model: model.id.clone(),
             dialect: if is_native { Dialect::Native } else { Dialect::Text },
             grammar: model.grammar && !is_native,
             is_small: size::is_small(model),
             temperature: is_local.then(|| found.and_then(|found| found.temperature).unwrap_or(TEMPERATURE)),
             context_tokens: model.context_tokens,
             longest_answer: found.and_then(|found| found.answer_tokens),
-            mode: found.map(|found| found.mode),
+            mode: found.map(|found| found.mode).or_else(|| size::is_tiny(model).then_some(WorkMode::Guided)),
             edits: found.map(|found| found.edits),
         }
     }
@@ -119,58 +126,24 @@ impl Profile {
     }
 }
 
-/// Asks the backend where the job's route leads.
-pub(crate) async fn profile(client: &Client, spec: &CreateJob, stop: &Stop) -> Result<Profile, Halt> {
-    let CreateJob { route, egress, .. } = spec;
-    let name = route.as_deref().unwrap_or(DEFAULT_ROUTE);
-    let route = persist(stop, stop.requested(), || async {
-        // As far as the job's prompts may go, and no further: what may not be asked may not be listed either.
-        match client.route(name, *egress).await {
-            Ok(route) => Ok(Named::Leads(route)),
-            // Not the attempt is unknown, as it would be elsewhere, but the name.
-            Err(error) if error.code() == Some(ErrorCode::NotFound) => Ok(Named::Unknown),
-            Err(error) if error.code() == Some(ErrorCode::EgressRefused) => Ok(Named::OnlyOut),
-            Err(error) => Err(error),
-        }
-    });
-    let only_out = || Halt::Failed {
-        reason: FailureReason::Refused,
-        message: format!(
-            "the route `{name}` leads to cloud models only and this job's prompts may not leave the machine; choose another \
-             route or create the job with `egress: allowed`"
-        ),
-    };
-    let route = match route.await? {
-        Named::Leads(route) => route,
-        Named::OnlyOut => return Err(only_out()),
-        Named::Unknown => {
-            return Err(Halt::error(format!(
-                "there is no model or route `{name}`; `devmesh models list` shows what there is"
-            )));
-        }
-    };
-    Profile::of(&route, *egress).ok_or_else(|| match route.targets.is_empty() {
-        true => Halt::error(format!(
-            "the route `{name}` leads to no model; `devmesh models list` shows what there is, `devmesh models pull` fetches one"
-        )),
-        false => only_out(),
-    })
-}
-
-/// What the backend says of a name.
-enum Named {
-    Leads(Route),
-    Unknown,
-    /// To models in the cloud, and the job stays here.
-    OnlyOut,
-}
-
 /// What to send.
 pub(crate) struct Prompt {
     pub(crate) messages: Vec<ChatMessage>,
     pub(crate) tools: Vec<ToolSpec>,
     /// What the answer keeps to, where the model can be held to it.
     pub(crate) grammar: Option<String>,
+    pub(crate) sampling: Sampling,
+}
+
+/// How an answer is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Sampling {
+    /// For a model that may be told. Default: that of its profile.
+    pub(crate) temperature: Option<f32>,
+    /// The same one gives the same answer again, as far as its engine can.
+    pub(crate) seed: Option<u64>,
+    /// Most tokens of the answer, where less than the model's own limit is enough.
+    pub(crate) most_tokens: Option<u64>,
 }
 
 impl Prompt {
@@ -181,7 +154,7 @@ impl Prompt {
             Dialect::Native => (offered.iter().map(|tool| tool.spec()).collect(), None),
             Dialect::Text => (Vec::new(), profile.grammar.then(|| answer::grammar(offered))),
         };
-        Self { messages: conversation.messages(steps_left), tools, grammar }
+        Self { messages: conversation.messages(steps_left), tools, grammar, sampling: Sampling::default() }
     }
 
     /// About how many tokens it takes.
@@ -225,18 +198,21 @@ impl Attempt {
             return Err(Halt::Failed { reason: FailureReason::BudgetExhausted, message }.into());
         }
         self.appender.flush().await?;
+        let Sampling { temperature, seed, most_tokens } = prompt.sampling;
         let most = self.profile.answer_tokens_after(prompt.estimated_tokens()).min(self.budget.tokens_left());
+        let most = most_tokens.map_or(most, |enough| enough.min(most));
         let mut call = ModelCall {
             epoch: self.epoch,
             attempt: self.number,
             call_id: String::new(),
+            target: self.target.clone(),
             messages: prompt.messages,
             tools: prompt.tools,
             response_schema: None,
             grammar: prompt.grammar,
             max_output_tokens: Some(u32::try_from(most).unwrap_or(u32::MAX)),
-            temperature: self.profile.temperature,
-            seed: None,
+            temperature: self.profile.temperature.map(|own| temperature.unwrap_or(own)),
+            seed,
         };
         let mut failures = 0;
         loop {

@@ -22,6 +22,8 @@ pub struct Options {
     pub access: Access,
     /// Whether the setup of a job whose `egress` is wider than `local_only` has this machine's network. Default no.
     pub setup_network: bool,
+    /// Whether the next model of a job's route takes over where one does not get on. Default yes.
+    pub escalate: bool,
     /// What kept workspaces may take of the disk, in bytes. Default 20 GiB.
     pub workspaces_bytes: u64,
     /// What commands may take of the disk.
@@ -43,6 +45,7 @@ impl Options {
             sandbox,
             access: Access::default(),
             setup_network: false,
+            escalate: true,
             workspaces_bytes: QUOTA_BYTES,
             disk: disk::Bounds::default(),
             model_retry_pause: Duration::from_secs(1),

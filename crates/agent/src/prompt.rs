@@ -28,6 +28,11 @@ pub(crate) fn in_folder(folder: &std::path::Path) -> String {
     format!("You are in the folder {folder} of the repository: commands start there, and paths are relative to it.")
 }
 
+/// What a model is told that goes on where another one did not get on.
+pub(crate) fn taken_over(why: &str) -> String {
+    format!("Another model worked on this before you and did not get it done: {why}. Trust nothing of it unread.")
+}
+
 /// The rules of a `code` job.
 pub(crate) fn code_rules(dialect: Dialect, offered: &[Tool]) -> String {
     let mut rules = String::from(

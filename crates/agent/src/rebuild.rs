@@ -9,7 +9,7 @@ use crate::{
     setup,
 };
 use domain::ErrorCode;
-use protocol::{Event, EventBody, FinishReason, ToolOutcome, Usage};
+use protocol::{Event, EventBody, FinishReason, GuidedFile, ToolOutcome, Usage};
 
 /// One entry of the log that moves a conversation.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,38 @@ pub(crate) enum Fact {
     Checked(Ended),
     /// A prompt did not fit, and outputs were dropped for the next try.
     DidNotFit,
+    /// The workspace was left at this step.
+    Step {
+        commit: String,
+    },
+    /// The model is guided from here on.
+    Guided {
+        commit: String,
+        files: Vec<GuidedFile>,
+    },
+    /// An answer is asked for, in the workspace of this step.
+    Candidate {
+        candidate: u32,
+        round: u32,
+        commit: String,
+    },
+    /// None of them passed, and this one stays, or none.
+    Kept {
+        candidate: Option<u32>,
+        round: Option<u32>,
+    },
+    /// Another model took over.
+    Escalated(Escalation),
+}
+
+/// One model's work handed to the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Escalation {
+    /// `provider/model`.
+    pub(crate) to: String,
+    pub(crate) why: String,
+    /// The step it begins at.
+    pub(crate) commit: String,
 }
 
 /// A step commit and where it lives.
@@ -75,6 +107,10 @@ impl Past {
                 self.prepared = Some((location, base_commit, branch));
             }
             EventBody::WorkspaceCheckpoint { commit, step } => {
+                // Before anything else happened it is only where the work begins.
+                if !self.facts.is_empty() {
+                    self.facts.push(Fact::Step { commit: commit.clone() });
+                }
                 if let Some((location, base_commit, branch)) = self.prepared.clone() {
                     self.checkpoint = Some(Checkpoint { location, base_commit, branch, commit, step });
                 }
@@ -98,6 +134,14 @@ impl Past {
             EventBody::CheckFinished { commit, outcome, exit_code, passed, failed, output, duration_ms, .. } => {
                 self.usage.tool_ms += duration_ms;
                 self.facts.push(Fact::Checked(Ended { commit, outcome, exit_code, passed, failed, output }));
+            }
+            EventBody::GuidedStarted { commit, files, .. } => self.facts.push(Fact::Guided { commit, files }),
+            EventBody::CandidateStarted { candidate, round, commit, .. } => {
+                self.facts.push(Fact::Candidate { candidate, round, commit });
+            }
+            EventBody::CandidateKept { candidate, round, .. } => self.facts.push(Fact::Kept { candidate, round }),
+            EventBody::ModelEscalated { to, why, commit, .. } => {
+                self.facts.push(Fact::Escalated(Escalation { to, why, commit }));
             }
             _ => {}
         }
@@ -175,6 +219,11 @@ impl Conversation {
                 Fact::CheckStarted(check) => self.check_started(check),
                 Fact::Checked(ended) => self.checked(ended),
                 Fact::DidNotFit => drop(self.shrink()),
+                Fact::Step { .. }
+                | Fact::Guided { .. }
+                | Fact::Candidate { .. }
+                | Fact::Kept { .. }
+                | Fact::Escalated(_) => {}
             }
         }
     }

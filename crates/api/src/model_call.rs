@@ -75,6 +75,7 @@ pub async fn stream(app: &Arc<App>, asker: &Identity, job: JobId, call: ModelCal
     let caller = Caller { job: Some(job), ..owner };
     let id = ModelCallId::new(app.clock.now());
     let mut request = Call::new(id, route.clone(), Arc::new(asked.asked(&route)), caller);
+    request.target = call.target;
     request.egress = recorder.attempt.spec().egress.min(allowed);
     let items = app.router.call(request).take_until(recorder.upstream.clone().cancelled_owned());
     app.tasks.spawn(recorder.run(items));

@@ -48,7 +48,7 @@ as Server-Sent Events, or over one WebSocket for many jobs.";
 struct Base;
 
 /// Those for which [`protocol::EventBody::is_agents_to_write`] holds.
-const AGENTS_EVENTS: [&str; 10] = [
+const AGENTS_EVENTS: [&str; 14] = [
     "sandbox.ready",
     "workspace.prepared",
     "workspace.checkpoint",
@@ -57,6 +57,10 @@ const AGENTS_EVENTS: [&str; 10] = [
     "tool.finished",
     "check.started",
     "check.finished",
+    "guided.started",
+    "candidate.started",
+    "candidate.kept",
+    "model.escalated",
     "budget.updated",
     "agent.note",
 ];

@@ -135,6 +135,9 @@ pub(crate) fn create_job(job: &CreateJob) -> Result<(), Error> {
             check_command(&mut mistakes, pointer, job.kind, command);
         }
     }
+    if job.mode.is_some() && job.kind != JobKind::Code {
+        mistakes.add("/mode", "is for `code` jobs only");
+    }
     if let Some(route) = &job.route {
         mistakes.bytes("/route", route, 1..=ROUTE_BYTES);
         if !route.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -255,6 +258,8 @@ mod tests {
             assert_eq!(pointers(json!({"kind": "code", "task": "x", "check": check})), ["/check"], "{check:.20}");
         }
         assert_eq!(pointers(json!({"kind": "ask", "task": "x", "check": "a", "setup": "b"})), ["/setup", "/check"]);
+        assert!(pointers(json!({"kind": "code", "task": "x", "mode": "guided"})).is_empty());
+        assert_eq!(pointers(json!({"kind": "ask", "task": "x", "mode": "free"})), ["/mode"]);
     }
 
     #[test]

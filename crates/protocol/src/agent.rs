@@ -225,6 +225,10 @@ pub struct ModelCall {
     /// Chosen by the agent, unique in the job. 1 to 64 of `A-Z a-z 0-9 . _ -`.
     #[schema(pattern = "^[A-Za-z0-9._-]{1,64}$")]
     pub call_id: String,
+    /// `provider/model`: this target of the job's route and no other. Default: whichever the route comes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 512)]
+    pub target: Option<String>,
     pub messages: Vec<ChatMessage>,
     /// Tools the model may call natively.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -218,6 +218,43 @@ pub enum EventBody {
         /// Files it changed or made that are part of the work; they were put back.
         undone_files: u64,
     },
+    /// The agent guides the model from here on: it chose what the model sees, asks for whole files and does the rest by itself.
+    #[serde(rename = "guided.started")]
+    GuidedStarted {
+        /// The workspace it begins at, as `workspace.checkpoint` names it.
+        commit: String,
+        /// What the model is shown, the most important last.
+        files: Vec<GuidedFile>,
+        /// How many are tried at most.
+        candidates: u32,
+    },
+    /// Another answer is asked for, in the workspace of this step.
+    #[serde(rename = "candidate.started")]
+    CandidateStarted {
+        /// From 1.
+        candidate: u32,
+        /// How many are tried at most.
+        of: u32,
+        /// 1 for a fresh one; above that, what failed is handed back to its model.
+        round: u32,
+        /// How much chance there is in the words. Absent for a model that chooses by itself.
+        temperature: Option<f64>,
+        commit: String,
+    },
+    /// No candidate passed: the files are those of this one, or as they were where none is named.
+    #[serde(rename = "candidate.kept")]
+    CandidateKept { candidate: Option<u32>, round: Option<u32>, commit: String },
+    /// A model did not get on, and the next one of the job's route takes over.
+    #[serde(rename = "model.escalated")]
+    ModelEscalated {
+        /// `provider/model`.
+        from: String,
+        to: String,
+        /// What the first one came to.
+        why: String,
+        /// The workspace the second one begins at.
+        commit: String,
+    },
     /// The job waits for a person.
     #[serde(rename = "approval.requested")]
     ApprovalRequested {
@@ -291,10 +328,22 @@ impl EventBody {
                 | Self::ToolFinished { .. }
                 | Self::CheckStarted { .. }
                 | Self::CheckFinished { .. }
+                | Self::GuidedStarted { .. }
+                | Self::CandidateStarted { .. }
+                | Self::CandidateKept { .. }
+                | Self::ModelEscalated { .. }
                 | Self::BudgetUpdated { .. }
                 | Self::AgentNote { .. }
         )
     }
+}
+
+/// A file that a guided model is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GuidedFile {
+    pub path: String,
+    /// `false`: it is only read, as tests are.
+    pub may_change: bool,
 }
 
 /// Why a job waits again.

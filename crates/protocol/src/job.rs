@@ -1,6 +1,6 @@
 //! Jobs as clients see them.
 
-use crate::CheckResult;
+use crate::{CheckResult, WorkMode};
 use domain::{Cursor, FailureReason, JobId, JobKind, JobState, PrincipalId, Priority, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -37,6 +37,10 @@ pub struct CreateJob {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(pattern = "^[!-~]{1,200}$")]
     pub route: Option<String>,
+    /// `code` only: who decides what comes next. `free`: the model, in a loop of turns. `guided`: the agent, which shows the files,
+    /// asks for new ones and checks them. Default: what does the model best.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<WorkMode>,
     /// 0 to 9, higher first; one level is worth a minute of waiting. Default: 4.
     #[serde(default)]
     #[schema(value_type = u8, minimum = 0, maximum = 9, default = 4)]
@@ -61,6 +65,7 @@ impl CreateJob {
             setup: None,
             check: None,
             route: None,
+            mode: None,
             priority: Priority::DEFAULT,
             limits: Limits::default(),
             approvals: ApprovalPolicies::default(),

@@ -19,6 +19,8 @@ pub struct Call {
     pub id: ModelCallId,
     /// A configured route, `default`, `provider/model`, or a model's bare name.
     pub route: String,
+    /// `provider/model`: this target of the route and no other.
+    pub target: Option<String>,
     pub asked: Arc<Asked>,
     /// What the caller allows; the route may allow less.
     pub egress: Egress,
@@ -58,6 +60,7 @@ impl Call {
         Self {
             id,
             route: route.into(),
+            target: None,
             asked,
             egress: Egress::LocalOnly,
             placement: Placement::Auto,

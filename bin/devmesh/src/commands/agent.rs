@@ -106,6 +106,7 @@ fn options(settings: &Settings, workspaces: &Path, client: &Client, name: &str) 
     agent::Options {
         access,
         setup_network: agents.setup_network,
+        escalate: agents.escalate,
         workspaces_bytes: agents.workspaces_bytes,
         disk: agent::disk::Bounds { reserve_bytes: agents.reserve_bytes, job_bytes: agents.job_disk_bytes },
         ..agent::Options::new(client.clone(), name, sandbox)

@@ -7,7 +7,7 @@ use crate::{
     wiring::Signals,
 };
 use domain::{JobKind, Priority};
-use protocol::{ApprovalPolicies, ApprovalPolicy, CreateJob, Egress, Limits, Repository};
+use protocol::{ApprovalPolicies, ApprovalPolicy, CreateJob, Egress, Limits, Repository, WorkMode};
 use std::{
     io::{IsTerminal, Read},
     path::{Path, PathBuf},
@@ -33,6 +33,9 @@ pub struct Arguments {
     /// With --code: the command that tells whether the work is right, such as "pytest -q"; `none` for none. Default: found in the repository
     #[arg(long, value_name = "COMMAND", requires = "code")]
     check: Option<String>,
+    /// With --code: who decides what comes next, the model (free) or the agent (guided). Default: what does the model best
+    #[arg(long, value_enum, value_name = "MODE", requires = "code", default_value_t = Mode::Auto, hide_default_value = true)]
+    mode: Mode,
     /// Write the answer to this file of the repository, and hand back the patch
     #[arg(long = "write", value_name = "FILE", conflicts_with = "code")]
     write_file: Option<String>,
@@ -74,6 +77,24 @@ pub struct Arguments {
     idempotency_key: Option<String>,
 }
 
+/// Who decides what comes next.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Mode {
+    Auto,
+    Free,
+    Guided,
+}
+
+impl From<Mode> for Option<WorkMode> {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Auto => None,
+            Mode::Free => Some(WorkMode::Free),
+            Mode::Guided => Some(WorkMode::Guided),
+        }
+    }
+}
+
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let job = arguments.job()?;
     let client = context.client()?;
@@ -113,6 +134,7 @@ impl Arguments {
             setup: self.setup.clone(),
             check: self.check.clone(),
             route: self.model.clone(),
+            mode: self.mode.into(),
             priority: priority.unwrap_or_default(),
             limits: self.limits()?,
             approvals: ApprovalPolicies { run: policy(self.ask_run), write_file: policy(self.ask_write) },

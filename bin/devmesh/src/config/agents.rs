@@ -25,6 +25,8 @@ pub struct AgentSettings {
     pub caches: bool,
     /// Whether a setup may have a network.
     pub setup_network: bool,
+    /// Whether the next model of a route takes over where one does not get on.
+    pub escalate: bool,
     pub processes: u64,
     pub open_files: u64,
     pub file_bytes: u64,
@@ -54,6 +56,7 @@ pub(super) fn read(resolved: &Resolved, data: &Path, problems: &mut Problems) ->
         pass_environment: resolved.list("agents.pass_environment"),
         caches: resolved.boolean("agents.caches"),
         setup_network: resolved.boolean("agents.setup_network"),
+        escalate: resolved.boolean("agents.escalate"),
         processes: number("agents.processes"),
         open_files: number("agents.open_files"),
         file_bytes: number("agents.file_bytes"),

@@ -90,6 +90,8 @@ pub static KEYS: &[Key] = &[
         "Whether commands may read what package managers of the agent's user have downloaded: Cargo, Go, npm, Maven and Gradle. Never their credentials."),
     key("agents.setup_network", Kind::Boolean, Preset::Boolean(false),
         "Whether the setup of a job that may leave the machine has this machine's network, loopback included. Other commands never have it."),
+    key("agents.escalate", Kind::Boolean, Preset::Boolean(true),
+        "Whether the next model of a job's route takes over, once, where one is stuck or its work fails the check. One in the cloud only where the job's egress and money allow it."),
     key("agents.processes", Kind::Integer { min: 8, max: 1 << 20 }, Preset::Integer(512),
         "Processes and threads one command may have at once."),
     key("agents.open_files", Kind::Integer { min: 64, max: 1 << 20 }, Preset::Integer(4096),

@@ -11,6 +11,8 @@
 //! ```
 //! Text of models and tools streams behind a gutter, so that it can never pass for a line of ours.
 
+mod guided;
+
 use super::{
     BAD, CAREFUL, FAINT, GOOD, STRONG, bytes, check, duration_ms, one_line, plain, styled, tokens_text, visible,
 };
@@ -158,6 +160,15 @@ impl EventView {
                 let ended = check::ended(outcome, exit_code, (passed, failed));
                 text += &self.entry("", format!("{ended} after {}{}", duration_ms(took), check::undone(undone_files)));
                 text
+            }
+            EventBody::GuidedStarted { files, .. } => self.entry("guided", guided::shown(&files)),
+            EventBody::CandidateStarted { candidate, of, round, temperature, .. } => {
+                self.entry("candidate", guided::candidate(candidate, of, round, temperature))
+            }
+            EventBody::CandidateKept { candidate, round, .. } => self.entry("kept", guided::kept(candidate, round)),
+            EventBody::ModelEscalated { from, to, why, .. } => {
+                let names = styled(STRONG, format!("{} takes over from {}", plain(&to), plain(&from)));
+                self.entry("escalated", format!("{names}: {}", one_line(&why, 400)))
             }
             EventBody::ApprovalRequested { tool, arguments, approval_id, .. } => {
                 let question = styled(CAREFUL, format!("may it {}?", plain(&tool)));
@@ -405,6 +416,24 @@ mod tests {
                 "models": ["ollama/qwen3:8b"], "usage": {"steps": 2, "input_tokens": 812, "output_tokens": 20, "cost_microusd": 0, "model_ms": 1200, "tool_ms": 400}}})
             ),
         ]));
+    }
+
+    #[test]
+    fn a_guided_job_says_what_is_tried() {
+        let files = json!([{"path": "test_a.py", "may_change": false}, {"path": "a.py", "may_change": true}]);
+        let candidate = json!({"candidate": 2, "of": 4, "round": 1, "temperature": 0.2, "commit": "c1"});
+        let escalated = json!({"from": "ollama/qwen:1.5b", "to": "ollama/qwen:30b", "why": "check still fails: 1 of 5", "commit": "c2"});
+        insta::assert_snapshot!(log(&[
+            ("guided.started", json!({"commit": "c0", "files": files, "candidates": 4})),
+            ("candidate.started", candidate),
+            ("candidate.kept", json!({"candidate": 2, "round": 1, "commit": "c2"})),
+            ("model.escalated", escalated),
+        ]), @r"
+          guided     to change: a.py; to read: test_a.py
+          candidate  2 of 4, temperature 0.2
+          kept       candidate 2: it fails least
+          escalated  ollama/qwen:30b takes over from ollama/qwen:1.5b: check still fails: 1 of 5
+        ");
     }
 
     #[test]

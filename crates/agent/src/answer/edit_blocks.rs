@@ -28,29 +28,33 @@ pub(super) fn old_and_new(blocks: &[Fence<'_>]) -> Option<(String, String)> {
 
 /// Both halves of the first block in an answer that is nothing else, with or without a fence around it.
 pub(crate) fn search_and_replace(answer: &str) -> Option<(String, String)> {
-    let answer = super::without_reasoning(answer);
-    let mut lines = answer.split_inclusive('\n').scan(0, |end, line| {
-        *end += line.len();
-        Some((*end - line.len(), line))
-    });
-    lines.find(|(_, line)| line.trim_start().starts_with(SEARCH)).and_then(|(at, _)| marked(&answer[at..]))
+    marked(super::without_reasoning(answer))
 }
 
-/// The way of merge conflicts, which many models are trained on.
 fn marked(text: &str) -> Option<(String, String)> {
+    marked_edits(text).into_iter().next()
+}
+
+/// All changes in a text that are written the way of merge conflicts, which many models are trained on. One that does not come
+/// to its end is none.
+pub(crate) fn marked_edits(text: &str) -> Vec<(String, String)> {
+    let mut edits = Vec::new();
     let (mut old, mut new) = (String::new(), String::new());
     let mut in_new = None;
     for line in text.split_inclusive('\n') {
         match (line.trim_end(), in_new) {
             (mark, None) if mark.trim_start().starts_with(SEARCH) => in_new = Some(false),
             (DIVIDER, Some(false)) => in_new = Some(true),
-            (mark, Some(true)) if mark.starts_with(REPLACE) => return Some((old, new)),
+            (mark, Some(true)) if mark.starts_with(REPLACE) => {
+                edits.push((std::mem::take(&mut old), std::mem::take(&mut new)));
+                in_new = None;
+            }
             (_, Some(false)) => old.push_str(line),
             (_, Some(true)) => new.push_str(line),
             (_, None) => {}
         }
     }
-    None
+    edits
 }
 
 fn from_diff(text: &str) -> (String, String) {

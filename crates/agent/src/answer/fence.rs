@@ -3,13 +3,13 @@
 
 /// A block and what stands around it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fence<'a> {
-    pub(super) before: &'a str,
+pub(crate) struct Fence<'a> {
+    pub(crate) before: &'a str,
     /// What follows the opening marks, lower-case in practice: `sh`, `python` …
-    pub(super) info: &'a str,
+    pub(crate) info: &'a str,
     /// The lines between the marks, the last line end included.
-    pub(super) body: &'a str,
-    pub(super) rest: &'a str,
+    pub(crate) body: &'a str,
+    pub(crate) rest: &'a str,
 }
 
 /// Fewer marks are code within a line.
@@ -26,7 +26,7 @@ fn marks(line: &str) -> Option<(char, usize, &str)> {
 }
 
 /// The first fenced block. One that is never closed reaches to the end.
-pub(super) fn first_fence(text: &str) -> Option<Fence<'_>> {
+pub(crate) fn first_fence(text: &str) -> Option<Fence<'_>> {
     let mut lines = lines_with_offsets(text);
     let (start, opening, (mark, count, info)) =
         lines.find_map(|(start, line)| marks(line).map(|marks| (start, line, marks)))?;

@@ -19,6 +19,10 @@ const WORD: usize = 200;
 /// A line of a change: none that could be a mark of the change or of the block.
 const CHANGED: &str = r"([ \t]*([^`=<> \t\n][^\n]*|[=<>]{1,6}([^=<>\n][^\n]*)?|`([^`\n][^\n]*)?)?\n)";
 
+/// A block with three marks and one with four.
+pub(crate) const BLOCK_RULES: &str = r"SHORT: /```[a-z]*\n([ \t]*(`?[^` \t\n][^\n]*|`([ \t][^\n]*)?)?\n)*```/
+LONG: /````[a-z]*\n([ \t]*(`{0,3}[^` \t\n][^\n]*|`{1,3}([ \t][^\n]*)?)?\n)*````/";
+
 /// For the tools that are offered.
 pub(crate) fn grammar(offered: &[Tool]) -> String {
     let names: Vec<&str> = offered.iter().map(|tool| tool.as_str()).collect();
@@ -38,9 +42,8 @@ pub(crate) fn grammar(offered: &[Tool]) -> String {
     }
     grammar.push_str(&format!(
         r#"block: SHORT | LONG
-SHORT: /```[a-z]*\n([ \t]*(`?[^` \t\n][^\n]*|`([ \t][^\n]*)?)?\n)*```/
+{BLOCK_RULES}
 CHANGE: /```[a-z]*\n<<<<<<< SEARCH\n{CHANGED}+=======\n{CHANGED}*>>>>>>> REPLACE\n```/
-LONG: /````[a-z]*\n([ \t]*(`{{0,3}}[^` \t\n][^\n]*|`{{1,3}}([ \t][^\n]*)?)?\n)*````/
 THOUGHT: /"[A-Za-z]([^"\\\x00-\x1f]|\\["\\n]){{{THOUGHT}}}"/
 SUMMARY: /"([^"\\\x00-\x1f]|\\["\\n]){{{SUMMARY}}}"/
 WORD: /"([^"\\\x00-\x1f]|\\["\\]){{1,{WORD}}}"/

@@ -7,7 +7,7 @@ use crate::{
     halt::{Halt, persist},
     model,
     options::Options,
-    rebuild::Past,
+    rebuild::{Fact, Past},
     sandbox::Sandbox,
     stop::Stop,
     workspace::{self, Workspace},
@@ -66,7 +66,11 @@ impl Attempt {
         events.extend(notes.iter().cloned().map(|message| EventBody::AgentNote { message }));
         appender.append(events).await?;
 
-        let profile = model::profile(&client, &lease.spec, &stop).await?;
+        let escalated = past.facts.iter().rev().find_map(|fact| match fact {
+            Fact::Escalated(escalation) => Some(escalation.to.clone()),
+            _ => None,
+        });
+        let profile = model::profile(&client, &lease.spec, &stop, escalated.as_deref()).await?;
         let usage = larger(lease.usage, past.usage);
         let attempt = Self {
             client,
@@ -80,6 +84,9 @@ impl Attempt {
             sandbox,
             place: workspace.place(),
             workspace,
+            // The router goes on by itself where one does not answer, but for one that took over.
+            is_guided: false,
+            target: escalated.filter(|target| *target == profile.model),
             profile,
             models: past.models.clone(),
             step,

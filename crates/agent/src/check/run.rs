@@ -63,6 +63,22 @@ impl Attempt {
         Ok(())
     }
 
+    /// The same for work that is no conversation: also where an earlier attempt died in it.
+    pub(crate) async fn check_first(&mut self, checks: &mut Checks) -> Result<(), Halt> {
+        let commit = self.workspace.commit().await;
+        let check = match checks.has_begun() {
+            false => self.choose_check().await?,
+            true => checks.due(&commit).filter(|_| checks.last.is_none()).cloned(),
+        };
+        if let Some(check) = check {
+            checks.started(check.clone());
+            let ended = self.run_recorded(checks, &check, commit).await?;
+            checks.ended(ended);
+        }
+        self.checked = checks.result();
+        Ok(())
+    }
+
     /// After a turn: runs the check if files changed. Returns whether the work is done by it: it was mended, the model was told
     /// so, and it went on without a change.
     pub(crate) async fn check_turn(&mut self, conversation: &mut Conversation) -> Result<bool, Halt> {
@@ -110,12 +126,20 @@ impl Attempt {
 
     async fn check(&mut self, conversation: &mut Conversation, check: Check, commit: String) -> Result<(), Halt> {
         conversation.check_started(check.clone());
-        let check_id = format!("check-{}", conversation.checks().begun);
-        let (command, why) = (check.command.clone(), check.why);
+        let ended = self.run_recorded(conversation.checks(), &check, commit).await?;
+        conversation.checked(ended);
+        self.checked = conversation.checks().result();
+        Ok(())
+    }
+
+    /// Runs a check that was noted as started, with its record in the log.
+    pub(crate) async fn run_recorded(&mut self, checks: &Checks, check: &Check, commit: String) -> Result<Ended, Halt> {
+        let check_id = format!("check-{}", checks.begun);
+        let (command, why) = (check.command.clone(), check.why.clone());
         let started = EventBody::CheckStarted { check_id: check_id.clone(), command, why, commit: commit.clone() };
         self.appender.append(vec![started]).await?;
         self.appender.flush().await?;
-        let (ended, record) = Box::pin(self.run_check(conversation.checks(), &check.command, commit)).await?;
+        let (ended, record) = Box::pin(self.run_check(checks, &check.command, commit)).await?;
         let undone = self.put_back().await?;
         let duration_ms = u64::try_from(record.duration.as_millis()).unwrap_or(u64::MAX);
         self.budget.count_tool(duration_ms);
@@ -132,15 +156,15 @@ impl Attempt {
             undone_files: undone,
         };
         self.appender.append(vec![finished, EventBody::BudgetUpdated { usage: self.budget.usage() }]).await?;
-        let is_cancelled = ended.outcome == CheckOutcome::Cancelled;
         if ended.outcome == CheckOutcome::Unusable {
             let note =
                 format!("`{}` cannot run here, so this job has no check; name another with `--check`", check.command);
             self.note(note).await?;
         }
-        conversation.checked(ended);
-        self.checked = conversation.checks().result();
-        if is_cancelled { Err(Halt::Stopped) } else { Ok(()) }
+        match ended.outcome {
+            CheckOutcome::Cancelled => Err(Halt::Stopped),
+            _ => Ok(ended),
+        }
     }
 
     async fn run_check(&self, checks: &Checks, command: &str, commit: String) -> Result<(Ended, Record), Halt> {

@@ -81,7 +81,7 @@ pub(super) fn failed(checks: &Checks) -> String {
 }
 
 /// ` (2 of 14 tests)`, or the exit code.
-fn counted(ended: &Ended) -> String {
+pub(crate) fn counted(ended: &Ended) -> String {
     match (failed_of(ended.passed, ended.failed), ended.exit_code) {
         (Some(counts), _) => format!(" ({counts} tests)"),
         (None, Some(code)) if ended.outcome == CheckOutcome::Failed => format!(" (exit code {code})"),

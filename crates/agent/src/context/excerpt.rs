@@ -6,7 +6,7 @@ const NEIGHBOURS: usize = 6;
 const TOP: usize = 10;
 
 /// At most about `bytes` of the file; says where lines are left out and how many.
-pub(super) fn excerpt(text: &str, words: &[String], bytes: usize) -> String {
+pub(crate) fn excerpt(text: &str, words: &[String], bytes: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let mut wanted: Vec<usize> = (0..lines.len().min(TOP)).collect();
     let matters = |line: &str| {

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     answer,
     conversation::{Answer, Conversation, Finished, Manner, Next},
-    model::Prompt,
+    model::{Prompt, Sampling},
     prompt::{self, Dialect},
     tool::{Action, Tool},
 };
@@ -227,7 +227,7 @@ fn conversation(asker: &Asker<'_>, desk: &Desk, task: &str, can_run: bool) -> Co
 /// Rules and a question, and nothing that holds the answer to a form.
 pub(super) fn plain(rules: String, question: String) -> Prompt {
     let messages = vec![ChatMessage::new(Role::System, rules), ChatMessage::new(Role::User, question)];
-    Prompt { messages, tools: Vec::new(), grammar: None }
+    Prompt { messages, tools: Vec::new(), grammar: None, sampling: Sampling::default() }
 }
 
 fn taken(answer: ModelAnswer) -> Answer {

@@ -50,7 +50,15 @@ pub(super) fn edit(task: &Edit) -> Edited {
     }
     let bytes = folder.read(file, FILE_BYTES as u64).map_err(failed)?;
     let Ok(text) = String::from_utf8(bytes) else { return Err(format!("{path} is not text")) };
-    let Place { start, end, new } = find::find(&text, &task.old, &task.new).map_err(|wrong| wrong.describe(path))?;
+    let changed = replaced(path, &text, &task.old, &task.new)?;
+    folder.write(file, changed.as_bytes(), look.is_executable).map_err(failed)?;
+    let whole = names.iter().fold(Vec::new(), |path, name| joined(&path, name.as_bytes()));
+    Ok((String::from_utf8_lossy(&whole).into_owned(), difference::shown(&text, &changed)))
+}
+
+/// The text of a file with one place of it replaced, or what is wrong, in words for the model.
+pub(crate) fn replaced(path: &str, text: &str, old: &str, new: &str) -> Result<String, String> {
+    let Place { start, end, new } = find::find(text, old, new).map_err(|wrong| wrong.describe(path))?;
     let (old, changed) = (&text[start..end], [&text[..start], &new, &text[end..]].concat());
     if changed == text {
         return Err(format!("nothing would change: `new` is what stands in {path} already. Is the change made?"));
@@ -63,9 +71,7 @@ pub(super) fn edit(task: &Edit) -> Edited {
     if changed.len() > FILE_BYTES {
         return Err(format!("{path} would have {} bytes; at most {FILE_BYTES} can be written", changed.len()));
     }
-    folder.write(file, changed.as_bytes(), look.is_executable).map_err(failed)?;
-    let whole = names.iter().fold(Vec::new(), |path, name| joined(&path, name.as_bytes()));
-    Ok((String::from_utf8_lossy(&whole).into_owned(), difference::shown(&text, &changed)))
+    Ok(changed)
 }
 
 #[cfg(test)]

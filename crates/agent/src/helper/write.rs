@@ -9,7 +9,7 @@ use super::{
 use serde::{Deserialize, Serialize};
 use std::{ffi::OsStr, io, path::PathBuf};
 
-pub(super) use rewrite::placeholder;
+pub(crate) use rewrite::{placeholder, refusal};
 
 /// Largest file a model may write, in bytes: no model answers with more.
 pub(super) const FILE_BYTES: usize = 1024 * 1024;

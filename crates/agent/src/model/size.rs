@@ -5,10 +5,20 @@ use protocol::{Location, Model};
 /// Below this many parameters, in thousand millions, a model does better with few tools and firm rules; public runs draw the
 /// line between the 9B and the 14B models.
 const SMALL: f64 = 10.;
+/// Below this many it is guided where nothing better is known of it: left to choose, it looks again and again and does not mend.
+const TINY: f64 = 4.;
 
 /// Models in the cloud are not: what is asked of them they do.
 pub(super) fn is_small(model: &Model) -> bool {
-    model.location == Location::Local && model.billions().is_some_and(|billions| billions < SMALL)
+    is_below(model, SMALL)
+}
+
+pub(super) fn is_tiny(model: &Model) -> bool {
+    is_below(model, TINY)
+}
+
+fn is_below(model: &Model, limit: f64) -> bool {
+    model.location == Location::Local && model.billions().is_some_and(|billions| billions < limit)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ fn model(location: Location, native_tools: bool, grammar: bool, available: bool)
 }
 
 fn profile(targets: Vec<Model>, egress: Egress) -> Option<Profile> {
-    Profile::of(&Route { name: "default".into(), targets, why: None }, egress)
+    Profile::of(&Route { name: "default".into(), targets, why: None }, egress, None)
 }
 
 #[test]

@@ -117,8 +117,9 @@ impl Attempt {
         let over = match (self.spec.kind, self.profile.is_small) {
             // The user named the file that the answer becomes.
             (JobKind::Ask, _) => Over::Anything,
-            (JobKind::Code, true) => Over::Nothing,
-            (JobKind::Code, false) => Over::WholeFiles,
+            (JobKind::Code, true) if !self.is_guided => Over::Nothing,
+            // A guided model is asked for whole files.
+            (JobKind::Code, _) => Over::WholeFiles,
         };
         let written = async |_| {
             let written = self.workspace.write_over(path, content, over).await?;

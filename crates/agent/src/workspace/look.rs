@@ -37,9 +37,18 @@ impl Workspace {
     /// The texts of files as the source had them, whatever was changed since; names as [`Workspace::files_at_base`] has them,
     /// the one that is wanted most first. What is too large or no text is left out.
     pub(crate) async fn sources(&self, names: &[String]) -> Result<Vec<(String, String)>, Error> {
+        self.sources_at(None, names).await
+    }
+
+    /// The same as a step has them.
+    pub(crate) async fn sources_at(
+        &self,
+        commit: Option<&str>,
+        names: &[String],
+    ) -> Result<Vec<(String, String)>, Error> {
         let whole = |name: &String| Some(self.subfolder.join(name).to_str()?.to_owned());
         let names = names.iter().filter_map(whole).collect();
-        let task = Sources { git: self.git.clone(), commit: self.start.clone(), names };
+        let task = Sources { git: self.git.clone(), commit: commit.unwrap_or(&self.start).to_owned(), names };
         let sources: Vec<(String, String)> = self.ask(&Task::Sources(task), self.reach()).await?.0;
         let below = |(name, text): (String, String)| {
             let name = Path::new(&name).strip_prefix(&self.subfolder).ok()?.to_str()?.to_owned();

@@ -21,8 +21,17 @@ impl Workspace {
         self.put_back(Extent::Work).await
     }
 
+    /// Makes the files those of an earlier step. The next step holds that they are so again.
+    pub(crate) async fn go_to(&self, commit: &str) -> Result<(), Error> {
+        self.files_of(commit.to_owned(), Extent::Work).await.map(drop)
+    }
+
     async fn put_back(&self, extent: Extent) -> Result<Restored, Error> {
         let commit = self.state.lock().await.commit.clone();
+        self.files_of(commit, extent).await
+    }
+
+    async fn files_of(&self, commit: String, extent: Extent) -> Result<Restored, Error> {
         let (git, tree) = (self.git.clone(), self.place.tree.clone());
         let mut reach = self.reach();
         reach.writable.push(tree.clone());

@@ -27,7 +27,7 @@ fn with_check(repository: &SampleRepository, check: &str) -> CreateJob {
 }
 
 /// How the checks of a job ended: outcome, tests that passed and failed, files put back.
-async fn ends(mesh: &Mesh, id: JobId) -> Vec<(CheckOutcome, Option<u64>, Option<u64>, u64)> {
+pub async fn ends(mesh: &Mesh, id: JobId) -> Vec<(CheckOutcome, Option<u64>, Option<u64>, u64)> {
     let end = |body| match body {
         EventBody::CheckFinished { outcome, passed, failed, undone_files, .. } => {
             Some((outcome, passed, failed, undone_files))

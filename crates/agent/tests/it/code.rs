@@ -140,7 +140,7 @@ async fn a_small_model_writes_over_nothing_and_its_closing_words_are_not_run() {
         ),
         _ => Turn::text(closing),
     });
-    let setup = Setup { dialect: Speaks::PlainText, model: Some("scripted-coder-1.5b"), ..Setup::default() };
+    let setup = Setup { dialect: Speaks::PlainText, model: Some("scripted-coder-7b"), ..Setup::default() };
     let mesh = Mesh::with(setup, script).await;
     let repository = sample_repository();
     let _agent = mesh.agent().await;

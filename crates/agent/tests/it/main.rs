@@ -9,7 +9,11 @@ mod code;
 #[cfg(test)]
 mod dependencies;
 #[cfg(test)]
+mod escalation;
+#[cfg(test)]
 mod exam;
+#[cfg(test)]
+mod guided;
 #[cfg(test)]
 mod interruption;
 #[cfg(test)]

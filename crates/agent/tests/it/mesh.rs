@@ -49,6 +49,8 @@ pub struct Setup {
     pub dialect: Speaks,
     /// The model's name, which may tell its size.
     pub model: Option<&'static str>,
+    /// Another one, which the route names after it.
+    pub second: Option<&'static str>,
     pub jobs: jobs::Options,
 }
 
@@ -83,22 +85,24 @@ impl Mesh {
             Speaks::NoTools | Speaks::PlainText => &["completion"],
         };
         let name = setup.model.unwrap_or(ScriptedModel::MODEL);
-        let served = ServedModel::new(name).capabilities(capabilities);
-        let model = ScriptedModel::serve([served], script).await;
+        let names: Vec<&str> = std::iter::once(name).chain(setup.second).collect();
+        let served = names.iter().map(|name| ServedModel::new(name).capabilities(capabilities));
+        let model = ScriptedModel::serve(served.collect::<Vec<_>>(), script).await;
         let provider: Arc<dyn Provider> = match setup.dialect {
             Speaks::Tools | Speaks::NoTools => {
                 let options = ollama::Options { base_url: model.base_url(), ..Default::default() };
                 Arc::new(ollama::Ollama::new(options).unwrap())
             }
             Speaks::PlainText => {
-                let known = openai::ModelOptions {
+                let known = |name: &&str| openai::ModelOptions {
                     context_tokens: Some(8_192),
                     native_tools: false,
                     structured_output: false,
-                    ..openai::ModelOptions::new(name)
+                    ..openai::ModelOptions::new(*name)
                 };
+                let models = names.iter().map(known).collect();
                 let options = openai::Options::new(PROVIDER, model.openai_url(), Location::Local);
-                Arc::new(openai::OpenAi::new(openai::Options { models: vec![known], ..options }).unwrap())
+                Arc::new(openai::OpenAi::new(openai::Options { models, ..options }).unwrap())
             }
         };
         let store = Store::open(store::Options::new(folder.path().join("data"))).await.unwrap();
@@ -111,8 +115,8 @@ impl Mesh {
             clock.clone(),
             Books::new(&opened, store.clone()),
         );
-        let target = format!("{PROVIDER}/{name}").parse().unwrap();
-        options.routes = vec![RouteConfig::new("default", vec![target], Egress::LocalOnly)];
+        let targets = names.iter().map(|name| format!("{PROVIDER}/{name}").parse().unwrap()).collect();
+        options.routes = vec![RouteConfig::new("default", targets, Egress::LocalOnly)];
         let router = Arc::new(Router::new(options).unwrap());
         let token_file = folder.path().join("admin-token");
         let admin = api::ensure_admin_token(&store, clock.as_ref(), &token_file).await.unwrap().unwrap();

@@ -17,6 +17,13 @@ impl Run {
             Ok(plan) => plan,
             Err(error) => return Some(self.fail(error)),
         };
+        if let Some(target) = &self.call.target {
+            plan.candidates.retain(|candidate| candidate.id() == target);
+            if plan.candidates.is_empty() {
+                let message = format!("route `{}` has no target `{target}` that this call may use", self.call.route);
+                return Some(self.fail(Error::NoModel(message)));
+            }
+        }
         self.booking.trace.planned(&mut plan);
         if let Err(error) = self.inner.books.check_route(&self.call, table.is_route(&self.call.route)) {
             return Some(self.fail(error));

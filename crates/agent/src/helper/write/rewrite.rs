@@ -23,12 +23,19 @@ const LEFT_OUT: [&str; 11] = [
 
 /// Why it should not be; `None` when it may.
 pub(super) fn judge(task: &Write, known: &str) -> Option<Refused> {
-    let (path, content) = (&task.path, &task.content);
-    if task.over == Over::Anything || known.trim().is_empty() || known == content {
+    let content = &task.content;
+    let why = refusal(&task.path, known, content, task.over)?;
+    let instead = placeholder(content, known).is_none().then(|| change(known, content)).flatten();
+    Some(Refused { why, instead })
+}
+
+/// The same in words alone.
+pub(crate) fn refusal(path: &str, known: &str, content: &str, over: Over) -> Option<String> {
+    if over == Over::Anything || known.trim().is_empty() || known == content {
         return None;
     }
     let count = known.lines().count();
-    let why = match (placeholder(content, known), task.over) {
+    Some(match (placeholder(content, known), over) {
         (Some(line), _) => {
             format!(
                 "{path} was not written: the line `{line}` stands for lines that are left out, and they would be lost"
@@ -41,13 +48,11 @@ pub(super) fn judge(task: &Write, known: &str) -> Option<Refused> {
             content.lines().count()
         ),
         _ => return None,
-    };
-    let instead = placeholder(content, known).is_none().then(|| change(known, content)).flatten();
-    Some(Refused { why, instead })
+    })
 }
 
 /// A line of the new text that stands for others and was not there before.
-pub(in crate::helper) fn placeholder<'a>(new: &'a str, known: &str) -> Option<&'a str> {
+pub(crate) fn placeholder<'a>(new: &'a str, known: &str) -> Option<&'a str> {
     let is_one = |line: &&str| {
         let lower = line.trim().to_lowercase();
         let is_comment =
