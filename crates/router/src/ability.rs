@@ -137,7 +137,9 @@ mod tests {
         let coder_15 = || model("qwen2.5-coder-1.5b-instruct", Some(1_117_320_768), false);
         let coder_05 = || model("qwen2.5-coder-0.5b-instruct", Some(491_400_064), false);
         let small = || model("smollm2-135m-instruct", Some(98_362_432), false);
-        let table: &[(&str, Vec<Model>, Option<u64>, &[&str])] = &[
+        /// What is shown, the models, the machine's memory, and the names in the order expected.
+        type Row = (&'static str, Vec<Model>, Option<u64>, &'static [&'static str]);
+        let table: &[Row] = &[
             (
                 "of coders the larger, and a smoke-test model last",
                 vec![small(), coder_05(), coder_15()],
