@@ -189,14 +189,16 @@ impl<'a> Asker<'a> {
         self.timings.last().copied()
     }
 
-    /// Prompts that begin alike are read once, which makes a model look faster than it is: so the slowest but the first, which
-    /// may have waited for the model to be loaded.
+    /// Where no unknown prompt was read: the middle of all, because prompts that begin alike are read once, which makes a model look
+    /// faster than it is. Without the first, which may have waited for the model to be loaded.
     pub(super) fn reads_per_second(&self) -> Option<f64> {
-        let slowest = || {
+        let middle = || {
             let warm = if self.timings.len() > 1 { &self.timings[1..] } else { &self.timings[..] };
-            warm.iter().filter_map(|timing| timing.reads_per_second()).min_by(f64::total_cmp)
+            let mut rates: Vec<f64> = warm.iter().filter_map(|timing| timing.reads_per_second()).collect();
+            rates.sort_by(f64::total_cmp);
+            rates.get(rates.len() / 2).copied()
         };
-        self.unknown_prompt.and_then(Timing::reads_per_second).or_else(slowest)
+        self.unknown_prompt.and_then(Timing::reads_per_second).or_else(middle)
     }
 
     pub(super) fn writes_per_second(&self) -> Option<f64> {

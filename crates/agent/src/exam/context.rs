@@ -17,7 +17,7 @@ const BESIDE_TOKENS: u64 = 512;
 const ASSUMED_CONTEXT_TOKENS: u64 = 8_192;
 /// How long the longer text may take to read, in seconds; the shorter takes half of it. Routers are patient for some 30 s with a
 /// short prompt.
-const READS_FOR: f64 = 25.;
+const READS_FOR: f64 = 30.;
 /// Of plain English.
 const BYTES_PER_TOKEN: f64 = 4.5;
 
