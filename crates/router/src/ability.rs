@@ -12,8 +12,6 @@ use std::cmp::Ordering;
 const CODE: f64 = 2.0;
 /// For tool calls of its own.
 const TOOLS: f64 = 1.5;
-/// Of a file, for one parameter: most are quantised to some 4.8 bits.
-const BYTES_PER_PARAMETER: f64 = 0.6;
 /// What a model needs beside its weights: the context, and room to compute in.
 const MEMORY_PER_SIZE: f64 = 1.2;
 
@@ -33,7 +31,7 @@ impl Ability {
         let size = model.size_bytes.map(|bytes| bytes as f64);
         let needs_more = |memory: u64| size.is_some_and(|size| size * MEMORY_PER_SIZE > memory as f64);
         Self {
-            parameters: named_parameters(&name).or(size.map(|size| size / BYTES_PER_PARAMETER / 1e9)),
+            parameters: model.billions(),
             // `code` is in coder, codellama, codegemma and starcoder2.
             is_for_code: ["code", "codestral", "devstral"].iter().any(|word| name.contains(word)),
             has_tools: model.native_tools,
@@ -79,25 +77,6 @@ pub fn order(abilities: &[Ability]) -> Vec<usize> {
     order
 }
 
-/// Of `qwen2.5-coder:1.5b`, `smollm2-135m`, `mixtral:8x7b`, `gemma3n:e4b`; in billions.
-fn named_parameters(name: &str) -> Option<f64> {
-    let parts = name.split(|character: char| !character.is_ascii_alphanumeric() && character != '.');
-    parts.filter_map(amount).next()
-}
-
-fn amount(part: &str) -> Option<f64> {
-    let (number, unit) = match part.strip_suffix('b') {
-        Some(number) => (number, 1.0),
-        None => (part.strip_suffix('m')?, 1e-3),
-    };
-    // Gemma 3n writes `e` before what it has at work at a time.
-    let number = number.strip_prefix('e').unwrap_or(number);
-    let (experts, number) = number.split_once('x').unwrap_or(("1", number));
-    let is_plain = |text: &str| text.starts_with(|character: char| character.is_ascii_digit());
-    (is_plain(experts) && is_plain(number)).then_some(())?;
-    Some(experts.parse::<f64>().ok()? * number.parse::<f64>().ok()? * unit)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,29 +86,6 @@ mod tests {
 
     fn model(name: &str, size_bytes: Option<u64>, native_tools: bool) -> Model {
         Model { size_bytes, native_tools, ..Model::new("ollama", name, Location::Local) }
-    }
-
-    #[test]
-    fn sizes_are_read_from_names() {
-        for (name, billions) in [
-            ("qwen2.5-coder-1.5b-instruct", Some(1.5)),
-            ("qwen2.5-coder:0.5b", Some(0.5)),
-            ("smollm2-135m-instruct", Some(0.135)),
-            ("mixtral:8x7b", Some(56.0)),
-            ("qwen3:30b-a3b", Some(30.0)),
-            ("gemma3n:e4b", Some(4.0)),
-            ("qwen2.5-7b-instruct-1m", Some(7.0)),
-            ("someone/llama-3.1-8b:q4_k_m", Some(8.0)),
-            ("phi3:mini", None),
-            ("llama3.2:latest", None),
-            ("model-v2-128k-4bit", None),
-        ] {
-            let found = named_parameters(name);
-            assert!(
-                found.zip(billions).map_or(found.is_none() && billions.is_none(), |(a, b)| (a - b).abs() < 1e-9),
-                "{name}: {found:?}"
-            );
-        }
     }
 
     #[test]
