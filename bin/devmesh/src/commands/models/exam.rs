@@ -3,7 +3,7 @@
 use super::profile;
 use crate::{
     context::Context,
-    output::{BAD, CAREFUL, Exit, Failure, GOOD, Output, Result, Stages, duration_ms, one_line, styled},
+    output::{BAD, CAREFUL, Exit, Failure, GOOD, Output, Result, Stages, Table, duration_ms, one_line, styled},
     wiring::Signals,
 };
 use agent::exam::{self, Progress};
@@ -73,7 +73,9 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     output.line("")?;
-    output.table(profile::table(&shown))?;
+    let mut table = Table::new(["FOUND", ""]);
+    profile::rows(&shown).into_iter().for_each(|(name, value)| table.row([name.to_owned(), value]));
+    output.table(table)?;
     match arguments.dry_run {
         true => output.say("nothing was kept"),
         false => output.next(format_args!("devmesh run --model {} \"TASK\"", model.id)),
@@ -82,7 +84,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
 }
 
 /// Where a name leads first.
-pub(super) async fn first(client: &Client, name: &str, egress: Egress) -> Result<Model> {
+async fn first(client: &Client, name: &str, egress: Egress) -> Result<Model> {
     let targets = client.route(name, egress).await?.targets;
     targets.into_iter().next().ok_or_else(|| {
         Failure::new(Exit::NotFound, format!("`{name}` leads to no model now")).next("devmesh models list")

@@ -1,4 +1,4 @@
-use super::profile;
+use super::{profile, pull::ABLEST};
 use crate::{
     config::memory_of_the_machine,
     context::Context,
@@ -10,8 +10,6 @@ use router::{
     DEFAULT_ROUTE,
     ability::{self, Ability},
 };
-
-use super::pull::ABLEST;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

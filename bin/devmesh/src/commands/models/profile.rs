@@ -1,15 +1,14 @@
 //! How to work with a model, for people.
 
-use crate::output::{Table, one_line};
-use client::Client;
+use crate::{context::Context, output::one_line};
 use protocol::{Egress, ExamOutcome, ExamQuestion, FoundModelProfile, KnownBy, ModelProfile, ProfileSource};
 
 /// Enough of a digest to tell files apart.
 const DIGEST_CHARACTERS: usize = 12;
 
-/// What is known of a model; `None` where nothing is, or the backend does not say.
-pub async fn found(client: &Client, model: &str, egress: Egress) -> Option<FoundModelProfile> {
-    client.model_profile(model, egress).await.ok()
+/// What the backend knows of how to work with a model; `None` where it knows nothing, or none answers. No cloud is asked.
+pub async fn found(context: &Context, model: &str) -> Option<FoundModelProfile> {
+    context.client().ok()?.model_profile(model, Egress::LocalOnly).await.ok()
 }
 
 /// In a word or two, for a column: how it calls, and who decides. With a star what an exam found.
@@ -19,43 +18,32 @@ pub fn short(profile: Option<&ModelProfile>) -> String {
     format!("{} {}{star}", profile.calls.as_str(), profile.mode.as_str())
 }
 
-/// Everything, a line each.
-pub fn table(found: &FoundModelProfile) -> Table {
+/// Everything, name and value of each row.
+pub fn rows(found: &FoundModelProfile) -> Vec<(&'static str, String)> {
     let FoundModelProfile { profile, exam, .. } = found;
-    let mut table = Table::new(["PROFILE", ""]);
-    let mut row = |name: &str, value: String| table.row([name.to_owned(), value]);
-    row("known from", known_from(found));
-    if let Some(family) = &profile.family {
-        row("family", family.clone());
-    }
-    row("calls", profile.calls.as_str().to_owned());
-    row("edits", profile.edits.as_str().to_owned());
-    row("mode", profile.mode.as_str().to_owned());
-    row(
-        "answer",
-        profile
-            .answer_tokens
-            .map_or_else(|| "as long as its context allows".into(), |most| format!("at most {most} tokens")),
-    );
-    row(
-        "temperature",
-        profile.temperature.map_or_else(|| "the agent's own".into(), |temperature| temperature.to_string()),
-    );
-    let Some(exam) = exam else { return table };
+    let most = |tokens| format!("at most {tokens} tokens");
+    let mut rows = vec![
+        ("profile", known_from(found)),
+        ("calls", profile.calls.as_str().to_owned()),
+        ("edits", profile.edits.as_str().to_owned()),
+        ("mode", profile.mode.as_str().to_owned()),
+        ("answer", profile.answer_tokens.map_or_else(|| "as long as its context allows".to_owned(), most)),
+        ("temperature", profile.temperature.map_or_else(|| "the agent's own".to_owned(), |own| own.to_string())),
+    ];
+    rows.extend(profile.family.clone().map(|family| ("family", family)));
+    let Some(exam) = exam else { return rows };
     let rate = |rate: Option<f64>| rate.map_or_else(|| "unknown".to_owned(), |rate| format!("{rate:.1}"));
     let (reads, writes) = (rate(exam.input_tokens_per_second), rate(exam.output_tokens_per_second));
-    row("speed", format!("reads {reads} tokens/s, writes {writes}"));
-    if let Some(kept) = exam.kept_tokens {
-        row("keeps a fact", format!("in {kept} tokens"));
-    }
+    rows.push(("speed", format!("reads {reads} tokens/s, writes {writes}")));
+    rows.extend(exam.kept_tokens.map(|kept| ("kept a fact", format!("in {kept} tokens"))));
     for outcome in [ExamOutcome::Passed, ExamOutcome::Failed, ExamOutcome::Skipped] {
         let of = |question: &ExamQuestion| exam.outcome(*question) == outcome;
         let names: Vec<_> = ExamQuestion::ALL.into_iter().filter(of).map(ExamQuestion::describe).collect();
         if !names.is_empty() {
-            row(outcome.as_str(), names.join("; "));
+            rows.push((outcome.as_str(), names.join("; ")));
         }
     }
-    table
+    rows
 }
 
 fn known_from(found: &FoundModelProfile) -> String {

@@ -21,7 +21,7 @@ struct Shown {
     /// Names that lead to it first. Absent: no backend answers, and only that knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     routes: Option<Vec<String>>,
-    /// How agents work with it. Absent: nothing is known of that, and they go by its size, or no backend answers.
+    /// How agents work with it. Absent: nothing is known of that, or no backend answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<FoundModelProfile>,
 }
@@ -47,16 +47,16 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         return Err(Failure::new(Exit::NotFound, what).next("devmesh models list"));
     };
     let routes = listed.map(|models| leading_to(&facts.model, &models));
-    let profile = match context.client() {
-        Ok(client) => profile::found(&client, &facts.model, Egress::LocalOnly).await,
-        Err(_) => None,
-    };
+    let profile = profile::found(context, &facts.model).await;
     let shown = Shown { facts, routes, profile };
     if output.json {
         output.json(&shown)?;
         return Ok(Exit::Done);
     }
     for (name, value) in shown.facts.rows() {
+        output.line(format_args!("{name:<13} {}", one_line(&value, SHOWN)))?;
+    }
+    for (name, value) in shown.profile.iter().flat_map(profile::rows) {
         output.line(format_args!("{name:<13} {}", one_line(&value, SHOWN)))?;
     }
     let routes = match &shown.routes {
@@ -67,10 +67,6 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     output.line(format_args!("{:<13} {}", "routes", one_line(&routes, SHOWN)))?;
     if !shown.facts.ready && shown.facts.path.is_none() && shown.facts.model.starts_with(PROVIDER) {
         output.next(format_args!("devmesh models pull {name}"));
-    }
-    if let Some(found) = &shown.profile {
-        output.table(profile::table(found))?;
-        output.next(format_args!("devmesh models test {}", shown.facts.model));
     }
     Ok(Exit::Done)
 }
