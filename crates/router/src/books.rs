@@ -158,9 +158,7 @@ impl Books {
     pub(crate) fn output_bound(&self, call: &Call, candidate: &Candidate, policy: Option<&Policy>) -> Option<u32> {
         let route = policy.and_then(|policy| policy.max_output_tokens);
         let bound = [route, call.caller.max_output_tokens].into_iter().flatten().min();
-        let peek = &call.asked.peek;
-        // Several answers at once are never written anew, and so cannot be bounded here.
-        let may_bound = bound.is_none() && peek.max_output_tokens.is_none() && peek.choices <= 1;
+        let may_bound = bound.is_none() && call.asked.peek.max_output_tokens.is_none();
         bound.or_else(|| (may_bound && self.caps_money(call, candidate, policy)).then_some(BOUND_FOR_MONEY_TOKENS))
     }
 

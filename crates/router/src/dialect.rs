@@ -11,7 +11,7 @@ use crate::{
     Conversation, Error, Frame,
     answer::{Whole, estimated_tokens},
     conversation::Format,
-    json_object::Fields,
+    json_object::{Fields, whole_characters},
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
@@ -104,7 +104,10 @@ impl Asked {
     /// # Errors
     /// [`Error::Invalid`] with the place and what is wrong there.
     pub fn conversation(&self) -> Result<&Conversation, Error> {
-        self.conversation.get_or_init(|| self.dialect.conversation(&self.body)).as_ref().map_err(Clone::clone)
+        self.conversation
+            .get_or_init(|| self.dialect.conversation(&whole_characters(&self.body)))
+            .as_ref()
+            .map_err(Clone::clone)
     }
 
     /// Read where it stands: a request that no other API has words for has one, too.

@@ -17,14 +17,17 @@ use crate::{
     Awaited, Error, Said, Secret,
     egress::Checkpoint,
     error,
-    http::failure::{self, short},
-    providers::{ByteStream, Patience},
+    http::{
+        failure::{self, short},
+        frame::Unmarked,
+    },
+    providers::{ByteStream, ChatStream, Patience},
     telemetry::TraceContext,
 };
 use bytes::{Bytes, BytesMut};
 use client::{Address, Client, Failure, Response};
-pub(crate) use credentials::Scheme;
 use credentials::{Credentials, Rest};
+pub(crate) use credentials::{Scheme, Used};
 pub(crate) use forwarding::passing;
 use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -79,6 +82,8 @@ pub(crate) struct Request<'a> {
     pub(crate) location: Location,
     pub(crate) patience: Patience,
     pub(crate) trace: Option<&'a TraceContext>,
+    /// Is told the key, where what the answer says of it may set it aside.
+    pub(crate) used: Option<&'a Used>,
 }
 
 impl Endpoint {
@@ -125,6 +130,7 @@ impl Endpoint {
             location: Location::Local,
             patience,
             trace: None,
+            used: None,
         };
         self.json(request).await
     }
@@ -147,7 +153,7 @@ impl Endpoint {
     /// The bytes of an answer that may come as a stream or in one body, whatever was asked for and whatever it is called.
     pub(crate) async fn answer(&self, request: Request<'_>) -> Result<ByteStream, Error> {
         let response = self.for_programs(self.send(request).await?).await?;
-        Ok(self.bytes(response))
+        Ok(self.text(response))
     }
 
     /// Not a page for people, whatever it says: the proxy's or the network's that stands before the server.
@@ -173,15 +179,18 @@ impl Endpoint {
         if !said.is_empty() && !is_as_asked(said, media_type) {
             let said = said.to_owned();
             let body = self.read(response, ERROR_BODY_BYTES).await?;
-            let error = serde_json::from_slice::<Value>(&body).ok().and_then(|body| {
-                let error = body.get("error").filter(|error| !error.is_null())?;
-                Some(failure::in_band(&self.provider, model, error))
-            });
             let text = String::from_utf8_lossy(&body);
-            let otherwise = || self.malformed(&format!("{said} instead of {media_type}: {}", short(&text)));
-            return Err(self.scrubbed(error.unwrap_or_else(otherwise)));
+            return Err(self.unlike(model, &body, &format!("{said} instead of {media_type}: {}", short(&text))));
         }
-        Ok(self.bytes(response))
+        Ok(self.text(response))
+    }
+
+    /// Of a body that came with a success and is not what was asked for: the error that it is, else one with this message.
+    pub(crate) fn unlike(&self, model: &str, body: &[u8], message: &str) -> Error {
+        let said = serde_json::from_slice::<Value>(body).ok();
+        let error = said.as_ref().and_then(|said| said.get("error")).filter(|error| !error.is_null());
+        let error = error.map(|error| self.scrubbed(failure::in_band(&self.provider, model, error)));
+        error.unwrap_or_else(|| self.malformed(message))
     }
 
     /// As [`Self::stream`], and whether the server says that JSON comes instead, which then is a whole answer.
@@ -193,7 +202,7 @@ impl Endpoint {
         let model = request.model;
         let response = self.send(request).await?;
         if said_type(&response).starts_with("application/json") {
-            return Ok((true, self.bytes(response)));
+            return Ok((true, self.text(response)));
         }
         Ok((false, self.checked(response, model, media_type).await?))
     }
@@ -207,7 +216,7 @@ impl Endpoint {
 
     /// What the server answers, unless it refuses every credential.
     async fn exchange(&self, request: Request<'_>) -> Result<Response, Error> {
-        let Request { method, path, mut headers, body, model, checkpoint, location, patience, trace } = request;
+        let Request { method, path, mut headers, body, model, checkpoint, location, patience, trace, used } = request;
         let is_beside = model.is_empty();
         let address = self.client.address(path).map_err(|message| Error::invalid("", message))?;
         let mut keys = self.credentials.in_turn(model);
@@ -247,6 +256,9 @@ impl Endpoint {
                 if response.status().is_success() {
                     self.credentials.revive(key);
                 }
+                if let Some(used) = used.filter(|_| may_rest) {
+                    used.note(key);
+                }
                 return Ok(response);
             }
             if is_beside {
@@ -267,6 +279,27 @@ impl Endpoint {
             }
         }
         Err(self.all_rest(model))
+    }
+
+    /// The answer to a request, whose errors set the key aside that it went out with: one that is refused after a success, or
+    /// with a status that says something else, is refused as well.
+    pub(crate) fn heeding(
+        self: &Arc<Self>,
+        used: Used,
+        answer: Result<ChatStream, Error>,
+    ) -> Result<ChatStream, Error> {
+        let endpoint = self.clone();
+        let heed = move |error| endpoint.heeded(&used, error);
+        let answer = answer.map_err(&heed)?;
+        Ok(Box::pin(answer.map_err(heed)))
+    }
+
+    /// The same of one error.
+    pub(crate) fn heeded(&self, used: &Used, mut error: Error) -> Error {
+        if let Error::Denied { message, .. } = &mut error {
+            message.another_key = self.credentials.refused_later(used);
+        }
+        error
     }
 
     async fn send_once(
@@ -332,13 +365,16 @@ impl Endpoint {
             provider: self.provider.clone(),
             message: self.scrub(&chain(&error.without_url())),
         };
+        let mut unmarked = Unmarked::default();
         let Some(first) = chunks.try_next().await.map_err(broken)? else { return Ok(Bytes::new()) };
+        let first = unmarked.next(first);
         let Some(second) = chunks.try_next().await.map_err(broken)? else {
             return if first.len() > limit { Err(too_large()) } else { Ok(first) };
         };
         let mut body = BytesMut::from(first);
         let mut next = Some(second);
         while let Some(chunk) = next {
+            let chunk = unmarked.next(chunk);
             if body.len() + chunk.len() > limit {
                 return Err(too_large());
             }

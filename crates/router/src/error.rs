@@ -124,6 +124,8 @@ pub enum Awaited {
     Headers,
     FirstToken,
     NextToken,
+    /// All of it.
+    End,
 }
 
 impl fmt::Display for Awaited {
@@ -134,8 +136,27 @@ impl fmt::Display for Awaited {
             Self::Headers => "answer to the request",
             Self::FirstToken => "first token",
             Self::NextToken => "further token",
+            Self::End => "whole answer",
         })
     }
+}
+
+/// What a server said in an error, borrowed as the error is.
+macro_rules! said_in {
+    ($error:expr) => {
+        match $error {
+            Error::Unavailable { message, .. }
+            | Error::RateLimited { message, .. }
+            | Error::Overloaded { message, .. }
+            | Error::Denied { message, .. }
+            | Error::Forbidden { message, .. }
+            | Error::Refused { message, .. }
+            | Error::Filtered { message, .. }
+            | Error::ContextLengthExceeded { message, .. }
+            | Error::Failed { message, .. } => Some(message),
+            _ => None,
+        }
+    };
 }
 
 impl Error {
@@ -170,33 +191,11 @@ impl Error {
 
     /// What a server said, where it is part of this.
     pub(crate) fn said_mut(&mut self) -> Option<&mut Said> {
-        match self {
-            Self::Unavailable { message, .. }
-            | Self::RateLimited { message, .. }
-            | Self::Overloaded { message, .. }
-            | Self::Denied { message, .. }
-            | Self::Forbidden { message, .. }
-            | Self::Refused { message, .. }
-            | Self::Filtered { message, .. }
-            | Self::ContextLengthExceeded { message, .. }
-            | Self::Failed { message, .. } => Some(message),
-            _ => None,
-        }
+        said_in!(self)
     }
 
     fn said(&self) -> Option<&Said> {
-        match self {
-            Self::Unavailable { message, .. }
-            | Self::RateLimited { message, .. }
-            | Self::Overloaded { message, .. }
-            | Self::Denied { message, .. }
-            | Self::Forbidden { message, .. }
-            | Self::Refused { message, .. }
-            | Self::Filtered { message, .. }
-            | Self::ContextLengthExceeded { message, .. }
-            | Self::Failed { message, .. } => Some(message),
-            _ => None,
-        }
+        said_in!(self)
     }
 
     /// The server's own error, for a caller of the same API. What it says of our account is not the caller's.

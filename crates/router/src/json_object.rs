@@ -2,14 +2,15 @@
 
 use crate::Error;
 use bytes::{Bytes, BytesMut};
+use memchr::memmem;
 use serde::{Deserialize, Deserializer, de::MapAccess, de::Visitor};
 use serde_json::{Value, value::RawValue};
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// The top level of one JSON object, borrowed.
 pub(crate) struct Fields<'a> {
     text: &'a str,
-    fields: Vec<(std::borrow::Cow<'a, str>, &'a RawValue)>,
+    fields: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
 
 impl<'a> Fields<'a> {
@@ -35,6 +36,19 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.fields.iter().map(|(key, value)| (key.as_ref(), *value))
+    }
+
+    /// The object with these of its fields alone.
+    pub(crate) fn only(&self, is_kept: impl Fn(&str) -> bool) -> String {
+        let mut text = String::with_capacity(self.text.len());
+        for (name, value) in self.iter().filter(|(name, _)| is_kept(name)) {
+            text.push(if text.is_empty() { '{' } else { ',' });
+            text.push_str(&Value::from(name).to_string());
+            text.push(':');
+            text.push_str(value.get());
+        }
+        text.push_str(if text.is_empty() { "{}" } else { "}" });
+        text
     }
 
     /// The object with these fields set, each to JSON text; those that are not there yet come first.
@@ -76,7 +90,39 @@ impl<'a> Fields<'a> {
     }
 }
 
-struct Entries<'a>(Vec<(std::borrow::Cow<'a, str>, &'a RawValue)>);
+/// JSON text in which halves of characters (`\ud83d` alone) are a character that stands for what cannot be read. Clients that
+/// cut texts by UTF-16 write them; parsers refuse them.
+pub(crate) fn whole_characters(json: &Bytes) -> Cow<'_, Bytes> {
+    if memmem::find(json, b"\\ud").or_else(|| memmem::find(json, b"\\uD")).is_none() {
+        return Cow::Borrowed(json);
+    }
+    let unit = |at: usize| {
+        let escape = json.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        u16::from_str_radix(std::str::from_utf8(escape).ok()?, 16).ok()
+    };
+    let mut mended = BytesMut::new();
+    let (mut from, mut at) = (0, 0);
+    while let Some(escape) = memchr::memchr(b'\\', &json[at..]).map(|found| at + found) {
+        at = match (unit(escape), unit(escape + 6)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => escape + 12,
+            (Some(0xd800..=0xdfff), _) => {
+                mended.extend_from_slice(&json[from..escape]);
+                mended.extend_from_slice(b"\\ufffd");
+                from = escape + 6;
+                from
+            }
+            (Some(_), _) => escape + 6,
+            (None, _) => (escape + 2).min(json.len()),
+        };
+    }
+    if from == 0 {
+        return Cow::Borrowed(json);
+    }
+    mended.extend_from_slice(&json[from..]);
+    Cow::Owned(mended.freeze())
+}
+
+struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -99,7 +145,7 @@ impl<'de> Deserialize<'de> for Entries<'de> {
 }
 
 /// A key, copied only when it holds escapes.
-struct BorrowedKey<'a>(std::borrow::Cow<'a, str>);
+struct BorrowedKey<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for BorrowedKey<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -145,6 +191,27 @@ mod tests {
         assert_eq!(&changed[..], br#" {"stream":true, "model" : "c", "x":[1, 2 ], "m\u006fdel":"c" } "#);
         assert_eq!(&Fields::of(b"{}").unwrap().with(&[("a", "1")])[..], br#"{"a":1}"#);
         assert_eq!(&Fields::of(body).unwrap().with(&[])[..], &body[..]);
+    }
+
+    #[test]
+    fn only_the_named_fields_are_kept() {
+        let fields = Fields::of(br#"{ "a" : 1.50, "b\u0020":[ 2 ], "a":"x" }"#).unwrap();
+        assert_eq!(fields.only(|name| name == "a"), r#"{"a":1.50,"a":"x"}"#);
+        assert_eq!(fields.only(|_| false), "{}");
+    }
+
+    #[test]
+    fn half_a_character_is_one_that_cannot_be_read_and_every_other_byte_stays() {
+        for (json, whole) in [
+            (r#"{"a":"\ud83d\ude00 \uD83D\uDE00"}"#, r#"{"a":"\ud83d\ude00 \uD83D\uDE00"}"#),
+            (r#"{"a":"x\ud83d"}"#, r#"{"a":"x\ufffd"}"#),
+            (r#"{"a":"\ude00\ud83dx\ud83d\n"}"#, r#"{"a":"\ufffd\ufffdx\ufffd\n"}"#),
+            (r#"{"a":"\ud83d\ud83d\ude00"}"#, r#"{"a":"\ufffd\ud83d\ude00"}"#),
+            (r#"{"a":"\\ud83d \\\ud83d \u00fc"}"#, r#"{"a":"\\ud83d \\\ufffd \u00fc"}"#),
+            ("\"\\ud83", "\"\\ud83"),
+        ] {
+            assert_eq!(*whole_characters(&Bytes::from(json)), whole, "{json}");
+        }
     }
 
     #[test]

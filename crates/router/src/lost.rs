@@ -19,6 +19,7 @@ pub enum Field {
     Seed,
     Stop,
     Thinking,
+    User,
 }
 
 impl Field {
@@ -39,6 +40,7 @@ impl Field {
             Self::Stop => !conversation.stop.is_empty(),
             // Not to think is what most models do anyway.
             Self::Thinking => !matches!(conversation.thinking, Thinking::Default | Thinking::Off),
+            Self::User => conversation.user.is_some(),
         }
     }
 
@@ -64,6 +66,8 @@ impl Field {
             Self::Stop if is_ollama => "/options/stop",
             Self::Stop if dialect == Dialect::Anthropic => "/stop_sequences",
             Self::Stop => "/stop",
+            Self::User if dialect == Dialect::Anthropic => "/metadata/user_id",
+            Self::User => "/user",
             Self::Thinking if is_ollama => "/think",
             Self::Thinking => match dialect {
                 Dialect::OpenAiResponses => "/reasoning",

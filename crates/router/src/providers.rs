@@ -6,11 +6,13 @@ use crate::{
     Conversation, Error, Event, Field, Frame,
     dialect::{Asked, Dialect},
     egress::Checkpoint,
+    endpoint::{Request, Used, json_headers},
     telemetry::TraceContext,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::Stream;
+use http::{HeaderMap, Method};
 use protocol::{Location, Model};
 use std::{borrow::Cow, pin::Pin, sync::Arc, time::Duration};
 
@@ -142,6 +144,29 @@ impl Edits {
 }
 
 impl ChatRequest {
+    /// What is sent for it.
+    pub(crate) fn sent<'a>(
+        &'a self,
+        path: &'a str,
+        headers: HeaderMap,
+        body: Bytes,
+        location: Location,
+        used: &'a Used,
+    ) -> Request<'a> {
+        Request {
+            method: Method::POST,
+            path,
+            headers,
+            body,
+            model: &self.model,
+            checkpoint: self.checkpoint.as_ref(),
+            location,
+            patience: self.patience,
+            trace: self.trace.as_ref(),
+            used: Some(used),
+        }
+    }
+
     /// The request as it is to be translated.
     ///
     /// # Errors
@@ -200,6 +225,24 @@ pub struct EmbedRequest {
     pub patience: Patience,
     /// As in [`ChatRequest`].
     pub trace: Option<TraceContext>,
+}
+
+impl EmbedRequest {
+    /// What is sent for it.
+    pub(crate) fn sent<'a>(&'a self, path: &'a str, body: Bytes, location: Location, used: &'a Used) -> Request<'a> {
+        Request {
+            method: Method::POST,
+            path,
+            headers: json_headers("application/json"),
+            body,
+            model: &self.model,
+            checkpoint: self.checkpoint.as_ref(),
+            location,
+            patience: self.patience,
+            trace: self.trace.as_ref(),
+            used: Some(used),
+        }
+    }
 }
 
 /// The body of an answer, which passes as it is.

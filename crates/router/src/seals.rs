@@ -1,12 +1,13 @@
-//! Who sealed which thoughts. A seal is opened by who made it and by nobody else, and two vendors of one API make seals that
-//! look alike.
+//! Who thought what. A seal is opened by who made it and by nobody else, and two vendors of one API make seals that look alike.
+//! The API of chat completions has no seals: there a thought's own words tell whose it is.
 //!
 //! ```text
-//!   an answer is whole ─▶ its seals are noted ─▶ the caller sends them back ─▶ to who made them: as they are
-//!                                                                          └▶ to another provider: under that one's name
+//!   an answer is whole ─▶ its seals and ─▶ the caller sends them back ─▶ to who made them: as they are
+//!                         thoughts noted                             ├▶ to another provider: seals under that one's name
+//!                                                                    └▶                      thoughts without seals not at all
 //! ```
 //! What a provider without seals thought is sealed here with its name alone, because clients keep no thought without a seal.
-//! Kept in memory: after a restart a seal passes as it did before it was known.
+//! Kept in memory: after a restart seals and thoughts pass as they did before they were known.
 
 use crate::{
     Event,
@@ -15,10 +16,12 @@ use crate::{
     json_object::Fields,
     wire::{
         lenient::{Members, text},
+        openai_chat::thoughts as chat_thoughts,
         openai_responses::{FOREIGN_SEAL, OWN_SEAL},
     },
 };
 use bytes::Bytes;
+use memchr::memmem;
 use quick_cache::sync::Cache;
 use serde_json::{Value, value::RawValue};
 use std::{
@@ -29,7 +32,7 @@ use std::{
 /// Begins a seal that only says whose thought it is. No vendor takes it for one of its own.
 pub(crate) const NAMED: &str = "devmesh-thought.";
 
-/// Seals that are remembered: some thousand conversations of many turns each.
+/// Seals and thoughts that are remembered: some thousand conversations of many turns each.
 const REMEMBERED: usize = 64 * 1024;
 
 /// The seal of a thought whose provider makes none.
@@ -37,9 +40,16 @@ pub(crate) fn named(provider: &str) -> String {
     format!("{NAMED}{provider}")
 }
 
+/// What shows who made it.
+#[derive(Hash)]
+enum Made<'a> {
+    Seal(&'a str),
+    Thought(&'a str),
+}
+
 pub(crate) struct Seals {
     hasher: RandomState,
-    /// The provider by its seal's hash.
+    /// The provider by the hash of what it made.
     makers: Cache<u64, Arc<str>>,
 }
 
@@ -50,41 +60,56 @@ impl Default for Seals {
 }
 
 impl Seals {
-    /// Those of an answer that this provider gave.
+    /// Those of an answer that this provider gave, and all of its thoughts as one text.
     pub(crate) fn note(&self, whole: &Whole, provider: &str) {
         for block in &whole.blocks {
             let (Block::Thinking { signature: Some(seal), .. } | Block::RedactedThinking(seal)) = block else {
                 continue;
             };
             if !seal.starts_with(NAMED) {
-                self.makers.insert(self.hasher.hash_one(bare(seal)), provider.into());
+                self.makers.insert(self.hash(&Made::Seal(bare(seal))), provider.into());
             }
+        }
+        let thoughts = whole.blocks.iter().filter_map(|block| match block {
+            Block::Thinking { text, .. } => Some(text.as_str()),
+            _ => None,
+        });
+        let thoughts: String = thoughts.collect();
+        if !thoughts.trim().is_empty() {
+            self.makers.insert(self.hash(&Made::Thought(thoughts.trim())), provider.into());
         }
     }
 
-    /// Another provider that made it.
-    fn other_maker(&self, seal: &str, provider: &str) -> Option<Arc<str>> {
-        self.makers.get(&self.hasher.hash_one(bare(seal))).filter(|maker| **maker != *provider)
+    fn hash(&self, made: &Made<'_>) -> u64 {
+        self.hasher.hash_one(made)
     }
 
-    /// The request as this provider may be told it: seals of others are their names.
+    /// Another provider that made it.
+    fn other_maker(&self, made: &Made<'_>, provider: &str) -> Option<Arc<str>> {
+        self.makers.get(&self.hash(made)).filter(|maker| **maker != *provider)
+    }
+
+    /// The request as this provider may be told it: seals of others are their names, and thoughts of others are left out.
     pub(crate) fn told_to(&self, provider: &str, asked: &Arc<Asked>) -> Arc<Asked> {
         let changed = || {
-            let body = self.renamed(provider, asked)?;
+            let body = match asked.dialect {
+                _ if self.makers.is_empty() => None,
+                Dialect::OpenAiResponses | Dialect::Anthropic => self.renamed(provider, asked),
+                Dialect::OpenAiChat => self.without_thoughts(provider, asked),
+                _ => None,
+            }?;
             Asked::new(asked.dialect, body, asked.headers.clone()).ok()
         };
         changed().map_or_else(|| asked.clone(), Arc::new)
     }
 
     fn renamed(&self, provider: &str, asked: &Asked) -> Option<Bytes> {
-        let has_seals = matches!(asked.dialect, Dialect::OpenAiResponses | Dialect::Anthropic);
-        if !has_seals || self.makers.is_empty() {
-            return None;
-        }
         let fields = Fields::of(&asked.body).ok()?;
         let mut seals: Vec<(&str, String)> = Vec::new();
         for seal in seals_in(asked.dialect, &fields) {
-            let Some(maker) = text(seal).and_then(|seal| self.other_maker(&seal, provider)) else { continue };
+            let Some(maker) = text(seal).and_then(|seal| self.other_maker(&Made::Seal(bare(&seal)), provider)) else {
+                continue;
+            };
             let named = match asked.dialect {
                 Dialect::OpenAiResponses => format!("{FOREIGN_SEAL}{NAMED}{maker}"),
                 _ => named(&maker),
@@ -99,6 +124,24 @@ impl Seals {
             body = body.replace(seal, &named);
         }
         Some(body.into())
+    }
+
+    /// A chat's request in which assistants' messages that others made have no thoughts.
+    fn without_thoughts(&self, provider: &str, asked: &Asked) -> Option<Bytes> {
+        if ["\"reasoning", "\"thinking"].iter().all(|name| memmem::find(&asked.body, name.as_bytes()).is_none()) {
+            return None;
+        }
+        let fields = Fields::of(&asked.body).ok()?;
+        let mut has_changed = false;
+        let messages = fields.read::<Vec<&RawValue>>("messages")?.into_iter().map(|message| {
+            let told = chat_thoughts::of(message)
+                .filter(|thought| self.other_maker(&Made::Thought(thought.trim()), provider).is_some())
+                .and_then(|_| chat_thoughts::without(message));
+            has_changed |= told.is_some();
+            told.unwrap_or_else(|| message.get().to_owned())
+        });
+        let messages = messages.collect::<Vec<_>>().join(",");
+        has_changed.then(|| fields.with(&[("messages", &format!("[{messages}]"))]))
     }
 }
 

@@ -1,18 +1,21 @@
 //! Server-sent events, cut out of a stream of bytes with their exact bytes kept.
 //!
 //! Written after the WHATWG HTML standard, "Server-sent events". What is ours: a comment is handed on at once as an event
-//! without data, because it shows life; and a last event without its blank line counts, because servers forget it.
+//! without data, because it shows life; a last event without its blank line counts, because servers forget it; and a byte order
+//! mark may stand before any event, where a server writes one with each of its pieces.
 //!
 //! Where an event ends depends on the bytes alone, never on how the network cut them.
 
-use crate::{Error, http::frame::FRAME_BYTES};
+use crate::{
+    Error,
+    http::frame::{BYTE_ORDER_MARK, FRAME_BYTES},
+};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use std::{ops::Range, pin::Pin};
 
 /// After the last word of a stream there is a line end or two.
 const DRAINED_CHUNKS: usize = 16;
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Event {
@@ -36,7 +39,6 @@ pub(crate) struct Splitter {
     line: usize,
     searched: usize,
     fields: Fields,
-    begun: bool,
     /// The last event ended with a carriage return: a line feed right after it belongs to it.
     after_carriage_return: bool,
 }
@@ -82,11 +84,8 @@ impl Splitter {
                 return (self.there().len() > FRAME_BYTES).then_some(Err(TooLarge));
             };
             let line = self.line..content;
-            if self.line == 0 && !self.begun {
-                self.begun = true;
-                if self.there()[line.clone()].starts_with(BYTE_ORDER_MARK) {
-                    self.fields.skip = BYTE_ORDER_MARK.len();
-                }
+            if self.line == 0 && self.there()[line.clone()].starts_with(BYTE_ORDER_MARK) {
+                self.fields.skip = BYTE_ORDER_MARK.len();
             }
             let line = line.start + if line.start == 0 { self.fields.skip } else { 0 }..line.end;
             let blank = line.is_empty();
@@ -285,6 +284,8 @@ mod tests {
         assert_eq!(seen(b"data: x\n"), [three("data: x\n\n", "", "x")]);
         assert_eq!(seen(b"\xef\xbb\xbfdata: x\n\n"), [three("data: x\n\n", "", "x")]);
         assert_eq!(seen(b"\xef\xbb\xbf: x\ndata: x\n\n").len(), 2);
+        let twice = b"\xef\xbb\xbfdata: x\n\n\xef\xbb\xbfdata: y\n\n";
+        assert_eq!(seen(twice), [three("data: x\n\n", "", "x"), three("data: y\n\n", "", "y")]);
     }
 
     #[test]

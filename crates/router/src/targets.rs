@@ -3,7 +3,7 @@
 //! ```text
 //!   a call ends ─▶ Outcome ─┬─ the target's failure ─────────▶ the target's breaker: everybody leaves it alone
 //!                           └─ the request's, perhaps ───────▶ that caller's breaker, until a second caller fails so, too
-//!   a breaker opens ─▶ watch: pause ─▶ a listing of its server ─▶ answers: the next call tries │ does not: another pause
+//!   a breaker opens ─▶ watch: pause ─▶ a listing of its server ─▶ down: another pause │ else: the next call tries
 //! ```
 //! A server that cannot stand one caller's requests still answers everybody else's, and nothing but another caller's requests
 //! tells the two apart.
@@ -289,7 +289,7 @@ impl Target {
                 tokio::time::sleep(pause).await;
                 let listing = shelf.listing(Freshness::NOW).await;
                 let Some(target) = target.upgrade() else { break };
-                if answers(&listing) {
+                if !is_down(&listing) {
                     target.breaker.try_again();
                     break;
                 }
@@ -302,12 +302,16 @@ impl Target {
     }
 }
 
-/// Whether a server that was asked for its models is there.
-fn answers(listing: &crate::catalogue::Listing) -> bool {
-    match listing {
-        Ok(_) => true,
-        Err(error) => error.is_of_a_living_server() || matches!(error, Error::RateLimited { .. }),
-    }
+/// Whether a server that was asked for its models is known to be down. One that lists none, not to everybody or not within
+/// seconds may answer all the same, and only a call shows it.
+fn is_down(listing: &crate::catalogue::Listing) -> bool {
+    matches!(
+        listing,
+        Err(Error::Unreachable { .. }
+            | Error::Cut { .. }
+            | Error::Unavailable { missing: false, .. }
+            | Error::Overloaded { .. })
+    )
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -143,6 +143,8 @@ pub static KEYS: &[Key] = &[
         "Calls given to that service at once; further ones wait here."),
     key("providers.*.continues_answers", Kind::Boolean, Preset::Unset,
         "Whether its models go on with an answer that was begun, when the last message is the assistant's. Not set: what is known of the model."),
+    key("providers.*.reasoning_efforts", Kind::List, Preset::Unset,
+        "Levels of thinking that its models take, each as LEVEL, or as MODEL=LEVEL for a model that takes others. Not set: low, medium and high at home; in the cloud what a caller of the same API says."),
     key("providers.*.context_tokens", Kind::Integer { min: 512, max: 10_000_000 }, Preset::Derived("ollama.context_tokens"),
         "Context asked of that Ollama for each call, as `ollama.context_tokens` is of the first one. Services of other dialects are not told any.").unit(Unit::Tokens),
     key("providers.*.location", Kind::OneOf(&["local", "cloud"]), Preset::Text("cloud"),

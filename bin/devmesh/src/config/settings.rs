@@ -3,7 +3,10 @@
 use super::{AgentSettings, Flags, Paths, Problems, Resolved, agents, context, routes, telemetry};
 use embedded_model::fetch::Endpoints;
 use protocol::Egress;
-use router::{Policy, Target, Timeouts, providers::ollama::Context};
+use router::{
+    Policy, Target, Timeouts,
+    providers::{ollama::Context, openai::EffortsByModel},
+};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
@@ -86,6 +89,7 @@ pub struct ProviderSettings {
     pub is_local: bool,
     pub concurrency: usize,
     pub continues_answers: Option<bool>,
+    pub efforts: EffortsByModel,
     /// Of an Ollama.
     pub context: Option<Context>,
 }
@@ -300,6 +304,7 @@ fn providers(resolved: &Resolved, problems: &mut Problems) -> Vec<ProviderSettin
                 is_local: false,
                 concurrency: CLOUD_CONCURRENCY,
                 continues_answers: None,
+                efforts: EffortsByModel::default(),
                 context: None,
             });
         }
@@ -322,6 +327,16 @@ fn providers(resolved: &Resolved, problems: &mut Problems) -> Vec<ProviderSettin
             let message = "the dialect openai-responses has no words for that; leave it out, or use the dialect openai";
             problems.add(continues, message);
         }
+        let key = format!("providers.{name}.reasoning_efforts");
+        let efforts = resolved.list(&key);
+        if !efforts.is_empty() && !matches!(dialect, Dialect::OpenAi | Dialect::OpenAiResponses) {
+            problems.add(&key, "only services with the dialect openai or openai-responses are told one; leave it out");
+        }
+        let efforts = EffortsByModel::of(efforts.iter().map(String::as_str));
+        let efforts = efforts.unwrap_or_else(|message| {
+            problems.add(key, message);
+            EffortsByModel::default()
+        });
         let key = format!("providers.{name}.context_tokens");
         let own = resolved.integer(&key);
         if dialect != Dialect::Ollama && own.is_some() {
@@ -337,6 +352,7 @@ fn providers(resolved: &Resolved, problems: &mut Problems) -> Vec<ProviderSettin
                 .and_then(|count| usize::try_from(count).ok())
                 .unwrap_or(CLOUD_CONCURRENCY),
             continues_answers,
+            efforts,
             context: (dialect == Dialect::Ollama).then(|| context::of_an_ollama(resolved, own, base_url)),
             name,
         });

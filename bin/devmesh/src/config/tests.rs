@@ -4,7 +4,7 @@ use super::{
     Config, Dialect, Environment, Flags, Origin, Paths, Problems, Resolved, Settings, Sources, Value, registry, resolve,
 };
 use protocol::Egress;
-use router::providers::ollama::Context;
+use router::providers::{ollama::Context, openai::EffortsByModel};
 use std::{fs, path::Path};
 use tempfile::TempDir;
 
@@ -424,4 +424,25 @@ fn going_on_with_answers_is_refused_where_a_dialect_has_no_words_for_it() {
     assert!(said.contains("providers.mine.continues_answers") && said.contains("openai-responses"), "{said}");
     places.file("user.toml", &format!("{text}continues_answers = false\n"));
     places.load(&Environment::default(), &[]).unwrap();
+}
+
+#[test]
+fn levels_of_thinking_are_those_that_are_known_and_of_services_that_are_told_one() {
+    let places = Places::new();
+    let text = |dialect: &str, efforts: &str| {
+        format!(
+            "[providers.mine]\nbase_url = \"http://127.0.0.1:1/v1\"\ndialect = \"{dialect}\"\nreasoning_efforts = {efforts}\n"
+        )
+    };
+    places.file("user.toml", &text("openai", r#"["high", "xhigh", "gpt-oss:20b=low"]"#));
+    let (_, loaded) = places.load(&Environment::default(), &[]).unwrap();
+    let expected = EffortsByModel::of(["high", "xhigh", "gpt-oss:20b=low"]).unwrap();
+    assert_eq!(loaded.providers[0].efforts, expected);
+    for (dialect, efforts, says) in
+        [("openai", r#"["m=utmost"]"#, "`utmost` is no level"), ("anthropic", r#"["high"]"#, "dialect openai")]
+    {
+        places.file("user.toml", &text(dialect, efforts));
+        let said = places.problems(&Environment::default(), &[]);
+        assert!(said.contains("providers.mine.reasoning_efforts") && said.contains(says), "{said}");
+    }
 }

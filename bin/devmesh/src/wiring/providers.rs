@@ -103,6 +103,7 @@ fn provider(settings: &ProviderSettings, connect_timeout: Duration) -> Result<Ar
             let mut options = openai::Options::new(&settings.name, &settings.base_url, location);
             options.api_keys = keys;
             options.connect_timeout = connect_timeout;
+            options.efforts.clone_from(&settings.efforts);
             if settings.dialect == Dialect::OpenAiResponses {
                 options.api = openai::Api::Responses;
             }
@@ -157,6 +158,7 @@ mod tests {
                     is_local: true,
                     concurrency: 1,
                     continues_answers: Some(continues),
+                    efforts: openai::EffortsByModel::default(),
                     context: None,
                 };
                 let provider = provider(&settings, CONNECT_TIMEOUT).unwrap();

@@ -2,7 +2,7 @@
 //!
 //! | the provider says | rests | for |
 //! |---|---|---|
-//! | the key, or the account behind it, is not accepted | the key | 15 s on this machine, 30 s in the cloud |
+//! | the key, or the account behind it, is not accepted, by its status or inside an answer | the key | 15 s on this machine, 30 s in the cloud |
 //! | the key is used too often | the key, for that model | what it asks for |
 
 use crate::Secret;
@@ -11,7 +11,7 @@ use protocol::Location;
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -48,6 +48,16 @@ struct Key {
     refused: Mutex<Option<(Instant, u16)>>,
     /// By model.
     limited: Mutex<HashMap<String, Instant>>,
+}
+
+/// Which key a request went out with that got an answer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Used(Arc<OnceLock<usize>>);
+
+impl Used {
+    pub(super) fn note(&self, chosen: &Chosen) {
+        let _ = self.0.set(chosen.at);
+    }
 }
 
 /// The key of one request.
@@ -116,6 +126,14 @@ impl Credentials {
         *lock(&self.keys[chosen.at].refused) = Some((Instant::now() + self.rest, status));
     }
 
+    /// The same of a key that the provider took at first. Tells whether another one may be tried.
+    pub(crate) fn refused_later(&self, used: &Used) -> bool {
+        const UNAUTHORIZED: u16 = 401;
+        let Some(&at) = used.0.get() else { return false };
+        *lock(&self.keys[at].refused) = Some((Instant::now() + self.rest, UNAUTHORIZED));
+        self.keys.iter().any(|key| key.refusal().is_none())
+    }
+
     /// It was used too often for this model.
     pub(crate) fn limited(&self, chosen: &Chosen, model: &str, wait: Duration) {
         let now = Instant::now();
@@ -151,12 +169,18 @@ impl Credentials {
 
 impl Key {
     fn rests(&self, model: &str) -> Option<Rest> {
-        let left = |until: Instant| until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero());
-        let refused = *lock(&self.refused);
-        let refused = refused.and_then(|(until, status)| Some(Rest::Refused(left(until)?, status)));
         let limited = || lock(&self.limited).get(model).copied().and_then(left).map(Rest::Limited);
-        refused.or_else(limited)
+        self.refusal().or_else(limited)
     }
+
+    fn refusal(&self) -> Option<Rest> {
+        let (until, status) = (*lock(&self.refused))?;
+        Some(Rest::Refused(left(until)?, status))
+    }
+}
+
+fn left(until: Instant) -> Option<Duration> {
+    until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -3,10 +3,10 @@
 use super::{ERROR_BODY_BYTES, Endpoint, Request, chain, client::Response};
 use crate::{
     Error,
-    http::failure,
+    http::{failure, frame::Unmarked},
     providers::{ByteStream, Forward},
 };
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use http::{HeaderMap, HeaderName, header};
 use http_body_util::BodyExt;
 
@@ -23,6 +23,7 @@ impl Endpoint {
             location: self.location,
             patience: request.patience,
             trace: None,
+            used: None,
         };
         let answer = self.exchange(sent).await?;
         let status = answer.status();
@@ -42,8 +43,14 @@ impl Endpoint {
         Ok(response)
     }
 
+    /// The body of a model's answer as it comes, which is text.
+    pub(super) fn text(&self, answer: Response) -> ByteStream {
+        let mut unmarked = Unmarked::default();
+        Box::pin(self.bytes(answer).map_ok(move |piece| unmarked.next(piece)))
+    }
+
     /// The body of an answer as it comes.
-    pub(super) fn bytes(&self, answer: Response) -> ByteStream {
+    fn bytes(&self, answer: Response) -> ByteStream {
         let provider = self.provider.clone();
         Box::pin(answer.into_body().into_data_stream().map(move |bytes| {
             bytes.map_err(|error| Error::Cut { provider: provider.clone(), message: chain(&error.without_url()) })

@@ -20,6 +20,8 @@ pub struct Said {
     pub(super) retry_after: Option<Duration>,
     /// Another target may answer the same request later.
     pub(super) may_pass_elsewhere: bool,
+    /// The key is refused, and there is another one.
+    pub(crate) another_key: bool,
 }
 
 impl Said {

@@ -1,7 +1,7 @@
 //! The checkpoint of one model call: redact, put on record, let go; in this order, so nothing leaves that is not on record.
 
 use super::Redactor;
-use crate::{Error, egress::Checkpoint};
+use crate::{Error, egress::Checkpoint, json_object::whole_characters};
 use async_trait::async_trait;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -69,7 +69,7 @@ impl Checkpoint for Guard {
 fn check(redactor: Option<&Redactor>, body: Bytes) -> Result<(Bytes, Departure), Error> {
     let (body, redactions) = match redactor {
         Some(redactor) => {
-            let redacted = redactor.redact(&body)?;
+            let redacted = redactor.redact(&whole_characters(&body))?;
             (redacted.body, redacted.count)
         }
         None => (body, 0),

@@ -56,7 +56,8 @@ pub(crate) struct Attempt {
     awaited: Awaited,
     first_token_timeout: Duration,
     inter_token_timeout: Duration,
-    /// When the answer must be there.
+    /// How long the answer may take, and when it must be there.
+    total: Duration,
     whole_due: Instant,
     /// The most of an answer, and what is left of that.
     answer_bytes: usize,
@@ -119,7 +120,8 @@ impl Run {
             inner.first_token_timeout(&self.call, candidate, self.policy())
         };
         let timeouts = inner.timeouts(candidate);
-        let whole_due = Instant::now() + timeouts.total.unwrap_or(inner.limits.total);
+        let total = timeouts.total.unwrap_or(inner.limits.total);
+        let whole_due = Instant::now() + total;
         let due = self.within(Instant::now() + first_token_timeout).min(whole_due);
         let headers = timeouts.headers.unwrap_or(match candidate.model.location {
             Location::Cloud if !in_one_body => inner.limits.headers_cloud.min(first_token_timeout),
@@ -140,6 +142,9 @@ impl Run {
         let started = match started {
             Ok(started) => started,
             Err(_) if self.is_overdue() => Err(self.overdue()),
+            Err(_) if whole_due <= Instant::now() => {
+                Err(Error::TimedOut { provider: provider(), awaited: Awaited::End, after: total })
+            }
             Err(_) => {
                 Err(Error::TimedOut { provider: provider(), awaited: Awaited::Headers, after: first_token_timeout })
             }
@@ -180,6 +185,7 @@ impl Run {
             awaited: Awaited::FirstToken,
             first_token_timeout,
             inter_token_timeout: timeouts.inter_token.unwrap_or(inner.limits.inter_token),
+            total,
             whole_due,
             answer_bytes: inner.limits.answer_bytes,
             answer_bytes_left: inner.limits.answer_bytes,
@@ -221,11 +227,12 @@ impl Attempt {
     }
 
     fn silent(&self) -> Error {
-        let after = match self.awaited {
-            Awaited::NextToken => self.inter_token_timeout,
-            _ => self.first_token_timeout,
+        let (awaited, after) = match self.awaited {
+            _ if self.whole_due <= Instant::now() => (Awaited::End, self.total),
+            Awaited::NextToken => (Awaited::NextToken, self.inter_token_timeout),
+            awaited => (awaited, self.first_token_timeout),
         };
-        Error::TimedOut { provider: self.candidate.model.provider.clone(), awaited: self.awaited, after }
+        Error::TimedOut { provider: self.candidate.model.provider.clone(), awaited, after }
     }
 
     fn took(&mut self, mut frame: Frame) -> Result<Frame, Error> {

@@ -107,6 +107,8 @@ fn worth_rescuing(error: &Error) -> bool {
             | Error::Malformed { .. }
             | Error::Unreachable { .. }
             | Error::Unavailable { .. }
+            | Error::Denied { .. }
+            | Error::Forbidden { .. }
             | Error::RateLimited { .. }
             | Error::Overloaded { .. }
     )

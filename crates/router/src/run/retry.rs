@@ -5,6 +5,7 @@
 //! | asks to slow down, overloaded, unavailable, cut, broke off | within the route's retries, after `Retry-After` or a growing pause | then |
 //! | silent | never: whoever is silent once is not waited for twice | at once |
 //! | key refused, or not for this model | never: a refused key rests | at once |
+//! | key refused inside an answer, and there is another one | within the route's retries, at once | then |
 //! | prompt too long | never | those with a larger window |
 //! | request refused | never | at once |
 //! | answer with a flaw | within the route's retries | then |
@@ -104,6 +105,7 @@ impl Run {
             | Error::Failed { .. }
             | Error::Malformed { .. } => Some(pause),
             Error::Flawed { .. } => Some(Duration::ZERO),
+            Error::Denied { message, .. } if message.another_key => Some(Duration::ZERO),
             _ => None,
         };
         // Rather the next target, or the reason, than a wait that the caller does not have.

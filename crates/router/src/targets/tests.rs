@@ -11,6 +11,8 @@ use std::borrow::Cow;
 /// A server that lists its models while it is up.
 struct Server {
     is_up: AtomicBool,
+    /// Said in place of a listing, while it is up.
+    refusal: Mutex<Option<Error>>,
     looks: AtomicUsize,
 }
 
@@ -24,7 +26,10 @@ impl Provider for Server {
     }
     async fn models(&self) -> Result<Vec<Model>, Error> {
         self.looks.fetch_add(1, Ordering::Relaxed);
-        if self.is_up.load(Ordering::Relaxed) { Ok(Vec::new()) } else { Err(unreachable()) }
+        if !self.is_up.load(Ordering::Relaxed) {
+            return Err(unreachable());
+        }
+        lock(&self.refusal).clone().map_or(Ok(Vec::new()), Err)
     }
     async fn chat(&self, _: ChatRequest) -> Result<ChatStream, Error> {
         Err(unreachable())
@@ -50,7 +55,8 @@ struct Scene {
 }
 
 fn scene(location: Location) -> Scene {
-    let server = Arc::new(Server { is_up: AtomicBool::new(true), looks: AtomicUsize::new(0) });
+    let server =
+        Arc::new(Server { is_up: AtomicBool::new(true), refusal: Mutex::default(), looks: AtomicUsize::new(0) });
     let candidate = Candidate {
         provider: server.clone(),
         shelf: 0,
@@ -183,6 +189,36 @@ async fn a_target_is_used_again_soon_after_it_recovered_and_no_call_is_spent_on_
             }
             assert!(waited <= longest, "{location:?} after {down_s} s: {waited} s");
             assert_eq!(scene.phase(), Phase::Closed);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_list_its_models_is_used_again_as_soon_as_any_other() {
+    let (p, m) = (|| "p".to_owned(), || Said::from("no"));
+    for refusal in [
+        Error::Denied { provider: p(), message: m() },
+        Error::Forbidden { provider: p(), message: m() },
+        Error::Failed { provider: p(), message: m() },
+        Error::Refused { provider: p(), message: m() },
+        Error::Malformed { provider: p(), message: "a page".to_owned() },
+        Error::RateLimited { provider: p(), message: m(), retry_after: None },
+        Error::Unavailable { provider: p(), message: m(), missing: true },
+        Error::TimedOut { provider: p(), awaited: Awaited::Listing, after: LISTING_TIMEOUT },
+    ] {
+        let scene = scene(Location::Local);
+        let [one, other, _] = callers();
+        *lock(&scene.server.refusal) = Some(refusal.clone());
+        for _ in 0..8 {
+            scene.fail(&one, &unreachable(), 5);
+            tokio::time::sleep(Duration::from_secs(40)).await;
+        }
+        scene.fail(&one, &unreachable(), 5);
+        let mut waited = Duration::ZERO;
+        while scene.permit(&other).map(Permit::succeeded).is_err() {
+            assert!(waited <= LONGEST_PAUSE_LOCAL, "{refusal:?}");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            waited += Duration::from_secs(1);
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::{
     answer::Usage,
     dialect::{IMAGE_PROMPT_BYTES, Peek},
     json_object::Fields,
+    wire::openai::place,
 };
 use bytes::Bytes;
 pub(crate) use encoder::encoder;
@@ -44,7 +45,7 @@ pub(crate) fn peek(body: &Bytes) -> Result<Peek, Error> {
     if any.is_empty() {
         return Err(Error::invalid("/messages", "is empty. At least one message is needed."));
     }
-    let max_output_tokens = optional(&fields, "max_tokens", "a whole number of tokens")?;
+    let max_output_tokens = optional_count(&fields, "max_tokens")?;
     let schema = present(&fields, "output_config").is_some_and(|config| {
         Fields::of(config.get().as_bytes()).is_ok_and(|config| present(&config, "format").is_some())
     });
@@ -99,6 +100,24 @@ fn present<'a>(fields: &Fields<'a>, name: &str) -> Option<&'a RawValue> {
 
 fn read<'a, T: serde::Deserialize<'a>>(value: &'a RawValue, pointer: &str, expected: &str) -> Result<T, Error> {
     serde_json::from_str(value.get()).map_err(|error| Error::invalid(pointer, format!("must be {expected}: {error}")))
+}
+
+/// `100.0` is a whole number, too, and more than a `u32` holds is as good as no limit.
+#[derive(serde::Deserialize)]
+#[serde(try_from = "serde_json::Value")]
+struct Count(u32);
+
+impl TryFrom<serde_json::Value> for Count {
+    type Error = String;
+
+    fn try_from(value: serde_json::Value) -> Result<Self, String> {
+        let count = place::whole(&value).ok_or_else(|| format!("{value} is none"))?;
+        Ok(Self(u32::try_from(count).unwrap_or(u32::MAX)))
+    }
+}
+
+fn optional_count(fields: &Fields<'_>, name: &str) -> Result<Option<u32>, Error> {
+    Ok(optional(fields, name, "a whole number")?.map(|Count(count)| count))
 }
 
 fn optional<'a, T: serde::Deserialize<'a>>(
@@ -197,6 +216,10 @@ mod tests {
         let plain =
             peeked(r#"{"model":"m","tools":[],"messages":[{"role":"user","content":"an \"image\""}]}"#).unwrap();
         assert_eq!((plain.has_images, plain.has_tools, plain.has_schema, plain.stream), (false, false, false, false));
+        for (written, limit) in [("100.0", Some(100)), ("1e2", Some(100)), ("1e20", Some(u32::MAX)), ("null", None)] {
+            let body = format!(r#"{{"model":"m","messages":[{{}}],"max_tokens":{written}}}"#);
+            assert_eq!(peeked(&body).unwrap().max_output_tokens, limit, "{written}");
+        }
     }
 
     #[test]
@@ -237,6 +260,8 @@ mod tests {
             (r#"{"model":"m","messages":[]}"#, "/messages"),
             (r#"{"model":"m","messages":"x"}"#, "/messages"),
             (r#"{"model":"m","messages":[{}],"max_tokens":-1}"#, "/max_tokens"),
+            (r#"{"model":"m","messages":[{}],"max_tokens":1.5}"#, "/max_tokens"),
+            (r#"{"model":"m","messages":[{}],"max_tokens":"9"}"#, "/max_tokens"),
             (r#"{"model":"m","messages":[{}],"stream":"yes"}"#, "/stream"),
         ] {
             let error = peeked(body).unwrap_err();

@@ -2,8 +2,12 @@
 //!
 //! An object that is laid out for people is one line, too: it begins with a brace that has its line to itself.
 
-use crate::{Error, http::frame::FRAME_BYTES, providers::ByteStream};
-use bytes::{Bytes, BytesMut};
+use crate::{
+    Error,
+    http::frame::{BYTE_ORDER_MARK, FRAME_BYTES},
+    providers::ByteStream,
+};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_util::StreamExt;
 
 pub(crate) struct Lines {
@@ -96,6 +100,9 @@ impl Lines {
     fn take(&mut self, end: usize) -> Bytes {
         (self.searched, self.unseen) = (0, 0);
         let mut line = self.buffer.split_to(end);
+        if line.starts_with(BYTE_ORDER_MARK) {
+            line.advance(BYTE_ORDER_MARK.len());
+        }
         if self.braces.take().is_some() {
             let inner = line.len() - usize::from(line.ends_with(b"\n"));
             for byte in &mut line[..inner] {

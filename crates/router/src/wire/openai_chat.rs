@@ -4,6 +4,7 @@ pub(crate) mod body;
 mod conversation;
 mod encoder;
 pub(crate) mod reader;
+pub(crate) mod thoughts;
 pub(crate) mod tool_calls;
 
 use crate::{

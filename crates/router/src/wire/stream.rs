@@ -185,7 +185,7 @@ fn unreadable() -> Event {
 }
 
 /// Each data line as an event of its own, in bytes that clients read as one.
-fn lines_of(event: &sse::Event) -> VecDeque<sse::Event> {
+pub(crate) fn lines_of(event: &sse::Event) -> VecDeque<sse::Event> {
     let lines = event.data.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
     let name = event.event.as_deref().map(|name| [b"event: ", name, b"\n"].concat()).unwrap_or_default();
     let lines = lines.map(|line| sse::Event {

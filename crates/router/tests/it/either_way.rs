@@ -116,3 +116,74 @@ async fn a_stream_comes_whole_to_who_asked_for_one_body() {
     let answer = Stage::over(&[&model]).await.ask(Dialect::OpenAiResponses, &asked, &[]).await;
     assert_eq!(answer.json()["output"], output(), "{answer:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn events_that_one_line_feed_parts_are_events_in_one_body_as_well() {
+    let delta = json!({"type": "response.output_text.delta", "item_id": "m", "output_index": 0, "delta": "Look."});
+    let whole = json!({"status": "completed", "output": [{"id": "m", "type": "message", "role": "assistant", "content": [
+        {"type": "output_text", "text": "Look.", "annotations": [{"type": "url_citation", "url": "https://x"}]}]}]});
+    let end = json!({"type": "response.completed", "response": whole});
+    let chat =
+        |delta: Value, reason: Value| json!({"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]});
+    let chat = [chat(json!({"content": "Look.", "novel": 1}), Value::Null), chat(json!({}), json!("stop"))];
+    for (dialect, wire, [first, last], novel) in [
+        (Dialect::OpenAiResponses, Wire::OpenAiResponses, [delta, end], "url_citation"),
+        (Dialect::OpenAiChat, Wire::OpenAiChat, chat, "novel"),
+    ] {
+        for body in [
+            format!("data: {first}\ndata: {last}\n"),
+            format!("data: {first}\ndata: {last}"),
+            format!(": hi\n\ndata: {first}\n\ndata: {last}\ndata: [DONE]\n\n"),
+            format!("data: {first}\ndata: {last}\n\ndata: [DONE]\n"),
+        ] {
+            for stream in [true, false] {
+                let reply = Reply::verbatim(body.clone()).media_type("text/event-stream");
+                let model = FaultyModel::start(wire).await.then(reply);
+                let answer = Stage::over(&[&model]).await.ask(dialect, &question(dialect, stream), &[]).await;
+                let what = format!("{dialect:?} {stream} {body}: {answer:?}");
+                assert_eq!((answer.status, answer.said().as_str()), (200, "Look."), "{what}");
+                assert!(answer.body.contains(novel), "everything else comes along: {what}");
+                assert_eq!(model.received().len(), 1, "{what}");
+            }
+        }
+    }
+}
+
+/// What a server of that wire says, in the bytes it says it with.
+async fn sound(wire: Wire, stream: bool) -> (String, &'static str) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let model = FaultyModel::start(wire).await.then(Reply::text("Forty two."));
+    let asked = wire.question(FaultyModel::MODEL, "What is the answer?", stream);
+    let answer = reqwest::Client::new().post(model.url()).body(asked.to_string()).send().await.unwrap();
+    let kind = match wire {
+        Wire::Ollama if stream => "application/x-ndjson",
+        _ if stream => "text/event-stream",
+        _ => "application/json",
+    };
+    (answer.text().await.unwrap(), kind)
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_before_an_answer_or_a_piece_of_it_is_no_part_of_it() {
+    const MARK: &str = "\u{feff}";
+    for wire in Wire::ALL {
+        for streams in [true, false] {
+            let (body, kind) = sound(wire, streams).await;
+            let parting = if wire == Wire::Ollama { "\n" } else { "\n\n" };
+            let each: String = body.split_inclusive(parting).map(|piece| format!("{MARK}{piece}")).collect();
+            for marked in [format!("{MARK}{body}"), each] {
+                for dialect in [Dialect::OpenAiChat, Dialect::OpenAiResponses, Dialect::Anthropic, Dialect::OllamaChat]
+                {
+                    for stream in [true, false] {
+                        let model =
+                            FaultyModel::start(wire).await.then(Reply::verbatim(marked.clone()).media_type(kind));
+                        let answer = Stage::over(&[&model]).await.ask(dialect, &question(dialect, stream), &[]).await;
+                        let what = format!("{wire:?} {streams} to {dialect:?} {stream}: {answer:?}");
+                        assert_eq!((answer.status, answer.said().as_str()), (200, "Forty two."), "{what}");
+                        assert!(!answer.body.contains(MARK) && (!stream || answer.is_whole()), "{what}");
+                    }
+                }
+            }
+        }
+    }
+}

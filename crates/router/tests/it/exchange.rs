@@ -1,8 +1,10 @@
 //! Every caller at every provider: what a model says arrives whole, in the caller's own words, and is told once.
 
-use crate::stage::{Answer, CALLERS, CHAIN, DIALECTS, Ends, MODEL, Stage, own_wire, question};
-use router::dialect::Dialect;
+use crate::stage::{Answer, CALLERS, CHAIN, DIALECTS, Ends, MODEL, Stage, asking, mounted, own_wire, question};
+use protocol::{Egress, Location};
+use router::{Mounted, dialect::Dialect, gateway::Inbound, providers::openai};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use testkit::{FaultyModel, Reply, Wire};
 
 const SAID: &str = "Grüße: one two 🌍 \"three\".";
@@ -374,6 +376,109 @@ async fn tools_that_are_not_allowed_are_told_to_nobody_who_cannot_be_told_so() {
             assert_eq!(answer.header("x-devmesh-lost-fields"), Some(lost), "{what}");
             assert!(sent["tools"].to_string().contains("search") && !sent.to_string().contains("erase"), "{what}");
             assert!(sent["tool_choice"].to_string().contains(if wire == Wire::Anthropic { "any" } else { "required" }));
+        }
+    }
+}
+
+#[tokio::test]
+async fn whom_the_caller_serves_is_told_to_a_vendors_watch_or_named_as_lost() {
+    for (name, location, wire, is_told) in [
+        ("user", Location::Cloud, Wire::OpenAiChat, true),
+        ("user", Location::Local, Wire::OpenAiChat, false),
+        ("user", Location::Cloud, Wire::OpenAiResponses, true),
+        ("safety_identifier", Location::Cloud, Wire::OpenAiResponses, true),
+        ("user", Location::Local, Wire::OpenAiResponses, false),
+        ("user", Location::Cloud, Wire::Anthropic, true),
+        ("user", Location::Local, Wire::Ollama, false),
+    ] {
+        for dialect in [Dialect::OpenAiChat, Dialect::OpenAiResponses, Dialect::Anthropic] {
+            if own_wire(dialect) == wire || (dialect == Dialect::Anthropic && name != "user") {
+                continue;
+            }
+            let model = FaultyModel::start(wire).await.then(Reply::text(SAID));
+            let provider = mounted("a", wire, &model.base_url(), location);
+            let stage = Stage::of(vec![provider], |_| ()).await;
+            let mut body = question(dialect, true);
+            let place = if dialect == Dialect::Anthropic { "/metadata/user_id" } else { "/user" };
+            match dialect {
+                Dialect::Anthropic => body["metadata"] = json!({"user_id": "customer-7"}),
+                _ => body[name] = json!("customer-7"),
+            }
+            let answer = stage.ask(dialect, &body, &[]).await;
+            let sent = model.received()[0].body.to_string();
+            let what = format!("{name} of {dialect:?} over {wire:?} in {location:?}: {answer:?}");
+            assert_eq!((answer.status, sent.contains("customer-7")), (200, is_told), "{what}: {sent}");
+            let lost = answer.header("x-devmesh-lost-fields").map(str::to_owned);
+            assert_eq!(lost, (!is_told).then(|| place.to_owned()), "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn levels_of_thinking_are_those_that_a_person_knows_of_the_server() {
+    let chat = |effort: &str| ("reasoning_effort", json!(effort));
+    let responses = |effort: &str| ("reasoning", json!({"effort": effort, "summary": "auto"}));
+    for (location, efforts, asked, told) in [
+        (Location::Local, &[][..], "xhigh", "high"),
+        (Location::Local, &["high", "xhigh"], "xhigh", "xhigh"),
+        (Location::Local, &["high", "xhigh"], "low", "high"),
+        (Location::Local, &["high", "faulty:latest=xhigh"], "low", "xhigh"),
+        (Location::Local, &["other=xhigh"], "xhigh", "high"),
+        (Location::Cloud, &["high"], "xhigh", "high"),
+    ] {
+        for wire in [Wire::OpenAiChat, Wire::OpenAiResponses] {
+            for dialect in [Dialect::OpenAiChat, Dialect::OpenAiResponses] {
+                let is_unknown = efforts.iter().all(|entry| entry.starts_with("other="));
+                if is_unknown && dialect == Dialect::OpenAiResponses && wire == Wire::OpenAiResponses {
+                    // The caller's own bytes pass.
+                    continue;
+                }
+                let model = FaultyModel::start(wire).await.then(Reply::text(SAID));
+                let api = if wire == Wire::OpenAiChat { openai::Api::ChatCompletions } else { openai::Api::Responses };
+                let options = openai::Options {
+                    api,
+                    efforts: openai::EffortsByModel::of(efforts.iter().copied()).unwrap(),
+                    ..openai::Options::new("a", model.base_url(), location)
+                };
+                let provider = Mounted::new(Arc::new(openai::OpenAi::new(options).unwrap()), 4);
+                let stage = Stage::of(vec![provider], |_| ()).await;
+                let mut body = question(dialect, true);
+                let (name, value) = if dialect == Dialect::OpenAiChat { chat(asked) } else { responses(asked) };
+                body[name] = value;
+                let answer = stage.ask(dialect, &body, &[]).await;
+                let sent = model.received()[0].body.clone();
+                let (name, value) = if wire == Wire::OpenAiChat { chat(told) } else { responses(told) };
+                assert_eq!(
+                    (answer.status, &sent[name]),
+                    (200, &value),
+                    "{efforts:?} {dialect:?} over {wire:?}: {sent}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn half_a_character_in_a_request_costs_that_character_alone() {
+    for location in [Location::Local, Location::Cloud] {
+        for wire in Wire::ALL {
+            for dialect in DIALECTS {
+                let model = FaultyModel::start(wire).await.then(Reply::text(SAID));
+                let provider = mounted("a", wire, &model.base_url(), location);
+                let stage = Stage::of(vec![provider], |options| options.routes[0].egress = Egress::Redacted).await;
+                let body = asking(dialect, "Cut off: HALF", true).to_string().replace("HALF", "\\ud83d");
+                let inbound = Inbound { body: body.into(), ..stage.inbound(dialect, &json!({}), &[]) };
+                let answer = Answer::read(dialect, stage.router.answer(inbound).await).await;
+                let sent = String::from_utf8_lossy(&model.received()[0].bytes).into_owned();
+                let what = format!("{dialect:?} over {wire:?} in {location:?}: {sent} {answer:?}");
+                let passes = own_wire(dialect) == wire && location == Location::Local;
+                // What passes is the server's to read; this one does not.
+                if !passes {
+                    assert_eq!((answer.status, answer.said().as_str()), (200, SAID), "{what}");
+                }
+                let told = if passes { &["\\ud83d"][..] } else { &["\u{fffd}", "\\ufffd"] };
+                assert!(told.iter().any(|half| sent.contains(&format!("Cut off: {half}"))), "{what}");
+            }
         }
     }
 }

@@ -29,6 +29,76 @@ async fn a_credential_that_is_refused_rests_and_the_next_one_answers() {
     }
 }
 
+/// What a server says of a key after it said that all is well.
+fn refused_inside(wire: Wire, stream: bool) -> Vec<Reply> {
+    let of = |body: String, kind| Reply::verbatim(body).media_type(kind);
+    let (json, lines, events) = ("application/json", "application/x-ndjson", "text/event-stream");
+    let openai = json!({"error": {"message": "Incorrect API key provided.", "type": "x", "code": "invalid_api_key"}});
+    match wire {
+        Wire::Ollama => {
+            let error = json!({"error": {"message": "unauthorized", "code": 401}});
+            vec![of(format!("{error}\n"), lines), of(error.to_string(), json)]
+        }
+        Wire::Anthropic => {
+            let error = json!({"type": "error", "error": {"type": "authentication_error", "message": "no"}});
+            let poor = "Your credit balance is too low to access the API.";
+            let poor = json!({"type": "error", "error": {"type": "invalid_request_error", "message": poor}});
+            let whole = if stream {
+                of(format!("event: error\ndata: {error}\n\n"), events)
+            } else {
+                of(error.to_string(), json)
+            };
+            vec![whole, Reply::http_error(400, poor.to_string())]
+        }
+        Wire::OpenAiResponses if stream => {
+            let failed = json!({"type": "response.failed", "response": {"status": "failed", "error": openai["error"]}});
+            vec![of(format!("data: {failed}\n\n"), events), of(openai.to_string(), json)]
+        }
+        Wire::OpenAiResponses => {
+            vec![of(json!({"status": "failed", "error": openai["error"]}).to_string(), json)]
+        }
+        Wire::OpenAiChat => {
+            let code = json!({"error": {"message": "No.", "code": 401}});
+            vec![of(format!("data: {code}\n\n"), events), of(openai.to_string(), json)]
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_credential_that_is_refused_inside_a_success_rests_as_well() {
+    for (wire, stream) in Wire::ALL.into_iter().flat_map(|wire| [(wire, true), (wire, false)]) {
+        let dialect = match wire {
+            Wire::OpenAiChat => Dialect::OpenAiChat,
+            Wire::OpenAiResponses => Dialect::OpenAiResponses,
+            Wire::Anthropic => Dialect::Anthropic,
+            Wire::Ollama => Dialect::OllamaChat,
+        };
+        for refusal in refused_inside(wire, stream) {
+            let what = format!("{wire:?} {stream} {refusal:?}");
+            let model = FaultyModel::start(wire).await.then(refusal.clone()).then(Reply::text("Forty two."));
+            let keys = ["sk-bad", KEY];
+            let stage = Stage::of(vec![keyed("a", wire, &model.base_url(), Location::Local, &keys)], |_| ()).await;
+            for _ in 0..3 {
+                let answer = stage.ask(dialect, &question(dialect, stream), &[]).await;
+                assert_eq!((answer.status, answer.said().as_str()), (200, "Forty two."), "{what}: {answer:?}");
+            }
+            let header = if wire == Wire::Anthropic { "x-api-key" } else { "authorization" };
+            let used: Vec<_> = model.received().iter().map(|request| request.headers[header].clone()).collect();
+            assert_eq!(used.len(), 4, "{what}: {used:?}");
+            assert!(used[1..].iter().all(|key| *key == used[1] && *key != used[0]), "{what}: {used:?}");
+
+            let model = FaultyModel::start(wire).await.then(refusal);
+            let stage = Stage::over(&[&model]).await;
+            for _ in 0..3 {
+                let answer = stage.ask(dialect, &question(dialect, stream), &[]).await;
+                assert!(answer.status >= 500 && !answer.body.contains(KEY), "{what}: {answer:?}");
+                assert_eq!(answer.header("x-should-retry"), Some("false"), "{what}: {answer:?}");
+            }
+            assert_eq!(model.received().len(), 1, "the only key rests: {what}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_providers_account_is_never_the_callers() {
     for dialect in CALLERS {

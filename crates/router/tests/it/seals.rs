@@ -148,3 +148,73 @@ fn thought(dialect: Dialect, stream: bool, frames: &[Value]) -> (String, String)
         }
     }
 }
+
+/// A chat's message with a thought, in each place that servers made for one.
+fn thoughtful(place: &str) -> Value {
+    let call = json!([{"id": "call_1", "type": "function", "function": {"name": "search", "arguments": "{\"q\":1}"}}]);
+    let mut message = json!({"role": "assistant", "content": "I look.", "tool_calls": call});
+    match place {
+        "reasoning_details" => message[place] = json!([{"type": "reasoning.text", "text": "Hm. 🌍", "signature": "s"}]),
+        "thinking" => {
+            let thought = json!({"type": "thinking", "thinking": [{"type": "text", "text": "Hm. 🌍"}]});
+            message["content"] = json!([thought, {"type": "text", "text": "I look."}]);
+        }
+        "both" => {
+            message["reasoning"] = json!("Hm. 🌍");
+            message["reasoning_content"] = json!("Hm. 🌍");
+        }
+        place => message[place] = json!("Hm. 🌍"),
+    }
+    message
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chat_vendors_thoughts_go_back_to_it_and_to_no_other() {
+    const CHAT: Dialect = Dialect::OpenAiChat;
+    for place in ["reasoning_content", "reasoning", "both", "reasoning_details", "thinking"] {
+        for (stream, location) in [(true, Location::Cloud), (false, Location::Cloud), (true, Location::Local)] {
+            let said = thoughtful(place);
+            let mut delta = said.clone();
+            delta["tool_calls"][0]["index"] = json!(0);
+            let body = if stream {
+                let choice = json!({"index": 0, "delta": delta, "finish_reason": "tool_calls"});
+                format!("data: {}\n\ndata: [DONE]\n\n", json!({"id": "1", "choices": [choice]}))
+            } else {
+                let choice = json!({"index": 0, "message": said, "finish_reason": "tool_calls"});
+                json!({"id": "1", "choices": [choice]}).to_string()
+            };
+            let kind = if stream { "text/event-stream" } else { "application/json" };
+            let first = Reply::verbatim(body).media_type(kind);
+            let a = FaultyModel::start(Wire::OpenAiChat).await.then(first).then(Reply::text("Found."));
+            let b = FaultyModel::start(Wire::OpenAiChat).await.then(Reply::text("Found."));
+            let at = |name, model: &FaultyModel| mounted(name, model.wire(), &model.base_url(), location);
+            let stage = Stage::of(vec![at("a", &a), at("b", &b)], |_| ()).await;
+            let mut body = question(CHAT, stream);
+            body["tools"] =
+                json!([{"type": "function", "function": {"name": "search", "parameters": {"type": "object"}}}]);
+            let what = format!("{place} {stream} {location:?}");
+            assert_eq!(stage.ask(CHAT, &body, &[]).await.status, 200, "{what}");
+
+            let result = json!({"role": "tool", "tool_call_id": "call_1", "content": "x"});
+            body["messages"] = json!([{"role": "user", "content": "Is it?"}, said, result]);
+            assert_eq!(stage.ask(CHAT, &body, &[]).await.said(), "Found.", "{what}");
+            assert_eq!(a.received()[1].body["messages"], body["messages"], "who thought it gets it as it was: {what}");
+
+            a.push(Reply::status(400));
+            let answer = stage.ask(CHAT, &body, &[]).await;
+            assert_eq!((answer.status, answer.said().as_str()), (200, "Found."), "{what}: {answer:?}");
+            let told = b.received()[0].body["messages"].clone();
+            let sent = told.to_string();
+            assert!(!sent.contains("Hm.") && !sent.contains("reasoning"), "{what}: {sent}");
+            assert_eq!(told[1]["tool_calls"], said["tool_calls"], "{what}: {sent}");
+            assert!(sent.contains("I look.") && told[2] == result, "{what}: {sent}");
+
+            // Of a conversation that was held elsewhere nobody here knows whose the thoughts are.
+            body["messages"][1] = thoughtful("reasoning_content");
+            body["messages"][1]["reasoning_content"] = json!("Never heard.");
+            a.push(Reply::status(400));
+            stage.ask(CHAT, &body, &[]).await;
+            assert!(b.received()[1].body.to_string().contains("Never heard."), "{what}");
+        }
+    }
+}

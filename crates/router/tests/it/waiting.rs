@@ -1,7 +1,7 @@
 //! What a caller is told while it waits: a head before its connection is taken for dead, signs of life, its place in a
 //! queue; and how long is waited for whom.
 
-use crate::stage::{Answer, CALLERS, Ends, Stage, mounted, streamed, unstreamed};
+use crate::stage::{Answer, CALLERS, Ends, Stage, mounted, question, streamed, unstreamed};
 use protocol::Location;
 use router::{Mounted, Options, dialect::Dialect};
 use std::time::Duration;
@@ -143,4 +143,26 @@ async fn a_queue_that_takes_too_long_leads_on() {
     assert_eq!((first.said().as_str(), second.said().as_str()), ("one two", "Forty two."), "{second:?}");
     assert_eq!(second.notes("x-devmesh-provider"), ["b"], "{second:?}");
     assert_eq!(a.received().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_that_ended_an_answer_is_the_one_that_is_told() {
+    let second = Duration::from_secs(1);
+    let slow = Reply::text("one two three four five six").between(Duration::from_millis(600));
+    for (reply, total, stream, said) in [
+        (slow, second, true, "no whole answer within 1 s"),
+        (Reply::never_answers(), second, true, "no whole answer within 1 s"),
+        (Reply::never_answers(), second, false, "no whole answer within 1 s"),
+        (Reply::never_answers(), 60 * second, true, "no answer to the request within 1.1 s"),
+        (Reply::never_answers(), 60 * second, false, "no answer to the request within 1.5 s"),
+    ] {
+        let model = FaultyModel::start(Wire::OpenAiChat).await.then(reply.clone());
+        let stage = Stage::with(&[&model], |options| {
+            options.limits.total = total;
+            options.limits.first_token_cold = options.limits.first_token_loaded;
+        })
+        .await;
+        let answer = stage.ask(CHAT, &question(CHAT, stream), &[]).await;
+        assert!(answer.error().contains(said), "{reply:?} {total:?} {stream}: {answer:?}");
+    }
 }

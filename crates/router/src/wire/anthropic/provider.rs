@@ -19,7 +19,7 @@ use super::{
 use crate::{
     Conversation, Error, Field, Secret,
     dialect::Dialect,
-    endpoint::{Endpoint, Request, Scheme, json_headers},
+    endpoint::{Endpoint, Scheme, Used, json_headers},
     http::CONNECT_TIMEOUT,
     json_object::Fields,
     providers::{ByteStream, ChatRequest, ChatStream, Forward, Provider},
@@ -29,7 +29,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use capabilities::Capabilities;
 pub use capabilities::ThinkingStyle;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use protocol::{Location, Model};
 use serde::Deserialize;
 use std::{
@@ -191,20 +191,6 @@ impl Anthropic {
             .map_err(|error| Error::invalid("", error.to_string()))?;
         Ok((built.json.into(), true, Manner { passes_as: None, held_back: built.held_back }))
     }
-
-    fn request<'a>(&'a self, request: &'a ChatRequest, path: &'a str, headers: HeaderMap, body: Bytes) -> Request<'a> {
-        Request {
-            method: Method::POST,
-            path,
-            headers,
-            body,
-            model: &request.model,
-            checkpoint: request.checkpoint.as_ref(),
-            location: self.options.location,
-            patience: request.patience,
-            trace: request.trace.as_ref(),
-        }
-    }
 }
 
 #[async_trait]
@@ -237,11 +223,13 @@ impl Provider for Anthropic {
     async fn chat(&self, request: ChatRequest) -> Result<ChatStream, Error> {
         let (body, streamed, manner) = self.body(&request)?;
         let headers = self.headers(&request, if streamed { "text/event-stream" } else { "application/json" });
-        let answer = self.endpoint.answer(self.request(&request, MESSAGES, headers, body)).await;
-        let answer = answer.map_err(failures::account)?;
+        let used = Used::default();
+        let answer = self.endpoint.answer(request.sent(MESSAGES, headers, body, self.options.location, &used)).await;
         let origin =
             Origin { endpoint: self.endpoint.clone(), model: request.model.clone(), silent_on_usage: Arc::default() };
-        Ok(came::decode(MessagesReader::new(origin.clone(), manner), origin, answer, streamed))
+        let reader = MessagesReader::new(origin.clone(), manner);
+        let answer = answer.map(|answer| came::decode(reader, origin, answer, streamed));
+        self.endpoint.heeding(used, answer.map_err(failures::account))
     }
 
     fn speaks(&self, dialect: Dialect) -> bool {
@@ -263,7 +251,9 @@ impl Provider for Anthropic {
         }
         let (body, ..) = self.body(request)?;
         let headers = self.headers(request, "application/json");
-        let answer = self.endpoint.whole(self.request(request, COUNT_TOKENS, headers, countable(&body)?)).await;
+        let used = Used::default();
+        let sent = request.sent(COUNT_TOKENS, headers, countable(&body)?, self.options.location, &used);
+        let answer = self.endpoint.whole(sent).await;
         let answer = match answer.map_err(failures::account) {
             Ok(answer) => answer,
             // Servers of others often lack it.
@@ -297,10 +287,7 @@ fn countable(body: &Bytes) -> Result<Bytes, Error> {
         "cache_control",
         "speed",
     ];
-    let fields = Fields::of(body)?;
-    let kept = fields.iter().filter(|(name, _)| COUNTED.contains(name));
-    let kept: Vec<_> = kept.map(|(name, value)| format!("\"{name}\":{}", value.get())).collect();
-    Ok(format!("{{{}}}", kept.join(",")).into())
+    Ok(Fields::of(body)?.only(|name| COUNTED.contains(&name)).into())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! From a request's body to a [`Conversation`].
 
-use super::{blocks, needed, optional, present, read};
+use super::{Count, blocks, needed, optional, optional_count, present, read};
 use crate::{
     Conversation, Error,
     conversation::{Format, Message, Part, Thinking, Tool, ToolChoice},
@@ -13,10 +13,10 @@ use serde_json::{Value, value::RawValue};
 pub(crate) fn conversation(body: &Bytes) -> Result<Conversation, Error> {
     let fields = Fields::of(body)?;
     let mut conversation = Conversation {
-        max_output_tokens: optional(&fields, "max_tokens", "a whole number of tokens")?,
+        max_output_tokens: optional_count(&fields, "max_tokens")?,
         temperature: optional(&fields, "temperature", "a number")?,
         top_p: optional(&fields, "top_p", "a number")?,
-        top_k: optional(&fields, "top_k", "a whole number")?,
+        top_k: optional_count(&fields, "top_k")?,
         stop: optional(&fields, "stop_sequences", "a list of texts")?.unwrap_or_default(),
         ..Conversation::default()
     };
@@ -206,8 +206,10 @@ fn tool_choice(value: &RawValue, conversation: &mut Conversation) -> Result<(), 
 fn thinking(value: &RawValue, conversation: &mut Conversation) -> Result<(), Error> {
     let object = Object::of(value, "/thinking")?;
     let budget = object.get("budget_tokens");
-    let budget: Option<u32> =
-        budget.map(|budget| read(budget, "/thinking/budget_tokens", "a whole number of tokens")).transpose()?;
+    let budget: Option<u32> = budget
+        .map(|budget| read(budget, "/thinking/budget_tokens", "a whole number"))
+        .transpose()?
+        .map(|Count(tokens)| tokens);
     conversation.thinking = match (object.need_text("type")?.as_str(), budget) {
         ("enabled", Some(budget)) => {
             // No other wire counts thoughts beforehand.

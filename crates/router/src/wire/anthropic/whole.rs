@@ -44,6 +44,7 @@ mod tests {
     use crate::{
         Event,
         answer::{Finish, Usage},
+        testing::envelope,
     };
     use protocol::FinishReason;
 
@@ -95,16 +96,5 @@ mod tests {
         let body = whole(&envelope(), &Whole { finish: Some(finish), ..Whole::default() });
         assert_eq!((&body["stop_reason"], &body["stop_sequence"]), (&json!("stop_sequence"), &json!("END")));
         assert_eq!(body["usage"]["input_tokens"], 42);
-    }
-
-    fn envelope() -> Envelope {
-        Envelope {
-            id: "1".into(),
-            model: "fast".into(),
-            created_s: 0,
-            wants_usage: true,
-            estimated_input_tokens: 42,
-            asked: None,
-        }
     }
 }

@@ -16,7 +16,7 @@ const LARGEST_SEED: u64 = (1 << 53) - 1;
 
 /// What Ollama cannot be told.
 pub(crate) fn not_carried(conversation: &Conversation, details: Option<&Details>) -> Vec<Field> {
-    let mut lost = vec![Field::ParallelToolCalls];
+    let mut lost = vec![Field::ParallelToolCalls, Field::User];
     lost.extend(details.is_some_and(|details| !details.thinking).then_some(Field::Thinking));
     lost.retain(|field| field.is_said(conversation));
     lost
@@ -79,7 +79,6 @@ fn options(conversation: &Conversation, context_tokens: u64) -> Map<String, Valu
     options
 }
 
-/// A temperature of 0.2 goes out as 0.2, and not as the nearest 32-bit number written with 64 bits.
 fn tools<'a>(conversation: &'a Conversation, settings: &Settings<'_>) -> Result<&'a [Tool], Error> {
     let choice = match &conversation.tool_choice {
         ToolChoice::None => return Ok(&[]),

@@ -87,15 +87,7 @@ pub(crate) fn without_logprobs(line: &Bytes) -> Bytes {
         return line.clone();
     }
     let Ok(fields) = Fields::of(line) else { return line.clone() };
-    let mut text = String::with_capacity(line.len());
-    for (name, value) in fields.iter().filter(|(name, _)| *name != "logprobs") {
-        text.push(if text.is_empty() { '{' } else { ',' });
-        text.push_str(&Value::from(name).to_string());
-        text.push(':');
-        text.push_str(value.get());
-    }
-    text.push_str(if text.is_empty() { "{}\n" } else { "}\n" });
-    Bytes::from(text)
+    Bytes::from(fields.only(|name| name != "logprobs") + "\n")
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use crate::{
     Awaited, Conversation, Error, Field, Secret,
     dialect::Dialect,
     egress::Checkpoint,
-    endpoint::{Endpoint, Request, Scheme, json_headers},
+    endpoint::{Endpoint, Request, Scheme, Used, json_headers},
     http::CONNECT_TIMEOUT,
     providers::{
         ChatRequest, ChatStream, EmbedRequest, Embeddings, Loaded, PassedEmbeddings, Patience, Provider, PullStream,
@@ -228,6 +228,7 @@ impl Ollama {
             location: Location::Local,
             patience: Patience { headers },
             trace: None,
+            used: None,
         }
     }
 
@@ -261,18 +262,30 @@ impl Ollama {
     }
 
     async fn embedded(&self, body: Bytes, request: &EmbedRequest, location: Location) -> Result<Bytes, Error> {
-        let sent = Request {
-            method: Method::POST,
-            path: "/api/embed",
-            headers: json_headers("application/json"),
-            body,
-            model: &request.model,
-            checkpoint: request.checkpoint.as_ref(),
-            location,
-            patience: request.patience,
-            trace: request.trace.as_ref(),
+        let used = Used::default();
+        self.endpoint.whole(request.sent("/api/embed", body, location, &used)).await
+    }
+
+    async fn answer(&self, request: &ChatRequest, used: &Used) -> Result<ChatStream, Error> {
+        let (details, location) = self.cleared(&request.model, request.checkpoint.as_ref()).await?;
+        let (path, original, same_dialect) = self.body(request, &details)?;
+        let raw = match request.checkpoint.as_ref() {
+            // Placeholders must be put back first.
+            Some(checkpoint) if location == Location::Cloud && checkpoint.redacts() => Raw::Withheld,
+            _ if !same_dialect => Raw::Withheld,
+            _ if original.logprobs => Raw::AsTheyAre,
+            _ => Raw::WithoutLogprobs,
         };
-        self.endpoint.whole(sent).await
+        let only_loads = original.only_loads;
+        let sent = request.sent(path, json_headers(NDJSON), original.body, location, used);
+        let body = if only_loads {
+            // Answered with one body, whatever was asked for.
+            let body = self.endpoint.whole(sent).await?;
+            Box::pin(futures_util::stream::iter([Ok(body)]))
+        } else {
+            self.endpoint.stream(sent, NDJSON).await?
+        };
+        Ok(stream::decode(self.endpoint.clone(), &request.model, body, raw, &request.asked.peek.model))
     }
 
     /// What is sent for a chat, and where to.
@@ -326,35 +339,9 @@ impl Provider for Ollama {
     }
 
     async fn chat(&self, request: ChatRequest) -> Result<ChatStream, Error> {
-        let (details, location) = self.cleared(&request.model, request.checkpoint.as_ref()).await?;
-        let (path, original, same_dialect) = self.body(&request, &details)?;
-        let raw = match request.checkpoint.as_ref() {
-            // Placeholders must be put back first.
-            Some(checkpoint) if location == Location::Cloud && checkpoint.redacts() => Raw::Withheld,
-            _ if !same_dialect => Raw::Withheld,
-            _ if original.logprobs => Raw::AsTheyAre,
-            _ => Raw::WithoutLogprobs,
-        };
-        let only_loads = original.only_loads;
-        let sent = Request {
-            method: Method::POST,
-            path,
-            headers: json_headers(NDJSON),
-            body: original.body,
-            model: &request.model,
-            checkpoint: request.checkpoint.as_ref(),
-            location,
-            patience: request.patience,
-            trace: request.trace.as_ref(),
-        };
-        let body = if only_loads {
-            // Answered with one body, whatever was asked for.
-            let body = self.endpoint.whole(sent).await?;
-            Box::pin(futures_util::stream::iter([Ok(body)]))
-        } else {
-            self.endpoint.stream(sent, NDJSON).await?
-        };
-        Ok(stream::decode(self.endpoint.clone(), &request.model, body, raw, &request.asked.peek.model))
+        let used = Used::default();
+        let answer = self.answer(&request, &used).await;
+        self.endpoint.heeding(used, answer)
     }
 
     fn speaks(&self, dialect: Dialect) -> bool {
@@ -429,8 +416,9 @@ impl Provider for Ollama {
             let input_tokens = {
                 let object = Object::of(&answer).map_err(|message| self.endpoint.malformed(&message))?;
                 let fields = object.fields();
-                if fields.list("embeddings").is_empty() {
-                    return Err(self.endpoint.malformed("no `embeddings` in its vectors"));
+                let (got, asked) = (fields.list("embeddings").len(), request.input.len());
+                if got != asked {
+                    return Err(self.endpoint.malformed(&format!("{got} embeddings for {asked} texts")));
                 }
                 fields.count("prompt_eval_count").unwrap_or(0)
             };

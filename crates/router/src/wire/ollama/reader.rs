@@ -385,7 +385,6 @@ fn unread_lines() -> Event {
     Event::Opaque("a line that could not be read".to_owned())
 }
 
-/// Ids must be unique within a job, because decisions of people are bound to them; 64 random bits are.
 /// The last line may come without its end.
 fn with_end(line: &Bytes) -> Bytes {
     if line.ends_with(b"\n") {

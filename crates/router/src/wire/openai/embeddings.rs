@@ -26,13 +26,16 @@ pub(crate) fn original(body: &[u8], model: &str) -> Result<Bytes, Error> {
     Ok(Fields::of(body)?.with(&[("model", &Value::from(model).to_string())]))
 }
 
-/// An answer that passes as it is, and what it says of its tokens; else what is wrong.
-pub(crate) fn passed(body: Bytes) -> Result<PassedEmbeddings, String> {
+/// An answer that passes as it is, and what it says of its tokens; else what is wrong. `count` is of the texts, 0 where that is
+/// not known.
+pub(crate) fn passed(body: Bytes, count: usize) -> Result<PassedEmbeddings, String> {
     let input_tokens = {
         let object = Object::of(&body)?;
         let fields = object.fields();
-        if fields.list("data").is_empty() {
-            return Err("no `data` in its vectors".to_owned());
+        match fields.list("data").len() {
+            0 => return Err("no `data` in its vectors".to_owned()),
+            got if count > 0 && got != count => return Err(format!("{got} vectors for {count} texts")),
+            _ => {}
         }
         let usage = fields.object("usage");
         usage.count("prompt_tokens").or_else(|| usage.count("total_tokens")).unwrap_or(0)

@@ -1,5 +1,6 @@
 //! How a server of this API is reached, and what a person knows of its models.
 
+pub use crate::wire::effort::EffortsByModel;
 use crate::{Secret, http::CONNECT_TIMEOUT};
 use protocol::Location;
 use std::time::Duration;
@@ -22,6 +23,9 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// Of models that say nothing else.
     pub prefill: Prefill,
+    /// How much models can be told to think. Where nothing is said: what all servers take, and in the cloud whatever a caller of the same API
+    /// says, because vendors have words of their own and say which.
+    pub efforts: EffortsByModel,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,6 +114,7 @@ impl Options {
             output_limit,
             connect_timeout: CONNECT_TIMEOUT,
             prefill: Prefill::None,
+            efforts: EffortsByModel::default(),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     dialect::Dialect,
     json_object::Fields,
     providers::{ChatRequest, Edits},
-    wire::effort,
+    wire::effort::Efforts,
 };
 use bytes::Bytes;
 use memchr::memmem;
@@ -62,17 +62,26 @@ pub(crate) fn without_developers(body: Bytes) -> Bytes {
     renamed().unwrap_or(body)
 }
 
-/// The same request with the nearest of the levels every server takes where it asks for another one.
-pub(crate) fn with_common_effort(body: Bytes) -> Bytes {
+/// The same request with the nearest of the levels that the server takes where it asks for another one.
+pub(crate) fn with_effort(body: Bytes, dialect: Dialect, efforts: &Efforts) -> Bytes {
     const NAME: &str = "reasoning_effort";
-    if memmem::find(&body, NAME.as_bytes()).is_none() {
+    const INNER: (&str, &str) = ("reasoning", "effort");
+    let is_inner = dialect == Dialect::OpenAiResponses;
+    if memmem::find(&body, if is_inner { INNER.0 } else { NAME }.as_bytes()).is_none() {
         return body;
     }
+    let nearest = |fields: &Fields<'_>, name| {
+        let asked = fields.read::<String>(name)?;
+        let nearest = efforts.nearest(&asked).filter(|nearest| *nearest != asked)?;
+        Some(fields.with(&[(name, &format!("\"{nearest}\""))]))
+    };
     let mapped = || {
         let fields = Fields::of(&body).ok()?;
-        let asked = fields.read::<String>(NAME)?;
-        let nearest = effort::common(&asked).filter(|nearest| *nearest != asked)?;
-        Some(fields.with(&[(NAME, &format!("\"{nearest}\""))]))
+        if !is_inner {
+            return nearest(&fields, NAME);
+        }
+        let inner = nearest(&Fields::of(fields.get(INNER.0)?.get().as_bytes()).ok()?, INNER.1)?;
+        Some(fields.with(&[(INNER.0, std::str::from_utf8(&inner).ok()?)]))
     };
     mapped().unwrap_or(body)
 }
@@ -103,7 +112,7 @@ fn with_counts(options: &RawValue) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Conversation, dialect::Asked, providers::Patience};
+    use crate::{Conversation, dialect::Asked, providers::Patience, wire::effort::EffortsByModel};
     use std::{sync::Arc, time::Duration};
 
     fn sent(original: &str, peeked: (&str, bool, bool), model: &str, stream: bool) -> String {
@@ -135,7 +144,16 @@ mod tests {
             (r#"{"reasoning_effort":null}"#, r#"{"reasoning_effort":null}"#),
             (r#"{"model":"a"}"#, r#"{"model":"a"}"#),
         ] {
-            assert_eq!(with_common_effort(Bytes::from(asked)), sent, "{asked}");
+            let told = with_effort(Bytes::from(asked), Dialect::OpenAiChat, &Efforts::COMMON);
+            assert_eq!(told, sent, "{asked}");
+        }
+        let taken = EffortsByModel::of(["high", "xhigh"]).unwrap();
+        let taken = taken.get("m").unwrap();
+        for (asked, sent) in [("max", "xhigh"), ("xhigh", "xhigh"), ("low", "high"), ("none", "none")] {
+            let body = |effort| {
+                Bytes::from(format!(r#"{{"input":"a", "reasoning": {{"summary":"auto","effort" :"{effort}"}}}}"#))
+            };
+            assert_eq!(with_effort(body(asked), Dialect::OpenAiResponses, taken), body(sent), "{asked}");
         }
     }
 

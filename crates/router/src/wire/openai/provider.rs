@@ -7,13 +7,14 @@
 //! Written after OpenAI's published API reference. Servers differ at the edges; what is tolerated, and what is not, stands
 //! beside the code that does it.
 
-pub use super::options::{Api, ModelOptions, Options, OutputLimit, Prefill};
+pub use super::options::{Api, EffortsByModel, ModelOptions, Options, OutputLimit, Prefill};
 use super::{embeddings, original};
 use crate::providers::{
     ByteStream, ChatRequest, ChatStream, EmbedRequest, Embeddings, Forward, PassedEmbeddings, Patience, Provider,
     answered_at_once,
 };
 use crate::wire::{
+    effort::Efforts,
     openai_chat::{body as chat_request, reader as chat},
     openai_responses::{self, body as responses_request, reader as responses},
     stream, system,
@@ -21,13 +22,13 @@ use crate::wire::{
 use crate::{
     Conversation, Error, Field,
     dialect::Dialect,
-    endpoint::{BODY_BYTES, Endpoint, Request, Scheme, json_headers, passing},
+    endpoint::{BODY_BYTES, Endpoint, Request, Scheme, Used, json_headers, passing},
 };
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use chat::{Bytesway, ChatReader};
 use futures_util::{StreamExt, TryStreamExt};
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, header};
 use protocol::{Location, Model, Role};
 use responses::ResponsesReader;
 use serde::Deserialize;
@@ -66,6 +67,7 @@ pub(crate) struct Dressing<'a> {
     pub(crate) location: Location,
     pub(crate) output_limit: OutputLimit,
     pub(crate) prefill: Prefill,
+    pub(crate) efforts: &'a Efforts,
 }
 
 /// One request, ready to be sent, in the dialect that its answer comes in.
@@ -140,6 +142,10 @@ impl OpenAi {
         }
     }
 
+    fn efforts(&self, model: &str) -> &Efforts {
+        self.options.efforts.get(model).unwrap_or(&Efforts::COMMON)
+    }
+
     fn prefill(&self, model: &str) -> Prefill {
         match self.options.api {
             Api::ChatCompletions => self.known(model).prefill.unwrap_or(self.options.prefill),
@@ -169,8 +175,10 @@ impl OpenAi {
                 body = original::without_developers(body);
             }
             // Servers at home refuse a word they do not know; those of vendors have their own, and say which.
-            if dialect == Dialect::OpenAiChat && self.options.location == Location::Local {
-                body = original::with_common_effort(body);
+            let is_local = self.options.location == Location::Local;
+            let usual = Some(&Efforts::COMMON).filter(|_| is_local && dialect == Dialect::OpenAiChat);
+            if let Some(efforts) = self.options.efforts.get(&request.model).or(usual) {
+                body = original::with_effort(body, dialect, efforts);
             }
             let mut headers = json_headers(if request.stream { "text/event-stream" } else { "application/json" });
             let mut theirs = passing(&request.asked.headers);
@@ -200,6 +208,7 @@ impl OpenAi {
             location: self.options.location,
             output_limit: self.options.output_limit,
             prefill: self.prefill(&request.model),
+            efforts: self.efforts(&request.model),
         };
         let (dialect, body) = match self.options.api {
             Api::ChatCompletions => (Dialect::OpenAiChat, chat_request::body(&folded, &dressing)),
@@ -211,19 +220,63 @@ impl OpenAi {
 }
 
 impl OpenAi {
-    async fn embedded(&self, body: Bytes, request: &EmbedRequest) -> Result<Bytes, Error> {
-        let sent = Request {
-            method: Method::POST,
-            path: "/embeddings",
-            headers: json_headers("application/json"),
-            body,
-            model: &request.model,
-            checkpoint: request.checkpoint.as_ref(),
-            location: self.options.location,
-            patience: request.patience,
-            trace: request.trace.as_ref(),
+    /// What the server answers, as `read` reads it.
+    async fn embedded<T>(
+        &self,
+        body: Bytes,
+        request: &EmbedRequest,
+        read: impl FnOnce(&Bytes) -> Result<T, String>,
+    ) -> Result<T, Error> {
+        let used = Used::default();
+        let sent = request.sent("/embeddings", body, self.options.location, &used);
+        let answer = self.endpoint.whole(sent).await?;
+        read(&answer).map_err(|message| {
+            let error = self.endpoint.unlike(&request.model, &answer, &message);
+            self.endpoint.heeded(&used, error)
+        })
+    }
+
+    async fn answer(&self, request: &ChatRequest, used: &Used) -> Result<ChatStream, Error> {
+        let outgoing = self.outgoing(request)?;
+        let path = outgoing.path();
+        let Outgoing { dialect, body, headers, original, stream } = outgoing;
+        // Bytes are of use where the caller speaks the same; what came back redacted is put right in events alone.
+        let redacts = request.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.redacts());
+        let raw = dialect == request.asked.dialect && !redacts;
+        let keeps_seals = dialect == request.asked.dialect;
+        let peek = &request.asked.peek;
+        let name = &peek.model;
+        let bytesway =
+            Bytesway { raw, wants_usage: peek.wants_usage, choices: if original { peek.choices.max(1) } else { 1 } };
+        let origin = Origin {
+            endpoint: self.endpoint.clone(),
+            model: request.model.clone(),
+            silent_on_usage: self.silent_on_usage.clone(),
         };
-        self.endpoint.whole(sent).await
+        let sent = request.sent(path, headers, body, self.options.location, used);
+        let responses = dialect == Dialect::OpenAiResponses;
+        if !stream {
+            let body = self.endpoint.whole(sent).await?;
+            let in_one = if !responses && is_stream(&body) { chat::retold::in_one(&body) } else { None };
+            let body = in_one.unwrap_or(body);
+            if !responses && is_stream(&body) {
+                let bytes = futures_util::stream::iter([Ok(body)]);
+                let reader = ChatReader::new(origin.clone(), Bytesway { raw: false, ..bytesway });
+                return Ok(stream::decode(origin, reader, bytes));
+            }
+            let frame = if responses {
+                ResponsesReader::new(origin, raw).keeping_seals(keeps_seals).under(name).body(&body)?
+            } else {
+                ChatReader::new(origin, bytesway).under(name).body(&body)?
+            };
+            return Ok(answered_at_once(frame.raw, frame.events));
+        }
+        if !responses {
+            return self.chat_stream(sent, origin, bytesway, name).await;
+        }
+        let (_, bytes) = self.endpoint.stream_or_json(sent, "text/event-stream").await?;
+        let reader = ResponsesReader::new(origin.clone(), raw).keeping_seals(keeps_seals).under(name);
+        Ok(openai_responses::either::decode(origin, reader, bytes))
     }
 
     /// A stream, or the whole answer in one body: some servers give that whatever they are asked for.
@@ -303,56 +356,9 @@ impl Provider for OpenAi {
     }
 
     async fn chat(&self, request: ChatRequest) -> Result<ChatStream, Error> {
-        let outgoing = self.outgoing(&request)?;
-        let path = outgoing.path();
-        let Outgoing { dialect, body, headers, original, stream } = outgoing;
-        // Bytes are of use where the caller speaks the same; what came back redacted is put right in events alone.
-        let redacts = request.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.redacts());
-        let raw = dialect == request.asked.dialect && !redacts;
-        let keeps_seals = dialect == request.asked.dialect;
-        let peek = &request.asked.peek;
-        let name = &peek.model;
-        let bytesway =
-            Bytesway { raw, wants_usage: peek.wants_usage, choices: if original { peek.choices.max(1) } else { 1 } };
-        let origin = Origin {
-            endpoint: self.endpoint.clone(),
-            model: request.model.clone(),
-            silent_on_usage: self.silent_on_usage.clone(),
-        };
-        let sent = Request {
-            method: Method::POST,
-            path,
-            headers,
-            body,
-            model: &request.model,
-            checkpoint: request.checkpoint.as_ref(),
-            location: self.options.location,
-            patience: request.patience,
-            trace: request.trace.as_ref(),
-        };
-        let responses = dialect == Dialect::OpenAiResponses;
-        if !stream {
-            let body = self.endpoint.whole(sent).await?;
-            let in_one = if !responses && is_stream(&body) { chat::retold::in_one(&body) } else { None };
-            let body = in_one.unwrap_or(body);
-            if !responses && is_stream(&body) {
-                let bytes = futures_util::stream::iter([Ok(body)]);
-                let reader = ChatReader::new(origin.clone(), Bytesway { raw: false, ..bytesway });
-                return Ok(stream::decode(origin, reader, bytes));
-            }
-            let frame = if responses {
-                ResponsesReader::new(origin, raw).keeping_seals(keeps_seals).under(name).body(&body)?
-            } else {
-                ChatReader::new(origin, bytesway).under(name).body(&body)?
-            };
-            return Ok(answered_at_once(frame.raw, frame.events));
-        }
-        if !responses {
-            return self.chat_stream(sent, origin, bytesway, name).await;
-        }
-        let (_, bytes) = self.endpoint.stream_or_json(sent, "text/event-stream").await?;
-        let reader = ResponsesReader::new(origin.clone(), raw).keeping_seals(keeps_seals).under(name);
-        Ok(openai_responses::either::decode(origin, reader, bytes))
+        let used = Used::default();
+        let answer = self.answer(&request, &used).await;
+        self.endpoint.heeding(used, answer)
     }
 
     fn speaks(&self, dialect: Dialect) -> bool {
@@ -367,10 +373,11 @@ impl Provider for OpenAi {
         self.prefill(model) != Prefill::None
     }
 
-    fn not_carried(&self, _: &str, conversation: &Conversation) -> Vec<Field> {
+    fn not_carried(&self, model: &str, conversation: &Conversation) -> Vec<Field> {
+        let efforts = self.efforts(model);
         let unknown = match self.options.api {
-            Api::ChatCompletions => chat_request::unknown(self.options.location, conversation),
-            Api::Responses => responses_request::unknown(conversation),
+            Api::ChatCompletions => chat_request::unknown(self.options.location, efforts, conversation),
+            Api::Responses => responses_request::unknown(self.options.location, efforts, conversation),
         };
         unknown.into_iter().filter(|field| field.is_said(conversation)).collect()
     }
@@ -379,8 +386,8 @@ impl Provider for OpenAi {
         if request.input.is_empty() {
             return Ok(Embeddings { vectors: Vec::new(), input_tokens: 0 });
         }
-        let body = self.embedded(embeddings::body(&request).to_string().into(), &request).await?;
-        embeddings::read(&body, request.input.len()).map_err(|message| self.endpoint.malformed(&message))
+        let body = embeddings::body(&request).to_string().into();
+        self.embedded(body, &request, |answer| embeddings::read(answer, request.input.len())).await
     }
 
     async fn embed_as_asked(
@@ -393,8 +400,8 @@ impl Provider for OpenAi {
             return None;
         }
         let passed = async {
-            let answer = self.embedded(embeddings::original(body, &request.model)?, request).await?;
-            embeddings::passed(answer).map_err(|message| self.endpoint.malformed(&message))
+            let body = embeddings::original(body, &request.model)?;
+            self.embedded(body, request, |answer| embeddings::passed(answer.clone(), request.input.len())).await
         };
         Some(passed.await)
     }

@@ -12,14 +12,7 @@ use protocol::FinishReason;
 use serde_json::Value;
 
 pub(crate) fn envelope(wants_usage: bool) -> Envelope {
-    Envelope {
-        id: "1".into(),
-        model: "fast".into(),
-        created_s: 1_700_000_000,
-        wants_usage,
-        estimated_input_tokens: 0,
-        asked: None,
-    }
+    Envelope { created_s: 1_700_000_000, wants_usage, estimated_input_tokens: 0, ..crate::testing::envelope() }
 }
 
 pub(crate) fn raw(bytes: &str, events: Vec<Event>) -> Frame {

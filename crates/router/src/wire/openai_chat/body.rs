@@ -1,7 +1,7 @@
 //! The body of `POST /chat/completions`, from a conversation.
 
 use crate::wire::{
-    effort,
+    effort::Efforts,
     openai::provider::{Dressing, OutputLimit, Prefill},
 };
 use crate::{
@@ -13,14 +13,14 @@ use protocol::{Location, Role};
 use serde_json::{Value, json};
 
 /// What a server there has no field for: OpenAI refuses what it does not know, and servers at home know more.
-pub(crate) fn unknown(location: Location, conversation: &Conversation) -> Vec<Field> {
+pub(crate) fn unknown(location: Location, efforts: &Efforts, conversation: &Conversation) -> Vec<Field> {
     let is_cloud = location == Location::Cloud;
     let thinking = match &conversation.thinking {
-        Thinking::Effort(effort) => effort::common(effort).is_none(),
+        Thinking::Effort(effort) => efforts.nearest(effort).is_none(),
         Thinking::BudgetTokens(_) => true,
         _ => is_cloud,
     };
-    [(Field::TopK, is_cloud), (Field::Thinking, thinking)]
+    [(Field::TopK, is_cloud), (Field::Thinking, thinking), (Field::User, !is_cloud)]
         .into_iter()
         .filter_map(|(field, is_unknown)| is_unknown.then_some(field))
         .collect()
@@ -69,7 +69,7 @@ pub(crate) fn body(conversation: &Conversation, dressing: &Dressing<'_>) -> Valu
     }
     match &conversation.thinking {
         Thinking::Effort(effort) => {
-            if let Some(effort) = effort::common(effort) {
+            if let Some(effort) = dressing.efforts.nearest(effort) {
                 body["reasoning_effort"] = json!(effort);
             }
         }

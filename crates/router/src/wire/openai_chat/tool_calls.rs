@@ -278,9 +278,8 @@ impl Call {
     }
 }
 
-/// An id for a tool call that came without one. Ids must be unique within a job, because decisions of people are bound to
-/// them; 64 random bits are.
-/// For calls that come without one, on any wire.
+/// An id for a tool call that came without one, on any wire. Ids must be unique within a job, because decisions of people are
+/// bound to them; 64 random bits are.
 pub(crate) fn new_call_id() -> String {
     format!("call_{:016x}", rand::random::<u64>())
 }

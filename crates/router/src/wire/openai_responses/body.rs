@@ -1,7 +1,7 @@
 //! The body of `POST /responses`, from a conversation: the server keeps nothing of it.
 
 use crate::wire::{
-    effort,
+    effort::Efforts,
     openai::provider::Dressing,
     openai_chat::body::{image_url, images, is_strict, plain_number, result_text, texts},
 };
@@ -13,10 +13,11 @@ use protocol::{Location, Role};
 use serde_json::{Value, json};
 
 /// What this API has no field for.
-pub(crate) fn unknown(conversation: &Conversation) -> Vec<Field> {
+pub(crate) fn unknown(location: Location, efforts: &Efforts, conversation: &Conversation) -> Vec<Field> {
     let mut unknown = vec![Field::TopK, Field::FrequencyPenalty, Field::PresencePenalty, Field::Seed, Field::Stop];
-    let is_told = matches!(&conversation.thinking, Thinking::Effort(effort) if effort::common(effort).is_some());
+    let is_told = matches!(&conversation.thinking, Thinking::Effort(effort) if efforts.nearest(effort).is_some());
     unknown.extend((!is_told).then_some(Field::Thinking));
+    unknown.extend((location == Location::Local).then_some(Field::User));
     unknown
 }
 
@@ -68,7 +69,7 @@ pub(crate) fn body(conversation: &Conversation, dressing: &Dressing<'_>) -> Valu
         }
     }
     if let Thinking::Effort(effort) = &conversation.thinking
-        && let Some(effort) = effort::common(effort)
+        && let Some(effort) = dressing.efforts.nearest(effort)
     {
         body["reasoning"] = json!({"effort": effort, "summary": "auto"});
     }
@@ -146,6 +147,7 @@ mod tests {
         location: Location::Cloud,
         output_limit: OutputLimit::MaxTokens,
         prefill: Prefill::None,
+        efforts: &Efforts::COMMON,
     };
 
     #[test]

@@ -16,7 +16,7 @@ use crate::wire::{
     openai::provider::Origin,
     openai_chat::reader::text_bytes,
     renamed,
-    stream::{END_WAIT, Reader, Step, Trouble},
+    stream::{END_WAIT, Reader, Step, Trouble, lines_of},
 };
 use crate::{
     Error, Event, Frame,
@@ -31,7 +31,11 @@ use bytes::Bytes;
 use items::{Channel, Items, Place};
 use protocol::FinishReason;
 use serde_json::{Value, json, value::RawValue};
-use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::atomic::Ordering,
+    time::Duration,
+};
 use telling::{ITEM_BYTES, all_arguments};
 
 pub(crate) struct ResponsesReader {
@@ -105,9 +109,8 @@ impl ResponsesReader {
     fn events_in(mut self, body: &Bytes) -> Result<Frame, Error> {
         let mut splitter = sse::Splitter::default();
         splitter.push(body.clone());
-        let mut events = Vec::new();
-        let all = std::iter::from_fn(|| splitter.next().or_else(|| splitter.finish()));
-        for event in all {
+        let (mut events, mut lines) = (Vec::new(), VecDeque::new());
+        while let Some(event) = lines.pop_front().map(Ok).or_else(|| splitter.next()).or_else(|| splitter.finish()) {
             let event = event.map_err(|_| Error::TooLarge {
                 provider: self.origin.endpoint.provider.clone(),
                 what: "one event",
@@ -116,7 +119,7 @@ impl ResponsesReader {
             if event.data.is_empty() {
                 continue;
             }
-            match self.read(event) {
+            match self.read(event.clone()) {
                 Ok(Step::Frame(frame)) => events.extend(frame.events),
                 Ok(Step::End(Some(frame))) => {
                     events.extend(frame.events);
@@ -125,6 +128,7 @@ impl ResponsesReader {
                 }
                 Ok(Step::End(None)) => break,
                 Err(Trouble::Failed(error)) => return Err(self.origin.endpoint.scrubbed(error)),
+                Err(Trouble::Unreadable(_)) if event.data.contains(&b'\n') => lines = lines_of(&event),
                 Err(Trouble::Unreadable(_)) => events.push(unreadable()),
             }
         }

@@ -162,7 +162,7 @@ async fn several_answers_at_once_are_held_and_paid_as_many_times() {
     }
     // The same for a cap on one call, and where nobody set a bound: what the model can write, as often.
     for (choices, bound, cap, asked) in
-        [(1, Some(100), 200, 1), (4, Some(100), 200, 0), (1, None, 9_000, 1), (2, None, 9_000, 0)]
+        [(1, Some(100), 200, 1), (4, Some(100), 200, 0), (1, None, 9_000, 1), (2, None, 9_000, 0), (2, None, 17_000, 1)]
     {
         let model = FaultyModel::start(Wire::OpenAiChat).await;
         let providers = vec![mounted("a", Wire::OpenAiChat, &model.base_url(), Location::Cloud)];
@@ -175,6 +175,9 @@ async fn several_answers_at_once_are_held_and_paid_as_many_times() {
         body["max_tokens"] = json!(bound);
         let answer = stage.ask(CHAT, &body, &[]).await;
         assert_eq!(model.received().len(), asked, "{choices} answers, {bound:?}, {cap}: {answer:?}");
+        if let Some(received) = model.received().first() {
+            assert_eq!(received.body["max_tokens"], json!(bound.unwrap_or(8_192)), "{choices} answers: {answer:?}");
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Embeddings go along their route, are paid for and leave a record, as answers do.
 
 use super::money::priced;
-use crate::stage::{Answer, NAMES, Stage, mounted};
+use crate::stage::{Answer, CHAIN, NAMES, Stage, mounted};
 use domain::ModelCallId;
 use protocol::{AttemptOutcome, Egress, KeyPolicy, Location, ModelCallState};
 use router::dialect::Dialect;
@@ -184,4 +184,42 @@ async fn a_request_passes_whole_to_who_speaks_its_api_and_others_name_what_they_
     let foreign = FaultyModel::start(Wire::OpenAiChat).await.then(Reply::text(""));
     let answer = ask(&Stage::over(&[&foreign]).await, &body).await;
     assert_eq!((answer.status, answer.header("x-devmesh-lost-fields")), (200, Some("/novel")), "{answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_refused_inside_a_success_rests() {
+    for dialect in BOTH {
+        let refusal = json!({"error": {"message": "Incorrect API key provided.", "code": "invalid_api_key"}});
+        let refusal = Reply::verbatim(refusal.to_string()).media_type("application/json");
+        let model = FaultyModel::start(Wire::OpenAiChat).await.then(refusal);
+        let stage = Stage::over(&[&model]).await;
+        for _ in 0..3 {
+            let answer = stage.embed(dialect, "text", &[]).await;
+            assert!(answer.status >= 500, "{dialect:?}: {answer:?}");
+            assert_eq!(answer.header("x-should-retry"), Some("false"), "{dialect:?}: {answer:?}");
+        }
+        assert_eq!(model.received().len(), 1, "{dialect:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn fewer_vectors_than_texts_are_no_answer_also_where_they_would_pass() {
+    let openai = json!({"object": "list", "data": [{"index": 0, "embedding": [0.5]}], "usage": {"prompt_tokens": 1}});
+    let ollama = json!({"model": "m", "embeddings": [[0.5]], "prompt_eval_count": 1});
+    for (dialect, wire, body) in
+        [(Dialect::OpenAiChat, Wire::OpenAiChat, openai), (Dialect::OllamaChat, Wire::Ollama, ollama)]
+    {
+        let short = Reply::verbatim(body.to_string()).media_type("application/json");
+        for (input, status) in [(json!(["one"]), 200), (json!(["one", "two"]), 502), (json!("one"), 200)] {
+            let model = FaultyModel::start(wire).await.then(short.clone());
+            let stage = Stage::over(&[&model]).await;
+            let inbound = stage.inbound(dialect, &json!({"model": CHAIN, "input": input}), &[]);
+            let answer = match dialect {
+                Dialect::OllamaChat => stage.router.embed_ollama(inbound, false).await,
+                _ => stage.router.embed_openai(inbound).await,
+            };
+            let answer = Answer::read(dialect, answer).await;
+            assert_eq!(answer.status, status, "{input} of {wire:?}: {answer:?}");
+        }
+    }
 }

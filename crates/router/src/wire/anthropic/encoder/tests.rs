@@ -1,18 +1,8 @@
 use super::*;
+use crate::testing::envelope;
 use bytes::Bytes;
 use proptest::prelude::*;
 use protocol::FinishReason;
-
-fn envelope() -> Envelope {
-    Envelope {
-        id: "1".into(),
-        model: "fast".into(),
-        created_s: 0,
-        wants_usage: true,
-        estimated_input_tokens: 42,
-        asked: None,
-    }
-}
 
 fn encoded(frames: Vec<Frame>) -> String {
     let mut out = BytesMut::new();

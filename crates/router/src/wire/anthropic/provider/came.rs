@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt, stream as futures};
 
 /// What a line of a stream of events begins with.
-const FIELDS: [&[u8]; 6] = [b"event", b"data", b"id", b"retry", b":", b"\xef\xbb\xbf"];
+const FIELDS: [&[u8]; 5] = [b"event", b"data", b"id", b"retry", b":"];
 
 /// The answer's frames. Nothing is read before they are asked for.
 pub(crate) fn decode(reader: MessagesReader, origin: Origin, body: ByteStream, streamed: bool) -> ChatStream {

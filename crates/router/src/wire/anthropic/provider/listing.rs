@@ -110,6 +110,7 @@ pub(crate) async fn fetch(endpoint: &Endpoint, version: &HeaderValue) -> Result<
             location: Location::Local,
             patience: PATIENCE,
             trace: None,
+            used: None,
         };
         let page = endpoint.whole(request).await?;
         let page: Page =

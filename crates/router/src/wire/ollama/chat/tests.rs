@@ -16,14 +16,7 @@ fn of(body: &Value) -> Bytes {
 }
 
 fn envelope() -> Envelope {
-    Envelope {
-        id: "id".to_owned(),
-        model: "fast".to_owned(),
-        created_s: 1_767_323_045,
-        wants_usage: true,
-        estimated_input_tokens: 9,
-        asked: None,
-    }
+    Envelope { id: "id".to_owned(), created_s: 1_767_323_045, estimated_input_tokens: 9, ..crate::testing::envelope() }
 }
 
 fn finished(reason: FinishReason) -> Frame {

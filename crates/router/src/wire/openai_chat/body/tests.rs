@@ -2,7 +2,14 @@ use super::*;
 use crate::conversation::Tool;
 
 fn dressing(location: Location) -> Dressing<'static> {
-    Dressing { provider: "p", model: "gpt", location, output_limit: OutputLimit::MaxTokens, prefill: Prefill::None }
+    Dressing {
+        provider: "p",
+        model: "gpt",
+        location,
+        output_limit: OutputLimit::MaxTokens,
+        prefill: Prefill::None,
+        efforts: &Efforts::COMMON,
+    }
 }
 
 fn asking(messages: Vec<Message>) -> Conversation {

@@ -3,10 +3,14 @@
 
 use crate::{
     sse,
-    wire::lenient::{Members, Object},
+    wire::{
+        lenient::{Members, Object},
+        stream::lines_of,
+    },
 };
 use bytes::Bytes;
 use serde_json::{Map, Value, value::RawValue};
+use std::collections::VecDeque;
 
 /// What follows itself in a stream, and does not replace it.
 const TEXTS: [&str; 9] =
@@ -82,13 +86,22 @@ pub(crate) fn in_one(stream: &Bytes) -> Option<Bytes> {
     let mut splitter = sse::Splitter::default();
     splitter.push(stream.clone());
     let (mut whole, mut choices) = (Map::new(), Vec::<Map<String, Value>>::new());
-    while let Some(event) = splitter.next().or_else(|| splitter.finish()) {
+    let mut lines = VecDeque::new();
+    while let Some(event) = lines.pop_front().map(Ok).or_else(|| splitter.next()).or_else(|| splitter.finish()) {
         let event = event.ok()?;
         let data = event.data.trim_ascii();
         if data.is_empty() || data == b"[DONE]" {
             continue;
         }
-        let Value::Object(mut chunk) = serde_json::from_slice(data).ok()? else { return None };
+        let mut chunk = match serde_json::from_slice(data) {
+            Ok(Value::Object(chunk)) => chunk,
+            // Events that one line feed parts.
+            Err(_) if data.contains(&b'\n') => {
+                lines = lines_of(&event);
+                continue;
+            }
+            _ => return None,
+        };
         if chunk.get("error").is_some_and(|error| !error.is_null()) || event.event.as_deref() == Some(b"error") {
             return None;
         }
