@@ -143,7 +143,7 @@ pub(super) fn grammar(files: &[Shown], may_be_new: bool) -> String {
     let count = files.iter().filter(|file| file.may_change).count();
     let most = count.max(if may_be_new { MOST_NEW } else { 1 });
     format!(
-        "start: (WORDS block){{1,{most}}}\nblock: SHORT | LONG\nWORDS: /((`?[^`\\n][^\\n]{{0,{LINE}}})?\\n){{1,{LINES}}}/\n{BLOCK_RULES}\n"
+        "start: (WORDS block){{1,{most}}}\nblock: SHORT | LONG\nWORDS: /(([^`\\n][^\\n]{{0,{LINE}}})?\\n){{1,{LINES}}}/\n{BLOCK_RULES}\n"
     )
 }
 

@@ -36,7 +36,7 @@ fn an_answer_is_handed_back_with_what_is_wrong_with_it() {
     let before = ended(CheckOutcome::Failed, "2 != 4\n");
     let text =
         handed_back(Some(&ended(CheckOutcome::Failed, "3 != 4\n")), Some(&before), &["test_a.py is a test".into()]);
-    assert!(text.starts_with("Not done: test_a.py is a test.\n\nWith your change the check fails (1 of 2 tests):\n```\n3 != 4\n```\n\nSay what"), "{text}");
+    assert!(text.starts_with("Not done: test_a.py is a test.\n\nWith your change the check fails (1 of 2 tests):\n```\n3 != 4\n```\n\nSay which"), "{text}");
     let text = handed_back(Some(&before), Some(&before), &[]);
     assert!(text.starts_with("The check still fails (1 of 2 tests), as before your change"), "{text}");
 }
@@ -57,7 +57,7 @@ fn the_grammar_takes_words_and_files_and_comes_to_an_end() {
     let file = |path: &str| format!("{path}\n```python\ndef add(a, b):\n    return a + b\n```");
     for whole in [
         format!("The line `return a - b` has to be `return a + b`.\n\n{}", file("a.py")),
-        format!("To mend it:\n\n- the sign\n\n{}\n\nAnd another:\n{}", file("**a.py**"), file("`b.py`:")),
+        format!("To mend it:\n\n- the sign\n\n{}\n\nAnd another:\n{}", file("**a.py**"), file("### `b.py`:")),
     ] {
         assert_eq!(follow(&held, &whole), (whole.len(), true), "{whole}");
     }
