@@ -38,6 +38,9 @@ const CHUNKS: usize = 64;
 /// While a call waits for its turn, for the model to load or for the prompt to be read, it says so this often.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
+/// Below this many parameters, in thousand millions, a model repeats itself.
+const REPEATS_ITSELF: f64 = 0.3;
+
 pub struct Embedded {
     catalogue: Catalogue,
     idle: Duration,
@@ -126,7 +129,7 @@ impl Provider for Embedded {
             return Err(refused("embedded models have no tool calls of their own"));
         }
         let (frames, receiver) = mpsc::channel(CHUNKS);
-        let asked = self.request(&conversation)?;
+        let asked = self.request(&entry.model, &conversation)?;
         self.submit(Work { path, request: asked, model: request.model, frames })?;
         Ok(Box::pin(stream::unfold(receiver, |mut receiver| async move {
             match tokio::time::timeout(SIGN_OF_LIFE, receiver.recv()).await {
@@ -155,15 +158,15 @@ impl Provider for Embedded {
 }
 
 impl Embedded {
-    fn request(&self, conversation: &Conversation) -> Result<Request, Error> {
+    fn request(&self, model: &Model, conversation: &Conversation) -> Result<Request, Error> {
         let defaults = Sampling::default();
         let sampling = Sampling {
             temperature: conversation.temperature.unwrap_or(defaults.temperature),
             seed: conversation.seed.unwrap_or_else(rand::random),
-            // Under a grammar code is copied and indented, which is repetition; the grammar and the limit end the answer.
-            repeat_penalty: match conversation.format {
-                Format::Grammar(_) => 1.,
-                _ => defaults.repeat_penalty,
+            // Code is copied and indented, which is repetition. Only the smallest would go on with one sentence for ever.
+            repeat_penalty: match (&conversation.format, model.billions()) {
+                (Format::Text, Some(billions)) if billions < REPEATS_ITSELF => defaults.repeat_penalty,
+                _ => 1.,
             },
             ..defaults
         };

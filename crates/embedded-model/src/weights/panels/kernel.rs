@@ -81,6 +81,10 @@ fn tile<const T: usize, const BITS: usize, const HALVES: bool, const OFFSET: boo
 
 #[cfg_attr(target_feature = "avx512vnni", target_feature(enable = "avx512f,avx512bw,avx512vnni"))]
 #[cfg_attr(not(target_feature = "avx512vnni"), target_feature(enable = "avx2,fma,f16c"))]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "the index counts parts and bits, of which the slice is one of several things to look up"
+)]
 fn results_of<const T: usize, const BITS: usize, const HALVES: bool, const OFFSET: bool>(
     panel: Panel<'_>,
     offset: i32,
@@ -128,6 +132,10 @@ fn results_of<const T: usize, const BITS: usize, const HALVES: bool, const OFFSE
 #[inline]
 #[cfg_attr(target_feature = "avx512vnni", target_feature(enable = "avx512f,avx512bw,avx512vnni"))]
 #[cfg_attr(not(target_feature = "avx512vnni"), target_feature(enable = "avx2,fma,f16c"))]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "the index counts parts and bits, of which the slice is one of several things to look up"
+)]
 fn quants<const BITS: usize>(lines: &[Line], step: usize) -> Quants {
     if BITS == 8 {
         return Quants::load(&lines[step]);

@@ -111,8 +111,8 @@ fn write(shape: Shape, group: &Group, row: usize, lines: &mut [Line], numbers: &
             continue;
         }
         lines[step % 4].0[byte] |= (quant & 15) << (step / 4 * 4);
-        for bit in 4..shape.bits {
-            lines[bit].0[step * 8 + byte / 8] |= ((quant >> bit) & 1) << (byte % 8);
+        for (bit, line) in lines.iter_mut().enumerate().take(shape.bits).skip(4) {
+            line.0[step * 8 + byte / 8] |= ((quant >> bit) & 1) << (byte % 8);
         }
     }
 }
