@@ -50,7 +50,10 @@ fn right(received: &Received, is_native: bool) -> Turn {
             Turn::text("```\n<<<<<<< SEARCH\nRATE = 0.19\n=======\nRATE = 0.21\n>>>>>>> REPLACE\n```")
         }
         ExamQuestion::WholeFile => Turn::text(format!("```python\n{}```", shown(received).replace("0.19", "0.21"))),
-        ExamQuestion::TwoFiles => edit("client.py", "\"127.0.0.1\", 8000", "\"127.0.0.1\", 8413"),
+        ExamQuestion::TwoFiles => {
+            let line = |port: u16| format!("    connection = http.client.HTTPConnection(\"127.0.0.1\", {port})");
+            edit("client.py", &line(8000), &line(8413))
+        }
         ExamQuestion::Stops if is_native => Turn::tool("finish", json!({"summary": "done"})),
         ExamQuestion::Stops => Turn::text("{\"thought\": \"all done\", \"action\": \"finish\", \"summary\": \"done\"}"),
         ExamQuestion::Context => Turn::text("amber falcon").usage(1_500, 4),

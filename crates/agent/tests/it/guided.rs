@@ -7,11 +7,15 @@ use crate::{
     mesh::{Mesh, Setup, Speaks, checked, code},
 };
 use domain::{FailureReason, JobState};
+use futures_util::{StreamExt, stream};
 use protocol::{
     CheckOutcome::{Failed, Passed, TimedOut},
     CreateJob, EventBody, Limits, WorkMode,
 };
 use testkit::{SampleRepository, Script, Turn, sample_repository};
+
+/// Deaths at once: more than two cores have time for, and fewer than make a lease run out by itself.
+const AT_ONCE: usize = 4;
 
 /// A model whose name says that it is weak.
 fn weak() -> Setup {
@@ -243,7 +247,8 @@ async fn wherever_an_agent_dies_guided_work_comes_to_the_same_result() {
     };
     let moments: Vec<u64> = (1..kinds.len() as u64).filter(|at| is_moment(&kinds[*at as usize - 1])).collect();
     assert!(moments.len() > 20, "{kinds:?}");
-    for events in moments {
+    // Nearly all of it is waiting for leases to run out.
+    let deaths = stream::iter(moments).map(async |events| {
         let mesh = Mesh::with(Setup { jobs: with_short_lease().jobs, ..weak() }, script()).await;
         let first = mesh.agent().await;
         let id = mesh.create(job()).await;
@@ -270,7 +275,8 @@ async fn wherever_an_agent_dies_guided_work_comes_to_the_same_result() {
         assert_eq!(begun, course, "dead after {events} {after}");
         assert_eq!(told(&mesh), told(&undisturbed));
         assert!(mesh.client.verify(id).await.unwrap().intact, "dead after {events} {after}");
-    }
+    });
+    deaths.buffer_unordered(AT_ONCE).collect::<()>().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
