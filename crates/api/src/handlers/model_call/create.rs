@@ -8,7 +8,7 @@ use crate::{
 use axum::{extract::State, response::Response};
 use domain::ModelCallId;
 use futures_util::StreamExt;
-use protocol::{CreateModelCall, ModelStreamItem};
+use protocol::CreateModelCall;
 use router::{Call, OwnRequest};
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ const ROUTE_BYTES: usize = 300;
     tag = "models",
     security(("bearer" = ["model", "user", "admin"])),
     request_body = CreateModelCall,
-    responses((status = 200, description = "The answer as it comes.", content_type = "text/event-stream", body = ModelStreamItem)),
+    responses((status = 200, description = "The answer as it comes: Server-Sent Events with a `ModelStreamItem` in `data` each.", content_type = "text/event-stream", body = String)),
 )]
 pub async fn create(
     State(app): State<Arc<App>>,
