@@ -26,7 +26,7 @@ const ROUTE_BYTES: usize = 300;
     tag = "models",
     security(("bearer" = ["model", "user", "admin"])),
     request_body = CreateModelCall,
-    responses((status = 200, description = "The answer as it comes: Server-Sent Events with a `ModelStreamItem` in `data` each.", content_type = "text/event-stream", body = String)),
+    responses((status = 200, description = "The answer as it comes: Server-Sent Events with a `ModelStreamItem` in `data` each.", content_type = "text/event-stream", body = Object)),
 )]
 pub async fn create(
     State(app): State<Arc<App>>,
