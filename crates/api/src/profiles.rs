@@ -56,16 +56,9 @@ impl Profiles {
     pub fn find(&self, model: &Model) -> Option<FoundModelProfile> {
         let (key, known_by) = key(model);
         let kept = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        let found = |known_by, profile, exam| FoundModelProfile {
-            model: model.id.clone(),
-            digest: model.digest.clone(),
-            known_by,
-            profile,
-            exam,
-        };
         match kept {
-            Some(Kept { profile, exam }) => Some(found(known_by, profile, Some(exam))),
-            None => of_family(model).map(|profile| found(KnownBy::Family, profile, None)),
+            Some(Kept { profile, exam }) => Some(found(model, known_by, profile, Some(exam))),
+            None => of_family(model).map(|profile| found(model, KnownBy::Family, profile, None)),
         }
     }
 
@@ -107,13 +100,7 @@ impl Profiles {
             ));
         }
         self.known.write().unwrap_or_else(PoisonError::into_inner).insert(key, kept.clone());
-        Ok(FoundModelProfile {
-            model: model.id.clone(),
-            digest: model.digest.clone(),
-            known_by,
-            profile: kept.profile,
-            exam: Some(kept.exam),
-        })
+        Ok(found(model, known_by, kept.profile, Some(kept.exam)))
     }
 
     /// Forgets what an exam found; says whether there was something.
@@ -125,6 +112,10 @@ impl Profiles {
         self.known.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
         Ok(was_there)
     }
+}
+
+fn found(model: &Model, known_by: KnownBy, profile: ModelProfile, exam: Option<Exam>) -> FoundModelProfile {
+    FoundModelProfile { model: model.id.clone(), digest: model.digest.clone(), known_by, profile, exam }
 }
 
 /// Which model that is: its weights, and where nobody tells which those are, its name.

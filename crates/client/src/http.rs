@@ -84,7 +84,7 @@ impl Client {
             // Saves loading the system's certificates, which an empty image does not even have.
             builder = builder.tls_certs_only([]);
         }
-        if is_loopback(&base) {
+        if base.host_str().is_some_and(protocol::is_loopback) {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|error| Error::Invalid(format!("cannot set up HTTP: {}", chain(&error))))?;
@@ -291,11 +291,6 @@ fn parse_base(text: &str) -> Result<Url> {
         return Err(refused("it has more than scheme, host, port and path"));
     }
     Ok(url)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// The innermost reason is the one that helps ("Connection refused"), and reqwest's outer ones repeat the URL.

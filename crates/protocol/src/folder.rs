@@ -112,7 +112,7 @@ fn folded(path: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
-    const ROOTS: &[&str] = &["/srv/code", "/home/ann/work"];
+    const ROOTS: &[&str] = &["/srv/code", "/home/ann/projects"];
     const PRIVATE: &[&str] = &["/home/ann/.local/share/devmesh", "/etc/devmesh"];
     const HOMES: &[&str] = &["/root", "/home/ann", "/home/ben"];
 
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn others_may_name_what_lies_under_the_roots() {
-        for path in ["/srv/code", "/srv/code/a/b", "/home/ann/work/x"] {
+        for path in ["/srv/code", "/srv/code/a/b", "/home/ann/projects/x"] {
             assert_eq!(asked(path, Folders::Roots, ROOTS), Ok(()), "{path}");
             assert_eq!(asked(path, Folders::Roots, &[]), Err(FolderRefusal::NoRoots), "{path}");
         }

@@ -199,7 +199,8 @@ fn is_path(path: &str) -> bool {
     visible && !encoded && path.split('/').all(|part| part != "." && part != ".." && !part.starts_with('-'))
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Whether a host, as addresses write it, is this machine. IPv6 may have its brackets.
+pub fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -23,9 +23,7 @@ pub(super) fn of_an_ollama(resolved: &Resolved, own: Option<u64>, base_url: &str
 }
 
 fn is_here(base_url: &str) -> bool {
-    let Ok(url) = Url::parse(base_url) else { return false };
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    Url::parse(base_url).is_ok_and(|url| url.host_str().is_some_and(protocol::is_loopback))
 }
 
 #[cfg(test)]

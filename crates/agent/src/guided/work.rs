@@ -128,13 +128,9 @@ impl Work {
     }
 
     fn next_try(&self) -> Next {
-        let tries = self.came();
-        match candidates::next(&tries, self.score_before()) {
+        match candidates::next(&self.came(), self.score_before()) {
             Some(plan) => Next::Begin(plan),
-            None => {
-                let no_worse = |score: Score| self.score_before().is_none_or(|before| score <= before);
-                Next::Keep(candidates::best(&tries).filter(|(_, score)| no_worse(*score)).map(|(at, _)| at))
-            }
+            None => Next::Keep(self.best()),
         }
     }
 
@@ -318,7 +314,7 @@ impl Work {
         }
     }
 
-    /// Which try to keep when there is no time for more: the best one so far, if it is no worse than the start.
+    /// Which try to keep when there is nothing more to try, or no time for it: the best one so far, if it is no worse than the start.
     pub(super) fn best(&self) -> Option<usize> {
         let (at, score) = candidates::best(&self.came())?;
         self.score_before().is_none_or(|before| score <= before).then_some(at)

@@ -10,7 +10,7 @@ use crate::{
 };
 use futures_util::future::join_all;
 use protocol::{Candidate as Considered, Egress, Location, Model};
-use std::{borrow::Cow, net::IpAddr, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 /// Targets of a name, before anything is filtered.
 pub(super) struct Named<'a> {
@@ -162,10 +162,12 @@ impl Table {
         ordered
             .map(|(rank, at)| {
                 let (shelf, model) = &usable[at];
-                let is = if rank == 0 { "the ablest of" } else { "less able than another of" };
-                let rule = format!("{is} {} local models: {}", usable.len(), abilities[at].why());
-                let rule =
-                    if usable.len() == 1 { format!("the one local model: {}", abilities[at].why()) } else { rule };
+                let is = match (rank, usable.len()) {
+                    (_, 1) => "the one local model".to_owned(),
+                    (0, count) => format!("the ablest of {count} local models"),
+                    (_, count) => format!("less able than another of {count} local models"),
+                };
+                let rule = format!("{is}: {}", abilities[at].why());
                 found(*shelf, model, rule, Some(abilities[at].score()))
             })
             .collect()
@@ -235,7 +237,5 @@ fn found<'a>(shelf: usize, model: &Arc<Model>, rule: String, score: Option<f64>)
 
 /// In this process, or reached over loopback: then this machine's memory is what it has.
 fn is_on_this_machine(provider: &dyn Provider) -> bool {
-    let Some((host, _)) = provider.server() else { return true };
-    let host = host.trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    provider.server().is_none_or(|(host, _)| protocol::is_loopback(host))
 }

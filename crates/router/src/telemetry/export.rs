@@ -179,8 +179,7 @@ fn traces_url(endpoint: &str) -> Result<Url, String> {
 }
 
 fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    url.host_str().is_some_and(protocol::is_loopback)
 }
 
 /// Sends the configured headers and those that describe the body. The exporter would add what it finds in the environment.

@@ -3,7 +3,7 @@
 use super::{Home, Mesh, Up};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use testkit::{Gate, Script, Turn, users_cache};
+use testkit::{Gate, Script, Turn};
 
 const MODEL: &str = "ollama/scripted:latest";
 
@@ -56,13 +56,7 @@ async fn an_exam_that_is_interrupted_keeps_nothing() {
 /// The real thing: the small model is asked everything, and found to need leading.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_small_model_is_examined() {
-    let mut home = Home::new();
-    home.set("DEVMESH_EMBEDDED__CACHE", users_cache().to_str().unwrap());
-    let pulled = home.run(&["models", "pull"]).await;
-    if pulled.code != 0 {
-        testkit::skipped(&pulled.stderr);
-        return;
-    }
+    let Some(home) = Home::with_small_model().await else { return };
     let up = Up::start(&home, &["--agents", "0"]).await;
     let model = "embedded/smollm2-135m-instruct";
     let before = home.run(&["models", "show", model, "--json"]).await.good().json();

