@@ -9,7 +9,7 @@ use crate::{
     conversation::{Answer, Call},
     halt::Halt,
     helper::check_path,
-    model::{CallError, Prompt, Sampling},
+    model::{CallError, Prompt},
     prompt,
     rebuild::Fact,
     tool::{Action, Tool},
@@ -71,7 +71,7 @@ impl Attempt {
         .await?;
         messages.push(ChatMessage::new(Role::Assistant, answer.content));
         messages.push(ChatMessage::new(Role::User, prompt::ask_shorter(tokens)));
-        match self.ask_model(turn + 1, plain(&messages)).await {
+        match self.ask_model(turn + 1, Prompt::plain(messages.clone())).await {
             Ok(answer) => whole(turn + 1, answer),
             Err(CallError::Halt(halt)) => Err(halt),
             // The question fitted; with the cut answer it does not.
@@ -89,7 +89,7 @@ impl Attempt {
                 self.note(gathered.describe()).await?;
             }
             let messages = self.messages(&gathered.text);
-            match self.ask_model(turn, plain(&messages)).await {
+            match self.ask_model(turn, Prompt::plain(messages.clone())).await {
                 Ok(answer) => return Ok((turn, messages, answer)),
                 Err(CallError::Halt(halt)) => return Err(halt),
                 Err(CallError::DidNotFit(message)) if room == 0 => {
@@ -180,10 +180,6 @@ fn cut_off(tokens: u64) -> Halt {
         "the answer was cut off after {tokens} tokens and could not be had shorter; ask for less, or choose a route whose \
          model has a larger context"
     ))
-}
-
-fn plain(messages: &[ChatMessage]) -> Prompt {
-    Prompt { messages: messages.to_vec(), tools: Vec::new(), grammar: None, sampling: Sampling::default() }
 }
 
 #[cfg(test)]

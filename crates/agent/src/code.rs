@@ -4,17 +4,15 @@
 use crate::{
     attempt::{Attempt, Done, broken_workspace},
     context,
-    conversation::{Answer, Conversation, Manner, Next, Opening},
+    conversation::{Conversation, Next, Opening},
     halt::Halt,
     model::{CallError, Prompt},
     prompt,
     rebuild::{Escalation, Fact},
     stages::Stage,
     stuck::Pattern,
-    tool::Tool,
 };
 use domain::FailureReason;
-use protocol::ModelAnswer;
 
 /// Most of the list of files in the first message, in bytes: about 1,000 tokens.
 const FILE_LIST_BYTES: usize = 3_000;
@@ -27,12 +25,7 @@ const MENDED: &str = "The check passes now.";
 impl Attempt {
     pub(crate) async fn free(&mut self, stage: Stage) -> Result<Done, Halt> {
         let Stage { first_turn, before, facts: past } = stage;
-        let manner = Manner {
-            dialect: self.profile.dialect,
-            offered: Tool::offered(&self.spec.approvals, self.profile.is_small),
-            prompt_tokens: self.profile.prompt_tokens(),
-            gives_hints: self.profile.is_small,
-        };
+        let manner = self.profile.manner(&self.spec.approvals);
         let mut conversation = Conversation::new(manner, self.opening(before.as_ref()).await?, first_turn);
         let has_turns = past.iter().any(|fact| matches!(fact, Fact::Answered { .. }));
         conversation.replay(past);
@@ -106,9 +99,7 @@ impl Attempt {
         self.say_dropped(conversation.make_room(), "would not have fitted the model's context").await?;
         loop {
             match self.ask_model(turn, self.request(conversation)).await {
-                Ok(ModelAnswer { content, tool_calls, finish_reason, .. }) => {
-                    return Ok(conversation.answered(turn, Answer { content, tool_calls, finish_reason }));
-                }
+                Ok(answer) => return Ok(conversation.answered(turn, answer.into())),
                 Err(CallError::Halt(halt)) => return Err(halt),
                 Err(CallError::DidNotFit(message)) => match conversation.shrink() {
                     0 => {

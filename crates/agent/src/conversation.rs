@@ -30,7 +30,7 @@ use crate::{
     stuck::{self, Detector, Pattern, Verdict},
     tool::{self, Action, Tool},
 };
-use protocol::{FinishReason, ToolCall, ToolOutcome};
+use protocol::{FinishReason, ModelAnswer, ToolCall, ToolOutcome};
 use turn::{Observation, Refusal, Turn};
 
 /// What has to happen now.
@@ -52,6 +52,12 @@ pub(crate) struct Answer {
     pub(crate) content: String,
     pub(crate) tool_calls: Vec<ToolCall>,
     pub(crate) finish_reason: FinishReason,
+}
+
+impl From<ModelAnswer> for Answer {
+    fn from(ModelAnswer { content, tool_calls, finish_reason, .. }: ModelAnswer) -> Self {
+        Self { content, tool_calls, finish_reason }
+    }
 }
 
 /// What came of a tool call.

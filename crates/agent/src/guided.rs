@@ -26,7 +26,7 @@ mod work;
 use crate::{
     attempt::{Attempt, Done, broken_workspace},
     check::{Check, Checks},
-    conversation::{Answer, Call},
+    conversation::Call,
     halt::Halt,
     model::{CallError, Prompt, Sampling},
     prompt,
@@ -37,7 +37,7 @@ use crate::{
 use candidates::{CANDIDATES, Plan};
 use domain::FailureReason;
 use files::Looking;
-use protocol::{ApprovalPolicy, CheckOutcome, EditForm, EventBody, GuidedFile, ModelAnswer};
+use protocol::{ApprovalPolicy, CheckOutcome, EditForm, EventBody, GuidedFile};
 use work::{Next, Terms, Work};
 
 /// Most of the files that are shown, in tokens …
@@ -186,8 +186,8 @@ impl Attempt {
             let grammar = self.profile.grammar.then(|| work.grammar());
             let prompt = Prompt { messages: work.messages(), tools: Vec::new(), grammar, sampling };
             match self.ask_model(turn, prompt).await {
-                Ok(ModelAnswer { content, tool_calls, finish_reason, .. }) => {
-                    work.answered(turn, &Answer { content, tool_calls, finish_reason });
+                Ok(answer) => {
+                    work.answered(turn, &answer.into());
                     return Ok(());
                 }
                 Err(CallError::Halt(halt)) => return Err(halt),

@@ -12,15 +12,16 @@ use crate::{
     attempt::Attempt,
     call_id::ModelCallId,
     context::estimated_tokens,
-    conversation::Conversation,
+    conversation::{Conversation, Manner},
     halt::{Halt, refused},
     prompt::Dialect,
+    tool::Tool,
 };
 use domain::{ErrorCode, FailureReason};
 use futures_util::StreamExt;
 use protocol::{
-    Calls, ChatMessage, EditForm, Egress, EventBody, Location, Model, ModelAnswer, ModelCall, ModelStreamItem, Route,
-    ToolSpec, WorkMode,
+    ApprovalPolicies, Calls, ChatMessage, EditForm, Egress, EventBody, Location, Model, ModelAnswer, ModelCall,
+    ModelStreamItem, Route, ToolSpec, WorkMode,
 };
 use std::time::Duration;
 
@@ -89,6 +90,16 @@ impl Profile {
         }
     }
 
+    /// How its conversations are held, where a job allows this.
+    pub(crate) fn manner(&self, approvals: &ApprovalPolicies) -> Manner {
+        Manner {
+            dialect: self.dialect,
+            offered: Tool::offered(approvals, self.is_small),
+            prompt_tokens: self.prompt_tokens(),
+            gives_hints: self.is_small,
+        }
+    }
+
     /// Tokens kept free for the answer: half of a small context.
     pub(crate) fn answer_tokens(&self) -> u64 {
         let longest = self.longest_answer.map_or(ANSWER_TOKENS, u64::from);
@@ -147,6 +158,11 @@ pub(crate) struct Sampling {
 }
 
 impl Prompt {
+    /// Nothing but words.
+    pub(crate) fn plain(messages: Vec<ChatMessage>) -> Self {
+        Self { messages, tools: Vec::new(), grammar: None, sampling: Sampling::default() }
+    }
+
     /// What comes next in a conversation.
     pub(crate) fn of(conversation: &Conversation, profile: &Profile, steps_left: Option<u32>) -> Self {
         let offered = conversation.offered();

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     answer,
-    conversation::{Answer, Conversation, Finished, Manner, Next},
-    model::{Prompt, Sampling},
+    conversation::{Answer, Conversation, Finished, Next},
+    model::Prompt,
     prompt::{self, Dialect},
     tool::{Action, Tool},
 };
@@ -53,7 +53,7 @@ async fn native_call(asker: &mut Asker<'_>) -> Result<Verdict, Trouble> {
             return Verdict::failed(format!("it wrote words in place of a call: {}", excerpt(&answer.content)));
         }
         let called = answer.tool_calls[0].name.clone();
-        conversation.answered(1, taken(answer));
+        conversation.answered(1, answer.into());
         match conversation.next() {
             Next::Call(_) | Next::Finish { .. } => Verdict::passed(format!("it called `{called}`")),
             _ => Verdict::failed(format!("its call of `{called}` cannot be carried out")),
@@ -146,7 +146,7 @@ async fn stops(asker: &mut Asker<'_>) -> Result<Verdict, Trouble> {
     for turn in 3..3 + STOP_TURNS {
         let answer = asker.ask(Prompt::of(&conversation, &asker.profile, None), None).await?;
         last = said(&answer);
-        conversation.answered(turn, taken(answer));
+        conversation.answered(turn, answer.into());
         match conversation.next() {
             Next::Finish { .. } => return Ok(Verdict::passed("it finished")),
             Next::Call(call) if matches!(call.action.tool(), Tool::EditFile | Tool::WriteFile) => {
@@ -190,7 +190,7 @@ async fn work(
             Next::Answer { turn } => {
                 let answer = asker.ask(Prompt::of(&conversation, &asker.profile, None), None).await?;
                 last = said(&answer);
-                conversation.answered(turn, taken(answer));
+                conversation.answered(turn, answer.into());
             }
             Next::Call(call) => {
                 conversation.started(&call.id);
@@ -215,24 +215,12 @@ async fn work(
 fn conversation(asker: &Asker<'_>, desk: &Desk, task: &str, can_run: bool) -> Conversation {
     let run = if can_run { ApprovalPolicy::Auto } else { ApprovalPolicy::Never };
     let approvals = ApprovalPolicies { run, write_file: ApprovalPolicy::Auto };
-    let manner = Manner {
-        dialect: asker.profile.dialect,
-        offered: Tool::offered(&approvals, asker.profile.is_small),
-        prompt_tokens: asker.profile.prompt_tokens(),
-        gives_hints: asker.profile.is_small,
-    };
-    Conversation::new(manner, desk.opening(task), 1)
+    Conversation::new(asker.profile.manner(&approvals), desk.opening(task), 1)
 }
 
 /// Rules and a question, and nothing that holds the answer to a form.
 pub(super) fn plain(rules: String, question: String) -> Prompt {
-    let messages = vec![ChatMessage::new(Role::System, rules), ChatMessage::new(Role::User, question)];
-    Prompt { messages, tools: Vec::new(), grammar: None, sampling: Sampling::default() }
-}
-
-fn taken(answer: ModelAnswer) -> Answer {
-    let ModelAnswer { content, tool_calls, finish_reason, .. } = answer;
-    Answer { content, tool_calls, finish_reason }
+    Prompt::plain(vec![ChatMessage::new(Role::System, rules), ChatMessage::new(Role::User, question)])
 }
 
 /// What the model itself would have answered.
