@@ -10,8 +10,8 @@
 //!        └── handed back with what failed, then others, warmer ◀─────────┘ fails
 //!                 └─▶ none left: candidate.kept, `check_failed` with the patch of the one that fails least
 //! ```
-//! `files` and `names` choose what is shown, `form` has the words and the grammar, `read` and `part` make files of an answer,
-//! `candidates` says what is tried next, `syntax` looks at the form of files that nothing checks. `work` is all of it as a fold
+//! `files` and `names` choose what is shown, `suspects` the functions that are written anew, `form` has the words and the grammar,
+//! `read` and `part` make files of an answer, `candidates` says what is tried next, `syntax` looks at the form of files that nothing checks. `work` is all of it as a fold
 //! over the log.
 
 mod candidates;
@@ -20,6 +20,7 @@ mod form;
 mod names;
 mod part;
 mod read;
+mod suspects;
 mod syntax;
 mod work;
 
@@ -34,7 +35,7 @@ use crate::{
     stages::Stage,
     stop::Cause,
 };
-use candidates::{CANDIDATES, Plan};
+use candidates::Plan;
 use domain::FailureReason;
 use files::Looking;
 use protocol::{ApprovalPolicy, CheckOutcome, EditForm, EventBody, GuidedFile};
@@ -108,13 +109,17 @@ impl Attempt {
             _ => (self.workspace.commit().await, looking.choose(budget)),
         };
         let files = looking.shown(&chosen, budget);
+        let suspects = match failing.is_some() {
+            true => suspects::suspects(&files, looking.task, looking.output),
+            false => Vec::new(),
+        };
         if begun.is_none() {
             let shown =
                 |(path, may_change): &(String, bool)| GuidedFile { path: path.clone(), may_change: *may_change };
             let started = EventBody::GuidedStarted {
                 commit: start.clone(),
                 files: chosen.iter().map(shown).collect(),
-                candidates: CANDIDATES,
+                candidates: candidates::count(suspects.len()),
             };
             self.appender.append(vec![started]).await?;
         }
@@ -126,6 +131,7 @@ impl Attempt {
             task,
             files,
             names: self.workspace.files_at_base(),
+            suspects,
             edits: self.profile.edits.unwrap_or(EditForm::WholeFile),
             prompt_tokens: self.profile.prompt_tokens(),
             start,
@@ -155,8 +161,9 @@ impl Attempt {
         let commit = self.go_to(work.commit_of(plan.parent)).await?;
         let started = EventBody::CandidateStarted {
             candidate: plan.candidate,
-            of: CANDIDATES,
+            of: work.candidates(),
             round: plan.round,
+            function: work.suspect(&plan).cloned(),
             temperature: self.profile.temperature.map(|_| plan.temperature),
             commit: commit.clone(),
         };
@@ -250,7 +257,7 @@ impl Attempt {
             (false, true) => "Nothing checked what it does; its form was looked at and is right.",
             (false, false) => "Nothing checked it.",
         };
-        format!("Changed {changed}. {how} It is candidate {candidate} of {CANDIDATES}.")
+        format!("Changed {changed}. {how} It is candidate {candidate} of {}.", work.candidates())
     }
 
     /// Why work that is over is not done.

@@ -237,6 +237,9 @@ pub enum EventBody {
         of: u32,
         /// 1 for a fresh one; above that, what failed is handed back to its model.
         round: u32,
+        /// The one function that it writes anew. Absent where it may change all files that may change.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        function: Option<GuidedFunction>,
         /// How much chance there is in the words. Absent for a model that chooses by itself.
         temperature: Option<f64>,
         commit: String,
@@ -344,6 +347,13 @@ pub struct GuidedFile {
     pub path: String,
     /// `false`: it is only read, as tests are.
     pub may_change: bool,
+}
+
+/// A function that a guided model writes anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GuidedFunction {
+    pub path: String,
+    pub name: String,
 }
 
 /// Why a job waits again.

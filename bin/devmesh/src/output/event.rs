@@ -162,8 +162,8 @@ impl EventView {
                 text
             }
             EventBody::GuidedStarted { files, .. } => self.entry("guided", guided::shown(&files)),
-            EventBody::CandidateStarted { candidate, of, round, temperature, .. } => {
-                self.entry("candidate", guided::candidate(candidate, of, round, temperature))
+            EventBody::CandidateStarted { candidate, of, round, function, temperature, .. } => {
+                self.entry("candidate", guided::candidate((candidate, of), round, function.as_ref(), temperature))
             }
             EventBody::CandidateKept { candidate, round, .. } => self.entry("kept", guided::kept(candidate, round)),
             EventBody::ModelEscalated { from, to, why, .. } => {

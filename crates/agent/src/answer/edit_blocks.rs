@@ -57,6 +57,23 @@ pub(crate) fn marked_edits(text: &str) -> Vec<(String, String)> {
     edits
 }
 
+/// What stands around marked changes, and the text with them made: weak models write marks into a text that is whole.
+pub(crate) fn around_marks(text: &str) -> (String, String) {
+    let (mut around, mut made) = (String::new(), String::new());
+    let mut in_new = None;
+    for line in text.split_inclusive('\n') {
+        match (line.trim_end(), in_new) {
+            (mark, None) if mark.trim_start().starts_with(SEARCH) => in_new = Some(false),
+            (DIVIDER, Some(false)) => in_new = Some(true),
+            (mark, Some(true)) if mark.starts_with(REPLACE) => in_new = None,
+            (_, Some(false)) => {}
+            (_, Some(true)) => made.push_str(line),
+            (_, None) => [&mut around, &mut made].into_iter().for_each(|text| text.push_str(line)),
+        }
+    }
+    (around, made)
+}
+
 fn from_diff(text: &str) -> (String, String) {
     let (mut old, mut new) = (String::new(), String::new());
     let lines =

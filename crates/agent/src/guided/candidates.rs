@@ -1,14 +1,16 @@
-//! What is tried, in which order. The most likely answer comes first, and is handed back with what failed; then others with
-//! rising chance in their words. Each begins at the files as they were, or at the best state so far where that fails less.
+//! What is tried, in which order. The most likely answer comes first, and is handed back with what failed; then each function the
+//! mistake may be in is written anew, without its old body in sight; then other answers with rising chance in their words. Each
+//! begins at the files as they were, or at the best state so far where that fails less.
 //!
 //! All of it follows from what the tries came to, so a rebuild comes to the same.
 
 use protocol::CheckOutcome;
 
-/// Of each candidate. Past the last a small model writes what nobody asked for.
+/// Of each answer about all files. Past the last a small model writes what nobody asked for.
 const TEMPERATURES: [f64; 4] = [0.0, 0.2, 0.5, 0.8];
-pub(super) const CANDIDATES: u32 = TEMPERATURES.len() as u32;
-/// Answers for one candidate: small models make little of a second failure, and a fresh start costs as much.
+/// Of each function: once as it would most likely be, and once another way.
+const ANEW: [f64; 2] = [0.0, 0.7];
+/// Answers for one candidate about all files: small models make little of a second failure, and a fresh start costs as much.
 const ROUNDS: u32 = 2;
 
 /// One answer to ask for.
@@ -22,6 +24,23 @@ pub(super) struct Plan {
     pub(super) parent: Option<usize>,
     pub(super) temperature: f64,
     pub(super) seed: u64,
+    /// The function it is about, by its place among the suspects; `None` for all files.
+    pub(super) suspect: Option<usize>,
+}
+
+/// What one candidate is about, and how much chance its words have.
+type Subject = (Option<usize>, f64);
+
+/// Of all candidates, in their order.
+fn course(suspects: usize) -> impl Iterator<Item = Subject> {
+    let whole = TEMPERATURES.into_iter().map(|temperature| (None, temperature));
+    let anew = ANEW.into_iter().flat_map(move |temperature| (0..suspects).map(move |at| (Some(at), temperature)));
+    whole.clone().take(1).chain(anew).chain(whole.skip(1))
+}
+
+/// How many there are at most.
+pub(super) fn count(suspects: usize) -> u32 {
+    course(suspects).map(|_| 1).sum()
 }
 
 /// How a check ended, the better the less.
@@ -60,20 +79,20 @@ pub(super) enum Came {
 }
 
 /// The next try; `None` when it is over. `start`: how the check ended before the work.
-pub(super) fn next(tries: &[(Plan, Came)], start: Option<Score>) -> Option<Plan> {
-    let Some((last, came)) = tries.last() else { return Some(fresh(1, None)) };
-    let goes_on = last.round < ROUNDS && *came != Came::Again;
+pub(super) fn next(tries: &[(Plan, Came)], start: Option<Score>, suspects: usize) -> Option<Plan> {
+    let Some((last, came)) = tries.last() else { return fresh(1, None, suspects) };
+    let goes_on = last.suspect.is_none() && last.round < ROUNDS && *came != Came::Again;
     if goes_on {
         let plan = Plan { round: last.round + 1, parent: Some(tries.len() - 1), ..last.clone() };
         return Some(plan);
     }
     let better = best(tries).filter(|(_, score)| start.is_some_and(|start| *score < start)).map(|(at, _)| at);
-    (last.candidate < CANDIDATES).then(|| fresh(last.candidate + 1, better))
+    fresh(last.candidate + 1, better, suspects)
 }
 
-fn fresh(candidate: u32, parent: Option<usize>) -> Plan {
-    let temperature = TEMPERATURES.get(candidate as usize - 1).copied().unwrap_or_default();
-    Plan { candidate, round: 1, parent, temperature, seed: candidate.into() }
+fn fresh(candidate: u32, parent: Option<usize>, suspects: usize) -> Option<Plan> {
+    let (suspect, temperature) = course(suspects).nth(candidate as usize - 1)?;
+    Some(Plan { candidate, round: 1, parent, temperature, seed: candidate.into(), suspect })
 }
 
 /// The try that fails least, the first of equals.
@@ -94,11 +113,11 @@ mod tests {
     }
 
     /// Candidate, round, parent of all tries when each comes to what is said.
-    fn course(came: &[Came]) -> Vec<(u32, u32, Option<usize>)> {
+    fn tried(came: &[Came]) -> Vec<(u32, u32, Option<usize>)> {
         let start = Some(Score::of(CheckOutcome::Failed, Some(2), Some(3)));
         let mut tries = Vec::new();
         for came in came.iter().chain(std::iter::repeat(&came[came.len() - 1])) {
-            let Some(plan) = next(&tries, start) else { break };
+            let Some(plan) = next(&tries, start, 0) else { break };
             tries.push((plan, *came));
         }
         tries.iter().map(|(plan, _)| (plan.candidate, plan.round, plan.parent)).collect()
@@ -116,28 +135,36 @@ mod tests {
             (4, 1, None),
             (4, 2, Some(6)),
         ];
-        assert_eq!(course(&[fails(3)]), expected);
-        assert_eq!(course(&[Came::Nothing]), expected);
+        assert_eq!(tried(&[fails(3)]), expected);
+        assert_eq!(tried(&[Came::Nothing]), expected);
     }
 
     #[test]
     fn what_was_seen_before_is_not_handed_back() {
         assert_eq!(
-            course(&[fails(3), Came::Again]),
+            tried(&[fails(3), Came::Again]),
             [(1, 1, None), (1, 2, Some(0)), (2, 1, None), (3, 1, None), (4, 1, None)]
         );
     }
 
     #[test]
     fn a_better_state_is_where_the_next_candidate_begins() {
-        let course = course(&[fails(4), fails(1), fails(2), fails(3)]);
+        let course = tried(&[fails(4), fails(1), fails(2), fails(3)]);
         assert_eq!(course[..4], [(1, 1, None), (1, 2, Some(0)), (2, 1, Some(1)), (2, 2, Some(2))]);
     }
 
     #[test]
-    fn it_gets_warmer() {
-        let temperatures: Vec<f64> = (1..=CANDIDATES).map(|number| fresh(number, None).temperature).collect();
-        assert_eq!(temperatures, TEMPERATURES);
+    fn all_files_then_each_function_twice_then_all_files_ever_warmer() {
+        let subjects: Vec<Subject> = course(2).collect();
+        let whole = TEMPERATURES.map(|temperature| (None, temperature));
+        let anew = [(Some(0), 0.0), (Some(1), 0.0), (Some(0), 0.7), (Some(1), 0.7)];
+        assert_eq!(subjects, [&whole[..1], &anew, &whole[1..]].concat());
+        assert_eq!((count(0), count(2)), (4, 8));
+
+        let start = Some(Score::of(CheckOutcome::Failed, Some(2), Some(3)));
+        let tries = [(fresh(1, None, 2).unwrap(), Came::Again), (fresh(2, None, 2).unwrap(), fails(3))];
+        let next = next(&tries, start, 2).unwrap();
+        assert_eq!((next.candidate, next.round, next.suspect), (3, 1, Some(1)), "a function is not handed back");
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! What a guided model is told: files, what fails, the task, and the form of the answer. What stands before an answer is the same
 //! for all candidates, so that an engine reads it once.
 
-use super::files::Shown;
+use super::{files::Shown, part::hollowed};
 use crate::{
     answer::{BLOCK_RULES, fenced},
     check::{Ended, counted},
+    context,
     prompt::shown_path,
 };
-use protocol::{CheckOutcome, EditForm};
+use protocol::{CheckOutcome, EditForm, GuidedFunction};
 
 /// Lines before a file, and characters in one: what is wrong, said first, makes the change better; more than that is talk.
 const LINES: usize = 8;
@@ -15,7 +16,10 @@ const LINE: usize = 400;
 /// Files of one answer, where there may be new ones.
 const MOST_NEW: usize = 4;
 
-pub(super) fn rules(edits: EditForm) -> String {
+/// What stands before everything else. What to do follows the files: a weak model keeps to what it read last.
+pub(super) const WHO: &str = "You are an expert programmer. You mend programs so that their checks pass.";
+
+fn rules(edits: EditForm) -> String {
     let form = match edits {
         EditForm::Blocks => {
             "its path on a line of its own, then a ``` block with the change: a line `<<<<<<< SEARCH`, the lines to replace, copied \
@@ -26,8 +30,8 @@ pub(super) fn rules(edits: EditForm) -> String {
         }
     };
     format!(
-        "You are an expert programmer. Say in one or two sentences what is wrong: quote the wrong line and say what it has to be. Then write \
-         the file with that changed: {form} All its other lines stay as they are. Write no file that needs no change."
+        "Say in one or two sentences what is wrong: quote the wrong line and say what it has to be. Then write the file with that \
+         changed: {form} All its other lines stay as they are. Write no file that needs no change."
     )
 }
 
@@ -41,8 +45,32 @@ pub(super) struct Opening<'a> {
 }
 
 impl Opening<'_> {
+    /// About all files.
     pub(super) fn text(&self) -> String {
-        let mut parts: Vec<String> = self.files.iter().map(file).collect();
+        let shown: Vec<&Shown> = self.files.iter().collect();
+        format!("{}\n\n{}\n\n{}", self.told(&shown), self.ending(), rules(self.edits))
+    }
+
+    /// About one function, which is shown without its body; `None` where it is not there.
+    pub(super) fn about(&self, function: &GuidedFunction) -> Option<String> {
+        let GuidedFunction { path, name } = function;
+        let file = self.files.iter().find(|file| file.path == *path)?;
+        let text = hollowed(path, &file.text, name)?;
+        let excerpt = file.excerpt.as_ref().map(|shown| context::excerpt(&text, std::slice::from_ref(name), shown.len()));
+        let empty = Shown { text, excerpt, ..file.clone() };
+        // Last, as what stands last is followed best, and so that what stands before is read once for all functions of a file.
+        let others = self.files.iter().filter(|file| file.path != *path);
+        let shown: Vec<&Shown> = others.chain([&empty]).collect();
+        let file = shown_path(path);
+        Some(format!(
+            "{}\n\nOnly `{name}` in {file} is missing. Write `{name}` so that it does what its description, the tests and the task want: \
+             the whole function in one ``` block, and nothing else.",
+            self.told(&shown)
+        ))
+    }
+
+    fn told(&self, files: &[&Shown]) -> String {
+        let mut parts: Vec<String> = files.iter().map(|shown| file(shown)).collect();
         if let Some((command, ended)) = self.check {
             parts.push(match ended.outcome {
                 CheckOutcome::Passed => format!("The check `{command}` passes, and has to pass in the end."),
@@ -50,7 +78,6 @@ impl Opening<'_> {
             });
         }
         parts.push(format!("Task:\n{}", self.task));
-        parts.push(self.ending());
         parts.join("\n\n")
     }
 
@@ -142,9 +169,16 @@ fn fails(ended: &Ended) -> String {
 pub(super) fn grammar(files: &[Shown], may_be_new: bool) -> String {
     let count = files.iter().filter(|file| file.may_change).count();
     let most = count.max(if may_be_new { MOST_NEW } else { 1 });
-    format!(
-        "start: (WORDS block){{1,{most}}}\nblock: SHORT | LONG\nWORDS: /(([^`\\n][^\\n]{{0,{LINE}}})?\\n){{1,{LINES}}}/\n{BLOCK_RULES}\n"
-    )
+    format!("start: (WORDS block){{1,{most}}}\nblock: SHORT | LONG\nWORDS: {}\n{BLOCK_RULES}\n", words())
+}
+
+/// The form of an answer about one function.
+pub(super) fn function_grammar() -> String {
+    format!("start: WORDS? block\nblock: SHORT | LONG\nWORDS: {}\n{BLOCK_RULES}\n", words())
+}
+
+fn words() -> String {
+    format!(r"/(([^`\n][^\n]{{0,{LINE}}})?\n){{1,{LINES}}}/")
 }
 
 #[cfg(test)]

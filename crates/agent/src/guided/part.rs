@@ -3,6 +3,10 @@
 //!
 //! Functions, classes and the like are told apart by their indentation, in any language, and known by their names.
 
+mod functions;
+
+pub(super) use functions::{Function, functions, hollowed};
+
 use super::names::{defined, is_import};
 use crate::helper::placeholder;
 
@@ -19,6 +23,10 @@ struct Item<'a> {
 
 /// The file with a part of it replaced; `None` where `text` is no part of it but all.
 pub(super) fn merged(file: &str, text: &str) -> Option<String> {
+    is_part(file, text).then(|| with(file, text))
+}
+
+fn is_part(file: &str, text: &str) -> bool {
     let (old, new) = (items(file, ""), items(text, &indent_of(text)));
     let names = |items: &[Item<'_>]| items.iter().filter_map(|item| item.name.map(str::to_owned)).collect::<Vec<_>>();
     let (known, given) = (names(&old), names(&new));
@@ -27,9 +35,12 @@ pub(super) fn merged(file: &str, text: &str) -> Option<String> {
     let is_headless = !text.lines().any(|line| line.trim_end() == head.trim_end());
     let says_so = placeholder(text, file).is_some();
     let lacks_some = known.iter().any(|name| !given.contains(name)) || nested_lacks_some(&old, &new);
-    if given.is_empty() || !lacks_some || !(short || is_headless || says_so) {
-        return None;
-    }
+    !given.is_empty() && lacks_some && (short || is_headless || says_so)
+}
+
+/// The file with these definitions in the place of those of the same names.
+pub(super) fn with(file: &str, text: &str) -> String {
+    let (old, new) = (items(file, ""), items(text, &indent_of(text)));
     let mut file: Vec<String> = old.iter().map(Item::text).collect();
     let mut imports = String::new();
     // Helpers that are new stand before what uses them.
@@ -66,7 +77,7 @@ pub(super) fn merged(file: &str, text: &str) -> Option<String> {
         let first = old.iter().position(|item| item.lines.iter().any(|line| is_import(line))).unwrap_or(0);
         file[first] = with_imports(&file[first], &imports);
     }
-    Some(file.concat())
+    file.concat()
 }
 
 /// New imports before the first that is there.

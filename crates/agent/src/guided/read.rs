@@ -10,6 +10,7 @@ use crate::{
     prompt::shown_path,
     tool::Action,
 };
+use protocol::GuidedFunction;
 use std::collections::BTreeMap;
 
 /// Blocks of one answer that are looked at.
@@ -26,9 +27,16 @@ pub(super) struct Ground {
     pub(super) names: Vec<String>,
     /// What a new file has to be named in: the task, and what the check says is missing.
     pub(super) named_in: String,
+    /// The one function that was asked for.
+    pub(super) suspect: Option<GuidedFunction>,
 }
 
 impl Ground {
+    /// Whether a text is the function that was asked for, with or without what it needs.
+    fn is_asked_for(&self, path: &str, text: &str) -> bool {
+        self.suspect.as_ref().is_some_and(|suspect| suspect.path == path && defines(text, &suspect.name))
+    }
+
     /// The file a block belongs to that stands under the path of another: all it defines is that one's.
     fn owner_of<'a>(&'a self, block: &Block<'_>, path: &'a str) -> &'a str {
         let given = names::definitions(block.fence.body);
@@ -55,7 +63,11 @@ pub(super) fn changes(answer: &str, is_cut: bool, ground: &Ground) -> Changes {
     let answer = answer::without_reasoning(answer);
     let mut reader = Reader { ground, now: ground.files.clone(), changes: Changes::default(), unchanged: Vec::new() };
     let blocks = blocks(answer);
-    let named: Vec<(&Block<'_>, Option<String>)> = blocks.iter().map(|block| (block, reader.path_of(block))).collect();
+    let path_of = |block: &Block<'_>| {
+        let asked_for = ground.suspect.as_ref().filter(|asked_for| defines(block.fence.body, &asked_for.name));
+        reader.path_of(block).or_else(|| asked_for.map(|asked_for| asked_for.path.clone()))
+    };
+    let named: Vec<(&Block<'_>, Option<String>)> = blocks.iter().map(|block| (block, path_of(block))).collect();
     for (block, path) in &named {
         if let Some(path) = path {
             reader.take(ground.owner_of(block, path), block, is_cut);
@@ -186,7 +198,11 @@ impl Reader<'_> {
             self.may_be_new(path)?;
             return Ok(with_end(without_path(body, path, "")));
         };
-        let edits = answer::marked_edits(body);
+        let (around, made) = answer::around_marks(body);
+        let (body, edits) = match names::definitions(&around).is_empty() {
+            true => (body, answer::marked_edits(body)),
+            false => (made.as_str(), Vec::new()),
+        };
         let text = match edits.is_empty() {
             false => edits
                 .into_iter()
@@ -197,7 +213,10 @@ impl Reader<'_> {
                 if let (Some(name), true) = (old.first(), new.is_empty()) {
                     return Err(format!("{shown} would lose `{name}` and all it defines; write it whole"));
                 }
-                part::merged(known, &body).unwrap_or_else(|| with_kept_tests(known, &with_end(body)))
+                match self.ground.is_asked_for(path, &body) {
+                    true => part::with(known, &body),
+                    false => part::merged(known, &body).unwrap_or_else(|| with_kept_tests(known, &with_end(body))),
+                }
             }
         };
         match helper::refusal(&shown, known, &text, Over::WholeFiles) {
@@ -271,6 +290,11 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Whether a text defines this name.
+fn defines(text: &str, name: &str) -> bool {
+    text.lines().any(|line| names::defined(line) == Some(name))
 }
 
 /// Without a first line that is nothing but the path in a comment, unless the file has it.

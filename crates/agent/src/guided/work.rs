@@ -8,6 +8,7 @@
 //! ```
 //! Without a check a look at the form of what was written takes its place, where that can be had.
 
+mod outcome;
 mod replay;
 mod told;
 
@@ -23,7 +24,7 @@ use crate::{
     conversation::{Answer, Call, Finished},
     tool::Action,
 };
-use protocol::{CheckOutcome, EditForm, FinishReason, ToolOutcome};
+use protocol::{CheckOutcome, EditForm, FinishReason, GuidedFunction, ToolOutcome};
 use std::collections::BTreeMap;
 
 /// What has to happen now.
@@ -52,6 +53,8 @@ pub(super) struct Terms {
     pub(super) files: Vec<Shown>,
     /// Of all files of the repository.
     pub(super) names: Vec<String>,
+    /// Functions the mistake may be in; none where no check could say that it is gone.
+    pub(super) suspects: Vec<GuidedFunction>,
     pub(super) edits: EditForm,
     /// Most tokens of a prompt, where the model's context is known.
     pub(super) prompt_tokens: Option<u64>,
@@ -96,6 +99,16 @@ impl Work {
         Self { terms, checks, tries: Vec::new(), next_turn: first_turn, is_over: false, kept: None }
     }
 
+    /// How many candidates are tried at most.
+    pub(super) fn candidates(&self) -> u32 {
+        candidates::count(self.terms.suspects.len())
+    }
+
+    /// The function a plan is about.
+    pub(super) fn suspect(&self, plan: &Plan) -> Option<&GuidedFunction> {
+        self.terms.suspects.get(plan.suspect?)
+    }
+
     pub(super) fn checks(&self) -> &Checks {
         &self.checks
     }
@@ -128,7 +141,7 @@ impl Work {
     }
 
     fn next_try(&self) -> Next {
-        match candidates::next(&self.came(), self.score_before()) {
+        match candidates::next(&self.came(), self.score_before(), self.terms.suspects.len()) {
             Some(plan) => Next::Begin(plan),
             None => Next::Keep(self.best()),
         }
@@ -189,7 +202,7 @@ impl Work {
                 problems: vec!["your answer was held back by a content filter".into()],
                 ..Default::default()
             },
-            false => read::changes(&answer.content, is_cut, &self.ground(self.tries[at].plan.parent)),
+            false => read::changes(&answer.content, is_cut, &self.ground(&self.tries[at].plan)),
         };
         let mut after = self.overlay(self.tries[at].plan.parent);
         after.extend(changes.files.iter().cloned());
@@ -236,11 +249,16 @@ impl Work {
         chain
     }
 
-    fn ground(&self, parent: Option<usize>) -> Ground {
+    fn ground(&self, plan: &Plan) -> Ground {
         let shown = self.terms.files.iter().filter(|file| file.may_change);
         let mut files: BTreeMap<String, String> = shown.map(|file| (file.path.clone(), file.text.clone())).collect();
-        files.extend(self.overlay(parent));
-        Ground { files, names: self.terms.names.clone(), named_in: self.named_in() }
+        files.extend(self.overlay(plan.parent));
+        Ground {
+            files,
+            names: self.terms.names.clone(),
+            named_in: self.named_in(),
+            suspect: self.suspect(plan).cloned(),
+        }
     }
 
     fn named_in(&self) -> String {
@@ -299,53 +317,6 @@ impl Work {
             last.ended = Some(ended.clone());
         }
         self.checks.ended(ended);
-    }
-
-    /// Nothing is tried any more, and these are the files that stay.
-    pub(super) fn kept(&mut self, at: Option<usize>) {
-        self.is_over = true;
-        self.kept = at;
-        let ended = match at {
-            Some(at) => self.tries.get(at).and_then(|tried| tried.ended.clone()),
-            None => self.checks.before().cloned(),
-        };
-        if let (true, Some(ended)) = (self.checks.is_usable(), ended) {
-            self.checks.ended(ended);
-        }
-    }
-
-    /// Which try to keep when there is nothing more to try, or no time for it: the best one so far, if it is no worse than the start.
-    pub(super) fn best(&self) -> Option<usize> {
-        let (at, score) = candidates::best(&self.came())?;
-        self.score_before().is_none_or(|before| score <= before).then_some(at)
-    }
-
-    pub(super) fn try_of(&self, candidate: u32, round: u32) -> Option<usize> {
-        self.tries.iter().position(|tried| (tried.plan.candidate, tried.plan.round) == (candidate, round))
-    }
-
-    pub(super) fn plan_of(&self, at: usize) -> Option<&Plan> {
-        self.tries.get(at).map(|tried| &tried.plan)
-    }
-
-    /// Answers that were asked for.
-    pub(super) fn attempts(&self) -> usize {
-        self.tries.len()
-    }
-
-    pub(super) fn kept_candidate(&self) -> Option<u32> {
-        self.plan_of(self.kept?).map(|plan| plan.candidate)
-    }
-
-    /// Files that the last try changed.
-    pub(super) fn changed(&self) -> Vec<String> {
-        self.overlay(self.tries.len().checked_sub(1)).into_keys().collect()
-    }
-
-    /// How the form of the last try looks, where nothing else checked it.
-    pub(super) fn form_was_looked_at(&self) -> bool {
-        let last = self.tries.last();
-        last.and_then(|last| last.ended.as_ref()).is_some_and(|ended| ended.exit_code == Some(0))
     }
 
     /// A prompt did not fit: shows one file less. `false` when there is none to leave away.

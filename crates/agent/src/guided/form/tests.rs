@@ -26,9 +26,9 @@ fn the_first_message_reads_like_this() {
         check: Some(("pytest -q", &before)),
         edits: EditForm::WholeFile,
     };
-    insta::assert_snapshot!(format!("{}\n\n---\n\n{}", rules(EditForm::WholeFile), opening.text()));
+    insta::assert_snapshot!(opening.text());
     let empty = Opening { task: "Write a.py.", files: &[], check: None, edits: EditForm::Blocks };
-    insta::assert_snapshot!("empty", format!("{}\n\n---\n\n{}", rules(EditForm::Blocks), empty.text()));
+    insta::assert_snapshot!("empty", empty.text());
 }
 
 #[test]
@@ -60,6 +60,11 @@ fn the_grammar_takes_words_and_files_and_comes_to_an_end() {
         format!("To mend it:\n\n- the sign\n\n{}\n\nAnd another:\n{}", file("**a.py**"), file("### `b.py`:")),
     ] {
         assert_eq!(follow(&held, &whole), (whole.len(), true), "{whole}");
+    }
+    let function = "```python\ndef add(a, b):\n    return a + b\n```";
+    for whole in [function.to_owned(), format!("It adds.\n\n{function}")] {
+        assert_eq!(follow(&function_grammar(), &whole), (whole.len(), true), "{whole}");
+        assert_eq!(follow(&function_grammar(), &format!("{whole}\n{whole}")).0, whole.len(), "one is enough");
     }
     let once = file("a.py").len();
     for (text, taken) in [

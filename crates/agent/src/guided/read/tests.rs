@@ -11,6 +11,7 @@ fn ground() -> Ground {
             .map(str::to_owned)
             .to_vec(),
         named_in: "Add shop/report.py. No module named 'labels'".into(),
+        suspect: None,
     }
 }
 
@@ -146,4 +147,36 @@ fn a_megabyte_is_read_in_linear_time_and_comes_to_nothing() {
     ] {
         assert_eq!(read(&answer).files, [], "{}", &answer[..20]);
     }
+}
+
+#[test]
+fn the_function_that_was_asked_for_takes_its_place_whatever_else_its_file_has() {
+    let suspect = |path: &str, name: &str| Some(GuidedFunction { path: path.into(), name: name.into() });
+    let total = "def total(self):\n    return sum(self.items)\n";
+    for (suspect, answer, path, text) in [
+        (suspect("shop/basket.py", "total"), format!("```python\n{total}```\n"), "shop/basket.py", mended()),
+        // Alone in its file but for an import.
+        (
+            suspect("shop/tax.py", "tax"),
+            "It is this:\n\n```python\nimport math\n\ndef tax(a):\n    return math.ceil(a)\n```".into(),
+            "shop/tax.py",
+            "import math\nRATE = 3\n\n\ndef tax(a):\n    return math.ceil(a)\n".into(),
+        ),
+    ] {
+        let mut ground = Ground { suspect, ..ground() };
+        ground.files.insert("shop/tax.py".into(), "RATE = 3\n\n\ndef tax(a):\n    return a * 2\n".into());
+        assert_eq!(changes(&answer, false, &ground).files, [(path.to_owned(), text)], "{answer}");
+    }
+}
+
+#[test]
+fn marks_in_a_text_that_is_whole_are_taken_with_what_stands_around_them() {
+    let (head, rest) = BASKET.split_at(BASKET.find("    def total").unwrap());
+    let answer = format!(
+        "shop/basket.py\n```python\n<<<<<<< SEARCH\n{head}=======\n{}>>>>>>> REPLACE\n{}```\n",
+        head.replace("[]", "list()"),
+        rest.replace(" + 1", "")
+    );
+    let expected = mended().replace("[]", "list()");
+    assert_eq!(read(&answer).files, [("shop/basket.py".to_owned(), expected)]);
 }

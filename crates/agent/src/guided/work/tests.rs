@@ -10,6 +10,7 @@ fn terms() -> Terms {
         task: "Make it add.".into(),
         files: vec![file("test_a.py", "from a import add\n", false), file("a.py", OLD, true)],
         names: vec!["a.py".into(), "test_a.py".into(), "b.py".into()],
+        suspects: Vec::new(),
         edits: EditForm::WholeFile,
         prompt_tokens: Some(8_000),
         start: "c0".into(),
@@ -205,4 +206,46 @@ fn a_long_history_and_a_long_answer_leave_room() {
     let size: usize = work.messages().iter().map(|message| message.content.len()).sum();
     assert!(size < 4_000, "{size}");
     assert!(work.most_tokens() < 1_000);
+}
+
+#[test]
+fn each_function_is_written_anew_on_the_best_files_so_far() {
+    let two = "def add(a, b):\n    return a - b\n\n\ndef double(a):\n    return a\n";
+    let suspect = |name: &str| GuidedFunction { path: "a.py".into(), name: name.into() };
+    let mut terms = Terms { suspects: vec![suspect("add"), suspect("double")], ..terms() };
+    terms.files[1].text = two.into();
+    let mut work = Work::new(terms, checks(Some(2)), 1);
+    let wrote = |turn: u32, failed: u64| {
+        let call_id = format!("t{turn}-1");
+        [
+            Fact::Finished { call_id, finished: done() },
+            Fact::Step { commit: format!("c{turn}") },
+            Fact::Checked(ended(failed)),
+        ]
+    };
+    work.replay(vec![Fact::Candidate { candidate: 1, round: 1, commit: "c0".into() }]);
+    assert!(work.messages()[1].content.contains("return a - b"), "all files are shown first");
+    work.replay(vec![
+        Fact::Answered { turn: 1, answer: answer("I do not know.") },
+        Fact::Candidate { candidate: 1, round: 2, commit: "c0".into() },
+        Fact::Answered { turn: 2, answer: answer("I do not know.") },
+        Fact::Candidate { candidate: 2, round: 1, commit: "c0".into() },
+    ]);
+    let told = work.messages();
+    assert_eq!(told.len(), 2, "what was said before is not told");
+    assert!(
+        told[1].content.contains("def add(a, b):\n    # to be written\n\n\ndef double(a):\n    return a\n"),
+        "{told:?}"
+    );
+    assert!(told[1].content.contains("Only `add` in a.py is missing"), "{told:?}");
+    work.replay(vec![Fact::Answered { turn: 3, answer: answer("```python\ndef add(a, b):\n    return a + b\n```") }]);
+    work.replay(wrote(3, 1).to_vec());
+    work.replay(vec![Fact::Candidate { candidate: 3, round: 1, commit: "c3".into() }]);
+    let told = &work.messages()[1].content;
+    assert!(told.contains("return a + b\n\n\ndef double(a):\n    # to be written"), "{told}");
+    assert!(told.contains("FAILED 1 of 4"), "what fails now: {told}");
+    work.replay(vec![Fact::Answered { turn: 4, answer: answer("```python\ndef double(a):\n    return 2 * a\n```") }]);
+    work.replay(wrote(4, 0).to_vec());
+    assert_eq!((work.next(), work.changed()), (Next::Done, vec!["a.py".to_owned()]));
+    assert!(!work.grammar().contains("a.py"));
 }

@@ -3,8 +3,11 @@
 use super::{Try, Work};
 use crate::{
     answer,
+    check::Ended,
     context::estimated_tokens,
     guided::{
+        candidates::Plan,
+        files::Shown,
         form::{self, Opening},
         read,
     },
@@ -18,13 +21,12 @@ const SHOWN_BYTES: usize = 24_000;
 impl Work {
     /// Everything the model is told for its next answer.
     pub(in crate::guided) fn messages(&self) -> Vec<ChatMessage> {
-        let before = self.checks.before().filter(|before| before.outcome != CheckOutcome::Unusable);
-        let check = self.checks.command().zip(before);
-        let opening = Opening { task: &self.terms.task, files: &self.terms.files, check, edits: self.terms.edits };
-        let mut messages = vec![
-            ChatMessage::new(Role::System, form::rules(self.terms.edits)),
-            ChatMessage::new(Role::User, opening.text()),
-        ];
+        let about = self.plan().and_then(|plan| self.about(plan));
+        let messages = |text| vec![ChatMessage::new(Role::System, form::WHO), ChatMessage::new(Role::User, text)];
+        if let Some(text) = about {
+            return messages(text);
+        }
+        let mut messages = messages(self.opening(&self.terms.files, self.checks.before()).text());
         let Some(last) = self.tries.last() else { return messages };
         let mut before = self.checks.before();
         let mut rounds = Vec::new();
@@ -50,15 +52,41 @@ impl Work {
         messages
     }
 
+    fn opening<'a>(&'a self, files: &'a [Shown], ended: Option<&'a Ended>) -> Opening<'a> {
+        let ended = ended.filter(|ended| ended.outcome != CheckOutcome::Unusable);
+        Opening { task: &self.terms.task, files, check: self.checks.command().zip(ended), edits: self.terms.edits }
+    }
+
+    /// What is told where a plan is about one function, with the files as they are where it begins.
+    fn about(&self, plan: &Plan) -> Option<String> {
+        let suspect = self.suspect(plan)?;
+        let written = self.overlay(plan.parent);
+        let now = |file: &Shown| match written.get(&file.path) {
+            Some(text) => Shown { text: text.clone(), ..file.clone() },
+            None => file.clone(),
+        };
+        let files: Vec<Shown> = self.terms.files.iter().map(now).collect();
+        let parent = plan.parent.and_then(|at| self.tries.get(at)).and_then(|parent| parent.ended.as_ref());
+        self.opening(&files, parent.or(self.checks.before())).about(suspect)
+    }
+
     /// Longest answer to ask for, in tokens: all that may change, and a few lines more.
     pub(in crate::guided) fn most_tokens(&self) -> u64 {
         const MORE: u64 = 700;
+        /// Of a function.
+        const FUNCTION: u64 = 800;
+        if self.plan().and_then(|plan| self.suspect(plan)).is_some() {
+            return FUNCTION;
+        }
         let may_change = self.terms.files.iter().filter(|file| file.may_change && !file.is_long());
         may_change.map(|file| estimated_tokens(&file.text) * 3 / 2).sum::<u64>() + MORE
     }
 
     /// The form as a grammar.
     pub(in crate::guided) fn grammar(&self) -> String {
+        if self.plan().and_then(|plan| self.about(plan)).is_some() {
+            return form::function_grammar();
+        }
         form::grammar(&self.terms.files, read::may_need_new(&self.named_in(), &self.terms.names))
     }
 }
