@@ -1,6 +1,6 @@
-//! What is tried, in which order. The most likely answer comes first, and is handed back with what failed; then each function the
-//! mistake may be in is written anew, without its old body in sight; then other answers with rising chance in their words. Each
-//! begins at the files as they were, or at the best state so far where that fails less.
+//! What is tried, in which order. The functions that are most suspect are written anew, without their old bodies in sight; then
+//! comes the most likely answer about all files, which is handed back with what failed; then all suspects, and then other answers
+//! about all files with rising chance in their words. Each begins at the files as they were, or at the best state so far where that fails less.
 //!
 //! All of it follows from what the tries came to, so a rebuild comes to the same.
 
@@ -10,6 +10,8 @@ use protocol::CheckOutcome;
 const TEMPERATURES: [f64; 4] = [0.0, 0.2, 0.5, 0.8];
 /// Of each function: once as it would most likely be, and once another way.
 const ANEW: [f64; 2] = [0.0, 0.7];
+/// Functions that come before everything else: what is most suspect costs a fifth of an answer about all files.
+const FIRST: usize = 2;
 /// Answers for one candidate about all files: small models make little of a second failure, and a fresh start costs as much.
 const ROUNDS: u32 = 2;
 
@@ -35,7 +37,8 @@ type Subject = (Option<usize>, f64);
 fn course(suspects: usize) -> impl Iterator<Item = Subject> {
     let whole = TEMPERATURES.into_iter().map(|temperature| (None, temperature));
     let anew = ANEW.into_iter().flat_map(move |temperature| (0..suspects).map(move |at| (Some(at), temperature)));
-    whole.clone().take(1).chain(anew).chain(whole.skip(1))
+    let first = FIRST.min(suspects);
+    anew.clone().take(first).chain(whole.clone().take(1)).chain(anew.skip(first)).chain(whole.skip(1))
 }
 
 /// How many there are at most.
@@ -59,10 +62,10 @@ impl Score {
             CheckOutcome::Failed => 1,
             CheckOutcome::TimedOut | CheckOutcome::Unusable | CheckOutcome::Cancelled => 2,
         };
-        // Where nobody says how many fail, perhaps nothing could be run.
+        // Where nobody says how many fail, or none does, perhaps nothing could be run.
         Self {
             rank,
-            failed: failed.filter(|_| rank == 1).unwrap_or(if rank == 0 { 0 } else { u64::MAX }),
+            failed: failed.filter(|failed| rank == 1 && *failed > 0).unwrap_or(if rank == 0 { 0 } else { u64::MAX }),
             not_passed: u64::MAX - passed.unwrap_or(0),
         }
     }
@@ -154,17 +157,16 @@ mod tests {
     }
 
     #[test]
-    fn all_files_then_each_function_twice_then_all_files_ever_warmer() {
-        let subjects: Vec<Subject> = course(2).collect();
+    fn the_first_suspects_then_all_files_then_all_suspects_then_all_files_ever_warmer() {
+        let subjects: Vec<Subject> = course(3).collect();
         let whole = TEMPERATURES.map(|temperature| (None, temperature));
-        let anew = [(Some(0), 0.0), (Some(1), 0.0), (Some(0), 0.7), (Some(1), 0.7)];
-        assert_eq!(subjects, [&whole[..1], &anew, &whole[1..]].concat());
-        assert_eq!((count(0), count(2)), (4, 8));
+        let anew = [(Some(0), 0.0), (Some(1), 0.0), (Some(2), 0.0), (Some(0), 0.7), (Some(1), 0.7), (Some(2), 0.7)];
+        assert_eq!(subjects, [&anew[..2], &whole[..1], &anew[2..], &whole[1..]].concat());
+        assert_eq!((count(0), count(1), count(3)), (4, 6, 10));
 
         let start = Some(Score::of(CheckOutcome::Failed, Some(2), Some(3)));
-        let tries = [(fresh(1, None, 2).unwrap(), Came::Again), (fresh(2, None, 2).unwrap(), fails(3))];
-        let next = next(&tries, start, 2).unwrap();
-        assert_eq!((next.candidate, next.round, next.suspect), (3, 1, Some(1)), "a function is not handed back");
+        let next = next(&[(fresh(1, None, 2).unwrap(), fails(3))], start, 2).unwrap();
+        assert_eq!((next.candidate, next.round, next.suspect), (2, 1, Some(1)), "a function is not handed back");
     }
 
     #[test]
@@ -175,6 +177,7 @@ mod tests {
             Score::of(Failed, Some(4), Some(1)),
             Score::of(Failed, Some(3), Some(1)),
             Score::of(Failed, Some(3), Some(2)),
+            Score::of(Failed, Some(1), Some(0)),
             Score::of(Failed, None, None),
             Score::of(TimedOut, Some(9), None),
         ];

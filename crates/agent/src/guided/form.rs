@@ -56,7 +56,8 @@ impl Opening<'_> {
         let GuidedFunction { path, name } = function;
         let file = self.files.iter().find(|file| file.path == *path)?;
         let text = hollowed(path, &file.text, name)?;
-        let excerpt = file.excerpt.as_ref().map(|shown| context::excerpt(&text, std::slice::from_ref(name), shown.len()));
+        let excerpt =
+            file.excerpt.as_ref().map(|shown| context::excerpt(&text, std::slice::from_ref(name), shown.len()));
         let empty = Shown { text, excerpt, ..file.clone() };
         // Last, as what stands last is followed best, and so that what stands before is read once for all functions of a file.
         let others = self.files.iter().filter(|file| file.path != *path);

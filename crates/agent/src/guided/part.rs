@@ -35,7 +35,10 @@ fn is_part(file: &str, text: &str) -> bool {
     let is_headless = !text.lines().any(|line| line.trim_end() == head.trim_end());
     let says_so = placeholder(text, file).is_some();
     let lacks_some = known.iter().any(|name| !given.contains(name)) || nested_lacks_some(&old, &new);
-    !given.is_empty() && lacks_some && (short || is_headless || says_so)
+    // Of a file with one function: that, without the package and the imports it needs.
+    let is_alone = |items: &[Item<'_>]| items.iter().all(|item| item.name.is_some() || item.is_imports());
+    let lacks_head = is_headless && old.first().is_some_and(|item| item.name.is_none()) && is_alone(&new);
+    !given.is_empty() && (lacks_some && (short || is_headless || says_so) || lacks_head)
 }
 
 /// The file with these definitions in the place of those of the same names.
@@ -183,6 +186,10 @@ fn attached<'a>(lines: &mut Vec<&'a str>, indent: &str) -> Vec<&'a str> {
 }
 
 impl Item<'_> {
+    fn is_imports(&self) -> bool {
+        self.lines.iter().all(|line| line.trim().is_empty() || is_import(line))
+    }
+
     fn text(&self) -> String {
         self.lines.iter().map(|line| format!("{line}\n")).collect()
     }
@@ -266,6 +273,14 @@ mod tests {
             assert_eq!(merged(FILE, &text), None, "{text}");
         }
         assert_eq!(merged("def a():\n    pass\n", "def a():\n    return 1\n"), None);
+        let one = "package a\n\nfunc Add(a, b int) int {\n\treturn a - b\n}\n";
+        let function = "func Add(a, b int) int {\n\treturn a + b\n}\n";
+        assert_eq!(
+            merged(one, function),
+            Some(one.replace("a - b", "a + b")),
+            "the only function of a file is not the file"
+        );
+        assert_eq!(merged(one, &one.replace("a - b", "a + b")), None);
         assert_eq!(merged(FILE, "It is wrong.\n"), None);
     }
 

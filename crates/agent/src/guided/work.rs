@@ -149,7 +149,7 @@ impl Work {
 
     fn came(&self) -> Vec<(Plan, Came)> {
         let came = |tried: &Try| match &tried.ended {
-            Some(ended) => Came::Fails(score(ended)),
+            Some(ended) => Came::Fails(self.score(ended)),
             None if tried.is_again => Came::Again,
             None => Came::Nothing,
         };
@@ -157,7 +157,14 @@ impl Work {
     }
 
     fn score_before(&self) -> Option<Score> {
-        self.checks.before().filter(|before| before.outcome != CheckOutcome::Unusable).map(score)
+        self.checks.before().filter(|before| before.outcome != CheckOutcome::Unusable).map(|ended| self.score(ended))
+    }
+
+    fn score(&self, ended: &Ended) -> Score {
+        let ran = |ended: &Ended| Some(ended.passed? + ended.failed?);
+        // Tests that cannot be loaded any more do not fail one by one.
+        let are_fewer = self.checks.before().and_then(ran).zip(ran(ended)).is_some_and(|(before, now)| now < before);
+        Score::of(ended.outcome, ended.passed, ended.failed.filter(|_| !are_fewer))
     }
 
     /// Where a plan begins.
@@ -362,10 +369,6 @@ impl Try {
         self.ended =
             Some(Ended { commit: self.commit.clone(), outcome, exit_code, passed: None, failed: None, output });
     }
-}
-
-fn score(ended: &Ended) -> Score {
-    Score::of(ended.outcome, ended.passed, ended.failed)
 }
 
 #[cfg(test)]

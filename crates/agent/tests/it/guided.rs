@@ -58,7 +58,7 @@ async fn a_weak_model_only_writes_and_the_first_candidate_that_passes_wins() {
     assert_eq!(job.state, JobState::Succeeded, "{job:?} {:?}", mesh.model.violations());
     apply(&repository, &mesh.patch(&job).await);
     assert!(repository.test_passes());
-    assert_eq!(tried(&mesh, id).await, [(1, 1, Some(0.0)), (1, 2, Some(0.0)), (2, 1, Some(0.0))]);
+    assert_eq!(tried(&mesh, id).await, [(1, 1, Some(0.0)), (2, 1, Some(0.0)), (2, 2, Some(0.0))]);
     let result = job.result.clone().unwrap();
     assert_eq!(result.answer.as_deref(), Some("Changed prices.py. The check passes now. It is candidate 2 of 6."));
     assert_eq!(result.check.map(|check| (check.outcome, check.failed)), Some((Passed, Some(0))));
@@ -73,18 +73,15 @@ async fn a_weak_model_only_writes_and_the_first_candidate_that_passes_wins() {
         "{shown:?}"
     );
     let received = mesh.model.received();
-    let first = received[0].last("user");
-    assert!(first.contains("prices.py\n```python\n") && first.contains("1650 != 1350"), "{first}");
-    assert_eq!(received[1].messages[..2], received[0].messages[..2], "the cache keeps what was said first");
-    let handed_back = received[1].last("user");
-    assert!(handed_back.contains("With your change the check fails (2 of 2 tests)"), "{handed_back}");
-    assert_eq!(received[2].messages.len(), 2, "a fresh candidate knows nothing of the one before");
-    let anew = received[2].last("user");
-    assert!(
-        anew.contains("# to be written") && !anew.contains("return sum(prices)"),
-        "a function without its body: {anew}"
-    );
+    let anew = received[0].last("user");
+    assert!(anew.contains("# to be written") && !anew.contains("return sum(prices)"), "without its body: {anew}");
     assert!(anew.contains("Only `total` in prices.py is missing"), "{anew}");
+    let whole = received[1].last("user");
+    assert!(whole.contains("prices.py\n```python\n") && whole.contains("1650 != 1350"), "{whole}");
+    assert_eq!(received[1].messages.len(), 2, "a fresh candidate knows nothing of the one before");
+    assert_eq!(received[2].messages[..2], received[1].messages[..2], "the cache keeps what was said first");
+    let handed_back = received[2].last("user");
+    assert!(handed_back.contains("check fails (") || handed_back.contains("check still fails ("), "{handed_back}");
     assert!(mesh.client.verify(id).await.unwrap().intact);
 }
 
@@ -111,13 +108,13 @@ async fn where_none_passes_the_one_that_fails_least_is_handed_in_and_the_job_say
 async fn tests_stay_and_the_model_is_told_so() {
     let repository = sample_repository();
     let cheat = Turn::text(format!("Wrong test.\n\n{}", file("test_prices.py", "import unittest\n")));
-    let mesh = Mesh::with(weak(), [cheat, mended()]).await;
+    let mesh = Mesh::with(weak(), [cheat.clone(), cheat, mended()]).await;
     let _agent = mesh.agent().await;
     let id = mesh.create(checked(&repository, "Make the tests pass.")).await;
     let job = mesh.ended(id).await;
     assert_eq!(job.state, JobState::Succeeded, "{job:?} {:?}", mesh.model.violations());
     assert!(!mesh.patch(&job).await.contains("test_prices.py"));
-    let told = mesh.model.received()[1].last("user").to_owned();
+    let told = mesh.model.received()[2].last("user").to_owned();
     assert!(told.starts_with("Not done: test_prices.py is a test and was not changed"), "{told}");
 }
 
@@ -230,7 +227,10 @@ async fn wherever_an_agent_dies_guided_work_comes_to_the_same_result() {
     let script = || {
         Script::each(|received| match received.messages.len() {
             4 => with_total("sum(prices)"),
-            _ if received.body["temperature"] == 0.0 => with_total("0"),
+            _ if received.body["temperature"] == 0.0 && received.last("user").contains("to be written") => {
+                with_total("0")
+            }
+            _ if received.body["temperature"] == 0.0 => with_total("1"),
             _ => mended(),
         })
     };

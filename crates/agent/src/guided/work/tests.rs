@@ -224,13 +224,6 @@ fn each_function_is_written_anew_on_the_best_files_so_far() {
         ]
     };
     work.replay(vec![Fact::Candidate { candidate: 1, round: 1, commit: "c0".into() }]);
-    assert!(work.messages()[1].content.contains("return a - b"), "all files are shown first");
-    work.replay(vec![
-        Fact::Answered { turn: 1, answer: answer("I do not know.") },
-        Fact::Candidate { candidate: 1, round: 2, commit: "c0".into() },
-        Fact::Answered { turn: 2, answer: answer("I do not know.") },
-        Fact::Candidate { candidate: 2, round: 1, commit: "c0".into() },
-    ]);
     let told = work.messages();
     assert_eq!(told.len(), 2, "what was said before is not told");
     assert!(
@@ -240,7 +233,7 @@ fn each_function_is_written_anew_on_the_best_files_so_far() {
     assert!(told[1].content.contains("Only `add` in a.py is missing"), "{told:?}");
     work.replay(vec![Fact::Answered { turn: 3, answer: answer("```python\ndef add(a, b):\n    return a + b\n```") }]);
     work.replay(wrote(3, 1).to_vec());
-    work.replay(vec![Fact::Candidate { candidate: 3, round: 1, commit: "c3".into() }]);
+    work.replay(vec![Fact::Candidate { candidate: 2, round: 1, commit: "c3".into() }]);
     let told = &work.messages()[1].content;
     assert!(told.contains("return a + b\n\n\ndef double(a):\n    # to be written"), "{told}");
     assert!(told.contains("FAILED 1 of 4"), "what fails now: {told}");
@@ -248,4 +241,16 @@ fn each_function_is_written_anew_on_the_best_files_so_far() {
     work.replay(wrote(4, 0).to_vec());
     assert_eq!((work.next(), work.changed()), (Next::Done, vec!["a.py".to_owned()]));
     assert!(!work.grammar().contains("a.py"));
+}
+
+#[test]
+fn files_whose_tests_cannot_be_loaded_any_more_are_no_better_than_those_that_fail() {
+    let mut work = Work::new(terms(), checks(Some(3)), 1);
+    work.replay(vec![
+        Fact::Candidate { candidate: 1, round: 1, commit: "c0".into() },
+        Fact::Answered { turn: 1, answer: answer(&adds("b")) },
+        Fact::Finished { call_id: "t1-1".into(), finished: done() },
+        Fact::Checked(Ended { passed: Some(0), failed: Some(1), ..ended(1) }),
+    ]);
+    assert_eq!(work.best(), None, "one error of one module is not less than three of four tests");
 }
