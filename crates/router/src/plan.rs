@@ -80,6 +80,8 @@ pub(crate) struct Candidate {
     pub(crate) why: Cow<'static, str>,
     /// In memory now. `None`: its provider does not know such a thing.
     pub(crate) loaded: Option<bool>,
+    /// It lacks what the request needs, and is asked after those that have it.
+    pub(crate) is_stopgap: bool,
     /// What to tell whoever reads the answer.
     pub(crate) notice: Option<String>,
     /// `None`: not known.
@@ -193,7 +195,12 @@ impl Table {
                 (!found.model.chats).then(|| "it does not chat".to_owned())
             }),
             // Some servers make vectors of any model and say nothing of it.
-            Work::Embed => prefer(&mut targets, &mut considered, true, |model| model.embeds, "it makes no embeddings"),
+            Work::Embed if targets.iter().any(|found| found.model.embeds) => {
+                drop_if(&mut targets, &mut considered, |found| {
+                    (!found.model.embeds).then(|| "it makes no embeddings".to_owned())
+                });
+            }
+            Work::Embed => {}
         }
         drop_if(&mut targets, &mut considered, |found| match (drift(found), named.policy.drift) {
             (Some(drift), Drift::Refuse) => Some(drift),
@@ -216,21 +223,7 @@ impl Table {
         {
             whys.push("targets in the cloud are left out because this request may not leave the machine");
         }
-        prefer(
-            &mut targets,
-            &mut considered,
-            needs.tools,
-            |model| model.native_tools,
-            "it has no tool calls of its own",
-        );
-        prefer(
-            &mut targets,
-            &mut considered,
-            needs.schema,
-            |model| model.structured_output,
-            "it cannot be held to a JSON schema",
-        );
-        prefer(&mut targets, &mut considered, needs.images, |model| model.vision, "it does not look at images");
+        put_last(&mut targets, needs);
         self.look_at_what_is_loaded(&mut targets).await;
         if named.policy.balance == Balance::Spread {
             targets = self.spread(route, targets, load);
@@ -244,7 +237,7 @@ impl Table {
         considered.append(&mut named.passed_over);
         let candidates = targets
             .into_iter()
-            .map(|Found { shelf, model, rule, loaded, notice, .. }| Candidate {
+            .map(|Found { shelf, model, rule, loaded, notice, lacks, .. }| Candidate {
                 provider: self.shelves[shelf].provider.clone(),
                 shelf,
                 notice: notice.or_else(|| model.notice.clone()),
@@ -252,13 +245,14 @@ impl Table {
                 egress,
                 why: if whys.is_empty() { rule } else { format!("{rule}; {}", whys.join("; ")).into() },
                 loaded,
+                is_stopgap: lacks.contains(&true),
                 price: None,
             })
             .collect();
         Ok(Plan { rule: named.rule, policy: named.policy, egress, candidates, considered })
     }
 
-    /// Loaded ones first, then the least busy by weight; equals take turns.
+    /// Those that have what is needed first, of these the loaded ones, then the least busy by weight; equals take turns.
     fn spread<'a>(&self, route: &str, targets: Vec<Found<'a>>, load: &dyn Load) -> Vec<Found<'a>> {
         let shares: Vec<Share<'_>> = targets
             .iter()
@@ -271,7 +265,7 @@ impl Table {
         let order = self.turns.get(route).map_or_else(|| (0..shares.len()).collect(), |turns| turns.order(&shares));
         let mut targets: Vec<Option<Found<'_>>> = targets.into_iter().map(Some).collect();
         let mut ordered: Vec<Found<'_>> = order.into_iter().filter_map(|at| targets[at].take()).collect();
-        ordered.sort_by_key(|found| found.loaded == Some(false));
+        ordered.sort_by_key(|found| (found.lacks, found.loaded == Some(false)));
         let count = ordered.len();
         for (at, found) in ordered.iter_mut().enumerate() {
             found.score = Some((count - at) as f64);
@@ -340,17 +334,19 @@ fn drop_if(targets: &mut Vec<Found<'_>>, considered: &mut Vec<Considered>, why: 
     });
 }
 
-/// Drops what does not fit, if anything does.
-fn prefer(
-    targets: &mut Vec<Found<'_>>,
-    considered: &mut Vec<Considered>,
-    needed: bool,
-    fits: impl Fn(&Model) -> bool,
-    why: &str,
-) {
-    if needed && targets.iter().any(|found| fits(&found.model)) {
-        drop_if(targets, considered, |found| {
-            (!fits(&found.model)).then(|| format!("{why}, and this request needs that"))
-        });
+/// Puts what does not fit behind what does: it may do all the same, and is better than nobody.
+fn put_last(targets: &mut [Found<'_>], needs: &Needs) {
+    for found in targets.iter_mut() {
+        let lacks = [
+            (needs.tools && !found.model.native_tools, "has no tool calls of its own"),
+            (needs.schema && !found.model.structured_output, "cannot be held to a JSON schema"),
+            (needs.images && !found.model.vision, "does not look at images"),
+        ];
+        found.lacks = lacks.map(|(lacks, _)| lacks);
+        let lacks: Vec<_> = lacks.iter().filter(|(lacks, _)| *lacks).map(|(_, what)| *what).collect();
+        if !lacks.is_empty() {
+            found.rule = format!("{}; it {}, and this request needs that", found.rule, lacks.join(" and ")).into();
+        }
     }
+    targets.sort_by_key(|found| found.lacks);
 }

@@ -9,6 +9,7 @@
 
 pub(crate) mod anthropic;
 mod effort;
+mod images;
 pub(crate) mod lenient;
 mod lines;
 pub(crate) mod ollama;

@@ -110,6 +110,7 @@ impl Router {
             egress,
             why: Cow::Borrowed(""),
             loaded: None,
+            is_stopgap: false,
             notice: None,
             // Nobody can tell what such a request costs.
             price: None,

@@ -34,6 +34,8 @@ pub(super) struct Found<'a> {
     pub(super) loaded: Option<bool>,
     pub(super) notice: Option<String>,
     pub(super) score: Option<f64>,
+    /// What the request needs and it does not have: tool calls, schemas, images. The first weighs most.
+    pub(super) lacks: [bool; 3],
 }
 
 impl Table {
@@ -56,6 +58,7 @@ impl Table {
                 loaded: None,
                 notice: None,
                 score: None,
+                lacks: [false; 3],
             });
             return Ok(Named {
                 rule: format!("`{route}` is a configured route"),
@@ -95,7 +98,16 @@ impl Table {
             Err(_) => self.unlisted(shelf, &target, needs.work),
         };
         let rule = Cow::Borrowed("it was asked for by name");
-        let found = Found { shelf, target: Cow::Owned(target), model, rule, loaded: None, notice: None, score: None };
+        let found = Found {
+            shelf,
+            target: Cow::Owned(target),
+            model,
+            rule,
+            loaded: None,
+            notice: None,
+            score: None,
+            lacks: [false; 3],
+        };
         Ok(Named {
             rule: format!("`{route}` is a model, not a route"),
             targets: vec![found],
@@ -232,6 +244,7 @@ fn found<'a>(shelf: usize, model: &Arc<Model>, rule: String, score: Option<f64>)
         loaded: None,
         notice: None,
         score,
+        lacks: [false; 3],
     }
 }
 

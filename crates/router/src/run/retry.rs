@@ -76,6 +76,8 @@ impl Run {
                 self.overflowed_tokens = self.overflowed_tokens.max(candidate.model.context_tokens);
                 self.callers_fault = Some(error);
             }
+            // Of a request that others could have answered.
+            Error::Refused { .. } if candidate.is_stopgap && self.first_error.is_some() => {}
             Error::Refused { .. } => {
                 self.callers_fault.get_or_insert(error);
             }

@@ -64,6 +64,7 @@ fn scene(location: Location) -> Scene {
         egress: Egress::Allowed,
         why: Cow::Borrowed(""),
         loaded: None,
+        is_stopgap: false,
         notice: None,
         price: None,
     };

@@ -22,7 +22,7 @@ use crate::{
     answer::Usage,
     dialect::{IMAGE_PROMPT_BYTES, Peek},
     json_object::Fields,
-    wire::openai::place,
+    wire::{images, openai::place},
 };
 use bytes::Bytes;
 pub(crate) use encoder::encoder;
@@ -59,8 +59,7 @@ pub(crate) fn peek(body: &Bytes) -> Result<Peek, Error> {
         max_output_tokens,
         has_tools: fields.read::<Vec<&RawValue>>("tools").is_some_and(|tools| !tools.is_empty()),
         has_schema: schema || present(&fields, "output_format").is_some(),
-        // Text that holds this has its quotes escaped, so it is a block's type, save for odd tool arguments.
-        has_images: messages.get().contains(r#""image""#),
+        has_images: images::shown(messages, &["image"]),
         choices: 1,
         prompt_bytes: prompt_bytes - inline_bytes(messages.get()),
     })

@@ -4,6 +4,7 @@ mod bounds;
 mod breaker;
 mod kept_answers;
 mod money;
+mod needs;
 mod passing_on;
 mod pinned;
 mod redacted;

@@ -6,6 +6,7 @@ use crate::{
     dialect::{IMAGE_PROMPT_BYTES, Peek},
     http::failure::cut,
     json_object::Fields,
+    wire::images,
 };
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
@@ -13,6 +14,10 @@ use std::borrow::Cow;
 
 /// The most answers that OpenAI gives to one request.
 const CHOICES: u64 = 128;
+/// Where the prompts of these dialects show images.
+const SHOWN: [&str; 2] = ["messages", "input"];
+/// What parts with an image are called: of Chat Completions, of Responses, and of a computer that a model uses.
+const IMAGES: [&str; 3] = ["image_url", "input_image", "computer_screenshot"];
 /// `data:` and a media type come before the content; nobody's are longer.
 const DATA_URL_HEAD_BYTES: usize = 128;
 
@@ -43,9 +48,10 @@ pub(crate) fn peek(fields: &Fields<'_>, limits: &[&str], prompt: &[&str]) -> Res
             .map_err(|error| at.field("stream_options").invalid(format!("cannot be read: {error}")))?;
         peek.wants_usage = options.include_usage.unwrap_or(false);
     }
-    for text in prompt.iter().filter_map(|name| fields.get(name)).map(RawValue::get) {
-        let has_images = text.contains("\"image_url\"") || text.contains("\"input_image\"");
+    for (name, prompt) in prompt.iter().filter_map(|name| Some((*name, fields.get(name)?))) {
+        let has_images = SHOWN.contains(&name) && images::shown(prompt, &IMAGES);
         peek.has_images |= has_images;
+        let text = prompt.get();
         peek.prompt_bytes +=
             if has_images || text.contains("\"file_data\"") { text.len() - image_bytes(text) } else { text.len() };
     }
