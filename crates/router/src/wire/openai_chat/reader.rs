@@ -7,6 +7,7 @@
 //! by itself, so that an odd value beside a text costs no text.
 
 mod counts;
+mod indexes;
 mod parts;
 pub(crate) mod retold;
 
@@ -82,7 +83,7 @@ pub(crate) struct ChatReader {
 
 /// What a chunk says besides its events.
 #[derive(Default)]
-struct Said {
+struct Said<'a> {
     only_usage: bool,
     finished: bool,
     counted: bool,
@@ -90,6 +91,8 @@ struct Said {
     unargued: Vec<Place>,
     /// Pieces of calls stand in it.
     has_calls: bool,
+    /// Those that tell no index, with the one that their call has.
+    unindexed: Vec<(&'a RawValue, u64)>,
 }
 
 impl ChatReader {
@@ -142,7 +145,7 @@ impl ChatReader {
         Ok(Frame::new(self.bytesway.raw.then(raw), events))
     }
 
-    fn chunk(&mut self, chunk: &Members<'_>, events: &mut Vec<Event>) -> Result<Said, Trouble> {
+    fn chunk<'a>(&mut self, chunk: &Members<'a>, events: &mut Vec<Event>) -> Result<Said<'a>, Trouble> {
         if let Some(error) = chunk.get("error").filter(|error| !says_nothing(error)) {
             return Err(self.failed(&value(error)));
         }
@@ -171,7 +174,7 @@ impl ChatReader {
         Ok(said)
     }
 
-    fn choice(&mut self, value: &RawValue, said: &mut Said, events: &mut Vec<Event>) -> Result<(), Trouble> {
+    fn choice<'a>(&mut self, value: &'a RawValue, said: &mut Said<'a>, events: &mut Vec<Event>) -> Result<(), Trouble> {
         let choice = Members::of(Some(value));
         if !choice.is_object() {
             return if says_nothing(value) { Ok(()) } else { self.unread("a choice", value, events) };
@@ -198,7 +201,12 @@ impl ChatReader {
     }
 
     /// What one choice says of the answer. Gives how many bytes its calls add.
-    fn content(&mut self, choice: &Members<'_>, said: &mut Said, events: &mut Vec<Event>) -> Result<usize, Trouble> {
+    fn content<'a>(
+        &mut self,
+        choice: &Members<'a>,
+        said: &mut Said<'a>,
+        events: &mut Vec<Event>,
+    ) -> Result<usize, Trouble> {
         let told = |name| choice.get(name).filter(|value| !says_nothing(value));
         // A message in place of a delta is the whole answer: what came of it already comes once.
         let (told, is_whole) = match (told("delta"), told("message"), told("text")) {
@@ -236,11 +244,11 @@ impl ChatReader {
         self.tool_calls(&delta, is_whole, said, events)
     }
 
-    fn tool_calls(
+    fn tool_calls<'a>(
         &mut self,
-        delta: &Members<'_>,
+        delta: &Members<'a>,
         is_whole: bool,
-        said: &mut Said,
+        said: &mut Said<'a>,
         events: &mut Vec<Event>,
     ) -> Result<usize, Trouble> {
         let calls = match delta.get("tool_calls").filter(|calls| !says_nothing(calls)) {
@@ -258,7 +266,12 @@ impl ChatReader {
         for call in calls {
             match Piece::of(call) {
                 Ok(piece) if is_whole => bytes += self.calls.add(&piece.alone(), events),
-                Ok(piece) => bytes += self.calls.add(&piece, events),
+                Ok(piece) => {
+                    if piece.is_unindexed() {
+                        said.unindexed.extend(self.calls.index_of(&piece).map(|index| (call, index)));
+                    }
+                    bytes += self.calls.add(&piece, events);
+                }
                 Err(what) => {
                     self.has_other_calls = true;
                     events.push(Event::Opaque(what));
@@ -268,7 +281,7 @@ impl ChatReader {
         Ok(bytes)
     }
 
-    fn end(&mut self, reason: &str, said: &mut Said, events: &mut Vec<Event>) -> Result<(), Trouble> {
+    fn end(&mut self, reason: &str, said: &mut Said<'_>, events: &mut Vec<Event>) -> Result<(), Trouble> {
         let word = reason.to_ascii_lowercase();
         let is_among = |words: &[&str]| words.iter().any(|part| word.contains(part));
         let reason = if is_among(BROKE_OFF) {
@@ -328,7 +341,10 @@ impl Reader for ChatReader {
         self.counted |= said.only_usage && was_whole;
         let passes = self.bytesway.raw && (!said.only_usage || self.bytesway.wants_usage);
         let name = self.name.as_deref();
-        let raw = passes.then(|| with_empty_arguments(&chunk, renamed::under(event.raw, &chunk, name), &said, name));
+        let raw = passes.then(|| {
+            let raw = indexes::written(renamed::under(event.raw, &chunk, name), &said.unindexed);
+            with_empty_arguments(&chunk, raw, &said, name)
+        });
         let mark = Some(Mark::Chunk { finished: said.finished, counted: said.counted });
         Ok(Step::Frame(Frame { raw, events, mark }))
     }
@@ -394,7 +410,7 @@ fn reason(value: &RawValue) -> Option<String> {
 }
 
 /// The chunk's bytes, and one more where calls have no arguments: clients read none as broken JSON.
-fn with_empty_arguments(chunk: &Members<'_>, raw: Bytes, said: &Said, asked: Option<&str>) -> Bytes {
+fn with_empty_arguments(chunk: &Members<'_>, raw: Bytes, said: &Said<'_>, asked: Option<&str>) -> Bytes {
     if said.unargued.is_empty() {
         return raw;
     }

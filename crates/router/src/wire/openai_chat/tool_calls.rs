@@ -11,6 +11,9 @@
 //!
 //! The index decides and not the id: servers make a new id for every piece, give none, or the same to all.
 //!
+//! Clients have no such table: they want an index in every piece of a stream. Where a server tells none, the call's own is
+//! written beside it.
+//!
 //! A call that is whole and comes whole once more, under its own index and id, is the same call: servers repeat it in their
 //! last chunk.
 
@@ -89,6 +92,11 @@ impl<'a> Piece<'a> {
         Self { place: Place::Older, name, arguments, ..Self::default() }
     }
 
+    /// Its server tells no index that could be read.
+    pub(crate) fn is_unindexed(&self) -> bool {
+        self.place == Place::List
+    }
+
     fn says_nothing(&self) -> bool {
         self.id.is_none() && self.name.is_none() && !self.has_arguments()
     }
@@ -123,6 +131,8 @@ fn is_whole(arguments: &str) -> bool {
 #[derive(Debug, Default)]
 struct Call {
     place: Place,
+    /// As clients know it; of a message that came whole and of an older call there is none to know.
+    index: Option<u64>,
     /// As the server has it, which may be another call's as well.
     given_id: Option<String>,
     /// As it is told.
@@ -150,6 +160,19 @@ impl Calls {
         self.0.iter().any(|call| call.name.is_empty())
     }
 
+    /// The index of the call that the piece will belong to. `None` where it belongs to none.
+    pub(crate) fn index_of(&self, piece: &Piece<'_>) -> Option<u64> {
+        match self.find(piece) {
+            Some(at) => self.0[at].index,
+            None if piece.says_nothing() => None,
+            None => Some(self.next_index()),
+        }
+    }
+
+    fn next_index(&self) -> u64 {
+        self.0.iter().filter_map(|call| call.index).max().map_or(0, |last| last.saturating_add(1))
+    }
+
     /// Gives how many bytes this adds to the answer.
     pub(crate) fn add(&mut self, piece: &Piece<'_>, events: &mut Vec<Event>) -> usize {
         if piece.says_nothing() {
@@ -158,7 +181,12 @@ impl Calls {
         let (at, mut bytes) = match self.find(piece) {
             Some(at) => (at, 0),
             None => {
-                self.0.push(Call { place: piece.place, ..Call::default() });
+                let index = match piece.place {
+                    Place::Index(index) => Some(index),
+                    Place::List if !piece.is_alone => Some(self.next_index()),
+                    Place::List | Place::Older => None,
+                };
+                self.0.push(Call { place: piece.place, index, ..Call::default() });
                 (self.0.len() - 1, CALL_BYTES)
             }
         };
@@ -226,8 +254,8 @@ impl Calls {
             }
             call.arguments.push_str("{}");
             call.tell(at, events);
-            let place = call.place;
-            if place != Place::List && self.0.iter().filter(|call| call.place == place).count() == 1 {
+            let place = call.told_place();
+            if place != Place::List && self.0.iter().filter(|call| call.told_place() == place).count() == 1 {
                 places.push(place);
             }
         }
@@ -236,6 +264,11 @@ impl Calls {
 }
 
 impl Call {
+    /// Where clients know it to be.
+    fn told_place(&self) -> Place {
+        self.index.map_or(self.place, Place::Index)
+    }
+
     /// Whether the piece, which stands where this call does, begins another one.
     fn ends_before(&self, piece: &Piece<'_>) -> bool {
         let ids = self.given_id.as_ref().zip(piece.id.as_ref());
