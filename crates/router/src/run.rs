@@ -82,6 +82,8 @@ pub(crate) struct Run {
     /// The first answer that had a flaw, in case nobody does better.
     flawed: Option<Flawed>,
     rescues: u32,
+    /// The first target that broke off in the middle of the answer.
+    broke_off: Option<Arc<Candidate>>,
     /// Of the queue it waits in.
     pub(crate) standing: Standing,
 }
@@ -136,6 +138,7 @@ impl Run {
             overflowed_tokens: None,
             flawed: None,
             rescues: 0,
+            broke_off: None,
             standing: Standing::default(),
         }
     }
@@ -369,6 +372,7 @@ impl Run {
             Heard::Failed(error) => {
                 let failed = self.give_up(error)?;
                 self.booking.trace.cut(&failed);
+                self.broke_off.get_or_insert(failed.candidate);
                 self.phase = Phase::Rescuing(failed.error);
                 None
             }

@@ -3,12 +3,14 @@
 //! ```text
 //!   a call ends ─▶ Outcome ─┬─ the target's failure ─────────▶ the target's breaker: everybody leaves it alone
 //!                           └─ the request's, perhaps ───────▶ that caller's breaker, until a second caller fails so, too
+//!   an answer breaks off and stays so ─▶ others come first for that caller, for a moment
 //!   a breaker opens ─▶ watch: pause ─▶ a listing of its server ─▶ down: another pause │ else: the next call tries
 //! ```
 //! A server that cannot stand one caller's requests still answers everybody else's, and nothing but another caller's requests
 //! tells the two apart.
 
 mod suspects;
+mod unfinished;
 
 use crate::{
     Error,
@@ -29,6 +31,7 @@ use std::{
 use suspects::Suspects;
 pub(crate) use suspects::Who;
 use tokio::time::Instant;
+use unfinished::Unfinished;
 
 /// Share of the newest loading time in the average.
 const NEWEST: f64 = 0.3;
@@ -51,6 +54,7 @@ pub(crate) struct Target {
     breaker: Breaker,
     options: breaker::Options,
     suspects: Mutex<Suspects>,
+    unfinished: Mutex<Unfinished>,
     last_failure: Mutex<Option<Failure>>,
     is_watched: AtomicBool,
     in_flight: AtomicUsize,
@@ -85,6 +89,7 @@ impl Target {
             breaker: Breaker::new(options),
             options,
             suspects: Mutex::default(),
+            unfinished: Mutex::default(),
             last_failure: Mutex::default(),
             is_watched: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
@@ -167,6 +172,16 @@ impl Targets {
     pub(crate) fn cooling(&self, id: &str) -> Option<Duration> {
         let until = (*lock(&self.known(id)?.resting_until))?;
         until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+    }
+
+    /// It broke off in the middle of an answer to this caller, and nobody could go on with it.
+    pub(crate) fn left_unfinished(&self, candidate: &Candidate, caller: &Caller) {
+        lock(&self.get(candidate).unfinished).note(Who::of(caller));
+    }
+
+    /// Whether that happened a moment ago.
+    pub(crate) fn was_unfinished(&self, candidate: &Candidate, caller: &Caller) -> bool {
+        self.known(candidate.id()).is_some_and(|target| lock(&target.unfinished).is_fresh(Who::of(caller)))
     }
 
     /// An attempt went well, and told how long the model took to load.

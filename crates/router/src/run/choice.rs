@@ -5,7 +5,7 @@ use crate::{
     Error, Said,
     catalogue::Freshness,
     error,
-    plan::{Candidate, Needs, Work},
+    plan::{Candidate, Needs, Plan, Work},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -24,6 +24,7 @@ impl Run {
                 return Some(self.fail(Error::NoModel(message)));
             }
         }
+        self.put_off_unfinished(&mut plan);
         self.booking.trace.planned(&mut plan);
         if let Err(error) = self.inner.books.check_route(&self.call, table.is_route(&self.call.route)) {
             return Some(self.fail(error));
@@ -40,6 +41,18 @@ impl Run {
             Ok(()) => self.go_on(),
             Err(error) => Some(self.fail(error)),
         }
+    }
+
+    /// Puts targets that broke off in the middle of an answer to this caller a moment ago behind those that did not.
+    fn put_off_unfinished(&self, plan: &mut Plan) {
+        let was_unfinished = |candidate: &Candidate| self.inner.targets.was_unfinished(candidate, &self.call.caller);
+        for candidate in plan.candidates.iter_mut().filter(|candidate| was_unfinished(candidate)) {
+            candidate.why = format!("{}; an answer of it to this caller just broke off", candidate.why).into();
+            for known in plan.considered.iter_mut().filter(|known| known.target == candidate.model.id) {
+                known.why = candidate.why.to_string();
+            }
+        }
+        plan.candidates.sort_by_key(|candidate| (candidate.is_stopgap, was_unfinished(candidate)));
     }
 
     /// Holds back what the call may come to, for the first target that the caller may ask and can pay.

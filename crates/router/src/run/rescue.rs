@@ -9,6 +9,7 @@
 //!        ▼
 //!   splice: the target answers anew, and is swallowed as long as it says the same; another word ends it, in band
 //! ```
+//! What stays cut is asked of another target first when the same caller asks again (see [`crate::targets`]).
 //! A tool call is never rescued: half of one and half of another is a call nobody asked for.
 
 use super::{Phase, Run, Step, Trying, seam::Seam};
@@ -70,13 +71,13 @@ impl Run {
         // Of several answers at once only the first one is followed.
         let alone = self.call.asked.peek.choices <= 1;
         if !alone || self.sent.tool_call || self.rescues >= RESCUES || !worth_rescuing(&error) || self.is_overdue() {
-            return Some(self.fail(error));
+            return Some(self.stays_cut(error));
         }
         let again = self.booking.trace.last_candidate().filter(|_| self.rescues == 0);
         // The same target once more is better than a broken answer, when there is no other.
         let next = self.next_candidate();
         let again = again.filter(|again| next.is_none() && self.hold_for(again).is_ok());
-        let Some(candidate) = next.or(again) else { return Some(self.fail(error)) };
+        let Some(candidate) = next.or(again) else { return Some(self.stays_cut(error)) };
         self.rescues += 1;
         let mode = self.mode_for(&candidate);
         self.booking.trace.rescuing(&candidate, &mode);
@@ -84,6 +85,14 @@ impl Run {
         // What is told should this come to nothing.
         self.first_error = Some(error);
         None
+    }
+
+    /// The caller's client will ask again, and is not to be cut off once more where another target could answer.
+    fn stays_cut(&mut self, error: Error) -> Step {
+        if let Some(candidate) = self.broke_off.take().filter(|_| worth_rescuing(&error)) {
+            self.inner.targets.left_unfinished(&candidate, &self.call.caller);
+        }
+        self.fail(error)
     }
 
     fn mode_for(&self, candidate: &Candidate) -> Mode {

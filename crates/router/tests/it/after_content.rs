@@ -1,6 +1,7 @@
 //! What happens when a target breaks off after its first words: another one goes on, or the caller is told.
 
 use crate::stage::{CALLERS, DIALECTS, Ends, MODEL, Stage, mounted, own_question, streamed, unstreamed};
+use domain::{Clock, PrincipalId};
 use protocol::{Location, ModelCallState, ModelStreamItem};
 use router::{
     Mounted,
@@ -139,6 +140,37 @@ async fn half_a_tool_call_is_never_completed_by_another_model() {
             let what = format!("{dialect:?} over {wire:?}: {}", answer.body);
             assert_eq!(answer.ends(), Ends::of_a_failed(dialect), "{what}");
             assert_eq!((a.received().len(), b.received().len()), (1, 0), "{what}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_cut_off_and_asks_again_is_answered_by_another_target() {
+    let call = Reply::call("search", serde_json::json!({"query": "a rather long question"}));
+    for wire in Wire::ALL {
+        for dialect in DIALECTS {
+            let a = FaultyModel::start(wire).await.then(call.clone().cut_after(2));
+            let b = FaultyModel::start(Wire::OpenAiChat).await.then(Reply::text("From b."));
+            let mut stage = Stage::over(&[&a, &b]).await;
+            let what = format!("{dialect:?} over {wire:?}");
+            let cut = stage.ask(dialect, &streamed(dialect), &[]).await;
+            assert_eq!(cut.ends(), Ends::of_a_failed(dialect), "{what}: {cut:?}");
+            let again = stage.ask(dialect, &streamed(dialect), &[]).await;
+            assert_eq!((again.said().as_str(), a.received().len()), ("From b.", 1), "{what}: {again:?}");
+            let record = stage.record(&again).await;
+            assert!(record.candidates[0].why.contains("just broke off"), "{what}: {:?}", record.candidates);
+
+            // Where nobody else can, it is asked all the same.
+            b.push(Reply::status(400));
+            a.push(Reply::text("From a."));
+            assert_eq!(stage.ask(dialect, &streamed(dialect), &[]).await.said(), "From a.", "{what}");
+            // Nobody else is sent elsewhere, and after a while nobody is.
+            let cut_off = stage.principal;
+            for (principal, later) in [(PrincipalId::new(stage.clock.now()), 0), (cut_off, 31)] {
+                tokio::time::sleep(Duration::from_secs(later)).await;
+                stage.principal = principal;
+                assert_eq!(stage.ask(dialect, &streamed(dialect), &[]).await.said(), "From a.", "{what}, {later} s");
+            }
         }
     }
 }
