@@ -240,7 +240,9 @@ impl Table {
             .map(|Found { shelf, model, rule, loaded, notice, lacks, .. }| Candidate {
                 provider: self.shelves[shelf].provider.clone(),
                 shelf,
-                notice: notice.or_else(|| model.notice.clone()),
+                notice: notice
+                    .or_else(|| self.shelves[shelf].provider.notice(&model.name))
+                    .or_else(|| model.notice.clone()),
                 model,
                 egress,
                 why: if whys.is_empty() { rule } else { format!("{rule}; {}", whys.join("; ")).into() },

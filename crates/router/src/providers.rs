@@ -52,6 +52,11 @@ pub trait Provider: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// What there is to know of this model besides its listing, as of its last answer.
+    fn notice(&self, _model: &str) -> Option<String> {
+        None
+    }
+
     /// What is loaded now, where the provider knows such a thing. `None`: it does not, or did not answer.
     async fn loaded(&self) -> Option<Vec<Loaded>> {
         None

@@ -229,7 +229,10 @@ impl Router {
         let mut all = Models { models: Vec::new(), routes: Vec::new(), unavailable: Vec::new(), not_asked };
         for (shelf, listing) in shelves.iter().zip(listings) {
             match &*listing {
-                Ok(models) => all.models.extend(models.iter().map(|model| Model::clone(model))),
+                Ok(models) => all.models.extend(models.iter().map(|model| {
+                    let notice = model.notice.clone().or_else(|| shelf.provider.notice(&model.name));
+                    Model { notice, ..Model::clone(model) }
+                })),
                 Err(error) => all
                     .unavailable
                     .push(UnavailableProvider { provider: shelf.provider.name().to_owned(), error: error.to_string() }),

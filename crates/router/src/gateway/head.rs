@@ -143,7 +143,8 @@ pub(super) fn tell_of(headers: &mut HeaderMap, committed: &Committed) {
     if let Some(tokens) = committed.model.context_tokens {
         put("x-devmesh-context-tokens", tokens.into());
     }
-    if let Some(usage) = committed.usage {
+    // Without a count of the prompt nobody knows how full the window is.
+    if let Some(usage) = committed.usage.filter(|usage| usage.input_tokens > 0) {
         put("x-devmesh-context-used", (usage.input_tokens + usage.output_tokens).into());
     }
     let mut say = |name: &'static str, text: &str| {

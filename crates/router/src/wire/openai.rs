@@ -12,6 +12,7 @@ pub(crate) mod place;
 pub mod provider;
 pub(crate) mod routing;
 pub(crate) mod sampling;
+mod silent;
 pub(crate) mod sse;
 #[cfg(test)]
 pub(crate) mod testing;

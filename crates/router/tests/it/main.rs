@@ -49,5 +49,6 @@ mod telemetry;
 mod truncation;
 #[cfg(test)]
 mod trying_again;
+mod uncounted;
 #[cfg(test)]
 mod waiting;

@@ -290,9 +290,9 @@ async fn what_is_configured_of_a_model_adds_to_what_is_listed() {
         listed.iter().map(|model| (model.name.as_str(), model.context_tokens, model.native_tools)).collect();
     assert_eq!(got, [(MODEL, Some(1000), true), ("text-embedding-3", None, false)]);
     assert!(provider.continues_prefill(MODEL) && !provider.continues_prefill("other"));
-    assert_eq!(listed[0].notice, None);
+    assert_eq!(provider.notice(MODEL), None);
     frames(&provider, own()).await.unwrap();
-    let notice = provider.models().await.unwrap()[0].notice.clone().unwrap();
+    let notice = provider.notice(MODEL).unwrap();
     assert!(notice.contains("token counts"), "{notice}");
 }
 

@@ -225,8 +225,7 @@ impl Provider for Anthropic {
         let headers = self.headers(&request, if streamed { "text/event-stream" } else { "application/json" });
         let used = Used::default();
         let answer = self.endpoint.answer(request.sent(MESSAGES, headers, body, self.options.location, &used)).await;
-        let origin =
-            Origin { endpoint: self.endpoint.clone(), model: request.model.clone(), silent_on_usage: Arc::default() };
+        let origin = Origin { endpoint: self.endpoint.clone(), model: request.model.clone(), silent: Arc::default() };
         let reader = MessagesReader::new(origin.clone(), manner);
         let answer = answer.map(|answer| came::decode(reader, origin, answer, streamed));
         self.endpoint.heeding(used, answer.map_err(failures::account))

@@ -8,7 +8,7 @@
 //! beside the code that does it.
 
 pub use super::options::{Api, EffortsByModel, ModelOptions, Options, OutputLimit, Prefill};
-use super::{embeddings, original};
+use super::{embeddings, original, silent::Silent};
 use crate::providers::{
     ByteStream, ChatRequest, ChatStream, EmbedRequest, Embeddings, Forward, PassedEmbeddings, Patience, Provider,
     answered_at_once,
@@ -32,14 +32,7 @@ use http::{HeaderMap, header};
 use protocol::{Location, Model, Role};
 use responses::ResponsesReader;
 use serde::Deserialize;
-use std::{
-    borrow::Cow,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 /// A listing is small and made from memory; a server that takes longer is not asked for answers either.
 const LISTING_PATIENCE: Patience = Patience { headers: Duration::from_secs(10) };
@@ -48,8 +41,7 @@ const LISTING_PATIENCE: Patience = Patience { headers: Duration::from_secs(10) }
 pub struct OpenAi {
     options: Options,
     endpoint: Arc<Endpoint>,
-    /// An answer came without token counts.
-    silent_on_usage: Arc<AtomicBool>,
+    silent: Arc<Silent>,
 }
 
 /// Whose answer is read.
@@ -57,7 +49,14 @@ pub struct OpenAi {
 pub(crate) struct Origin {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) model: String,
-    pub(crate) silent_on_usage: Arc<AtomicBool>,
+    pub(crate) silent: Arc<Silent>,
+}
+
+impl Origin {
+    /// An answer is whole, and has told what it counted or has not.
+    pub(crate) fn counted(&self, has_counted: bool) {
+        self.silent.note(&self.endpoint.provider, &self.model, has_counted);
+    }
 }
 
 /// What a conversation's body depends on besides the conversation.
@@ -118,7 +117,7 @@ impl OpenAi {
             Scheme::Bearer,
             options.api_keys.clone(),
         )?;
-        Ok(Self { options, endpoint: Arc::new(endpoint), silent_on_usage: Arc::default() })
+        Ok(Self { options, endpoint: Arc::new(endpoint), silent: Arc::default() })
     }
 
     /// What is known of a model: configured, or by its name.
@@ -129,7 +128,6 @@ impl OpenAi {
 
     fn model(&self, listed: &Listed) -> Model {
         let known = self.known(&listed.id);
-        let silent = self.silent_on_usage.load(Ordering::Relaxed);
         Model {
             chats: !known.embeds(),
             embeds: known.embeds(),
@@ -137,7 +135,6 @@ impl OpenAi {
             context_tokens: known.context_tokens.or(listed.max_model_len).or(listed.context_length),
             native_tools: known.native_tools && !known.embeds(),
             structured_output: known.structured_output && !known.embeds(),
-            notice: silent.then(|| "the server does not report token counts: they are recorded as 0".to_owned()),
             ..Model::new(&self.options.name, &listed.id, self.options.location)
         }
     }
@@ -248,11 +245,8 @@ impl OpenAi {
         let name = &peek.model;
         let bytesway =
             Bytesway { raw, wants_usage: peek.wants_usage, choices: if original { peek.choices.max(1) } else { 1 } };
-        let origin = Origin {
-            endpoint: self.endpoint.clone(),
-            model: request.model.clone(),
-            silent_on_usage: self.silent_on_usage.clone(),
-        };
+        let origin =
+            Origin { endpoint: self.endpoint.clone(), model: request.model.clone(), silent: self.silent.clone() };
         let sent = request.sent(path, headers, body, self.options.location, used);
         let responses = dialect == Dialect::OpenAiResponses;
         if !stream {
@@ -373,6 +367,10 @@ impl Provider for OpenAi {
         self.prefill(model) != Prefill::None
     }
 
+    fn notice(&self, model: &str) -> Option<String> {
+        self.silent.notice(model)
+    }
+
     fn not_carried(&self, model: &str, conversation: &Conversation) -> Vec<Field> {
         let efforts = self.efforts(model);
         let unknown = match self.options.api {
@@ -430,7 +428,7 @@ pub(crate) fn nobody() -> Origin {
     let endpoint =
         Endpoint::new("openai", "http://127.0.0.1:9/v1", Location::Local, timeout, Scheme::Bearer, Vec::new());
     let endpoint = endpoint.unwrap_or_else(|error| unreachable!("an address without a key is an endpoint: {error}"));
-    Origin { endpoint: Arc::new(endpoint), model: "m".to_owned(), silent_on_usage: Arc::default() }
+    Origin { endpoint: Arc::new(endpoint), model: "m".to_owned(), silent: Arc::default() }
 }
 
 #[cfg(test)]

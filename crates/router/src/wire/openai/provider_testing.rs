@@ -24,7 +24,7 @@ pub(crate) fn origin() -> Origin {
         Scheme::Bearer,
         keys,
     );
-    Origin { endpoint: Arc::new(endpoint.unwrap()), model: "m".to_owned(), silent_on_usage: Arc::default() }
+    Origin { endpoint: Arc::new(endpoint.unwrap()), model: "m".to_owned(), silent: Arc::default() }
 }
 
 #[derive(Debug, PartialEq)]

@@ -30,7 +30,7 @@ use crate::{
 use bytes::Bytes;
 use protocol::FinishReason;
 use serde_json::{Value, value::RawValue};
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 /// Once the model has finished, how long to wait for the token counts and the end of the stream. The answer is whole
 /// already; a server that keeps the connection open must not hold it back.
@@ -374,10 +374,7 @@ impl Reader for ChatReader {
             FinishReason::Stop if self.has_other_calls => FinishReason::ToolCalls,
             reason => reason,
         };
-        if self.usage.is_none() && !self.origin.silent_on_usage.swap(true, Ordering::Relaxed) {
-            let provider = &self.origin.endpoint.provider;
-            tracing::warn!(provider, "answers come without token counts: they are recorded as 0");
-        }
+        self.origin.counted(self.usage.is_some());
         let finish = Finish::new(reason, self.usage.unwrap_or_default());
         events.push(Event::Finished(Finish { is_refusal: self.refuses, ..finish }));
         Some(Frame::new(None, events))

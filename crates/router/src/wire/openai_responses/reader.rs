@@ -33,7 +33,6 @@ use protocol::FinishReason;
 use serde_json::{Value, json, value::RawValue};
 use std::{
     collections::{BTreeSet, VecDeque},
-    sync::atomic::Ordering,
     time::Duration,
 };
 use telling::{ITEM_BYTES, all_arguments};
@@ -180,10 +179,7 @@ impl ResponsesReader {
             reason => reason,
         };
         let usage = response.object("usage");
-        if !usage.is_object() && !self.origin.silent_on_usage.swap(true, Ordering::Relaxed) {
-            let provider = &self.origin.endpoint.provider;
-            tracing::warn!(provider, "answers come without token counts: they are recorded as 0");
-        }
+        self.origin.counted(usage.is_object());
         let finish = Finish { is_refusal: self.refuses, ..Finish::new(reason, counts(&usage)) };
         events.push(Event::Finished(finish.clone()));
         self.finish = Some(finish);
