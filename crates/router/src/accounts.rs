@@ -41,6 +41,7 @@ mod books;
 mod calls;
 mod journal;
 mod ledger;
+mod money;
 mod opening;
 mod policy;
 mod prices;
@@ -57,6 +58,7 @@ pub use calls::Calls;
 use domain::{JobId, PrincipalId};
 pub use journal::{Batch, Disk, Journal, Options, Pending, Service};
 pub use ledger::{BrokenAt, Ledger, LedgerEntry, LedgerError, verify, verify_store};
+pub(crate) use money::dollars;
 pub use opening::{Opened, open, open_job};
 pub use policy::{allows_model, allows_name, policy_mistakes};
 pub use prices::{Price, PriceTable, Prices};
@@ -64,9 +66,9 @@ pub use protocol::KeyPolicy as Policy;
 pub use rate::{Rate, RateLimits};
 pub use refusal::{Limit, Refusal};
 pub use reservation::{Charge, Estimate, EstimatedCost, Reservation, Spent};
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-/// Who pays.
+/// Whose money it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Account {
     /// A principal: a user's key, or an agent's own token.
@@ -74,11 +76,26 @@ pub enum Account {
     Job(JobId),
 }
 
-impl fmt::Display for Account {
+/// Who pays, as people know them: a principal is of no use to who wants to change what its token may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payer {
+    pub account: Account,
+    /// Of a key, where one was given.
+    name: Option<Arc<str>>,
+}
+
+impl From<Account> for Payer {
+    fn from(account: Account) -> Self {
+        Self { account, name: None }
+    }
+}
+
+impl fmt::Display for Payer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Key(key) => write!(f, "key {key}"),
-            Self::Job(job) => write!(f, "job {job}"),
+        match (&self.name, self.account) {
+            (Some(name), _) => f.write_str(name),
+            (None, Account::Key(key)) => write!(f, "key {key}"),
+            (None, Account::Job(job)) => write!(f, "job {job}"),
         }
     }
 }

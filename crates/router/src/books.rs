@@ -4,7 +4,7 @@ use crate::{
     Error,
     accounts::{
         self, Accounts, Calls, Charge, Estimate, JobBudget, Journal, Ledger, Pending, Price, PriceTable, Prices,
-        Refusal, Reservation, allows_model, allows_name,
+        Refusal, Reservation, allows_model, allows_name, dollars,
     },
     call::{Call, Caller},
     error::LimitKind,
@@ -138,10 +138,11 @@ impl Books {
     fn over_cap(&self, call: &Call, candidate: &Candidate, policy: &Policy) -> Option<String> {
         let cap = policy.cost_cap_microusd?;
         let Some(cost) = self.estimate(call, candidate, Some(policy)).cost else {
-            return Some(format!("its price is not known, and the route has a cap of {cap} microusd"));
+            return Some(format!("its price is not known, and the route has a cap of {} a call", dollars(cap)));
         };
         let cost = cost.input_microusd.saturating_add(cost.output_microusd);
-        (cost > cap).then(|| format!("it could cost {cost} microusd, over the route's cap of {cap}"))
+        (cost > cap)
+            .then(|| format!("it could cost {}, over the route's cap of {} a call", dollars(cost), dollars(cap)))
     }
 
     /// # Errors

@@ -115,7 +115,9 @@ impl Tokens {
             let expires_at = expires_at(&row);
             (row.secret_sha256, Arc::new(Entry::new(row, rates, expires_at)))
         };
-        let known = store.tokens().await?.into_iter().map(entry).collect();
+        let rows = store.tokens().await?;
+        rows.iter().for_each(|row| accounts.name_key(row.principal, &name(row)));
+        let known = rows.into_iter().map(entry).collect();
         Ok(Self { store, clock, rates, known: RwLock::new(known), changing: tokio::sync::Mutex::default() })
     }
 
@@ -189,6 +191,7 @@ impl Tokens {
         }
         let expires_at = request.policy.as_ref().and_then(|policy| policy.expires_at);
         let token = describe(&row, expires_at);
+        accounts.name_key(row.principal, &name(&row));
         if let Some(policy) = request.policy {
             accounts.set_policy(row.principal, policy);
         }
@@ -328,6 +331,11 @@ impl Tokens {
         self.known.write().unwrap_or_else(PoisonError::into_inner).remove(&entry.row.secret_sha256);
         entry.revoked.cancel();
     }
+}
+
+/// What a refusal calls a token: with the id that `devmesh token policy` takes.
+fn name(row: &TokenRow) -> String {
+    format!("token `{}` ({})", row.name, row.id)
 }
 
 /// Makes the first admin token when the store holds none, and writes it to `file`, readable by its owner alone.

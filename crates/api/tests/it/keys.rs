@@ -94,10 +94,30 @@ async fn a_budget_is_held_while_a_call_runs_and_settled_when_it_is_over() {
     assert_eq!((settled.total.tokens, settled.total.requests), (10, 1));
     key.answered(CHAT).await;
     let (_, body) = key.refused(CHAT, 429).await;
-    assert!(body["error"]["message"].as_str().unwrap().contains("20 are spent"), "{body}");
+    assert!(body["error"]["message"].as_str().unwrap().contains("20 tokens spent"), "{body}");
     key.put(json!({"budget_tokens": 1_000})).await;
     key.answered(CHAT).await;
     assert_eq!(key.account().await.total.tokens, 30, "what was used stays counted");
+}
+
+#[tokio::test]
+async fn whose_limit_it_is_is_said_as_people_know_it() {
+    let app = TestApp::start().await;
+    for (policy, status) in [
+        (json!({"budget_tokens": 1}), 429),
+        (json!({"tokens_per_minute": 1}), 429),
+        (json!({"budget_microusd": 1}), 429),
+    ] {
+        let key = Key::with(&app, policy.clone()).await;
+        let token = &key.key.token;
+        for path in [CHAT, MESSAGES, "/api/chat"] {
+            let (_, body) = key.refused(path, status).await;
+            let message = body.pointer("/error/message").unwrap_or(&body["error"]).as_str().unwrap();
+            let who = format!("token `{}` ({})", token.name, token.id);
+            assert!(message.contains(&who), "{policy} at {path}: {message}");
+            assert!(!message.contains(&token.principal.to_string()), "{policy} at {path}: {message}");
+        }
+    }
 }
 
 #[tokio::test]

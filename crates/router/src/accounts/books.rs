@@ -2,8 +2,8 @@
 //! from all or none. It is held for a handful of look-ups and sums, and for nothing else.
 
 use super::{
-    Account, Charge, Limit, RateLimits, Refusal, Reservation, Spent, journal::Journal, rate::Bucket, reservation::Hold,
-    window::Window,
+    Account, Charge, Limit, Payer, RateLimits, Refusal, Reservation, Spent, journal::Journal, rate::Bucket,
+    reservation::Hold, window::Window,
 };
 use domain::{Clock, JobId, PrincipalId, Timestamp};
 use protocol::{BudgetWindow, KeyAccount, KeyPolicy, Spend};
@@ -43,6 +43,8 @@ struct Books {
 }
 
 struct Key {
+    /// As people know it.
+    name: Option<Arc<str>>,
     policy: Arc<KeyPolicy>,
     windows: [Window; 3],
     reserved: Spent,
@@ -72,7 +74,7 @@ pub struct JobBudget {
 
 /// What is asked of one account, and how the two budgets are named.
 struct Budgets {
-    account: Account,
+    account: Payer,
     window: BudgetWindow,
     resets_at: Option<Timestamp>,
     limits: JobBudget,
@@ -85,7 +87,7 @@ impl Budgets {
     fn check(&self, more: Spent, own: Spent, unpriced: bool, target: &str) -> Result<(), Refusal> {
         let reserved = self.reserved.minus(own);
         if unpriced && self.limits.microusd.is_some() {
-            return Err(Refusal::UnknownPrice { account: self.account, target: target.to_owned() });
+            return Err(Refusal::UnknownPrice { account: self.account.clone(), target: target.to_owned() });
         }
         let both = [
             (Limit::BudgetTokens, self.limits.tokens, self.spent.tokens, reserved.tokens, more.tokens),
@@ -97,7 +99,7 @@ impl Budgets {
             // What takes nothing is never refused for want of it: a free model stays free when the money is gone.
             if asked > 0 && needed > u128::from(limit) {
                 return Err(Refusal::Budget {
-                    account: self.account,
+                    account: self.account.clone(),
                     what,
                     window: self.window,
                     limit,
@@ -116,6 +118,7 @@ impl Key {
     fn new(policy: Arc<KeyPolicy>, now: Timestamp) -> Self {
         let at = Instant::now();
         Self {
+            name: None,
             policy,
             windows: BudgetWindow::ALL.map(|kind| Window::new(kind, now)),
             reserved: Spent::default(),
@@ -140,10 +143,14 @@ impl Key {
         &self.windows[at]
     }
 
-    fn budgets(&self, account: Account) -> Budgets {
+    fn payer(&self, key: PrincipalId) -> Payer {
+        Payer { account: Account::Key(key), name: self.name.clone() }
+    }
+
+    fn budgets(&self, key: PrincipalId) -> Budgets {
         let window = self.window(self.policy.budget_window);
         Budgets {
-            account,
+            account: self.payer(key),
             window: window.kind(),
             resets_at: window.ends_at(),
             limits: JobBudget { tokens: self.policy.budget_tokens, microusd: self.policy.budget_microusd },
@@ -153,14 +160,15 @@ impl Key {
     }
 
     /// Rates, places and life; budgets come after.
-    fn admits(&self, account: Account, tokens: u64, now: Timestamp) -> Result<(), Refusal> {
+    fn admits(&self, key: PrincipalId, tokens: u64, now: Timestamp) -> Result<(), Refusal> {
         let policy = &self.policy;
+        let payer = || self.payer(key);
         if let Some(at) = policy.expires_at.filter(|at| now >= *at) {
-            return Err(Refusal::Expired { account, at });
+            return Err(Refusal::Expired { account: payer(), at });
         }
         if let Some(limit) = policy.concurrent_requests.filter(|limit| self.running >= *limit) {
             return Err(Refusal::Rate {
-                account,
+                account: payer(),
                 what: Limit::ConcurrentRequests,
                 limit: limit.into(),
                 used: self.running.into(),
@@ -178,9 +186,9 @@ impl Key {
                 Some(Duration::ZERO) => {}
                 Some(retry_after) => {
                     let used = limit - bucket.rate(limit).remaining;
-                    return Err(Refusal::Rate { account, what, limit, used, asked, retry_after });
+                    return Err(Refusal::Rate { account: payer(), what, limit, used, asked, retry_after });
                 }
-                None => return Err(Refusal::TooLarge { account, what, limit, asked }),
+                None => return Err(Refusal::TooLarge { account: payer(), what, limit, asked }),
             }
         }
         Ok(())
@@ -197,7 +205,7 @@ impl Key {
 impl Job {
     fn budgets(&self, job: JobId) -> Budgets {
         Budgets {
-            account: Account::Job(job),
+            account: Account::Job(job).into(),
             window: BudgetWindow::Total,
             resets_at: None,
             limits: self.budget,
@@ -214,7 +222,7 @@ impl Books {
         let mut next = job;
         while let Some(job) = next {
             let found = self.jobs.get(&job).filter(|found| !found.closed || !lineage.is_empty());
-            let Some(found) = found else { return Err(Refusal::UnknownJob { account: Account::Job(job) }) };
+            let Some(found) = found else { return Err(Refusal::UnknownJob { account: Account::Job(job).into() }) };
             if lineage.len() == DEEPEST_JOBS || lineage.contains(&job) {
                 break;
             }
@@ -244,6 +252,13 @@ impl Accounts {
         let now = self.now();
         let mut books = self.books();
         books.keys.entry(key).or_insert_with(|| Key::new(Arc::default(), now)).policy = Arc::new(policy);
+    }
+
+    /// What people know the key by: refusals say it.
+    pub fn name_key(&self, key: PrincipalId, name: &str) {
+        let now = self.now();
+        let mut books = self.books();
+        books.keys.entry(key).or_insert_with(|| Key::new(Arc::default(), now)).name = Some(name.into());
     }
 
     /// What the key may do; a key without a policy may do everything.
@@ -343,9 +358,8 @@ impl Accounts {
         let jobs = books.lineage(charge.job)?;
         let account = books.keys.entry(charge.key).or_insert_with(|| Key::new(Arc::default(), now));
         account.advance(now);
-        let name = Account::Key(charge.key);
-        account.admits(name, wanted.tokens, now)?;
-        account.budgets(name).check(wanted, Spent::default(), unpriced, &charge.target)?;
+        account.admits(charge.key, wanted.tokens, now)?;
+        account.budgets(charge.key).check(wanted, Spent::default(), unpriced, &charge.target)?;
         for job in &jobs {
             if let Some(account) = books.jobs.get(job) {
                 account.budgets(*job).check(wanted, Spent::default(), unpriced, &charge.target)?;
@@ -377,7 +391,7 @@ impl Accounts {
         let mut books = self.books();
         if let Some(account) = books.keys.get_mut(&hold.key) {
             account.advance(now);
-            account.budgets(Account::Key(hold.key)).check(wanted, own, unpriced, target)?;
+            account.budgets(hold.key).check(wanted, own, unpriced, target)?;
         }
         for job in &hold.jobs {
             if let Some(account) = books.jobs.get(job) {

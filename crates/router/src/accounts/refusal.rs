@@ -1,6 +1,6 @@
 //! Why a call may not begin.
 
-use super::{Account, rate::spelled};
+use super::{Payer, dollars, rate::spelled};
 use domain::{ErrorCode, Timestamp};
 use protocol::BudgetWindow;
 use std::{fmt, time::Duration};
@@ -12,20 +12,24 @@ pub enum Refusal {
         "{account} may have {limit} {what}: {used} are used and this call needs {asked}. Ask again in {}.",
         spelled(*retry_after)
     )]
-    Rate { account: Account, what: Limit, limit: u64, used: u64, asked: u64, retry_after: Duration },
+    Rate { account: Payer, what: Limit, limit: u64, used: u64, asked: u64, retry_after: Duration },
     /// Waiting does not help; a smaller call does.
     #[error(
         "{account} may have {limit} {what} and this call alone needs {asked}. Shorten the prompt, lower the output limit, or raise `{}` of the key.",
         what.field()
     )]
-    TooLarge { account: Account, what: Limit, limit: u64, asked: u64 },
+    TooLarge { account: Payer, what: Limit, limit: u64, asked: u64 },
     #[error(
-        "the budget of {account} has no room for this call: {limit} {what}{}, of which {spent} are spent and {reserved} held by running calls; it may need {asked}. {}",
+        "the budget of {account} has no room for this call: {}{}, {} spent{}; it needs up to {}. {}",
+        what.amount(*limit),
         within(*window),
+        what.amount(*spent),
+        held(*what, *reserved),
+        what.amount(*asked),
         resets(*resets_at)
     )]
     Budget {
-        account: Account,
+        account: Payer,
         what: Limit,
         window: BudgetWindow,
         limit: u64,
@@ -38,12 +42,12 @@ pub enum Refusal {
     #[error(
         "{account} has a budget in money and the price of {target} is not known. Add [\"{target}\"] with input_usd_per_million and output_usd_per_million to the price table, or use another model."
     )]
-    UnknownPrice { account: Account, target: String },
+    UnknownPrice { account: Payer, target: String },
     #[error("{account} expired at {at}. Make a new key, or set its `expires_at` to a later time.")]
-    Expired { account: Account, at: Timestamp },
+    Expired { account: Payer, at: Timestamp },
     /// Its account has not been opened, or was closed when the job ended.
     #[error("no model call is accepted for {account}: it is not running here")]
-    UnknownJob { account: Account },
+    UnknownJob { account: Payer },
 }
 
 /// What is limited.
@@ -67,6 +71,11 @@ impl Limit {
             Self::BudgetMicrousd => "budget_microusd",
         }
     }
+
+    /// So much of it, in words.
+    fn amount(self, amount: u64) -> String {
+        if self == Self::BudgetMicrousd { dollars(amount) } else { format!("{amount} {self}") }
+    }
 }
 
 impl fmt::Display for Limit {
@@ -76,7 +85,7 @@ impl fmt::Display for Limit {
             Self::TokensPerMinute => "tokens per minute",
             Self::ConcurrentRequests => "requests at once",
             Self::BudgetTokens => "tokens",
-            Self::BudgetMicrousd => "millionths of a US dollar",
+            Self::BudgetMicrousd => "dollars",
         })
     }
 }
@@ -104,6 +113,10 @@ impl Refusal {
             Self::UnknownJob { .. } => ErrorCode::WrongState,
         }
     }
+}
+
+fn held(what: Limit, reserved: u64) -> String {
+    if reserved == 0 { String::new() } else { format!(", {} held by running calls", what.amount(reserved)) }
 }
 
 fn within(window: BudgetWindow) -> &'static str {

@@ -163,7 +163,7 @@ async fn a_call_holds_its_estimate_and_books_what_it_came_to() {
     bench.accounts.set_policy(key(1), KeyPolicy { budget_tokens: Some(30), ..KeyPolicy::default() });
     let first = bench.accounts.reserve(&charge(key(1), None)).unwrap();
     let refused = bench.accounts.reserve(&charge(key(1), None)).unwrap_err();
-    insta::assert_snapshot!(refused, @"the budget of key 00000000-0000-0000-0000-000000000001 has no room for this call: 30 tokens in all, of which 0 are spent and 20 held by running calls; it may need 20. It does not begin anew: raise it to go on.");
+    insta::assert_snapshot!(refused, @"the budget of key 00000000-0000-0000-0000-000000000001 has no room for this call: 30 tokens in all, 0 tokens spent, 20 tokens held by running calls; it needs up to 20 tokens. It does not begin anew: raise it to go on.");
     assert_eq!(refused.retry_after(), None);
     first.settle(spent(5, 2));
     let account = bench.accounts.account(key(1)).unwrap();
@@ -198,13 +198,13 @@ async fn a_job_spends_from_its_own_budget_and_from_those_above() {
     let of_two = bench.accounts.reserve(&charge(key(1), Some(job(2)))).unwrap();
     let refused = bench.accounts.reserve(&charge(key(1), Some(job(2)))).unwrap_err();
     assert!(
-        matches!(refused, Refusal::Budget { account: Account::Job(at), limit: 30, .. } if at == job(2)),
+        matches!(refused, Refusal::Budget { ref account, limit: 30, .. } if account.account == Account::Job(job(2))),
         "{refused}"
     );
     let of_three = bench.accounts.reserve(&charge(key(1), Some(job(3)))).unwrap();
     let refused = bench.accounts.reserve(&charge(key(1), Some(job(3)))).unwrap_err();
     assert!(
-        matches!(refused, Refusal::Budget { account: Account::Job(at), reserved: 40, .. } if at == job(1)),
+        matches!(refused, Refusal::Budget { ref account, reserved: 40, .. } if account.account == Account::Job(job(1))),
         "{refused}"
     );
     assert_eq!(bench.accounts.account(key(1)).unwrap().running_requests, 2, "a refused call holds nothing");
@@ -214,7 +214,7 @@ async fn a_job_spends_from_its_own_budget_and_from_those_above() {
     assert_eq!(bench.accounts.job_spend(job(2)), Some(used(8, 0, 1)));
     bench.accounts.close_job(job(2));
     let refused = bench.accounts.reserve(&charge(key(1), Some(job(2)))).unwrap_err();
-    assert_eq!(refused, Refusal::UnknownJob { account: Account::Job(job(2)) });
+    assert_eq!(refused, Refusal::UnknownJob { account: Account::Job(job(2)).into() });
 }
 
 #[tokio::test]
@@ -283,7 +283,7 @@ async fn an_expired_key_opens_nothing() {
     bench.accounts.reserve(&charge(key(1), None)).unwrap().release();
     bench.clock.advance(Duration::from_secs(1));
     let refused = bench.accounts.reserve(&charge(key(1), None)).unwrap_err();
-    assert_eq!(refused, Refusal::Expired { account: Account::Key(key(1)), at });
+    assert_eq!(refused, Refusal::Expired { account: Account::Key(key(1)).into(), at });
 }
 
 #[tokio::test]
