@@ -361,10 +361,7 @@ impl Endpoint {
     async fn read(&self, response: Response, limit: usize) -> Result<Bytes, Error> {
         let mut chunks = response.into_body().into_data_stream();
         let too_large = || Error::TooLarge { provider: self.provider.clone(), what: "a body", limit_bytes: limit };
-        let broken = |error: reqwest::Error| Error::Cut {
-            provider: self.provider.clone(),
-            message: self.scrub(&chain(&error.without_url())),
-        };
+        let broken = |error: reqwest::Error| broken_off(&self.provider, &error.without_url());
         let mut unmarked = Unmarked::default();
         let Some(first) = chunks.try_next().await.map_err(broken)? else { return Ok(Bytes::new()) };
         let first = unmarked.next(first);
@@ -426,6 +423,12 @@ pub(crate) fn json_headers(accept: &'static str) -> HeaderMap {
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     headers.insert(header::ACCEPT, header::HeaderValue::from_static(accept));
     headers
+}
+
+/// The connection broke off within an answer. How is for whoever looks after the machine; nobody else can do anything with it.
+fn broken_off(provider: &str, error: &reqwest::Error) -> Error {
+    tracing::debug!(provider, error = chain(error), "a connection broke off within an answer");
+    Error::Cut { provider: provider.to_owned(), message: "its connection broke off".to_owned() }
 }
 
 /// An error with its causes, because the outermost one only says that something failed.

@@ -165,11 +165,14 @@ impl Error {
         Self::Invalid { pointer: pointer.into(), message: message.into() }
     }
 
-    /// The same after `tried` targets of `route` came to nothing, `last` of all.
-    pub(crate) fn after(mut self, tried: usize, route: &str, last: &str) -> Self {
-        let note = format!(
-            " (none of {tried} targets of `{route}` answered; this was the most telling error, and at the end {last})"
-        );
+    /// The same where nobody else of the route answered either: what the `others` came to.
+    pub(crate) fn beside(mut self, route: &str, others: &[String]) -> Self {
+        /// The record of the call has them all.
+        const TOLD: usize = 3;
+        let told = others.iter().take(TOLD).map(String::as_str).collect::<Vec<_>>().join("; ");
+        let more = others.len().saturating_sub(TOLD);
+        let more = if more == 0 { String::new() } else { format!("; and {more} more") };
+        let note = format!(" (no other target of `{route}` answered either: {told}{more})");
         if let Some(said) = self.said_mut() {
             said.append(&note);
         } else if let Some(message) = self.message_mut() {
@@ -352,6 +355,9 @@ impl Error {
             // Our own words, in which nothing of a request stands.
             Self::Unreachable { .. } | Self::Cut { .. } => {}
             Self::Invalid { message, .. } => *message = "the request is not of its dialect".to_owned(),
+            Self::Unavailable { message, missing: true, .. } => {
+                *message = format!("{}: it has no such model or endpoint", message.recorded()).into();
+            }
             Self::Flawed { message, .. } | Self::Malformed { message, .. } => *message = said::UNTOLD.to_owned(),
             other => {
                 if let Some(said) = other.said_mut() {

@@ -72,9 +72,9 @@ pub(crate) struct Run {
     /// What the next target may come to is held already.
     is_reserved: bool,
     /// What is told when nobody answers: of the first target that could not.
-    first_error: Option<Error>,
+    first_error: Option<Failure>,
     /// What the caller can mend comes first, whatever went wrong afterwards.
-    callers_fault: Option<Error>,
+    callers_fault: Option<Failure>,
     /// When the first of the targets that were asked in vain may answer, if any may.
     may_pass_at: Option<Instant>,
     /// The largest window a prompt did not fit in: what is not larger is not asked.
@@ -107,6 +107,18 @@ struct Trying {
     retries: u32,
     not_before: Option<Instant>,
     mode: Mode,
+}
+
+/// What a target came to.
+struct Failure {
+    target: String,
+    error: Error,
+}
+
+impl Failure {
+    fn of(candidate: &Candidate, error: Error) -> Self {
+        Self { target: candidate.id().to_owned(), error }
+    }
 }
 
 struct Flawed {
@@ -189,13 +201,13 @@ impl Run {
 
     /// What is told when nobody answers: what the target said that the route prefers, unless only another one may answer when
     /// it is asked again.
-    fn note(&mut self, error: Error) {
+    fn note(&mut self, candidate: &Candidate, error: Error) {
         if error.may_pass() {
             let at = Instant::now() + error.retry_after().unwrap_or_default();
             self.may_pass_at = Some(self.may_pass_at.map_or(at, |known| known.min(at)));
         }
-        if self.first_error.as_ref().is_none_or(|first| !first.may_pass() && error.may_pass()) {
-            self.first_error = Some(error);
+        if self.first_error.as_ref().is_none_or(|first| !first.error.may_pass() && error.may_pass()) {
+            self.first_error = Some(Failure::of(candidate, error));
         }
     }
 
@@ -447,17 +459,18 @@ impl Run {
             self.held = frames;
             return self.commit(true, &flaws);
         }
-        let (route, last) = (&self.call.route, self.booking.trace.last_failure());
-        let mut error = self.callers_fault.take().or(self.first_error.take()).unwrap_or_else(|| {
-            let last = last.as_deref().map_or_else(String::new, |last| format!(": {last}"));
+        let route = &self.call.route;
+        let told = self.callers_fault.take().or(self.first_error.take());
+        let others = told.as_ref().map(|told| self.booking.trace.failures_beside(&told.target)).unwrap_or_default();
+        let mut error = told.map(|told| told.error).unwrap_or_else(|| {
+            let last = self.booking.trace.last_failure().map_or_else(String::new, |last| format!(": {last}"));
             Error::NoModel(format!("route `{route}` has no target that may be asked now{last}"))
         });
         if let Some(at) = self.may_pass_at {
             error = error.may_pass_elsewhere(at.saturating_duration_since(Instant::now()));
         }
-        let tried = self.booking.trace.fallbacks();
-        if let Some(last) = last.filter(|_| tried > 1) {
-            error = error.after(tried, route, &last);
+        if !others.is_empty() {
+            error = error.beside(route, &others);
         }
         Some(self.fail(error))
     }

@@ -1,6 +1,6 @@
 //! A server's other endpoints: a request passes on as it is, under our key, and the answer comes back whatever its status.
 
-use super::{ERROR_BODY_BYTES, Endpoint, Request, chain, client::Response};
+use super::{ERROR_BODY_BYTES, Endpoint, Request, broken_off, client::Response};
 use crate::{
     Error,
     http::{failure, frame::Unmarked},
@@ -52,9 +52,12 @@ impl Endpoint {
     /// The body of an answer as it comes.
     fn bytes(&self, answer: Response) -> ByteStream {
         let provider = self.provider.clone();
-        Box::pin(answer.into_body().into_data_stream().map(move |bytes| {
-            bytes.map_err(|error| Error::Cut { provider: provider.clone(), message: chain(&error.without_url()) })
-        }))
+        Box::pin(
+            answer
+                .into_body()
+                .into_data_stream()
+                .map(move |bytes| bytes.map_err(|error| broken_off(&provider, &error.without_url()))),
+        )
     }
 }
 

@@ -58,12 +58,11 @@ impl Run {
     /// Holds back what the call may come to, for the first target that the caller may ask and can pay.
     fn reserve(&mut self) -> Result<(), Error> {
         let mut refused = None;
+        let mut not_allowed = Vec::new();
         while let Some(candidate) = self.left.front().cloned() {
             let why = match self.may_not_ask(&candidate) {
                 Some(why) => {
-                    refused.get_or_insert_with(|| Error::NotAllowed {
-                        message: format!("no target of `{}` may be used: {}: {why}", self.call.route, candidate.id()),
-                    });
+                    not_allowed.push(format!("{}: {why}", candidate.id()));
                     why
                 }
                 None => match self.hold_for(&candidate) {
@@ -83,7 +82,14 @@ impl Run {
             self.left.pop_front();
             self.booking.trace.left_out(&candidate, why);
         }
-        Err(refused.unwrap_or_else(|| Error::NoModel(format!("route `{}` has no target", self.call.route))))
+        let route = &self.call.route;
+        Err(match refused {
+            Some(refused) => refused,
+            None if not_allowed.is_empty() => Error::NoModel(format!("route `{route}` has no target")),
+            None => {
+                Error::NotAllowed { message: format!("no target of `{route}` may be used: {}", not_allowed.join("; ")) }
+            }
+        })
     }
 
     /// To the next target that may help, or to the end.
@@ -126,7 +132,7 @@ impl Run {
             }
             if let Err(refusal) = self.hold_for(candidate) {
                 let why = refusal.to_string();
-                self.note(refusal.into());
+                self.note(candidate, refusal.into());
                 return Some(why);
             }
         }
@@ -148,7 +154,7 @@ impl Run {
             return Some(format!("its queue would take {eta:.1} s, over the route's budget of {budget} s"));
         }
         let wait = self.inner.targets.cooling(candidate.id())?;
-        self.note(resting(candidate, wait));
+        self.note(candidate, resting(candidate, wait));
         Some(format!("it asked for a rest of {:.1} s", wait.as_secs_f32()))
     }
 }

@@ -12,7 +12,7 @@
 //! What stays cut is asked of another target first when the same caller asks again (see [`crate::targets`]).
 //! A tool call is never rescued: half of one and half of another is a call nobody asked for.
 
-use super::{Phase, Run, Step, Trying, seam::Seam};
+use super::{Failure, Phase, Run, Step, Trying, seam::Seam};
 use crate::{Error, Event, answer::estimated_tokens, conversation::Format, plan::Candidate, splice::Splice};
 
 /// Targets that may go on with one answer, one after the other. Each reads the whole prompt again, while the caller waits.
@@ -74,6 +74,7 @@ impl Run {
             return Some(self.stays_cut(error));
         }
         let again = self.booking.trace.last_candidate().filter(|_| self.rescues == 0);
+        let broken_off = self.broke_off.as_ref().map(|candidate| candidate.id().to_owned()).unwrap_or_default();
         // The same target once more is better than a broken answer, when there is no other.
         let next = self.next_candidate();
         let again = again.filter(|again| next.is_none() && self.hold_for(again).is_ok());
@@ -83,7 +84,7 @@ impl Run {
         self.booking.trace.rescuing(&candidate, &mode);
         self.phase = Phase::Trying(Box::new(Trying { candidate, retries: 0, not_before: None, mode }));
         // What is told should this come to nothing.
-        self.first_error = Some(error);
+        self.first_error = Some(Failure { target: broken_off, error });
         None
     }
 

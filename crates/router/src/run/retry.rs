@@ -11,7 +11,7 @@
 //! | answer with a flaw | within the route's retries | then |
 //! | content refused | never | never: a refusal is an answer |
 
-use super::{Failed, Phase, Run, Step, Trying};
+use super::{Failed, Failure, Phase, Run, Step, Trying};
 use crate::{Error, error};
 use domain::{Backoff, Jitter};
 use std::time::Duration;
@@ -54,7 +54,7 @@ impl Run {
         }
         if self.rescues > 0 {
             // The caller has half an answer: the next target may still go on with it.
-            let first = self.first_error.take().unwrap_or(error);
+            let first = self.first_error.take().map_or(error, |first| first.error);
             self.phase = Phase::Rescuing(first);
             return None;
         }
@@ -74,14 +74,14 @@ impl Run {
         match &error {
             Error::ContextLengthExceeded { .. } => {
                 self.overflowed_tokens = self.overflowed_tokens.max(candidate.model.context_tokens);
-                self.callers_fault = Some(error);
+                self.callers_fault = Some(Failure::of(&candidate, error));
             }
             // Of a request that others could have answered.
             Error::Refused { .. } if candidate.is_stopgap && self.first_error.is_some() => {}
             Error::Refused { .. } => {
-                self.callers_fault.get_or_insert(error);
+                self.callers_fault.get_or_insert_with(|| Failure::of(&candidate, error));
             }
-            _ => self.note(error),
+            _ => self.note(&candidate, error),
         }
         self.go_on()
     }

@@ -26,8 +26,8 @@ pub(crate) struct Trace {
     record: Arc<ModelCallRecord>,
     started: Instant,
     fallbacks: Vec<Fallback>,
-    /// What the last of them came to, in our own words.
-    last_failure: Option<String>,
+    /// What each of them came to, in our own words.
+    failures: Vec<String>,
     /// Of them, those that the caller was told.
     said: usize,
     last: Option<Arc<Candidate>>,
@@ -87,7 +87,7 @@ impl Trace {
             record: Arc::new(record),
             started: Instant::now(),
             fallbacks: Vec::new(),
-            last_failure: None,
+            failures: Vec::new(),
             said: 0,
             last: None,
             first_token: None,
@@ -122,7 +122,7 @@ impl Trace {
             known.kept = false;
             known.why = why.clone();
         }
-        self.came_to_nothing(candidate, why);
+        self.gone(candidate, why.clone(), why);
     }
 
     pub(crate) fn tried_in_vain(
@@ -153,6 +153,7 @@ impl Trace {
     /// The failure just noted is not the target's last word.
     pub(crate) fn will_retry(&mut self) {
         self.fallbacks.pop();
+        self.failures.pop();
     }
 
     pub(crate) fn cut(&mut self, failed: &Failed) {
@@ -311,7 +312,9 @@ impl Trace {
             Ended::Failed(error) => (ModelCallState::Failed, Some(error.recorded())),
             Ended::Cancelled => (ModelCallState::Cancelled, Some("the caller left".to_owned())),
         };
-        record.fallbacks = u32::try_from(self.fallbacks.len()).unwrap_or(u32::MAX);
+        // Where nobody was asked, nobody was left for another one.
+        let fallbacks = if record.attempts.is_empty() { 0 } else { self.fallbacks.len() };
+        record.fallbacks = u32::try_from(fallbacks).unwrap_or(u32::MAX);
         record.first_token_ms = self.first_token.map(millis);
         record.total_ms = Some(millis(self.started.elapsed()));
         record.tokens = self.is_counted.then_some(CallTokens {
@@ -357,9 +360,17 @@ impl Trace {
     }
 
     pub(crate) fn last_failure(&self) -> Option<String> {
-        let Fallback { provider, model, .. } = self.fallbacks.last()?;
-        let why = self.last_failure.as_deref()?;
+        let (Fallback { provider, model, .. }, why) = (self.fallbacks.last()?, self.failures.last()?);
         Some(format!("{provider}/{model} did not answer ({why})"))
+    }
+
+    /// What every other target than this one came to.
+    pub(crate) fn failures_beside(&self, target: &str) -> Vec<String> {
+        let all = self.fallbacks.iter().zip(&self.failures);
+        all.map(|(fallback, why)| (format!("{}/{}", fallback.provider, fallback.model), why))
+            .filter(|(other, _)| other != target)
+            .map(|(other, why)| format!("{other}: {why}"))
+            .collect()
     }
 
     pub(crate) fn output_tokens_before(&self) -> u64 {
@@ -417,12 +428,11 @@ impl Trace {
 
     /// Its caller gets the server's words, the record does not.
     fn failed(&mut self, candidate: &Candidate, error: &Error) {
-        self.came_to_nothing(candidate, error.to_string());
-        self.last_failure = Some(error.recorded());
+        self.gone(candidate, error.to_string(), error.recorded());
     }
 
-    fn came_to_nothing(&mut self, candidate: &Candidate, error: String) {
-        self.last_failure = Some(error.clone());
+    fn gone(&mut self, candidate: &Candidate, error: String, own_words: String) {
+        self.failures.push(own_words);
         let (provider, model) = (candidate.model.provider.clone(), candidate.model.name.clone());
         self.fallbacks.push(Fallback { provider, model, error });
     }

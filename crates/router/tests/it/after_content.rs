@@ -130,8 +130,9 @@ async fn after_two_rescues_that_fail_the_caller_is_told_once() {
 
 #[tokio::test]
 async fn half_a_tool_call_is_never_completed_by_another_model() {
-    let call = Reply::call("search", serde_json::json!({"query": "a rather long question"})).cut_after(2);
-    for wire in Wire::ALL {
+    let call = || Reply::call("search", serde_json::json!({"query": "a rather long question"}));
+    let breaks = [call().cut_after(2), call().reset_after(2)];
+    for (wire, call) in Wire::ALL.into_iter().flat_map(|wire| breaks.each_ref().map(|call| (wire, call))) {
         for dialect in DIALECTS {
             let a = FaultyModel::start(wire).await.then(call.clone());
             let b = FaultyModel::start(Wire::OpenAiChat).await.then(call.clone().thinking("Hm."));
@@ -140,6 +141,9 @@ async fn half_a_tool_call_is_never_completed_by_another_model() {
             let what = format!("{dialect:?} over {wire:?}: {}", answer.body);
             assert_eq!(answer.ends(), Ends::of_a_failed(dialect), "{what}");
             assert_eq!((a.received().len(), b.received().len()), (1, 0), "{what}");
+            for words in ["reading a body", "response body", "chunk size", "reset by peer"] {
+                assert!(!answer.body.contains(words), "nobody can do anything with `{words}`, {what}");
+            }
         }
     }
 }

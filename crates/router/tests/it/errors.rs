@@ -117,3 +117,22 @@ async fn an_account_without_money_is_not_the_callers() {
         assert_eq!(answer.header("x-should-retry"), Some("false"), "{dialect:?}: {answer:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn when_nobody_answers_each_failure_is_told_once() {
+    let missing = json!({"error": {"message": "The model does not exist.", "code": "model_not_found"}}).to_string();
+    for wire in Wire::ALL {
+        for dialect in CALLERS {
+            let a = FaultyModel::start(Wire::OpenAiChat).await.then(Reply::http_error(404, missing.clone()));
+            let b = FaultyModel::start(wire).await.then(said(wire, 500).0);
+            let stage = Stage::over(&[&a, &b]).await;
+            let answer = stage.ask(dialect, &question(dialect, true), &[]).await;
+            let (error, what) = (answer.error(), format!("{dialect:?} over {wire:?}: {answer:?}"));
+            // The one that may pass by itself is told in full, the other in a few words of ours.
+            for once in ["word 500", "a/faulty:latest: ", "no such model"] {
+                assert_eq!(error.matches(once).count(), 1, "`{once}`, {what}");
+            }
+            assert!(!error.contains("b/faulty"), "{what}");
+        }
+    }
+}

@@ -204,7 +204,7 @@ async fn who_asked_everybody_in_vain_is_told_so_in_the_own_dialect() {
             let answer = stage.ask(dialect, &question(dialect, stream), &[]).await;
             assert!(answer.status >= 500, "{dialect:?}: {answer:?}");
             assert_eq!(answer.header("x-should-retry"), None, "it may pass: {dialect:?}: {answer:?}");
-            assert!(answer.error().contains('2'), "how many were asked: {}", answer.error());
+            assert!(answer.error().contains("no other target"), "{}", answer.error());
             assert_eq!(asked(&[&a, &b]), [2, 2], "{dialect:?}");
         }
     }

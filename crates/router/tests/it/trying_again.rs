@@ -109,12 +109,12 @@ async fn the_breakers_pause_and_the_last_cause_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_cause_stands_in_what_a_whole_plan_came_to() {
+async fn what_the_others_came_to_stands_in_what_a_whole_plan_came_to() {
     let a = FaultyModel::start(Wire::OpenAiChat).await.then(Reply::status(500));
     let b = FaultyModel::start(Wire::Ollama).await.then(Reply::status(404));
     let answer = Stage::over(&[&a, &b]).await.ask(CHAT, &unstreamed(CHAT), &[]).await;
     let error = answer.error();
-    assert!(error.contains("none of 2 targets") && error.contains("b/faulty") && error.contains("HTTP 404"), "{error}");
+    assert!(error.contains("no other target") && error.contains("b/faulty") && error.contains("HTTP 404"), "{error}");
     assert_eq!(answer.json()["error"]["type"], "server_error", "the rest of the vendor's error stays: {answer:?}");
 }
 

@@ -1,7 +1,7 @@
 //! What a call may come to is held before anybody is asked, over all targets of its route.
 
 use super::bounds::told;
-use crate::stage::{DIALECTS, MODEL, Stage, mounted, question, streamed, unstreamed};
+use crate::stage::{CALLERS, DIALECTS, MODEL, Stage, mounted, question, streamed, unstreamed};
 use protocol::{KeyPolicy, Location, ModelCallState};
 use router::{accounts::Prices, dialect::Dialect};
 use serde_json::json;
@@ -203,6 +203,29 @@ async fn where_money_is_capped_a_request_without_a_bound_gets_one() {
             let bound = bound.or((wire == Wire::Anthropic).then_some(8_192));
             assert_eq!(told(wire, &model.received()[0].body).0, bound, "{what} {wire:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_cap_says_of_every_target_what_it_could_cost_in_dollars() {
+    for dialect in CALLERS {
+        let (a, b) = (FaultyModel::start(Wire::OpenAiChat).await, FaultyModel::start(Wire::Anthropic).await);
+        let providers =
+            [("a", &a), ("b", &b)].map(|(name, model)| mounted(name, model.wire(), &model.base_url(), Location::Cloud));
+        let stage = Stage::of(providers.into(), |options| {
+            options.prices = priced(&[("a", 1_000_000, 1_000_000)]);
+            options.routes[0].policy.cost_cap_microusd = Some(10);
+        })
+        .await;
+        let answer = stage.ask(dialect, &streamed(dialect), &[]).await;
+        let (error, what) = (answer.error(), format!("{dialect:?}: {answer:?}"));
+        for word in
+            ["a/faulty:latest: it could cost $0.0", "$0.00001 a call", "b/faulty:latest: its price is not known"]
+        {
+            assert!(error.contains(word), "`{word}`, {what}");
+        }
+        let record = stage.record(&answer).await;
+        assert_eq!((record.attempts.len(), record.fallbacks), (0, 0), "{what}");
     }
 }
 
