@@ -85,6 +85,22 @@ pub struct Targets {
     /// Those that were asked since the backend started.
     pub targets: Vec<TargetHealth>,
     pub queues: Vec<QueueState>,
+    /// Configured keys that their provider did not accept when it was last sent them.
+    #[serde(default)]
+    pub refused_keys: Vec<RefusedKey>,
+}
+
+/// Calls go out with the provider's other keys, where there are any.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RefusedKey {
+    pub provider: String,
+    /// Its place in the configuration, from 1.
+    pub key: u64,
+    pub of: u64,
+    /// With which it is refused.
+    pub status: u16,
+    /// Since it was refused first.
+    pub for_ms: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -87,6 +87,10 @@ impl Checkpoint for Departures {
         cleared
     }
 
+    async fn again(&self) -> Result<(), Error> {
+        self.guard.again().await
+    }
+
     fn redacts(&self) -> bool {
         self.redactor.is_some()
     }

@@ -17,6 +17,14 @@ pub trait Checkpoint: fmt::Debug + Send + Sync + 'static {
     /// [`Error::EgressRefused`] when it holds what cannot be checked.
     async fn clear(&self, body: Bytes) -> Result<Bytes, Error>;
 
+    /// The body that was cleared last leaves once more: with another key, because one was not accepted.
+    ///
+    /// # Errors
+    /// As of [`Self::clear`].
+    async fn again(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Whether `clear` may change the body: then answers carry placeholders and their bytes are not passed on unread.
     fn redacts(&self) -> bool;
 }

@@ -21,18 +21,19 @@ use crate::{
         failure::{self, short},
         frame::Unmarked,
     },
-    providers::{ByteStream, ChatStream, Patience},
+    providers::{ByteStream, ChatStream, Patience, Refusals},
+    run::millis,
     telemetry::TraceContext,
 };
 use bytes::{Bytes, BytesMut};
 use client::{Address, Client, Failure, Response};
-use credentials::{Credentials, Rest};
+use credentials::{Chosen, Credentials, Number, Rest};
 pub(crate) use credentials::{Scheme, Used};
 pub(crate) use forwarding::passing;
 use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderValue, Method, header};
 use http_body_util::BodyExt;
-use protocol::Location;
+use protocol::{Location, RefusedKey};
 use reqwest::Url;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -84,6 +85,8 @@ pub(crate) struct Request<'a> {
     pub(crate) trace: Option<&'a TraceContext>,
     /// Is told the key, where what the answer says of it may set it aside.
     pub(crate) used: Option<&'a Used>,
+    /// Is told of the keys that were not accepted before the one that was.
+    pub(crate) refusals: Option<&'a Refusals>,
 }
 
 impl Endpoint {
@@ -131,6 +134,7 @@ impl Endpoint {
             patience,
             trace: None,
             used: None,
+            refusals: None,
         };
         self.json(request).await
     }
@@ -216,7 +220,8 @@ impl Endpoint {
 
     /// What the server answers, unless it refuses every credential.
     async fn exchange(&self, request: Request<'_>) -> Result<Response, Error> {
-        let Request { method, path, mut headers, body, model, checkpoint, location, patience, trace, used } = request;
+        let Request { method, path, mut headers, body, model, checkpoint, location, patience, trace, used, refusals } =
+            request;
         let is_beside = model.is_empty();
         let address = self.client.address(path).map_err(|message| Error::invalid("", message))?;
         let mut keys = self.credentials.in_turn(model);
@@ -246,6 +251,9 @@ impl Endpoint {
         }
         let last = keys.len() - 1;
         for (at, key) in keys.iter().enumerate() {
+            if let Some(checkpoint) = checkpoint.filter(|_| at > 0 && leaves && !body.is_empty()) {
+                checkpoint.again().await?;
+            }
             let mut headers = if at == last { std::mem::take(&mut headers) } else { headers.clone() };
             let (name, value) = key.header();
             // Marked as sensitive, so no debug output of the client shows it.
@@ -269,13 +277,17 @@ impl Endpoint {
             }
             let error = self.failure(model, response).await;
             match &error {
-                Error::Denied { .. } if may_rest => self.credentials.refused(key, status),
+                Error::Denied { .. } if may_rest => self.refused(key, status),
                 Error::RateLimited { retry_after: Some(wait), .. } => self.credentials.limited(key, model, *wait),
                 Error::Denied { .. } | Error::RateLimited { .. } => {}
                 _ => return Err(error),
             }
             if at == last {
                 return Err(self.of_all(model, error));
+            }
+            if let Some(refusals) = refusals {
+                let Number { key, of } = self.credentials.number(key);
+                refusals.note(format!("key {key} of {of}: {}", error.recorded()));
             }
         }
         Err(self.all_rest(model))
@@ -336,6 +348,26 @@ impl Endpoint {
                 may_pass: false,
             },
         }
+    }
+
+    fn refused(&self, key: &Chosen, status: u16) {
+        if self.credentials.refused(key, status) {
+            let Number { key, of } = self.credentials.number(key);
+            tracing::warn!(provider = self.provider, key, of, status, "the provider does not accept a configured key");
+        }
+    }
+
+    /// The configured keys that it does not accept.
+    pub(crate) fn refused_keys(&self) -> Vec<RefusedKey> {
+        let refused =
+            self.credentials.all_refused().into_iter().map(|(Number { key, of }, status, since)| RefusedKey {
+                provider: self.provider.clone(),
+                key: key as u64,
+                of: of as u64,
+                status,
+                for_ms: millis(since),
+            });
+        refused.collect()
     }
 
     /// What the last key was told, when all of them were told as much.

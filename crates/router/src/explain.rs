@@ -102,6 +102,8 @@ impl Router {
                 eta_ms: millis(eta),
             }
         });
-        Targets { targets: targets.collect(), queues: queues.collect() }
+        let table = self.inner.table();
+        let refused_keys = table.shelves.iter().flat_map(|shelf| shelf.provider.refused_keys()).collect();
+        Targets { targets: targets.collect(), queues: queues.collect(), refused_keys }
     }
 }

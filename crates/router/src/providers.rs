@@ -13,8 +13,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::Stream;
 use http::{HeaderMap, Method};
-use protocol::{Location, Model};
-use std::{borrow::Cow, pin::Pin, sync::Arc, time::Duration};
+use protocol::{Location, Model, RefusedKey};
+use std::{
+    borrow::Cow,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 /// Where models run. Everything here stops its work upstream at once when its future or stream is dropped.
 #[async_trait]
@@ -55,6 +60,11 @@ pub trait Provider: Send + Sync + 'static {
     /// What there is to know of this model besides its listing, as of its last answer.
     fn notice(&self, _model: &str) -> Option<String> {
         None
+    }
+
+    /// The configured keys that it does not accept.
+    fn refused_keys(&self) -> Vec<RefusedKey> {
+        Vec::new()
     }
 
     /// What is loaded now, where the provider knows such a thing. `None`: it does not, or did not answer.
@@ -124,6 +134,21 @@ pub struct ChatRequest {
     pub patience: Patience,
     /// The span this request is. Told to servers that are ours and to nobody else.
     pub trace: Option<TraceContext>,
+    pub refusals: Refusals,
+}
+
+/// What became of the keys that were not accepted before the one that was, each in words of ours. Clones are the same list.
+#[derive(Clone, Debug, Default)]
+pub struct Refusals(Arc<Mutex<Vec<String>>>);
+
+impl Refusals {
+    pub(crate) fn note(&self, refusal: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(refusal);
+    }
+
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Fields of a request that the router sets in place of the caller's. Everything else stays as it was written: on the way
@@ -169,6 +194,7 @@ impl ChatRequest {
             patience: self.patience,
             trace: self.trace.as_ref(),
             used: Some(used),
+            refusals: Some(&self.refusals),
         }
     }
 
@@ -246,6 +272,7 @@ impl EmbedRequest {
             patience: self.patience,
             trace: self.trace.as_ref(),
             used: Some(used),
+            refusals: None,
         }
     }
 }

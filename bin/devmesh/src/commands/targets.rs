@@ -1,9 +1,10 @@
-//! `devmesh targets`: breakers and queues.
+//! `devmesh targets`: breakers, queues, and keys that are refused.
 
 use crate::{
     context::Context,
     output::{Exit, Result, Table, duration_ms},
 };
+use protocol::RefusedKey;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {}
@@ -44,5 +45,9 @@ pub async fn run(_: Arguments, context: &Context) -> Result<Exit> {
         ]);
     }
     output.table(queues)?;
+    for RefusedKey { provider, key, of, status, for_ms } in &found.refused_keys {
+        let since = duration_ms(*for_ms);
+        output.line(format!("key {key} of {of} of {provider}: refused with HTTP {status} for {since}"))?;
+    }
     Ok(Exit::Done)
 }

@@ -44,10 +44,17 @@ pub(crate) struct Credentials {
 struct Key {
     secret: Secret,
     value: HeaderValue,
-    /// Until when, and after which status.
-    refused: Mutex<Option<(Instant, u16)>>,
+    refused: Mutex<Option<Refused>>,
     /// By model.
     limited: Mutex<HashMap<String, Instant>>,
+}
+
+/// What the provider said of a key, until it takes it again.
+#[derive(Clone, Copy, Debug)]
+struct Refused {
+    since: Instant,
+    status: u16,
+    rests_until: Instant,
 }
 
 /// Which key a request went out with that got an answer.
@@ -64,6 +71,13 @@ impl Used {
 pub(crate) struct Chosen {
     at: usize,
     header: (HeaderName, HeaderValue),
+}
+
+/// Which of the configured keys, as people count them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Number {
+    pub(crate) key: usize,
+    pub(crate) of: usize,
 }
 
 /// Why no key may be used, and how long that lasts.
@@ -121,16 +135,36 @@ impl Credentials {
         (0..count).map(|step| chosen(start.wrapping_add(step) % count)).collect()
     }
 
-    /// The provider did not accept it.
-    pub(crate) fn refused(&self, chosen: &Chosen, status: u16) {
-        *lock(&self.keys[chosen.at].refused) = Some((Instant::now() + self.rest, status));
+    /// The provider did not accept it. Tells whether it did before.
+    pub(crate) fn refused(&self, chosen: &Chosen, status: u16) -> bool {
+        self.refuse(chosen.at, status)
+    }
+
+    fn refuse(&self, at: usize, status: u16) -> bool {
+        let now = Instant::now();
+        let mut refused = lock(&self.keys[at].refused);
+        let since = refused.map_or(now, |refused| refused.since);
+        refused.replace(Refused { since, status, rests_until: now + self.rest }).is_none()
+    }
+
+    pub(crate) fn number(&self, chosen: &Chosen) -> Number {
+        Number { key: chosen.at + 1, of: self.keys.len() }
+    }
+
+    /// Those that the provider did not accept when it was last sent them: with the status, and how long that has been so.
+    pub(crate) fn all_refused(&self) -> Vec<(Number, u16, Duration)> {
+        let refused = self.keys.iter().enumerate().filter_map(|(at, key)| {
+            let Refused { since, status, .. } = (*lock(&key.refused))?;
+            Some((Number { key: at + 1, of: self.keys.len() }, status, since.elapsed()))
+        });
+        refused.collect()
     }
 
     /// The same of a key that the provider took at first. Tells whether another one may be tried.
     pub(crate) fn refused_later(&self, used: &Used) -> bool {
         const UNAUTHORIZED: u16 = 401;
         let Some(&at) = used.0.get() else { return false };
-        *lock(&self.keys[at].refused) = Some((Instant::now() + self.rest, UNAUTHORIZED));
+        self.refuse(at, UNAUTHORIZED);
         self.keys.iter().any(|key| key.refusal().is_none())
     }
 
@@ -174,8 +208,8 @@ impl Key {
     }
 
     fn refusal(&self) -> Option<Rest> {
-        let (until, status) = (*lock(&self.refused))?;
-        Some(Rest::Refused(left(until)?, status))
+        let Refused { status, rests_until, .. } = (*lock(&self.refused))?;
+        Some(Rest::Refused(left(rests_until)?, status))
     }
 }
 
@@ -212,7 +246,13 @@ mod tests {
         assert_eq!(keys.rest_of("m"), Rest::Refused(REST_CLOUD, 402), "the one that may be used first");
         tokio::time::advance(REST_CLOUD).await;
         assert_eq!(keys.in_turn("m").len(), 2, "it is tried again after a while");
-        keys.refused(&a[0], 401);
+        assert!(!keys.refused(&a[0], 401), "it was refused before");
+        let number = |key| Number { key, of: 2 };
+        let expected = [(number(1), 401, REST_CLOUD), (number(2), 401, REST_CLOUD)];
+        assert_eq!(keys.all_refused(), expected, "until it is accepted it stays refused");
+        keys.revive(&a[0]);
+        assert_eq!(keys.all_refused(), expected[1..]);
+        assert!(keys.refused(&a[0], 401), "and that is news");
         keys.revive(&a[0]);
         assert_eq!(keys.in_turn("m").len(), 2, "somebody saw it accepted");
     }

@@ -14,6 +14,7 @@ impl Endpoint {
     pub(crate) async fn forward(&self, request: Forward) -> Result<http::Response<ByteStream>, Error> {
         let path = target(&request.path, request.query.as_deref())?;
         let sent = Request {
+            refusals: None,
             method: request.method,
             path: &path,
             headers: passing(&request.headers),

@@ -6,7 +6,7 @@ use crate::{
     catalogue::Freshness,
     dialect::Asked,
     plan::{Needs, Work},
-    providers::{ChatRequest, Edits, Patience},
+    providers::{ChatRequest, Edits, Patience, Refusals},
 };
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use std::{sync::Arc, time::Duration};
@@ -53,6 +53,7 @@ impl Router {
                 checkpoint: checkpoint.map(|checkpoint| checkpoint as Arc<dyn crate::egress::Checkpoint>),
                 patience: Patience { headers: PATIENCE },
                 trace: None,
+                refusals: Refusals::default(),
             };
             if let Ok(Ok(Some(tokens))) = timeout(PATIENCE, candidate.provider.count_tokens(&request)).await {
                 return Ok((tokens, true));

@@ -61,6 +61,14 @@ impl Checkpoint for Guard {
         Ok(body)
     }
 
+    async fn again(&self) -> Result<(), Error> {
+        let last = self.departed().last().copied();
+        match last {
+            Some(departure) => self.record.record(departure).await,
+            None => Ok(()),
+        }
+    }
+
     fn redacts(&self) -> bool {
         self.redactor.is_some()
     }

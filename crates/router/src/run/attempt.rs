@@ -9,7 +9,7 @@ use crate::{
     dialect::{Asked, Dialect},
     egress::Checkpoint,
     plan::Candidate,
-    providers::{ChatRequest, ChatStream, Patience},
+    providers::{ChatRequest, ChatStream, Patience, Refusals},
     redaction::Restorer,
     router::Inner,
     seals::{Sealing, Seals},
@@ -127,6 +127,7 @@ impl Run {
             Location::Cloud if !in_one_body => inner.limits.headers_cloud.min(first_token_timeout),
             Location::Cloud | Location::Local => first_token_timeout,
         });
+        let refusals = Refusals::default();
         let request = ChatRequest {
             model: candidate.model.name.clone(),
             asked,
@@ -136,9 +137,13 @@ impl Run {
             checkpoint: checkpoint.clone().map(|checkpoint| checkpoint as Arc<dyn Checkpoint>),
             patience: Patience { headers },
             trace,
+            refusals: refusals.clone(),
         };
         self.booking.asking(candidate, &mode, begun);
         let started = timeout_at(due, candidate.provider.chat(request)).await;
+        for refusal in refusals.take() {
+            self.booking.trace.key_refused(candidate, &mode, begun, refusal);
+        }
         let started = match started {
             Ok(started) => started,
             Err(_) if self.is_overdue() => Err(self.overdue()),

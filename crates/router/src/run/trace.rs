@@ -150,6 +150,18 @@ impl Trace {
         self.last = Some(candidate.clone());
     }
 
+    /// One of the provider's keys was not accepted, and the request went out with the next one.
+    pub(crate) fn key_refused(&mut self, candidate: &Candidate, mode: &Mode, begun: Instant, refusal: String) {
+        self.record().attempts.push(ModelAttempt {
+            provider: candidate.model.provider.clone(),
+            model: candidate.model.name.clone(),
+            mode: mode.name().into(),
+            outcome: AttemptOutcome::Failed,
+            error: Some(refusal),
+            ms: millis(begun.elapsed()),
+        });
+    }
+
     /// The failure just noted is not the target's last word.
     pub(crate) fn will_retry(&mut self) {
         self.fallbacks.pop();

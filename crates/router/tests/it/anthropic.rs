@@ -12,7 +12,7 @@ use router::{
     dialect::{Asked, Dialect},
     egress::Checkpoint,
     providers::{
-        ChatRequest, Edits, Forward, Patience, Provider,
+        ChatRequest, Edits, Forward, Patience, Provider, Refusals,
         anthropic::{Anthropic, ModelOptions, Options},
     },
 };
@@ -130,6 +130,7 @@ fn request(asked: Asked) -> ChatRequest {
         checkpoint: None,
         patience: PATIENCE,
         trace: None,
+        refusals: Refusals::default(),
     }
 }
 

@@ -6,7 +6,7 @@ use router::{
     Error, Event, Frame,
     dialect::{Asked, Dialect},
     providers::{
-        ChatRequest, Edits, EmbedRequest, Patience, Provider,
+        ChatRequest, Edits, EmbedRequest, Patience, Provider, Refusals,
         ollama::{Ollama, Options},
     },
 };
@@ -35,6 +35,7 @@ fn request(dialect: Dialect, model: &str, body: &Value) -> ChatRequest {
         checkpoint: None,
         patience: PATIENCE,
         trace: None,
+        refusals: Refusals::default(),
     }
 }
 

@@ -15,7 +15,7 @@ use router::{
     dialect::{Asked, Dialect},
     egress::Checkpoint,
     providers::{
-        ChatRequest, Edits, EmbedRequest, Forward, Patience, Provider,
+        ChatRequest, Edits, EmbedRequest, Forward, Patience, Provider, Refusals,
         openai::{Api, ModelOptions, OpenAi, Options, Prefill},
     },
 };
@@ -51,6 +51,7 @@ fn request(asked: Asked, stream: bool) -> ChatRequest {
         checkpoint: None,
         patience: PATIENCE,
         trace: None,
+        refusals: Refusals::default(),
     }
 }
 

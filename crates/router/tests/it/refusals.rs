@@ -1,6 +1,6 @@
 //! Providers that refuse: whose fault it is decides who is asked next, and what the caller is told.
 
-use crate::stage::{CALLERS, KEY, MODEL, Stage, keyed, question, streamed, unstreamed};
+use crate::stage::{CALLERS, DIALECTS, KEY, MODEL, Stage, keyed, question, streamed, unstreamed};
 use protocol::Location;
 use router::dialect::Dialect;
 use serde_json::json;
@@ -25,6 +25,49 @@ async fn a_credential_that_is_refused_rests_and_the_next_one_answers() {
             let used: Vec<_> = model.received().iter().map(|request| request.headers[header].clone()).collect();
             assert_eq!(used.len(), 4, "{status} of {wire:?}: {used:?}");
             assert!(used[1..].iter().all(|key| *key == used[1] && *key != used[0]), "{status} of {wire:?}: {used:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_not_accepted_is_seen_wherever_somebody_looks() {
+    for wire in Wire::ALL {
+        for dialect in DIALECTS {
+            for status in [401, 402] {
+                let model = FaultyModel::start(wire).await.then(Reply::status(status)).then(Reply::text("Forty two."));
+                let keys = ["sk-bad", KEY];
+                let provider = keyed("a", wire, &model.base_url(), Location::Cloud, &keys);
+                let stage = Stage::of(vec![provider], |_| ()).await;
+                let answer = stage.ask(dialect, &streamed(dialect), &[]).await;
+                let what = format!("{status} of {wire:?} to {dialect:?}: {answer:?}");
+                assert_eq!((answer.said().as_str(), model.received().len()), ("Forty two.", 2), "{what}");
+
+                let record = stage.record(&answer).await;
+                let [refused, answered] = record.attempts.as_slice() else { panic!("{what}: {record:?}") };
+                let told = refused.error.clone().unwrap_or_default();
+                assert!(told.starts_with("key ") && told.contains(&format!("HTTP {status}")), "{what}: {told}");
+                assert_eq!((answered.error.as_ref(), record.fallbacks), (None, 0), "{what}");
+
+                stage.books.flush().await;
+                let left = stage.store.page_of_ledger(0, 10).await.unwrap().rows;
+                assert!(
+                    left.len() == 2 && left[0].body_sha256 == left[1].body_sha256,
+                    "it left twice, {what}: {left:?}"
+                );
+
+                tokio::time::advance(Duration::from_secs(7)).await;
+                let told = stage.router.health().refused_keys;
+                let [key] = told.as_slice() else { panic!("{what}: {told:?}") };
+                assert_eq!((key.provider.as_str(), key.of, key.status), ("a", 2, status), "{what}");
+                assert!((7_000..8_000).contains(&key.for_ms) && (1..=2).contains(&key.key), "{what}: {key:?}");
+
+                // After its rest it is tried again, and accepted.
+                tokio::time::advance(Duration::from_secs(30)).await;
+                for _ in 0..2 {
+                    stage.ask(dialect, &streamed(dialect), &[]).await;
+                }
+                assert_eq!(stage.router.health().refused_keys, [], "{what}");
+            }
         }
     }
 }

@@ -30,7 +30,7 @@ use bytes::Bytes;
 use capabilities::Capabilities;
 pub use capabilities::ThinkingStyle;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use protocol::{Location, Model};
+use protocol::{Location, Model, RefusedKey};
 use serde::Deserialize;
 use std::{
     collections::HashMap,
@@ -201,6 +201,10 @@ impl Provider for Anthropic {
 
     fn location(&self) -> Location {
         self.options.location
+    }
+
+    fn refused_keys(&self) -> Vec<RefusedKey> {
+        self.endpoint.refused_keys()
     }
 
     fn server(&self) -> Option<(&str, u16)> {

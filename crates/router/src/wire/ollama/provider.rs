@@ -40,7 +40,7 @@ pub use details::Details;
 use details::{Running, Show, Tags, named_as_cloud, tagged};
 use futures_util::StreamExt;
 use http::Method;
-use protocol::{Location, Model};
+use protocol::{Location, Model, RefusedKey};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::{
@@ -229,6 +229,7 @@ impl Ollama {
             patience: Patience { headers },
             trace: None,
             used: None,
+            refusals: None,
         }
     }
 
@@ -322,6 +323,10 @@ impl Provider for Ollama {
 
     fn location(&self) -> Location {
         self.options.location
+    }
+
+    fn refused_keys(&self) -> Vec<RefusedKey> {
+        self.endpoint.refused_keys()
     }
 
     fn server(&self) -> Option<(&str, u16)> {

@@ -112,7 +112,12 @@ fn with_counts(options: &RawValue) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Conversation, dialect::Asked, providers::Patience, wire::effort::EffortsByModel};
+    use crate::{
+        Conversation,
+        dialect::Asked,
+        providers::{Patience, Refusals},
+        wire::effort::EffortsByModel,
+    };
     use std::{sync::Arc, time::Duration};
 
     fn sent(original: &str, peeked: (&str, bool, bool), model: &str, stream: bool) -> String {
@@ -129,6 +134,7 @@ mod tests {
             checkpoint: None,
             patience: Patience { headers: Duration::from_secs(1) },
             trace: None,
+            refusals: Refusals::default(),
         };
         let body = body(&request, request.original(Dialect::OpenAiChat).unwrap(), OutputLimit::MaxTokens).unwrap();
         String::from_utf8(body.to_vec()).unwrap()

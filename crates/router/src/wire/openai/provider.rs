@@ -29,7 +29,7 @@ use bytes::{Bytes, BytesMut};
 use chat::{Bytesway, ChatReader};
 use futures_util::{StreamExt, TryStreamExt};
 use http::{HeaderMap, header};
-use protocol::{Location, Model, Role};
+use protocol::{Location, Model, RefusedKey, Role};
 use responses::ResponsesReader;
 use serde::Deserialize;
 use std::{borrow::Cow, sync::Arc, time::Duration};
@@ -326,6 +326,10 @@ impl Provider for OpenAi {
 
     fn location(&self) -> Location {
         self.options.location
+    }
+
+    fn refused_keys(&self) -> Vec<RefusedKey> {
+        self.endpoint.refused_keys()
     }
 
     fn server(&self) -> Option<(&str, u16)> {

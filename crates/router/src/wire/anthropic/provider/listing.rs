@@ -100,6 +100,7 @@ pub(crate) async fn fetch(endpoint: &Endpoint, version: &HeaderValue) -> Result<
         let mut headers = json_headers("application/json");
         headers.insert(VERSION, version.clone());
         let request = Request {
+            refusals: None,
             method: Method::GET,
             path: &path,
             headers,

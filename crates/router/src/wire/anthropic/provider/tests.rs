@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     conversation::Message,
     dialect::Asked,
-    providers::{Edits, Patience},
+    providers::{Edits, Patience, Refusals},
 };
 use protocol::Role;
 
@@ -17,6 +17,7 @@ fn request(body: &str, model: &str) -> ChatRequest {
         checkpoint: None,
         patience: Patience { headers: Duration::from_secs(1) },
         trace: None,
+        refusals: Refusals::default(),
     }
 }
 
