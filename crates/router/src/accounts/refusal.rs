@@ -133,3 +133,42 @@ fn resets(at: Option<Timestamp>) -> String {
         None => "It does not begin anew: raise it to go on.".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounts::Account;
+    use domain::JobId;
+
+    #[test]
+    fn a_budget_is_told_with_whose_it_is_and_in_its_own_unit() {
+        let job = JobId(uuid::Uuid::nil());
+        let named = Payer { account: Account::Job(job), name: Some("token `laptop` (01a2)".into()) };
+        for (account, what, reserved, told) in [
+            (
+                named,
+                Limit::BudgetMicrousd,
+                0,
+                "the budget of token `laptop` (01a2) has no room for this call: $0.01 a day, $0.009216 spent; it needs up to $0.000826.",
+            ),
+            (
+                Account::Job(job).into(),
+                Limit::BudgetTokens,
+                5,
+                "the budget of job 00000000-0000-0000-0000-000000000000 has no room for this call: 10000 tokens a day, 9216 tokens spent, 5 tokens held by running calls; it needs up to 826 tokens.",
+            ),
+        ] {
+            let refusal = Refusal::Budget {
+                account,
+                what,
+                window: BudgetWindow::Day,
+                limit: 10_000,
+                spent: 9_216,
+                reserved,
+                asked: 826,
+                resets_at: None,
+            };
+            assert!(refusal.to_string().starts_with(told), "{refusal}");
+        }
+    }
+}

@@ -59,7 +59,7 @@ async fn a_key_that_is_not_accepted_is_seen_wherever_somebody_looks() {
                 let told = stage.router.health().refused_keys;
                 let [key] = told.as_slice() else { panic!("{what}: {told:?}") };
                 assert_eq!((key.provider.as_str(), key.of, key.status), ("a", 2, status), "{what}");
-                assert!((7_000..8_000).contains(&key.for_ms) && (1..=2).contains(&key.key), "{what}: {key:?}");
+                assert!(key.for_ms >= 7_000 && (1..=2).contains(&key.key), "{what}: {key:?}");
 
                 // After its rest it is tried again, and accepted.
                 tokio::time::advance(Duration::from_secs(30)).await;
