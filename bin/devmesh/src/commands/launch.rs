@@ -2,14 +2,16 @@
 //!
 //! ```text
 //!   tool, model ──▶ its file, edited ──▶ diff ──▶ asked ──▶ first copy kept ──▶ written ──▶ started
-//!   --print ends after the diff. --revert goes the same way with the kept copy in place of the edited file
+//!   --print ends after the diff. --revert goes the same way, with what devmesh wrote taken out of the file again
 //! ```
 //! `tool` knows the tools and `wanted` what each is to be told, `edit` changes three kinds of files and leaves the rest of
-//! them as it is, `change` is one file before and after, `kept` are the copies.
+//! them as it is, `change` is one file before and after, `kept` are the copies, `taken_back` tells what is devmesh's.
 
 mod change;
 mod edit;
 mod kept;
+mod revert;
+mod taken_back;
 mod tool;
 mod wanted;
 
@@ -17,13 +19,17 @@ use crate::{
     context::{Access, Context},
     output::{Exit, Failure, Output, Result, shell_quoted},
 };
-use change::{Change, PRIVATE};
+use change::{Change, PRIVATE, mode_of};
 use client::Client;
 use domain::{Clock, SystemClock};
-use kept::Kept;
+use kept::{Copy, Kept};
 use router::DEFAULT_ROUTE;
 use serde_json::json;
-use std::io::{IsTerminal, Write};
+use std::{
+    io::{IsTerminal, Write},
+    path::Path,
+};
+use taken_back::taken_back;
 use tool::Tool;
 use wanted::Target;
 
@@ -51,7 +57,7 @@ pub struct Arguments {
     /// Only show what would change
     #[arg(long)]
     print: bool,
-    /// Give the tool its settings back as they were before the first launch
+    /// Take out of the tool's settings what launch wrote there; what was changed since stays
     #[arg(long)]
     revert: bool,
     /// What the tool itself is told
@@ -64,19 +70,27 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let file = tool.file(&context.config)?;
     let kept = Kept::of(&context.config.settings.data, tool.name());
     if arguments.revert {
-        return revert(&arguments, &kept, output);
+        return revert::revert(&arguments, &kept, output);
     }
     let Access { url, token } = context.access()?;
     let (model, context_tokens) = model(arguments.model.as_deref(), &context.client()?, output).await?;
     let now = SystemClock.now().to_string();
     let target = Target { url: url.trim_end_matches('/'), context_tokens, model: &model, token: &token, now: &now };
     let before = Change::read(&file)?;
+    let original = original(tool, &file, before.as_deref(), &kept)?;
     let after = wanted::edited(tool, before.as_deref().unwrap_or_default(), &target).map_err(|why| {
         let shown = file.display();
         Failure::failed(format!("{shown} was left as it is: {why}")).next(format!("mend it, or move it away: {shown}"))
     })?;
+    let copy = Copy { written: Some(after.clone()), ..original };
     let change = Change { file, before, after: Some(after), mode: tool.holds_the_token().then_some(PRIVATE) };
-    let written = carry_out(&arguments, &change, &token, &kept, output)?;
+    let written = carry_out(&arguments, &change, &token, output, || kept.keep(&copy))?;
+    if written {
+        let shown = shell_quoted(&change.file);
+        let holds = if tool.holds_the_token() { ", which holds the token: only you can read it" } else { "" };
+        output.say(format_args!("wrote {shown}{holds}"));
+        output.say(format_args!("devmesh launch {} --revert takes it back", tool.name()));
+    }
     if output.json {
         let report = json!({
             "tool": tool.name(), "program": tool.program(), "model": model, "url": target.url, "file": change.file,
@@ -97,30 +111,28 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     tool.start(&arguments.arguments, &token, context)
 }
 
-fn revert(arguments: &Arguments, kept: &Kept, output: &Output) -> Result<Exit> {
+/// What the file would be without devmesh: as it is, or as the copy says, with what others changed since.
+fn original(tool: Tool, file: &Path, now: Option<&str>, kept: &Kept) -> Result<Copy> {
     let Some(copy) = kept.read()? else {
-        return Err(Failure::new(
-            Exit::NotFound,
-            format!("there is no copy of the settings of {0}: devmesh did not write them", arguments.tool.name()),
-        )
-        .next(format!("devmesh launch {}", arguments.tool.name())));
+        let text = now.map(str::to_owned);
+        return Ok(Copy { file: file.to_owned(), text, mode: mode_of(file), written: None });
     };
-    let before = Change::read(&copy.file)?;
-    let change = Change { before, after: copy.text, file: copy.file, mode: copy.mode };
-    let written = carry_out(arguments, &change, "", kept, output)?;
-    if written || change.is_nothing() && !arguments.print {
-        kept.remove()?;
+    if copy.file != file {
+        let (tool, held, file) = (tool.name(), copy.file.display(), file.display());
+        return Err(Failure::failed(format!("the settings of {tool} are in {file} now, and devmesh wrote {held}"))
+            .next(format!("devmesh launch {tool} --revert, and launch it again")));
     }
-    if output.json {
-        let report =
-            json!({"tool": arguments.tool.name(), "file": change.file, "diff": change.diff(""), "written": written});
-        output.json(&report)?;
-    }
-    Ok(Exit::Done)
+    Ok(Copy { text: taken_back(tool, &copy, now).unwrap_or_else(|_| copy.text.clone()), ..copy })
 }
 
 /// Shows, asks, keeps a copy, and writes. Says whether it wrote.
-fn carry_out(arguments: &Arguments, change: &Change, token: &str, kept: &Kept, output: &Output) -> Result<bool> {
+fn carry_out(
+    arguments: &Arguments,
+    change: &Change,
+    token: &str,
+    output: &Output,
+    keep: impl FnOnce() -> Result<()>,
+) -> Result<bool> {
     let shown = shell_quoted(&change.file);
     if change.is_nothing() {
         output.say(format_args!("{shown} says that already"));
@@ -135,25 +147,16 @@ fn carry_out(arguments: &Arguments, change: &Change, token: &str, kept: &Kept, o
     if !arguments.yes {
         ask(arguments, &shown)?;
     }
-    if !arguments.revert {
-        kept.keep(change)?;
-    }
+    keep()?;
     change.write()?;
-    if arguments.revert {
-        output.say(format_args!("{shown} is as it was"));
-    } else {
-        let token = if arguments.tool.holds_the_token() { ", which holds the token: only you can read it" } else { "" };
-        output.say(format_args!("wrote {shown}{token}"));
-        output.say(format_args!("devmesh launch {} --revert takes it back", arguments.tool.name()));
-    }
     Ok(true)
 }
 
 fn ask(arguments: &Arguments, file: &str) -> Result<()> {
-    let tool = arguments.tool.name();
+    let (tool, revert) = (arguments.tool.name(), if arguments.revert { " --revert" } else { "" });
     if !std::io::stdin().is_terminal() {
         return Err(Failure::usage(format!("{file} would be changed, and nobody can be asked: stdin is no terminal"))
-            .next(format!("devmesh launch {tool} --yes, or --print to only look")));
+            .next(format!("devmesh launch {tool}{revert} --yes, or --print to only look")));
     }
     let _ = write!(anstream::stderr().lock(), "write {file}? [y/N] ");
     let mut answer = String::new();

@@ -1,10 +1,10 @@
 //! The copy of a tool's settings from before devmesh first wrote them, in the data folder.
 //!
 //! ```text
-//!   launch ──▶ kept, unless one is ──▶ launch again: the first one stays ──▶ revert ──▶ gone
+//!   launch ──▶ kept ──▶ launch again: the original stays, with what others changed since ──▶ revert ──▶ gone
 //! ```
 
-use super::change::{Change, PRIVATE, mode_of};
+use super::change::{Change, PRIVATE};
 use crate::output::{Failure, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -16,10 +16,13 @@ pub struct Kept {
 #[derive(Serialize, Deserialize)]
 pub struct Copy {
     pub file: PathBuf,
-    /// `None`: there was no file.
+    /// The settings as they would be without devmesh. `None`: there was no file.
     pub text: Option<String>,
     /// Who could read it.
     pub mode: Option<u32>,
+    /// What devmesh wrote last; `None` in copies of versions that did not keep it.
+    #[serde(default)]
+    pub written: Option<String>,
 }
 
 impl Kept {
@@ -36,12 +39,8 @@ impl Kept {
         Ok(Some(copy))
     }
 
-    pub fn keep(&self, change: &Change) -> Result<()> {
-        if self.read()?.is_some() {
-            return Ok(());
-        }
-        let copy = Copy { file: change.file.clone(), text: change.before.clone(), mode: mode_of(&change.file) };
-        let text = serde_json::to_string_pretty(&copy).map_err(|error| Failure::failed(error.to_string()))?;
+    pub fn keep(&self, copy: &Copy) -> Result<()> {
+        let text = serde_json::to_string_pretty(copy).map_err(|error| Failure::failed(error.to_string()))?;
         // It may hold keys.
         Change { file: self.place.clone(), before: None, after: Some(text), mode: Some(PRIVATE) }.write()
     }

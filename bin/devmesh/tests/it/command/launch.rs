@@ -52,9 +52,42 @@ async fn settings_are_shown_written_and_given_back() {
     mesh.run(&["launch", "codex", "--yes", "--json", "--model", "other"]).await.good();
     mesh.run(&["launch", "codex", "--revert", "--print"]).await.good();
     assert!(fs::read_to_string(&file).unwrap().contains("other"));
+    let asked = mesh.run(&["launch", "codex", "--revert"]).await.with_code(2);
+    assert!(asked.stderr.contains("devmesh launch codex --revert --yes"), "{asked:#?}");
     mesh.run(&["launch", "codex", "--revert", "--yes"]).await.good();
     assert_eq!(fs::read_to_string(&file).unwrap(), mine);
     mesh.run(&["launch", "codex", "--revert", "--yes"]).await.with_code(5);
+    mesh.stop().await.1.good();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_wrote_since_outlives_the_way_back() {
+    let mesh = Mesh::start([Turn::text("unused")]).await;
+    let file = mesh.home.path(".codex/config.toml");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let mine = "# mine\nmodel = \"big\" # the best\n";
+    fs::write(&file, mine).unwrap();
+    let trust = "\n[projects.\"/tmp/x\"]\ntrust_level = \"trusted\"\n";
+    let append = |text: &str| fs::write(&file, fs::read_to_string(&file).unwrap() + text).unwrap();
+    // Between two launches, and after the last.
+    mesh.run(&["launch", "codex", "--yes", "--json"]).await.good();
+    append(trust);
+    mesh.run(&["launch", "codex", "--yes", "--json", "--model", "ollama/scripted:latest"]).await.good();
+    append("\n[tui]\ntheme = \"dark\"\n");
+    let reverted = mesh.run(&["launch", "codex", "--revert", "--yes"]).await.good();
+    assert!(reverted.stderr.contains("what was changed since stays"), "{reverted:#?}");
+    let left = fs::read_to_string(&file).unwrap();
+    assert!(left.starts_with("# mine\nmodel = \"big\"") && left.contains(trust.trim()), "{left}");
+    assert!(left.contains("[tui]\ntheme = \"dark\"") && !left.contains("devmesh"), "{left}");
+    // What cannot be taken apart is kept beside it.
+    fs::write(&file, mine).unwrap();
+    mesh.run(&["launch", "codex", "--yes", "--json"]).await.good();
+    append("broken = \n");
+    let broken = fs::read_to_string(&file).unwrap();
+    let reverted = mesh.run(&["launch", "codex", "--revert", "--yes"]).await.good();
+    let aside = mesh.home.path(".codex/config.toml.bak");
+    assert!(reverted.stderr.contains("warning:") && reverted.stderr.contains("config.toml.bak"), "{reverted:#?}");
+    assert_eq!((fs::read_to_string(&file).unwrap().as_str(), fs::read_to_string(&aside).unwrap()), (mine, broken));
     mesh.stop().await.1.good();
 }
 

@@ -4,9 +4,9 @@ use jsonc_parser::{
     ParseOptions,
     cst::{CstInputValue, CstNode, CstObject, CstRootNode},
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-/// Members of `wanted` are set; objects are merged, at every depth.
+/// A merge patch (RFC 7396): members of `wanted` are set, those that are null there go; objects are merged, at every depth.
 pub fn merged(before: &str, wanted: &Value) -> Result<String, String> {
     let root = parsed(before)?;
     merge(&object_of(&root)?, wanted);
@@ -38,9 +38,14 @@ pub fn with_entry(before: &str, path: &[&str], key: &str, entry: &Value) -> Resu
     Ok(written(&root))
 }
 
+/// The whole, an empty object where nothing is said.
+pub fn value(text: &str) -> Result<Value, String> {
+    Ok(parsed(text)?.to_serde_value().unwrap_or_else(|| Value::Object(Map::new())))
+}
+
 /// The text at `path`, `None` where there is none.
 pub fn text_at(before: &str, path: &[&str]) -> Result<Option<String>, String> {
-    let whole = parsed(before)?.to_serde_value().unwrap_or_default();
+    let whole = value(before)?;
     let found = path.iter().try_fold(&whole, |value, name| value.get(name));
     Ok(found.and_then(Value::as_str).map(str::to_owned))
 }
@@ -62,6 +67,8 @@ fn written(root: &CstRootNode) -> String {
 fn merge(object: &CstObject, wanted: &Value) {
     for (name, value) in wanted.as_object().into_iter().flatten() {
         match object.get(name) {
+            Some(property) if value.is_null() => property.remove(),
+            None if value.is_null() => {}
             None => {
                 object.ensure_multiline();
                 object.append(name, input(value));

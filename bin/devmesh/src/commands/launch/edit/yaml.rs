@@ -1,7 +1,7 @@
 //! YAML.
 
 use std::str::FromStr;
-use yaml_edit::{Document, Mapping, MappingBuilder, YamlFile};
+use yaml_edit::{Document, Mapping, MappingBuilder, Sequence, YamlFile};
 
 /// Each value stands at the top under its name, as the scalar that it is.
 pub fn with(before: &str, wanted: &[(&str, &str)]) -> Result<String, String> {
@@ -51,6 +51,51 @@ pub fn with_entry(before: &str, list: &str, entry: &[(&str, &str)]) -> Result<St
         None => sequence.push(&mapping(entry)?),
     }
     Ok(ended(&file.to_string()))
+}
+
+/// The last of three texts, the original, the written and the one of now: without what came with the second and still stands
+/// there. Values are at the top, and entries of lists are known by their names. `None`: nothing is left but the `frame`.
+pub fn taken_back(texts: [&str; 3], frame: &[&str]) -> Result<Option<String>, String> {
+    let [original, written, now] = texts;
+    let (original, written) = (document(original)?, document(written)?);
+    let (Some((_, written)), Some((file, now))) = (written, document(now)?) else { return Ok(Some(now.to_owned())) };
+    let original = original.map(|(_, original)| original);
+    for name in written.keys().filter_map(|name| Some(name.as_scalar()?.as_string())) {
+        let before = original.as_ref().and_then(|original| original.get(name.as_str()));
+        if let (Some(ours), Some(held)) = (written.get_sequence(name.as_str()), now.get_sequence(name.as_str())) {
+            let known = original.as_ref().and_then(|original| original.get_sequence(name.as_str()));
+            let known = known.map(|known| names(&known)).unwrap_or_default();
+            let added: Vec<_> = names(&ours).into_iter().filter(|name| !known.contains(name)).collect();
+            for at in (0..held.len()).rev().filter(|&at| name_at(&held, at).is_some_and(|name| added.contains(&name))) {
+                held.remove(at);
+            }
+            if held.is_empty() && before.is_none() {
+                now.remove(name.as_str());
+            }
+            continue;
+        }
+        let ours = text_at(&written, &name);
+        let before = before.map(|before| unquoted(&before.to_string()));
+        if before == ours || ours != text_at(&now, &name) || frame.contains(&name.as_str()) {
+            continue;
+        }
+        match before.as_deref() {
+            None => _ = now.remove(name.as_str()),
+            Some(flag @ ("true" | "false")) => _ = now.set(name.as_str(), flag == "true"),
+            Some(text) => _ = now.set(name.as_str(), text),
+        }
+    }
+    let is_frame = |name: &str| frame.contains(&name);
+    let is_nothing = now.keys().filter_map(|name| Some(name.as_scalar()?.as_string())).all(|name| is_frame(&name));
+    Ok((!is_nothing).then(|| ended(&file.to_string())))
+}
+
+fn names(list: &Sequence) -> Vec<String> {
+    (0..list.len()).filter_map(|at| name_at(list, at)).collect()
+}
+
+fn name_at(list: &Sequence, at: usize) -> Option<String> {
+    Some(unquoted(&list.get(at)?.as_mapping()?.get("name")?.to_string()))
 }
 
 /// The list with its one entry, after everything else.
