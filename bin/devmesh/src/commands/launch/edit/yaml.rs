@@ -21,7 +21,7 @@ pub fn with(before: &str, wanted: &[(&str, &str)]) -> Result<String, String> {
     Ok(ended(&file.to_string()))
 }
 
-/// An entry stands in the list under `list`, in the place of the one with the same first value or at its end.
+/// An entry is the first in the list under `list`; of one with the same first value what else it holds stays.
 pub fn with_entry(before: &str, list: &str, entry: &[(&str, &str)]) -> Result<String, String> {
     let (key, name) = *entry.first().ok_or("the entry is empty")?;
     let Some((file, document)) = document(before)? else { return Ok(begun(before, list, entry)) };
@@ -39,16 +39,22 @@ pub fn with_entry(before: &str, list: &str, entry: &[(&str, &str)]) -> Result<St
     }
     let held = |at| sequence.get(at).and_then(|node| node.as_mapping().cloned());
     let is_it = |held: &Mapping| held.get(key).is_some_and(|held| unquoted(&held.to_string()) == name);
-    match (0..sequence.len()).filter_map(held).find(is_it) {
-        // What else the user put into it stays.
-        Some(held) => {
-            for (name, value) in entry {
-                if held.get(*name).map(|held| unquoted(&held.to_string())).as_deref() != Some(*value) {
-                    held.set(*name, *value);
-                }
+    let at = (0..sequence.len()).find(|&at| held(at).is_some_and(|held| is_it(&held)));
+    if let Some(held) = at.and_then(held) {
+        for (name, value) in entry {
+            if held.get(*name).map(|held| unquoted(&held.to_string())).as_deref() != Some(*value) {
+                held.set(*name, *value);
             }
         }
-        None => sequence.push(&mapping(entry)?),
+    }
+    match at {
+        Some(0) => {}
+        Some(at) => {
+            if let Some(held) = sequence.remove(at) {
+                sequence.insert(0, &dedented(&held.to_string())?);
+            }
+        }
+        None => sequence.insert(0, &mapping(entry)?),
     }
     Ok(ended(&file.to_string()))
 }
@@ -134,6 +140,17 @@ fn unquoted(text: &str) -> String {
 fn mapping(entry: &[(&str, &str)]) -> Result<Mapping, String> {
     let builder = entry.iter().fold(MappingBuilder::new(), |builder, (name, value)| builder.pair(*name, *value));
     builder.build_document().as_mapping().ok_or_else(|| "the entry cannot be written".to_owned())
+}
+
+/// A mapping out of a list, whose lines but the first are as deep as they were there.
+fn dedented(text: &str) -> Result<Mapping, String> {
+    let inner = || text.lines().skip(1);
+    let depths = inner().filter(|line| !line.trim().is_empty()).map(|line| line.len() - line.trim_start().len());
+    let depth = depths.min().unwrap_or_default();
+    let lines = text.lines().take(1).chain(inner().map(|line| line.get(depth..).unwrap_or(line.trim_start())));
+    let text = lines.map(|line| format!("{line}\n")).collect::<String>();
+    let moved = document(&text)?.and_then(|(_, document)| document.as_mapping());
+    moved.ok_or_else(|| "an entry cannot be moved".to_owned())
 }
 
 /// As a plain scalar where that reads back as the same text.

@@ -88,6 +88,9 @@ fn continue_keeps_the_users_models() {
     let before = "name: Mine # my own\nversion: 1.0.0\nschema: v1\nmodels:\n  # for chat\n  - name: big\n    provider: mistral\n    roles:\n      - chat\ncontext:\n  - provider: code\n";
     insta::assert_snapshot!(once(Tool::Continue, before));
     insta::assert_snapshot!("continue_from_nothing", once(Tool::Continue, ""));
+    // One of an earlier launch that stands behind others, with what the user gave it.
+    let behind = "models:\n  - name: big\n    provider: mistral\n    apiBase: https://mistral.example\n  - name: devmesh\n    model: old\n    roles:\n      - chat\nrules:\n  - short\n";
+    insta::assert_snapshot!("continue_comes_first", once(Tool::Continue, behind));
     let emptied = once(Tool::Continue, "name: x\nmodels: []\nrules:\n  - short\n");
     assert!(emptied.contains("rules:\n  - short\n") && emptied.contains("\n  - name: devmesh\n"), "{emptied}");
 }
