@@ -42,8 +42,8 @@ const TOKEN_VARIABLE: &str = "DEVMESH_TOKEN";
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Tools that can read a token from a variable get it in DEVMESH_TOKEN, and no file holds it; the others have it in \
-their own file, which then only you can read. With --json the tool is not started."
+    after_help = "Tools that can read a token from a variable get it in DEVMESH_TOKEN (Claude Code: ANTHROPIC_AUTH_TOKEN), and no file \
+holds it; the others have it in their own file, which then only you can read. With --json the tool is not started."
 )]
 pub struct Arguments {
     /// Which one

@@ -68,6 +68,14 @@ impl Tool {
         matches!(self, Self::Aider | Self::Cline)
     }
 
+    /// Where it finds the token; that of `devmesh` itself where its settings can say so.
+    pub fn token_variable(self) -> &'static str {
+        match self {
+            Self::Claude => "ANTHROPIC_AUTH_TOKEN",
+            _ => TOKEN_VARIABLE,
+        }
+    }
+
     /// Its user's settings.
     pub fn file(self, config: &Config) -> Result<PathBuf> {
         let home = config.paths.home.clone().ok_or_else(|| {
@@ -104,10 +112,8 @@ impl Tool {
         for name in context.config.environment.secret_variables() {
             command.env_remove(name);
         }
-        if self == Self::Claude {
-            command.env_remove("ANTHROPIC_AUTH_TOKEN");
-        }
-        let error = command.args(arguments.iter().map(OsStr::new)).env(TOKEN_VARIABLE, token).exec();
+        command.env(TOKEN_VARIABLE, token).env(self.token_variable(), token);
+        let error = command.args(arguments.iter().map(OsStr::new)).exec();
         Err(Failure::failed(format!("`{}` does not start: {error}", self.program())).next(self.install()))
     }
 }

@@ -65,7 +65,9 @@ fn claude(target: &Target<'_>) -> Value {
     if let Some(tokens) = target.context_tokens {
         variables["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] = json!(tokens.to_string());
     }
-    json!({"model": target.model, "apiKeyHelper": format!("printenv {TOKEN_VARIABLE}"), "env": variables})
+    // With a helper it takes every refusal for an old token, and asks again and again without a word. The variable that
+    // `Tool::token_variable` names is taken for what it is.
+    json!({"model": target.model, "apiKeyHelper": Value::Null, "env": variables})
 }
 
 fn opencode(target: &Target<'_>) -> Value {
@@ -113,6 +115,7 @@ fn cline(before: &str, target: &Target<'_>) -> Result<String, String> {
     )
 }
 
+/// It takes the first model of the list.
 fn continue_(before: &str, target: &Target<'_>) -> Result<String, String> {
     let beginning = if before.trim().is_empty() { "name: Local\nversion: 1.0.0\nschema: v1\n" } else { before };
     let secret = format!("${{{{ secrets.{TOKEN_VARIABLE} }}}}");

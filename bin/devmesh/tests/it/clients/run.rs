@@ -14,7 +14,7 @@ use testkit::{Reply, Wire, eventually_within, tool};
 use tokio::process::Command;
 
 /// Some of them start slowly on a loaded machine; one that hangs is ended.
-const DEADLINE: Duration = Duration::from_secs(150);
+pub(super) const DEADLINE: Duration = Duration::from_secs(150);
 /// The MCP server that clients start.
 pub(super) const MCP_SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/clients/mcp_server.py");
 
