@@ -44,12 +44,13 @@ impl Change {
         self.before == self.after
     }
 
-    /// What changes, with neither the token nor any other secret that stands there.
+    /// What changes, with neither the token nor any other secret that stands there; whether one gives way to another can be
+    /// seen.
     pub fn diff(&self, token: &str) -> String {
-        let hidden = |text: &Option<String>| {
+        let mut secrets = Secrets { token, seen: Vec::new() };
+        let mut hidden = |text: &Option<String>| {
             let text = text.as_deref().unwrap_or_default();
-            let text = if token.is_empty() { text.to_owned() } else { text.replace(token, "…") };
-            text.split_inclusive('\n').map(without_secret).collect::<String>()
+            text.split_inclusive('\n').map(|line| secrets.hidden_in(line)).collect::<String>()
         };
         let (before, after) = (hidden(&self.before), hidden(&self.after));
         let (file, none) = (self.file.display().to_string(), "/dev/null".to_owned());
@@ -86,20 +87,38 @@ pub fn mode_of(file: &Path) -> Option<u32> {
     fs::metadata(file).ok().map(|metadata| metadata.permissions().mode() & 0o777)
 }
 
-/// A line without the value of a key whose name says that it is a secret. What only names where the secret lies stays.
-fn without_secret(line: &str) -> String {
-    const SECRETS: [&str; 5] = ["apikey", "token", "secret", "password", "authorization"];
-    const REFERENCES: [&str; 3] = ["{env:", "secrets.", "${"];
-    let Some(at) = line.find([':', '=']) else { return line.to_owned() };
-    let (name, value) = line.split_at(at + 1);
-    let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
-    let is_secret = SECRETS.iter().any(|secret| name.ends_with(secret));
-    let is_reference = REFERENCES.iter().any(|reference| value.contains(reference));
-    if !is_secret || is_reference || !value.contains(|character: char| character.is_alphanumeric()) {
-        return line.to_owned();
+/// The secrets of two texts, which are shown by what they are and never as they are.
+struct Secrets<'a> {
+    /// Empty: not known.
+    token: &'a str,
+    seen: Vec<String>,
+}
+
+impl Secrets<'_> {
+    /// A line without the value of a key whose name says that it is a secret. What only names where the secret lies stays.
+    fn hidden_in(&mut self, line: &str) -> String {
+        const SECRETS: [&str; 5] = ["apikey", "token", "secret", "password", "authorization"];
+        const REFERENCES: [&str; 3] = ["{env:", "secrets.", "${"];
+        const THE_TOKEN: &str = "… (the token of the mesh)";
+        if !self.token.is_empty() && line.contains(self.token) {
+            return line.replace(self.token, THE_TOKEN);
+        }
+        let Some(at) = line.find([':', '=']) else { return line.to_owned() };
+        let (name, value) = line.split_at(at + 1);
+        let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+        let is_secret = SECRETS.iter().any(|secret| name.ends_with(secret));
+        let is_reference = REFERENCES.iter().any(|reference| value.contains(reference));
+        if !is_secret || is_reference || !value.contains(|character: char| character.is_alphanumeric()) {
+            return line.to_owned();
+        }
+        let value = value.trim_matches(|character: char| !character.is_alphanumeric());
+        let seen = self.seen.iter().position(|seen| seen == value).unwrap_or_else(|| {
+            self.seen.push(value.to_owned());
+            self.seen.len() - 1
+        });
+        let end = if line.ends_with('\n') { "\n" } else { "" };
+        format!("{} … (secret {}){end}", &line[..=at], seen + 1)
     }
-    let end = if line.ends_with('\n') { "\n" } else { "" };
-    format!("{} …{end}", &line[..=at])
 }
 
 #[cfg(test)]
@@ -117,8 +136,31 @@ mod tests {
         let diff = change.diff("dm_x");
         assert!(!diff.contains("dm_x") && !diff.contains("sk-mine"), "{diff}");
         assert!(diff.contains("\"max_tokens\": 5") && diff.contains("+++ /h/s.json"), "{diff}");
-        assert_eq!(without_secret("apiKey: ${{ secrets.X }}\n"), "apiKey: ${{ secrets.X }}\n");
-        assert_eq!(without_secret("env_key = \"DEVMESH_TOKEN\"\n"), "env_key = \"DEVMESH_TOKEN\"\n");
-        assert_eq!(without_secret("openai-api-key: sk-1\n"), "openai-api-key: …\n");
+        for (line, shown) in [
+            ("apiKey: ${{ secrets.X }}\n", "apiKey: ${{ secrets.X }}\n"),
+            ("env_key = \"DEVMESH_TOKEN\"\n", "env_key = \"DEVMESH_TOKEN\"\n"),
+            ("openai-api-key: sk-1\n", "openai-api-key: … (secret 1)\n"),
+        ] {
+            assert_eq!(Secrets { token: "", seen: Vec::new() }.hidden_in(line), shown);
+        }
+    }
+
+    #[test]
+    fn a_diff_shows_that_a_secret_gives_way_to_another() {
+        let text = |key: &str| Some(format!("openai-api-key: {key}\npassword: sk-mine\n"));
+        let change =
+            |after| Change { file: "/h/s.yml".into(), before: text("sk-mine"), after: text(after), mode: None };
+        let lines = |change: Change, token| {
+            let diff = change.diff(token);
+            diff.lines().skip(3).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let mine = "openai-api-key: … (secret 1)";
+        let same = " password: … (secret 1)";
+        assert_eq!(
+            lines(change("dm_x"), "dm_x"),
+            [&format!("-{mine}"), "+openai-api-key: … (the token of the mesh)", same]
+        );
+        assert_eq!(lines(change("dm_x"), ""), [&format!("-{mine}"), "+openai-api-key: … (secret 2)", same]);
+        assert!(lines(change("sk-mine"), "dm_x").is_empty());
     }
 }
