@@ -67,7 +67,7 @@ pub enum Error {
     Malformed { provider: String, message: String },
     /// Only cloud targets are left and the request may not leave the machine.
     #[error(
-        "every target of `{route}` is in the cloud and this request may not leave the machine. Use a route with a local model, or allow egress for this job."
+        "every target of `{route}` is in the cloud and this request may not leave the machine. Use a route with a local model, or allow egress: a key's with devmesh token policy ID --egress, a job's with its egress."
     )]
     EgressRefused { route: String },
     /// Its secrets must stay here, and it holds what cannot be looked through for them.

@@ -42,6 +42,11 @@ impl Failure {
         self
     }
 
+    /// What is not there is looked for with this command.
+    pub fn listed_by(self, command: &str) -> Self {
+        if self.exit == Exit::NotFound { self.next(command) } else { self }
+    }
+
     /// Puts what was being done in front of why it did not work.
     pub fn context(mut self, doing: impl fmt::Display) -> Self {
         if !self.is_closed_pipe() {
@@ -87,9 +92,13 @@ impl From<client::Error> for Failure {
                 failure.request_id = Some(problem.request_id.clone());
                 failure
             }
-            client::Error::Refused { status: 401 | 403, .. } => {
-                Self::new(Exit::Unauthorized, what).next("devmesh token create NAME --scope admin")
+            client::Error::Refused { status: 401, .. } => {
+                Self::new(Exit::Unauthorized, what).next("devmesh token create NAME --scope model")
             }
+            // The token opens this door, and what it may do with models ends here.
+            client::Error::Refused { status: 403, .. } => Self::new(Exit::Unauthorized, what).next(
+                "devmesh token policy ID shows what a token may do with models, and changes it: --egress redacted or allowed, --route, --model",
+            ),
             client::Error::Refused { status: 404, .. } => Self::new(Exit::NotFound, what).next("devmesh models list"),
             client::Error::Refused { .. } => Self::failed(what),
             client::Error::Invalid(_) => Self::new(Exit::Usage, what),

@@ -1,6 +1,6 @@
 use crate::{
     context::Context,
-    output::{Exit, Result, Table, duration_ms, money},
+    output::{Exit, Failure, Result, Table, duration_ms, money},
 };
 use protocol::{ExplainRoute, Location, RouteWork};
 
@@ -35,7 +35,8 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         prompt_bytes: arguments.prompt_bytes,
         ..ExplainRoute::default()
     };
-    let explained = context.client()?.explain_route(&arguments.name, &explain).await?;
+    let explained = context.client()?.explain_route(&arguments.name, &explain).await;
+    let explained = explained.map_err(|error| Failure::from(error).listed_by("devmesh routes list"))?;
     if output.json {
         output.json(&explained)?;
         return Ok(Exit::Done);
