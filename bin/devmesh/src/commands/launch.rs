@@ -73,15 +73,19 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         return revert::revert(&arguments, &kept, output);
     }
     let Access { url, token } = context.access()?;
-    let (model, context_tokens) = model(arguments.model.as_deref(), &context.client()?, output).await?;
+    let (model, context_tokens) = model(&arguments, &context.client()?, output).await?;
     let now = SystemClock.now().to_string();
     let target = Target { url: url.trim_end_matches('/'), context_tokens, model: &model, token: &token, now: &now };
     let before = Change::read(&file)?;
     let original = original(tool, &file, before.as_deref(), &kept)?;
-    let after = wanted::edited(tool, before.as_deref().unwrap_or_default(), &target).map_err(|why| {
+    let texts = [&original.text, &before].map(|text| text.as_deref().unwrap_or_default());
+    let after = wanted::edited(tool, texts, &target).map_err(|why| {
         let shown = file.display();
         Failure::failed(format!("{shown} was left as it is: {why}")).next(format!("mend it, or move it away: {shown}"))
     })?;
+    // Whoever cannot start it gets no settings for it either.
+    let is_started = !arguments.print && !output.json;
+    let program = if is_started { Some(tool.installed(&context.config)?) } else { None };
     let copy = Copy { written: Some(after.clone()), ..original };
     let change = Change { file, before, after: Some(after), mode: tool.holds_the_token().then_some(PRIVATE) };
     let written = carry_out(&arguments, &change, &token, output, || kept.keep(&copy))?;
@@ -99,16 +103,14 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         output.json(&report)?;
         return Ok(Exit::Done);
     }
-    if arguments.print {
-        return Ok(Exit::Done);
-    }
+    let Some(program) = program else { return Ok(Exit::Done) };
     if token.starts_with(OPENS_EVERYTHING) {
         let name = tool.name();
         output.say(format_args!(
             "{name} gets a token that opens everything here; one for models alone is made by devmesh token create --scope model {name}, and given with --token-file"
         ));
     }
-    tool.start(&arguments.arguments, &token, context)
+    tool.start(&program, &arguments.arguments, &token, &context.config)
 }
 
 /// What the file would be without devmesh: as it is, or as the copy says, with what others changed since.
@@ -138,7 +140,8 @@ fn carry_out(
         output.say(format_args!("{shown} says that already"));
         return Ok(false);
     }
-    if !output.json {
+    let is_wanted = arguments.print || !arguments.yes || !output.quiet;
+    if is_wanted && !output.json {
         output.text(&change.diff(token))?;
     }
     if arguments.print {
@@ -168,17 +171,24 @@ fn ask(arguments: &Arguments, file: &str) -> Result<()> {
 }
 
 /// The name that the tool asks for, and what that holds.
-async fn model(asked: Option<&str>, client: &Client, output: &Output) -> Result<(String, Option<u64>)> {
+async fn model(arguments: &Arguments, client: &Client, output: &Output) -> Result<(String, Option<u64>)> {
+    let asked = arguments.model.as_deref();
     let names = asked.map_or_else(|| vec![USUAL_ROUTE, DEFAULT_ROUTE], |name| vec![name]);
+    let mut unknown = None;
     for &name in &names {
         match client.context_tokens(name).await {
             Ok(tokens) => return Ok((name.to_owned(), tokens)),
-            // There is none, or none that could answer now.
-            Err(client::Error::Refused { status: 400 | 404 | 503, .. }) => {}
+            Err(error @ client::Error::Refused { status: 400 | 404, .. }) => unknown = Some(error),
+            // It is known, and nothing that it leads to could answer now.
+            Err(client::Error::Refused { status: 503, message }) => {
+                output.warn(&format!("`{name}` has no model that could answer now: {message}"));
+                return Ok((name.to_owned(), None));
+            }
             Err(error) => return Err(error.into()),
         }
     }
-    let name = names.last().copied().unwrap_or(DEFAULT_ROUTE);
-    output.warn(&format!("the mesh has no model for `{name}` now (devmesh models list shows those it has)"));
-    Ok((name.to_owned(), None))
+    let (name, tool) = (names.join("` nor `"), arguments.tool.name());
+    let why = unknown.map(|error| format!(": {error}")).unwrap_or_default();
+    Err(Failure::new(Exit::NotFound, format!("nothing was written, the mesh does not know `{name}`{why}"))
+        .next(format!("devmesh routes list, devmesh models list, then devmesh launch {tool} --model NAME")))
 }

@@ -3,7 +3,6 @@
 use super::TOKEN_VARIABLE;
 use crate::{
     config::Config,
-    context::Context,
     output::{Exit, Failure, Result},
 };
 use std::{
@@ -98,18 +97,19 @@ impl Tool {
         })
     }
 
+    /// Its program.
+    pub fn installed(self, config: &Config) -> Result<PathBuf> {
+        let path = config.environment.get("PATH").unwrap_or_default();
+        let found = std::env::split_paths(path).map(|folder| folder.join(self.program())).find(|file| is_program(file));
+        found.ok_or_else(|| {
+            Failure::new(Exit::NotFound, format!("no `{}` is on your PATH", self.program())).next(self.install())
+        })
+    }
+
     /// Becomes the tool, with the token in its environment and no key of any cloud.
-    pub fn start(self, arguments: &[String], token: &str, context: &Context) -> Result<Exit> {
-        let path = context.config.environment.get("PATH").unwrap_or_default();
-        let Some(program) =
-            std::env::split_paths(path).map(|folder| folder.join(self.program())).find(|file| is_program(file))
-        else {
-            return Err(
-                Failure::new(Exit::NotFound, format!("no `{}` is on your PATH", self.program())).next(self.install())
-            );
-        };
+    pub fn start(self, program: &Path, arguments: &[String], token: &str, config: &Config) -> Result<Exit> {
         let mut command = Command::new(program);
-        for name in context.config.environment.secret_variables() {
+        for name in config.environment.secret_variables() {
             command.env_remove(name);
         }
         command.env(TOKEN_VARIABLE, token).env(self.token_variable(), token);

@@ -21,15 +21,17 @@ pub struct Target<'a> {
     pub now: &'a str,
 }
 
-/// A tool's settings with ours in them and everything else as it was.
+/// A tool's settings with ours in them and everything else as it was. `texts` are the settings as they would be without
+/// devmesh, and as they are.
 ///
 /// # Errors
 /// Why the text cannot be edited.
-pub fn edited(tool: Tool, before: &str, target: &Target<'_>) -> Result<String, String> {
+pub fn edited(tool: Tool, texts: [&str; 2], target: &Target<'_>) -> Result<String, String> {
+    let [original, before] = texts;
     match tool {
-        Tool::Codex => codex(before, target),
-        Tool::Claude => json::merged(before, &claude(target)),
-        Tool::Opencode => json::merged(before, &opencode(target)),
+        Tool::Codex => codex(original, before, target),
+        Tool::Claude => json::merged(before, &claude(original, target)?),
+        Tool::Opencode => json::merged(before, &opencode(original, target)?),
         Tool::Aider => aider(before, target),
         Tool::Cline => cline(before, target),
         Tool::Continue => continue_(before, target),
@@ -37,45 +39,51 @@ pub fn edited(tool: Tool, before: &str, target: &Target<'_>) -> Result<String, S
     }
 }
 
-fn codex(before: &str, target: &Target<'_>) -> Result<String, String> {
-    let mut wanted = vec![
+/// What a tool is told of the context. Where that is not known, what an earlier launch said of another model goes, and what
+/// the user said stays: a window too large is found out by a prompt that does not fit.
+fn context(original: &Value, path: &[&str], told: Option<Value>) -> Value {
+    let held = || path.iter().try_fold(original, |value, name| value.get(name)).cloned();
+    told.or_else(held).unwrap_or_default()
+}
+
+fn codex(original: &str, before: &str, target: &Target<'_>) -> Result<String, String> {
+    const WINDOW: &str = "model_context_window";
+    let window = context(&toml::value(original)?, &[WINDOW], target.context_tokens.map(Value::from));
+    let wanted = [
         (vec!["model"], json!(target.model)),
         (vec!["model_provider"], json!(NAME)),
         (vec!["model_providers", NAME, "name"], json!(NAME)),
         (vec!["model_providers", NAME, "base_url"], json!(format!("{}/v1", target.url))),
         (vec!["model_providers", NAME, "env_key"], json!(TOKEN_VARIABLE)),
         (vec!["model_providers", NAME, "wire_api"], json!("responses")),
+        (vec![WINDOW], window),
     ];
-    if let Some(tokens) = target.context_tokens {
-        wanted.push((vec!["model_context_window"], json!(tokens)));
-    }
     toml::with(before, &wanted)
 }
 
 /// A model of every size is the same one here; and nothing is said to anybody but the mesh.
-fn claude(target: &Target<'_>) -> Value {
-    let mut variables = json!({
+fn claude(original: &str, target: &Target<'_>) -> Result<Value, String> {
+    const WINDOW: &str = "CLAUDE_CODE_MAX_CONTEXT_TOKENS";
+    let told = target.context_tokens.map(|tokens| json!(tokens.to_string()));
+    let variables = json!({
         "ANTHROPIC_BASE_URL": target.url,
         "ANTHROPIC_MODEL": target.model,
         "ANTHROPIC_DEFAULT_OPUS_MODEL": target.model,
         "ANTHROPIC_DEFAULT_SONNET_MODEL": target.model,
         "ANTHROPIC_DEFAULT_HAIKU_MODEL": target.model,
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        WINDOW: context(&json::value(original)?, &["env", WINDOW], told),
     });
-    if let Some(tokens) = target.context_tokens {
-        variables["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] = json!(tokens.to_string());
-    }
     // With a helper it takes every refusal for an old token, and asks again and again without a word. The variable that
     // `Tool::token_variable` names is taken for what it is.
-    json!({"model": target.model, "apiKeyHelper": Value::Null, "env": variables})
+    Ok(json!({"model": target.model, "apiKeyHelper": Value::Null, "env": variables}))
 }
 
-fn opencode(target: &Target<'_>) -> Value {
-    let mut model = json!({"name": target.model});
-    if let Some(tokens) = target.context_tokens {
-        model["limit"] = json!({"context": tokens, "output": tokens / 4});
-    }
-    json!({
+fn opencode(original: &str, target: &Target<'_>) -> Result<Value, String> {
+    let told = target.context_tokens.map(|tokens| json!({"context": tokens, "output": tokens / 4}));
+    let path = ["provider", NAME, "models", target.model, "limit"];
+    let model = json!({"name": target.model, "limit": context(&json::value(original)?, &path, told)});
+    Ok(json!({
         "$schema": "https://opencode.ai/config.json",
         "model": format!("{NAME}/{}", target.model),
         "provider": {NAME: {
@@ -84,7 +92,7 @@ fn opencode(target: &Target<'_>) -> Value {
             "options": {"baseURL": format!("{}/v1", target.url), "apiKey": format!("{{env:{TOKEN_VARIABLE}}}")},
             "models": {target.model: model},
         }},
-    })
+    }))
 }
 
 fn aider(before: &str, target: &Target<'_>) -> Result<String, String> {

@@ -49,9 +49,9 @@ async fn settings_are_shown_written_and_given_back() {
     let again = mesh.run(&["launch", "codex", "--yes", "--json"]).await.good().json();
     assert_eq!((&again["written"], &again["diff"]), (&false.into(), &"".into()));
     // Another model, and what was there before all of it comes back.
-    mesh.run(&["launch", "codex", "--yes", "--json", "--model", "other"]).await.good();
+    mesh.run(&["launch", "codex", "--yes", "--json", "--model", "ollama/scripted:latest"]).await.good();
     mesh.run(&["launch", "codex", "--revert", "--print"]).await.good();
-    assert!(fs::read_to_string(&file).unwrap().contains("other"));
+    assert!(fs::read_to_string(&file).unwrap().contains("ollama/scripted:latest"));
     let asked = mesh.run(&["launch", "codex", "--revert"]).await.with_code(2);
     assert!(asked.stderr.contains("devmesh launch codex --revert --yes"), "{asked:#?}");
     mesh.run(&["launch", "codex", "--revert", "--yes"]).await.good();
@@ -124,7 +124,11 @@ async fn the_tool_is_started_with_the_token_or_named_where_it_is_missing() {
     mesh.home.set("OPENAI_API_KEY", "sk-mine");
     let missing = mesh.run(&["launch", "continue", "--yes"]).await.with_code(5);
     assert!(missing.stderr.contains("npm install -g @continuedev/cli"), "{missing:#?}");
+    assert!(!mesh.home.path(".continue").exists(), "settings for a tool that is not there");
     install(&mesh.home, "cn");
+    let quiet = mesh.run(&["launch", "continue", "--yes", "--quiet"]).await.good();
+    assert!(quiet.stdout.starts_with("started"), "the diff is no answer: {quiet:#?}");
+    mesh.run(&["launch", "continue", "--revert", "--yes"]).await.good();
     let started = mesh.run(&["launch", "continue", "--yes", "--", "-p", "hello there"]).await.good();
     assert!(started.stdout.ends_with(&format!("started -p hello there\ntoken {token} key \n")), "{started:#?}");
     mesh.stop().await.1.good();
@@ -141,8 +145,30 @@ async fn a_token_for_models_alone_is_enough_and_the_model_is_the_one_that_is_the
     // There is no route `code`; the model that the default leads to holds so much.
     assert!(shown.stdout.contains("+model = \"default\"\n"), "{shown:#?}");
     assert!(shown.stdout.contains("+model_context_window = 8192\n"), "{shown:#?}");
-    let unknown = mesh.run(&[&["launch", "codex", "--model", "nothing"], &with[..]].concat()).await.good();
-    assert!(unknown.stderr.contains("`nothing`") && unknown.stdout.contains("+model = \"nothing\"\n"), "{unknown:#?}");
+    // What the mesh does not know is not written.
+    let unknown = mesh.run(&["launch", "codex", "--yes", "--json", "--model", "nothing"]).await.with_code(5);
+    assert!(unknown.stderr.contains("`nothing`") && unknown.stderr.contains("devmesh routes list"), "{unknown:#?}");
+    assert!(!mesh.home.path(".codex").exists());
+    mesh.stop().await.1.good();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_next_command_helps_with_what_was_refused() {
+    let mesh = Mesh::start([Turn::text("unused")]).await;
+    let made = mesh.run(&["token", "create", "--scope", "model", "--route", "another", "narrow"]).await.good();
+    let file = mesh.home.path("narrow.token");
+    fs::write(&file, made.stdout.trim()).unwrap();
+    for (command, code, next) in [
+        (
+            &["launch", "codex", "--print", "--token-file", file.to_str().unwrap()][..],
+            4,
+            "next: devmesh token policy ID",
+        ),
+        (&["routes", "explain", "nope"], 5, "next: devmesh routes list"),
+    ] {
+        let refused = mesh.run(command).await.with_code(code);
+        assert!(refused.stderr.contains(next) && !refused.stderr.contains("admin"), "{refused:#?}");
+    }
     mesh.stop().await.1.good();
 }
 

@@ -71,7 +71,7 @@ fn merge(object: &CstObject, wanted: &Value) {
             None if value.is_null() => {}
             None => {
                 object.ensure_multiline();
-                object.append(name, input(value));
+                object.append(name, input(&without_nulls(value)));
             }
             Some(property) if value.is_object() => merge(&property.object_value_or_set(), value),
             Some(property) => {
@@ -81,6 +81,13 @@ fn merge(object: &CstObject, wanted: &Value) {
             }
         }
     }
+}
+
+/// What a patch leaves where nothing was.
+fn without_nulls(patch: &Value) -> Value {
+    let Some(members) = patch.as_object() else { return patch.clone() };
+    let said = members.iter().filter(|(_, value)| !value.is_null());
+    Value::Object(said.map(|(name, value)| (name.clone(), without_nulls(value))).collect())
 }
 
 fn value_of(node: &CstNode) -> Option<Value> {

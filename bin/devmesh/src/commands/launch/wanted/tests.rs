@@ -13,8 +13,8 @@ const TARGET: Target<'_> = Target {
 /// Edited once, and the same when edited again; in a snapshot beside what it was.
 #[track_caller]
 fn once(tool: Tool, before: &str) -> String {
-    let after = edited(tool, before, &TARGET).unwrap();
-    assert_eq!(edited(tool, &after, &TARGET).unwrap(), after, "edited again it is the same");
+    let after = edited(tool, [before, before], &TARGET).unwrap();
+    assert_eq!(edited(tool, [before, &after], &TARGET).unwrap(), after, "edited again it is the same");
     after
 }
 
@@ -119,7 +119,29 @@ fn what_cannot_be_read_is_left_alone() {
         (Tool::Continue, "models: text\n", "`models` is no list"),
         (Tool::Continue, "a: 1\n---\nb: 2\n", "more than one document"),
     ] {
-        let said = edited(tool, before, &TARGET).unwrap_err();
+        let said = edited(tool, [before, before], &TARGET).unwrap_err();
         assert!(said.contains(why), "{before:?}: {said}");
+    }
+}
+
+#[test]
+fn a_context_of_an_earlier_launch_goes_and_the_users_own_comes_back() {
+    let own = "{\"env\": {\"CLAUDE_CODE_MAX_CONTEXT_TOKENS\": \"5\"}}\n";
+    for (tool, original, window, own) in [
+        (Tool::Codex, "", "model_context_window = 32768", None),
+        (Tool::Codex, "model_context_window = 5\n", "model_context_window = 32768", Some("model_context_window = 5\n")),
+        (Tool::Claude, "", "\"CLAUDE_CODE_MAX_CONTEXT_TOKENS\": \"32768\"", None),
+        (Tool::Claude, own, "\"32768\"", Some("\"CLAUDE_CODE_MAX_CONTEXT_TOKENS\": \"5\"")),
+        (Tool::Opencode, "", "\"context\": 32768", None),
+        (Tool::Qwen, "", "\"contextWindowSize\": 32768", None),
+    ] {
+        let known = edited(tool, [original, original], &TARGET).unwrap();
+        assert!(known.contains(window), "{tool:?}: {known}");
+        let unknown = edited(tool, [original, &known], &Target { context_tokens: None, ..TARGET }).unwrap();
+        assert!(!unknown.contains("32768") && !unknown.contains("null"), "{tool:?}: {unknown}");
+        match own {
+            Some(own) => assert!(unknown.contains(own), "{tool:?}: {unknown}"),
+            None => assert_eq!(unknown.to_lowercase().matches("context").count(), 0, "{tool:?}: {unknown}"),
+        }
     }
 }
