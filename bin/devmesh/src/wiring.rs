@@ -24,4 +24,5 @@ pub use backend::{Backend, bind, listen, url_file as backend_url_file};
 pub use catalogue::{Catalogue, Entry, Origin, PROVIDER, Registered};
 pub use logging::start as start_logging;
 pub use private::make_folder;
+pub use reload::not_taken;
 pub use signals::Signals;

@@ -1,6 +1,7 @@
 //! `devmesh doctor`: a row per check, with evidence and the command that mends it.
 
 mod backend;
+mod configuration;
 mod content;
 mod data_folder;
 mod machine;
@@ -70,7 +71,9 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     findings.extend(data_folder::check(context));
     let (found, answers) = backend::check(context, arguments.deep).await;
     findings.extend(found);
-    if !answers {
+    if answers {
+        findings.extend(configuration::check(context));
+    } else {
         findings.extend(content::of_folder(context, arguments.deep));
         findings.push(backend::port(context).await);
     }

@@ -58,7 +58,25 @@ async fn routes_prices_and_timeouts_follow_their_files_and_a_mistake_changes_not
     up.logs("nowhere").await;
     assert_eq!(explained(&home).await, ("far/two".to_owned(), 4 * cost, 7_000));
 
+    let doctor = async || home.run(&["doctor", "--json"]).await.lines();
+    let told = async |wanted: &str| {
+        eventually_within(SOON, wanted, async || {
+            let found = doctor().await.into_iter().find(|finding| finding["check"] == "configuration");
+            found.filter(|finding| finding["evidence"].as_str().unwrap().contains(wanted))
+        })
+        .await
+    };
+    assert_eq!(told("nowhere").await["verdict"], "bad");
+    // What is new waits, and so does what names it.
+    home.configure("[routes.fast]\ntargets = [\"new/three\"]\n[providers.new]\nbase_url = \"http://127.0.0.1:9/v1\"\n");
+    up.logs("providers.new").await;
+    assert_eq!(told("providers.new, providers.far changed").await["verdict"], "bad");
+    std::fs::write(home.path("broken.toml"), "far = \n").unwrap();
+    write(&home, "two", "broken.toml", 7_000);
+    told("broken.toml").await;
+
     write(&home, "four", "first.toml", 9_000);
     become_like(("far/four", cost, 9_000)).await;
+    assert_eq!(told("what runs is what the files say").await["verdict"], "good");
     up.stop().await.good();
 }
