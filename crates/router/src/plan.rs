@@ -16,7 +16,7 @@ use crate::{
     catalogue::{Freshness, Shelf, same_model},
     providers::Provider,
     redaction::Patterns,
-    route::{Balance, Drift, Policy},
+    route::{Balance, Drift, Policy, Target},
     router::Timeouts,
 };
 use names::Found;
@@ -156,6 +156,13 @@ impl Table {
             notice: Some("in the cloud: configured, not asked".to_owned()),
             ..Model::new(&target.provider, &target.model, Location::Cloud)
         })
+    }
+
+    /// Where a route names a model; those that it does not name come last.
+    pub(crate) fn place(&self, route: &str, model: &Model) -> usize {
+        let config = self.routes.iter().find(|config| config.name == route);
+        let is_it = |target: &Target| target.provider == model.provider && same_model(&target.model, &model.name);
+        config.and_then(|config| config.targets.iter().position(is_it)).unwrap_or(usize::MAX)
     }
 
     /// Whether it is the name of a route, and not of a model.

@@ -220,7 +220,8 @@ impl Router {
     }
 
     /// Everything a request with this egress may use, within two seconds. Providers that do not answer are named with the
-    /// reason; of `local_only`, no provider in the cloud is asked anything, and those there are are named.
+    /// reason; of `local_only`, no provider in the cloud is asked anything, and those there are are named. Targets stand in the
+    /// order of their route.
     pub async fn models(&self, egress: Egress) -> Models {
         let table = self.inner.table();
         let shelves: Vec<&Arc<Shelf>> = table.shelves_within(egress).collect();
@@ -246,6 +247,7 @@ impl Router {
                 why: None,
             });
             route.targets.extend(table.targets_beyond(&name, egress));
+            route.targets.sort_by_key(|model| table.place(&name, model));
             all.routes.push(route);
         }
         all

@@ -11,7 +11,7 @@ use protocol::{Candidate, Egress};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Every route and its targets, best first
+    /// Every route and its targets, in the order of the configuration
     List,
     /// Where a call would go now, and why, without making it
     Explain(explain::Arguments),
