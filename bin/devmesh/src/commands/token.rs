@@ -22,6 +22,7 @@ pub enum Command {
     /// What a token may do with models and what it used; with options, change that
     Policy(Box<policy::Arguments>),
     /// Delete tokens; what uses them is shut out at once
+    #[command(visible_alias = "delete")]
     Rm(remove::Arguments),
     /// The file with the first admin token of this data folder
     Path,

@@ -80,7 +80,7 @@ pub struct OllamaSettings {
 }
 
 /// One service that is spoken to over HTTP.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct ProviderSettings {
     pub name: String,
     pub dialect: Dialect,
@@ -152,6 +152,8 @@ const OPENAI: &str = "https://api.openai.com/v1";
 const ANTHROPIC: &str = "https://api.anthropic.com";
 /// Enough for any vendor's rate limits, few enough that a flood waits here and not there.
 const CLOUD_CONCURRENCY: usize = 256;
+/// Providers that need no address of their own.
+const BUILT_IN: [&str; 4] = ["ollama", "embedded", "openai", "anthropic"];
 const UNUSED: &[&str] = &["database.url", "mcp.url", "vector_store.url"];
 
 impl std::fmt::Debug for Settings {
@@ -170,6 +172,8 @@ impl Settings {
             PathBuf::new()
         });
         let backend = resolved.pair("url", "token");
+        let providers = providers(resolved, problems);
+        warn_of_timeouts(resolved, &providers, problems);
         Self {
             url: backend.address.map(str::to_owned),
             token: backend.secret.map(str::to_owned),
@@ -193,10 +197,10 @@ impl Settings {
                 .filter_map(|name| Some((resolved.text(&format!("redaction.{name}"))?.to_owned(), name)))
                 .map(|(pattern, name)| (name, pattern))
                 .collect(),
-            prices: resolved.path("prices.file").unwrap_or_else(|| data.join("prices.toml")),
+            prices: prices(resolved, &data, problems),
             metrics: metrics(resolved),
             telemetry: telemetry::read(resolved, problems),
-            providers: providers(resolved, problems),
+            providers,
             routes: routes::read(resolved, problems),
             embedded: EmbeddedSettings {
                 enabled: resolved.boolean("embedded.enabled"),
@@ -310,11 +314,15 @@ fn providers(resolved: &Resolved, problems: &mut Problems) -> Vec<ProviderSettin
         }
     }
     for name in resolved.members("providers") {
-        if ["ollama", "embedded", "openai", "anthropic"].contains(&name.as_str()) {
+        if BUILT_IN.contains(&name.as_str()) {
             problems.add(format_args!("providers.{name}"), "this name belongs to a built-in provider; choose another");
         }
         let pair = resolved.pair(&format!("providers.{name}.base_url"), &format!("providers.{name}.api_key"));
-        let Some(base_url) = pair.address else { continue };
+        let Some(base_url) = pair.address else {
+            let place = format!("providers.{name}");
+            problems.warn(place, format!("it has no address, and is left out; set providers.{name}.base_url"));
+            continue;
+        };
         let dialect = match resolved.text(&format!("providers.{name}.dialect")) {
             Some("openai-responses") => Dialect::OpenAiResponses,
             Some("anthropic") => Dialect::Anthropic,
@@ -358,6 +366,26 @@ fn providers(resolved: &Resolved, problems: &mut Problems) -> Vec<ProviderSettin
         });
     }
     providers
+}
+
+/// Nobody has to have prices; a file that somebody named and that is not there is a slip.
+fn prices(resolved: &Resolved, data: &Path, problems: &mut Problems) -> PathBuf {
+    const KEY: &str = "prices.file";
+    let Some(named) = resolved.path(KEY) else { return data.join("prices.toml") };
+    if !named.exists() {
+        problems.warn(KEY, format!("there is no file {}: until there is, no price is known", named.display()));
+    }
+    named
+}
+
+fn warn_of_timeouts(resolved: &Resolved, providers: &[ProviderSettings], problems: &mut Problems) {
+    for name in resolved.members("timeouts") {
+        if !BUILT_IN.contains(&name.as_str()) && providers.iter().all(|provider| provider.name != name) {
+            let known: Vec<_> = BUILT_IN.into_iter().chain(providers.iter().map(|known| known.name.as_str())).collect();
+            let place = format!("timeouts.{name}");
+            problems.warn(place, format!("no provider is called `{name}`; there are: {}", known.join(", ")));
+        }
+    }
 }
 
 fn timeouts(resolved: &Resolved, provider: &str) -> TimeoutSettings {

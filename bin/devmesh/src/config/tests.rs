@@ -66,6 +66,24 @@ impl Places {
 }
 
 #[test]
+fn what_says_nothing_to_anybody_is_warned_of() {
+    for (text, warned) in [
+        ("[providers.big]\ndialect = \"anthropic\"\n", Some("providers.big: it has no address")),
+        ("[prices]\nfile = \"/nope.toml\"\n", Some("prices.file: there is no file /nope.toml")),
+        ("[timeouts.zz]\ntotal_ms = 5\n", Some("timeouts.zz: no provider is called `zz`; there are: ollama,")),
+        ("[timeouts.big]\ntotal_ms = 5\n[providers.big]\nbase_url = \"http://127.0.0.1:9\"\n", None),
+        ("[timeouts.openai]\ntotal_ms = 5\n", None),
+    ] {
+        let places = Places::new();
+        let (_, _, warnings) = places.file("user.toml", text).load_and_warn(&Environment::default());
+        match warned {
+            Some(warned) => assert!(warnings.len() == 1 && warnings[0].contains(warned), "{text}: {warnings:?}"),
+            None => assert!(warnings.is_empty(), "{text}: {warnings:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_collectors_headers_are_read_as_other_programs_read_them_and_never_shown() {
     let places = Places::new();
     places.file("key", "authorization=Basic%20abc%3D,x-tenant = one\n");

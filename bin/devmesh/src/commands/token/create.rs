@@ -24,7 +24,8 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let client = context.client()?;
     let name = arguments.name.or(arguments.named).unwrap_or_default();
-    let policy = arguments.limits.over(&KeyPolicy::default());
+    let policy = arguments.limits.over(&KeyPolicy::default())?;
+    arguments.limits.warn_of_unknown_routes(&client, &context.output).await?;
     let created = client.create_token(&CreateToken { name, scope: arguments.scope, policy }).await?;
     context.output.show(&created, || created.secret.clone())?;
     context.output.say("this is the only time the secret is shown");

@@ -1,7 +1,7 @@
 use crate::{
     commands::pages::{self, Ask},
     context::Context,
-    output::{Exit, Failure, Result, Table, money},
+    output::{Exit, Failure, Output, Result, Table, money},
 };
 use client::Client;
 use domain::{Timestamp, TokenId};
@@ -55,7 +55,7 @@ pub struct Arguments {
 
 impl Limits {
     /// Over what `policy` says; `None` when nothing was given.
-    pub(super) fn over(&self, policy: &KeyPolicy) -> Option<KeyPolicy> {
+    pub(super) fn over(&self, policy: &KeyPolicy) -> Result<Option<KeyPolicy>> {
         let list = |given: &Vec<String>, old: &Option<Vec<String>>| {
             if given.is_empty() { old.clone() } else { Some(given.clone()) }
         };
@@ -79,7 +79,29 @@ impl Limits {
             budget_window: window.unwrap_or(policy.budget_window),
             expires_at: self.expires.or(policy.expires_at),
         };
-        (new != *policy).then_some(new)
+        if self.budget_window.is_some() && new.budget_tokens.is_none() && new.budget_microusd.is_none() {
+            return Err(Failure::usage("--budget-window is of a budget, and there is none")
+                .next("give --budget-usd DOLLARS or --budget-tokens TOKENS with it"));
+        }
+        Ok((new != *policy).then_some(new))
+    }
+
+    /// Routes may be made later, and slips are made now.
+    pub(super) async fn warn_of_unknown_routes(&self, client: &Client, output: &Output) -> Result<()> {
+        if self.routes.is_empty() {
+            return Ok(());
+        }
+        let known: Vec<_> =
+            client.models(Egress::LocalOnly).await?.routes.into_iter().map(|route| route.name).collect();
+        // A pattern, or a model by its name.
+        let is_open = |name: &str| name.ends_with('*') || name.contains('/');
+        for name in self.routes.iter().filter(|name| !is_open(name) && !known.contains(*name)) {
+            output.warn(&format!(
+                "there is no route `{name}`: the token opens nothing by that name until there is; known: {}",
+                known.join(", ")
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -100,7 +122,8 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let client = context.client()?;
     let id = find(&client, &arguments.token).await?;
     let mut account = client.key_account(id).await?;
-    if let Some(policy) = arguments.limits.over(&account.policy) {
+    if let Some(policy) = arguments.limits.over(&account.policy)? {
+        arguments.limits.warn_of_unknown_routes(&client, &context.output).await?;
         account = client.put_key_policy(id, &policy).await?;
     }
     if context.output.json {
@@ -172,9 +195,9 @@ mod tests {
     #[test]
     fn what_is_not_given_stays() {
         let old = KeyPolicy { budget_tokens: Some(5), egress: Some(Egress::Redacted), ..KeyPolicy::default() };
-        assert_eq!(Limits::default().over(&old), None);
+        assert_eq!(Limits::default().over(&old).unwrap(), None);
         let limits = Limits { routes: vec!["fast".into()], budget_window: Some("day".into()), ..Limits::default() };
-        let new = limits.over(&old).unwrap();
+        let new = limits.over(&old).unwrap().unwrap();
         assert_eq!((new.budget_tokens, new.egress), (Some(5), Some(Egress::Redacted)));
         assert_eq!((new.routes, new.budget_window), (Some(vec!["fast".into()]), BudgetWindow::Day));
     }
