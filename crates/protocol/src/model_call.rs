@@ -200,6 +200,10 @@ pub struct ListModelCalls {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<uuid::Uuid>)]
     pub job_id: Option<JobId>,
+    /// Only calls whose id begins with this (hex digits and dashes).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(pattern = "^[0-9a-fA-F-]{0,36}$")]
+    pub id_prefix: Option<String>,
     /// At most this many, 1 to 200. Default 50.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(minimum = 1, maximum = 200)]

@@ -114,12 +114,18 @@ impl Books {
     /// # Errors
     /// [`Error::NotAllowed`] when the key's policy does not name it.
     pub(crate) fn check_route(&self, call: &Call, is_route: bool) -> Result<(), Error> {
-        let policy = self.policy(call.caller.principal);
-        if allows_name(&policy, &call.route, is_route) {
+        self.check_name(call.caller.principal, &call.route, is_route)
+    }
+
+    /// # Errors
+    /// As of [`Self::check_route`].
+    pub(crate) fn check_name(&self, key: PrincipalId, name: &str, is_route: bool) -> Result<(), Error> {
+        let policy = self.policy(key);
+        if allows_name(&policy, name, is_route) {
             return Ok(());
         }
         Err(Error::NotAllowed {
-            message: format!("this key may not ask for `{}`; its policy allows: {}", call.route, named(&policy)),
+            message: format!("this key may not ask for `{name}`; its policy allows: {}", named(&policy)),
         })
     }
 

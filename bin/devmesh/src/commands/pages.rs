@@ -9,7 +9,8 @@ pub struct Pages {
     #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// Go on where an earlier list ended
-    #[arg(long, value_name = "CURSOR")]
+    // Some begin with one.
+    #[arg(long, value_name = "CURSOR", allow_hyphen_values = true)]
     cursor: Option<String>,
 }
 

@@ -3,6 +3,7 @@
 use super::{Body, Inbound, failure, head, json};
 use crate::{
     Call, Caller, Error, Placement, Router,
+    accounts::{allows_model, allows_name},
     catalogue::Freshness,
     dialect::{Asked, Dialect, Envelope},
     plan::{Needs, Work},
@@ -39,7 +40,7 @@ impl Router {
         let found = async {
             let egress = head::egress_within(inbound.egress, &inbound.headers)?;
             let unknown = || Error::UnknownRoute { name: id.to_owned(), known: "see GET /v1/models".to_owned() };
-            shape(&self.models(egress).await, id).ok_or_else(unknown)
+            shape(&self.offered(&inbound, egress).await, id).ok_or_else(unknown)
         };
         match found.await {
             Ok(model) => json(StatusCode::OK, &model),
@@ -54,9 +55,18 @@ impl Router {
 
     async fn listed(&self, inbound: &Inbound, shape: impl FnOnce(&Models) -> Value) -> Response<Body> {
         match head::egress_within(inbound.egress, &inbound.headers) {
-            Ok(egress) => json(StatusCode::OK, &shape(&self.models(egress).await)),
+            Ok(egress) => json(StatusCode::OK, &shape(&self.offered(inbound, egress).await)),
             Err(error) => failure(inbound.dialect, &error, inbound.id),
         }
+    }
+
+    /// What there is that the policy of the request's key lets it ask for.
+    async fn offered(&self, inbound: &Inbound, egress: Egress) -> Models {
+        let policy = self.books().policy(inbound.caller.principal);
+        let mut all = self.models(egress).await;
+        all.routes.retain(|route| allows_name(&policy, &route.name, true));
+        all.models.retain(|model| allows_name(&policy, &model.id, false) && allows_model(&policy, &model.id));
+        all
     }
 
     /// `GET /api/ps`.
@@ -186,6 +196,7 @@ impl Router {
     async fn named_model(&self, inbound: &Inbound) -> Result<Model, Error> {
         let name = listing::model_of(&inbound.body)?;
         let egress = head::egress_within(inbound.egress, &inbound.headers)?;
+        self.books().check_name(inbound.caller.principal, &name, self.inner.table().is_route(&name))?;
         let route = self.route(&name, egress).await?;
         route.targets.into_iter().next().ok_or(Error::UnknownRoute { name, known: "see /api/tags".to_owned() })
     }

@@ -1,5 +1,8 @@
 use crate::{
-    commands::pages::{Ask, Pages},
+    commands::{
+        Ids,
+        pages::{Ask, Pages},
+    },
     context::Context,
     output::{Exit, Result, Table, age, duration_ms, money},
 };
@@ -23,7 +26,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         None => None,
     };
     let read = arguments.pages.read(async |ask: Ask| {
-        let list = ListModelCalls { job_id, limit: ask.limit, cursor: ask.cursor };
+        let list = ListModelCalls { job_id, limit: ask.limit, cursor: ask.cursor, ..ListModelCalls::default() };
         client.model_calls(&list).await.map(|page| (page.model_calls, page.next_cursor))
     });
     let listed = read.await?;
@@ -33,6 +36,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     let now = SystemClock.now();
+    let ids = Ids::of(output, listed.rows.iter().map(|call| call.id));
     let mut table = Table::new(["ID", "STATE", "AGE", "TOOK", "TOKENS", "COST", "ROUTE", "ANSWERED BY"]);
     for call in &listed.rows {
         let target = match (&call.provider, &call.model) {
@@ -40,7 +44,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
             _ => "-".to_owned(),
         };
         table.row([
-            call.id.to_string(),
+            ids.show(call.id),
             call.state.as_str().to_owned(),
             age(call.at, now),
             call.total_ms.map_or_else(|| "-".into(), duration_ms),

@@ -1,19 +1,20 @@
 use crate::{
     context::Context,
-    output::{Exit, Result, Table, duration_ms, money, one_line},
+    output::{Exit, Failure, Result, Table, duration_ms, money, one_line},
 };
+use client::Client;
 use domain::ModelCallId;
-use protocol::ModelCallRecord;
+use protocol::{ListModelCalls, ModelCallRecord};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Id of the call, as `x-devmesh-request-id` and `devmesh calls list` tell it
-    call: ModelCallId,
+    /// Id of the call, or the beginning of one, as `x-devmesh-request-id` and `devmesh calls list` tell it
+    call: String,
 }
 
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
     let output = &context.output;
-    let call = context.client()?.model_call_record(arguments.call).await?;
+    let call = find(&context.client()?, &arguments.call).await?;
     if output.json {
         output.json(&call)?;
         return Ok(Exit::Done);
@@ -37,6 +38,29 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit> {
         output.table(super::super::routes::candidates(&call.candidates))?;
     }
     Ok(Exit::Done)
+}
+
+/// The call whose id is, or uniquely begins with, `text`.
+async fn find(client: &Client, text: &str) -> Result<ModelCallRecord> {
+    const LIST: &str = "devmesh calls list";
+    let text = text.trim().to_ascii_lowercase();
+    if let Ok(id) = text.parse::<ModelCallId>() {
+        let found = client.model_call_record(id).await;
+        return found.map_err(|error| Failure::from(error).listed_by(LIST));
+    }
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
+        return Err(Failure::usage(format!("`{text}` is no id of a call: ids are hex digits and dashes")).next(LIST));
+    }
+    let list = ListModelCalls { id_prefix: Some(text.clone()), limit: Some(2), ..ListModelCalls::default() };
+    let mut found = client.model_calls(&list).await?.model_calls.into_iter();
+    match (found.next(), found.next()) {
+        (Some(call), None) => Ok(call),
+        (None, _) => Err(Failure::new(Exit::NotFound, format!("no call's id begins with `{text}`")).next(LIST)),
+        (Some(one), Some(other)) => Err(Failure::usage(format!(
+            "`{text}` begins the id of more than one call, such as {} and {}; give more of it",
+            one.id, other.id
+        ))),
+    }
 }
 
 fn facts(call: &ModelCallRecord) -> Table {

@@ -23,8 +23,10 @@ fn install(home: &Home, program: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_are_shown_written_and_given_back() {
-    let mesh = Mesh::start([Turn::text("unused")]).await;
+    let mut mesh = Mesh::start([Turn::text("unused")]).await;
     let token = fs::read_to_string(mesh.home.data().join("admin-token")).unwrap().trim().to_owned();
+    install(&mesh.home, "codex");
+    mesh.home.set("PATH", mesh.home.path("programs").to_str().unwrap());
     let file = mesh.home.path(".codex/config.toml");
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     let mine = "# mine\nmodel = \"big\" # the best\n\n[tui]\ntheme = \"dark\"\n";

@@ -1,8 +1,8 @@
 //! Lists that go on, and who did what.
 
-use super::Mesh;
+use super::{Home, Mesh, Up};
 use serde_json::{Value, json};
-use testkit::{Script, Turn};
+use testkit::{Script, ScriptedModel, Turn};
 
 /// The cursor that talk names.
 fn cursor(stderr: &str) -> &str {
@@ -31,6 +31,8 @@ async fn a_list_says_where_it_goes_on_and_goes_on_there() {
 
     let refused = mesh.run(&["jobs", "list", "--cursor", cursor(&first.stderr)]).await.with_code(2);
     assert!(refused.stderr.contains("not a cursor of this list"), "{}", refused.stderr);
+    let refused = mesh.run(&["jobs", "list", "--cursor", "-abc"]).await.with_code(2);
+    assert!(refused.stderr.contains("not a cursor of this list"), "{}", refused.stderr);
     mesh.run(&["jobs", "list", "--limit", "0"]).await.with_code(2);
 }
 
@@ -56,4 +58,70 @@ async fn who_did_what_is_listed_and_verified() {
     let report = mesh.run(&["audit", "--verify", "--json"]).await.good().json();
     assert_eq!((&report["intact"], &report["head_seq"]), (&json!(true), &told[0]["seq"]));
     mesh.run(&["audit", "--verify", "--limit", "3"]).await.with_code(2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_found_by_the_beginning_of_its_id() {
+    let mesh = Mesh::start(Script::each(|_| Turn::text("Yes."))).await;
+    for _ in 0..2 {
+        mesh.run(&["run", "Is it?"]).await.good();
+    }
+    let calls = mesh.run(&["calls", "list", "--json"]).await.good().json();
+    let ids: Vec<_> = calls.as_array().unwrap().iter().map(|call| call["id"].as_str().unwrap()).collect();
+    let [last, first] = ids[..] else { panic!("{ids:?}") };
+    let same = last.chars().zip(first.chars()).take_while(|(one, other)| one == other).count();
+    for id in [last, first] {
+        for beginning in [id, &id[..=same], &id.to_uppercase()[..=same]] {
+            let shown = mesh.run(&["calls", "show", beginning, "--json"]).await.good().json();
+            assert_eq!(shown["id"], id);
+        }
+    }
+    let both = mesh.run(&["calls", "show", &last[..same]]).await.with_code(2);
+    assert!(both.stderr.contains(last) && both.stderr.contains(first), "{both:#?}");
+    for (wrong, code) in [("00000000", 5), ("00000000-0000-7000-8000-000000000000", 5), ("zz", 2)] {
+        let refused = mesh.run(&["calls", "show", wrong]).await.with_code(code);
+        assert!(refused.stderr.contains("next: devmesh calls list"), "{refused:#?}");
+    }
+    mesh.stop().await.1.good();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_told_of_what_it_may_ask_for_and_routes_stand_as_configured() {
+    let model = ScriptedModel::start(Script::each(|_| Turn::text("Yes."))).await;
+    let mut home = Home::new();
+    home.set("OLLAMA_BASE_URL", &model.base_url());
+    home.configure(
+        "[routes.first]\ntargets = [\"far/big\", \"ollama/scripted\"]\negress = \"allowed\"\n\
+         [routes.second]\ntargets = [\"ollama/scripted\"]\n[providers.far]\nbase_url = \"http://127.0.0.1:9/v1\"\n",
+    );
+    let up = Up::start(&home, &["--agents", "0"]).await;
+    let routes = home.run(&["routes", "list", "--json"]).await.good().json();
+    let first = routes.as_array().unwrap().iter().find(|route| route["name"] == "first").unwrap();
+    let targets: Vec<_> = first["targets"].as_array().unwrap().iter().map(|target| &target["id"]).collect();
+    assert_eq!(targets, ["far/big", "ollama/scripted:latest"]);
+
+    // A slip in a route's name, and a window of no budget.
+    let slip = home.run(&["token", "create", "--scope", "model", "--route", "secnod", "slip"]).await.good();
+    assert!(slip.stderr.contains("no route `secnod`") && slip.stderr.contains("second"), "{slip:#?}");
+    let window = ["token", "create", "--scope", "model", "--budget-window", "day", "windowed"];
+    let window = home.run(&window).await.with_code(2);
+    assert!(window.stderr.contains("--budget-usd"), "{window:#?}");
+    let made = home.run(&["token", "create", "--scope", "model", "--route", "second", "narrow"]).await.good();
+    assert!(!made.stderr.contains("warning"), "{made:#?}");
+
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let url = up.ready["url"].as_str().unwrap();
+    let listed = async |path: &str| {
+        let request = reqwest::Client::new().get(format!("{url}{path}")).bearer_auth(made.stdout.trim());
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.json::<Value>().await.unwrap())
+    };
+    let (_, models) = listed("/v1/models").await;
+    let ids: Vec<_> = models["data"].as_array().unwrap().iter().map(|model| &model["id"]).collect();
+    assert_eq!(ids, ["second"]);
+    assert_eq!(listed("/v1/models/second").await.0, 200);
+    assert_eq!(listed("/v1/models/first").await.0, 404);
+    let (_, tags) = listed("/ollama/api/tags").await;
+    assert!(!tags.to_string().contains("first"), "{tags}");
+    up.stop().await.good();
 }
