@@ -99,6 +99,8 @@ pub enum Command {
     /// Model calls, and why each went where it went
     #[command(subcommand)]
     Calls(commands::calls::Command),
+    /// What model calls used and cost, by key, route, model or day
+    Spend(commands::spend::Arguments),
     /// What left this machine for a cloud
     #[command(subcommand)]
     Egress(commands::egress::Command),
@@ -238,6 +240,7 @@ impl Command {
             Self::Routes(command) => commands::routes::run(command, context).await,
             Self::Targets(arguments) => commands::targets::run(arguments, context).await,
             Self::Calls(command) => commands::calls::run(command, context).await,
+            Self::Spend(arguments) => commands::spend::run(arguments, context).await,
             Self::Egress(command) => commands::egress::run(command, context).await,
             Self::Audit(arguments) => commands::audit::run(arguments, context).await,
             Self::Doctor(arguments) => commands::doctor::run(arguments, context).await,

@@ -27,6 +27,7 @@ pub mod restore;
 pub mod routes;
 pub mod run;
 pub mod serve;
+pub mod spend;
 pub mod targets;
 pub mod token;
 pub mod trial;

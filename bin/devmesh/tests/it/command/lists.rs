@@ -69,6 +69,16 @@ async fn a_call_is_found_by_the_beginning_of_its_id() {
     let calls = mesh.run(&["calls", "list", "--json"]).await.good().json();
     let ids: Vec<_> = calls.as_array().unwrap().iter().map(|call| call["id"].as_str().unwrap()).collect();
     let [last, first] = ids[..] else { panic!("{ids:?}") };
+    for (by, name) in [("key", "first admin ("), ("route", "default"), ("model", "ollama/scripted"), ("day", "20")] {
+        let sums = mesh.run(&["spend", "--by", by, "--json"]).await.good().json();
+        let [row] = &sums.as_array().unwrap()[..] else { panic!("{by}: {sums}") };
+        assert!(row["name"].as_str().unwrap().starts_with(name), "{by}: {row}");
+        let calls = calls.as_array().unwrap().iter();
+        let tokens: u64 = calls.map(|call| call["tokens"]["output"].as_u64().unwrap_or_default()).sum();
+        assert_eq!((&row["calls"], &row["output_tokens"], &row["failed"]), (&json!(2), &json!(tokens), &json!(0)));
+    }
+    let table = mesh.run(&["spend", "--by", "route"]).await.good().stdout;
+    assert!(table.starts_with("default\t2\t0\t"), "{table}");
     let same = last.chars().zip(first.chars()).take_while(|(one, other)| one == other).count();
     for id in [last, first] {
         for beginning in [id, &id[..=same], &id.to_uppercase()[..=same]] {
