@@ -149,7 +149,7 @@ impl Mesh {
     /// The calls that stand in the books, and whether one of them is running.
     async fn counted(&self, key: &Key, job: Option<JobId>) -> Result<(Tokens, bool)> {
         let (mut tokens, mut is_running) = (Tokens::default(), false);
-        let mut list = ListModelCalls { job_id: job, limit: Some(PAGE), cursor: None };
+        let mut list = ListModelCalls { job_id: job, limit: Some(PAGE), ..ListModelCalls::default() };
         loop {
             let page = self.admin.model_calls(&list).await?;
             for call in page.model_calls.iter().filter(|call| job.is_some() || call.caller == key.principal) {
