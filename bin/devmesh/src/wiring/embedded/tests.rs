@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use router::{
     Event, OwnRequest,
     answer::Usage,
-    providers::{Edits, EmbedRequest, Embeddings, Patience},
+    providers::{Edits, EmbedRequest, Embeddings, Patience, Refusals},
 };
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -72,6 +72,7 @@ fn asking(model: &str, own: OwnRequest) -> ChatRequest {
         checkpoint: None,
         patience: PATIENCE,
         trace: None,
+        refusals: Refusals::default(),
     }
 }
 
