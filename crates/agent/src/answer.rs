@@ -23,7 +23,7 @@ mod prose;
 mod qwen;
 mod said;
 
-pub(crate) use edit_blocks::{around_marks, marked_edits, search_and_replace, with_marks};
+pub(crate) use edit_blocks::{Marked, marked_edits, read_marks, search_and_replace, with_marks};
 pub(crate) use fence::{Fence, first_fence};
 pub(crate) use grammar::{BLOCK_RULES, grammar};
 

@@ -11,8 +11,8 @@
 //!                 └─▶ none left: candidate.kept, `check_failed` with the patch of the one that fails least
 //! ```
 //! `files` and `names` choose what is shown, `suspects` the functions that are written anew, `form` has the words and the grammar,
-//! `read` and `part` make files of an answer, `candidates` says what is tried next, `syntax` looks at the form of files that nothing checks. `work` is all of it as a fold
-//! over the log.
+//! `read` and `part` make files of an answer, `candidates` says what is tried next, `syntax` looks at the form of files that
+//! nothing checks. `work` is all of it as a fold over the log.
 
 mod candidates;
 mod files;

@@ -35,10 +35,19 @@ fn marked(text: &str) -> Option<(String, String)> {
     marked_edits(text).into_iter().next()
 }
 
-/// All changes in a text that are written the way of merge conflicts, which many models are trained on. One that does not come
-/// to its end is none.
-pub(crate) fn marked_edits(text: &str) -> Vec<(String, String)> {
-    let mut edits = Vec::new();
+/// What a text with changes in it comes to, which are written the way of merge conflicts, as many models are trained to.
+#[derive(Default)]
+pub(crate) struct Marked {
+    /// Old and new of each. A change that does not come to its end is none.
+    pub(crate) edits: Vec<(String, String)>,
+    /// What stands around them: nothing, but for weak models, which write marks into a text that is whole.
+    pub(crate) around: String,
+    /// The text with the new halves in the place of the changes.
+    pub(crate) made: String,
+}
+
+pub(crate) fn read_marks(text: &str) -> Marked {
+    let mut marked = Marked::default();
     let (mut old, mut new) = (String::new(), String::new());
     let mut in_new = None;
     for line in text.split_inclusive('\n') {
@@ -46,32 +55,20 @@ pub(crate) fn marked_edits(text: &str) -> Vec<(String, String)> {
             (mark, None) if mark.trim_start().starts_with(SEARCH) => in_new = Some(false),
             (DIVIDER, Some(false)) => in_new = Some(true),
             (mark, Some(true)) if mark.starts_with(REPLACE) => {
-                edits.push((std::mem::take(&mut old), std::mem::take(&mut new)));
+                marked.edits.push((std::mem::take(&mut old), std::mem::take(&mut new)));
                 in_new = None;
             }
             (_, Some(false)) => old.push_str(line),
-            (_, Some(true)) => new.push_str(line),
-            (_, None) => {}
+            (_, Some(true)) => [&mut new, &mut marked.made].into_iter().for_each(|text| text.push_str(line)),
+            (_, None) => [&mut marked.around, &mut marked.made].into_iter().for_each(|text| text.push_str(line)),
         }
     }
-    edits
+    marked
 }
 
-/// What stands around marked changes, and the text with them made: weak models write marks into a text that is whole.
-pub(crate) fn around_marks(text: &str) -> (String, String) {
-    let (mut around, mut made) = (String::new(), String::new());
-    let mut in_new = None;
-    for line in text.split_inclusive('\n') {
-        match (line.trim_end(), in_new) {
-            (mark, None) if mark.trim_start().starts_with(SEARCH) => in_new = Some(false),
-            (DIVIDER, Some(false)) => in_new = Some(true),
-            (mark, Some(true)) if mark.starts_with(REPLACE) => in_new = None,
-            (_, Some(false)) => {}
-            (_, Some(true)) => made.push_str(line),
-            (_, None) => [&mut around, &mut made].into_iter().for_each(|text| text.push_str(line)),
-        }
-    }
-    (around, made)
+/// The changes alone.
+pub(crate) fn marked_edits(text: &str) -> Vec<(String, String)> {
+    read_marks(text).edits
 }
 
 fn from_diff(text: &str) -> (String, String) {

@@ -1,6 +1,7 @@
 //! What is tried, in which order. The functions that are most suspect are written anew, without their old bodies in sight; then
 //! comes the most likely answer about all files, which is handed back with what failed; then all suspects, and then other answers
-//! about all files with rising chance in their words. Each begins at the files as they were, or at the best state so far where that fails less.
+//! about all files with rising chance in their words. Each begins at the files as they were, or at the best state so far where that
+//! fails less.
 //!
 //! All of it follows from what the tries came to, so a rebuild comes to the same.
 

@@ -5,7 +5,7 @@
 
 use super::{names, part};
 use crate::{
-    answer::{self, Fence, Reading, first_fence},
+    answer::{self, Fence, Marked, Reading, first_fence},
     helper::{self, Over},
     prompt::shown_path,
     tool::Action,
@@ -198,9 +198,9 @@ impl Reader<'_> {
             self.may_be_new(path)?;
             return Ok(with_end(without_path(body, path, "")));
         };
-        let (around, made) = answer::around_marks(body);
+        let Marked { edits, around, made } = answer::read_marks(body);
         let (body, edits) = match names::definitions(&around).is_empty() {
-            true => (body, answer::marked_edits(body)),
+            true => (body, edits),
             false => (made.as_str(), Vec::new()),
         };
         let text = match edits.is_empty() {
